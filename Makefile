@@ -1,0 +1,53 @@
+# make demo   train on the embedded digits, extract four patches, show what they buy
+# make test   lint, types and every test
+# Both make .venv and install what they need. On a Linux box without a GPU, spare yourself the
+# CUDA build of torch with TORCH_INDEX=<the index of CPU wheels named on pytorch.org>.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint types test-quick clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: $(BIN)/python constraints.txt
+ifneq ($(TORCH_INDEX),)
+	$(PIP) install --index-url $(TORCH_INDEX) -c constraints.txt torch torchvision
+endif
+	@touch $@
+
+$(VENV)/.base: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "installing rwsstore into $(VENV) ..."
+	$(PIP) install -c constraints.txt -e '.[plots]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
+	@echo "installing what the tests need into $(VENV) ..."
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/rws demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest
+
+test-quick: $(VENV)/.dev
+	$(BIN)/pytest -m 'not slow'
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,151 @@
+"""`rws evaluate`."""
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rwsstore.cli.options import (
+    dataset_option,
+    json_option,
+    limit_option,
+    load_model,
+    model_options,
+    open_store,
+    severities,
+    store_option,
+    transfer_option,
+)
+from rwsstore.cli.output import write_json, write_table
+from rwsstore.corruptions import parse_corruptions
+from rwsstore.data import load_images, match_classes
+from rwsstore.errors import ConfigError
+from rwsstore.evaluation import (
+    EvaluationOptions,
+    choose_patches,
+    evaluate,
+    plot_report,
+    report_table,
+)
+from rwsstore.files import write_atomic
+from rwsstore.models import load_checkpoint
+from rwsstore.patches import BIT_WIDTHS, identify
+from rwsstore.progress import ConsoleReporter
+
+
+@click.command("evaluate", short_help="Measure accuracy with and without patches.")
+@model_options
+@store_option
+@dataset_option
+@click.option(
+    "--corruptions",
+    help="all, a group (noise, blur, weather, digital), or names: fog,snow. Default: those that "
+    "the store has a patch for.",
+)
+@click.option(
+    "--severity",
+    "severity_text",
+    default="5",
+    show_default=True,
+    help="5, 3,5 or 1-5; the mean is reported, and each.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice([str(bits) for bits in BIT_WIDTHS]),
+    multiple=True,
+    help="Quantize the patches to so many bits again; may be repeated. Default: as stored.",
+)
+@limit_option
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the limit and the corruptions.",
+)
+@click.option(
+    "--frost-overlays",
+    type=click.Path(path_type=Path),
+    help="Folder of frost photographs; without it frost is synthetic.",
+)
+@click.option(
+    "--rival",
+    type=click.Path(path_type=Path),
+    help="The network before folding (OUT.unfolded.safetensors): compare with BatchNorm "
+    "re-estimated on the test stream.",
+)
+@transfer_option
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path),
+    help="Also write a row for each corruption and severity.",
+)
+@click.option(
+    "--png",
+    "png_path",
+    type=click.Path(path_type=Path),
+    help="Also draw the accuracies. Needs rwsstore[plots].",
+)
+@json_option
+def command(**options: Any) -> None:
+    r"""Measure TA and RA of the clean model, and of the clean model with each corruption's patch.
+
+    The corrupted images follow from the seed alone. Which patch is put on for which corruption is
+    an oracle's choice: the one that was made for it.
+
+    \b
+    Example:
+      rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
+    """
+    described = {
+        name: options[name]
+        for name in ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
+    }
+    model = load_model(options["model_path"], **described)
+    rival = None if options["rival"] is None else load_checkpoint(options["rival"])
+    chosen = options["corruptions"]
+    patches = choose_patches(
+        open_store(options["store_path"]),
+        identify(model.state_dict()),
+        None if chosen is None else parse_corruptions(chosen),
+        allow_transfer=options["allow_transfer"],
+    )
+    settings = EvaluationOptions(
+        severities=severities(options["severity_text"]),
+        bits=_widths(options["bits"]),
+        seed=options["seed"],
+        frost_overlays=options["frost_overlays"],
+    )
+    for patch in patches.values():  # refused before the images are read
+        for bits in settings.bits:
+            patch.at_bits(bits)
+    reporter = ConsoleReporter()
+    images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=reporter)
+    if options["limit"] and options["limit"] < len(images):
+        images = images.limit(options["limit"], options["seed"])
+    report = evaluate(
+        model,
+        patches,
+        match_classes(images, model.spec.classes or images.classes),
+        settings,
+        rival=rival,
+        allow_transfer=options["allow_transfer"],
+        progress=reporter,
+    )
+    if options["csv_path"] is not None:
+        write_atomic(options["csv_path"], report.to_csv().encode())
+    if options["png_path"] is not None:
+        plot_report(report, options["png_path"])
+    if options["as_json"]:
+        write_json(report.to_dict())
+    else:
+        write_table(report_table(report))
+
+
+def _widths(given: tuple[str, ...]) -> tuple[int, ...]:
+    if len(set(given)) != len(given):
+        raise ConfigError(f"--bits {', '.join(given)} names a width twice")
+    return tuple(int(bits) for bits in given)

@@ -1,0 +1,239 @@
+"""`rws extract`."""
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+from rwsstore.cli.options import (
+    json_option,
+    limit_option,
+    mode_option,
+    model_options,
+    open_store,
+    pick_mode,
+    spec_of,
+    store_option,
+)
+from rwsstore.cli.output import write_json, write_lines
+from rwsstore.data import ImageSet, load_images, match_classes
+from rwsstore.models import load_clean_model
+from rwsstore.patches import BIT_WIDTHS
+from rwsstore.progress import ConsoleReporter
+from rwsstore.signatures import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
+
+_OPTIONS = ExtractionOptions()
+_TRAINING = _OPTIONS.training
+_LARGEST_VALIDATION = 5000
+
+
+@click.command("extract", short_help="Extract robustness patches into a store.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Take every parameter from this TOML file; no other option but --json then.",
+)
+@model_options
+@click.option(
+    "--dataset",
+    metavar="NAME[:PATH]",
+    help="Clean training images: digits, cifar10:PATH, cifar100:PATH or imagefolder:PATH.",
+)
+@click.option(
+    "--corruptions",
+    default="all",
+    show_default=True,
+    help="all, a group (noise, blur, weather, digital), or names: fog,gaussian_noise.",
+)
+@store_option
+@click.option("--severity", type=click.IntRange(1, 5), default=_OPTIONS.severity, show_default=True)
+@click.option(
+    "--layers",
+    type=click.IntRange(min=1),
+    default=_OPTIONS.layers,
+    show_default=True,
+    help="Shallowest layers that the patch covers.",
+)
+@click.option(
+    "--training-mode",
+    type=click.Choice(["shallow", "full"]),
+    default=_OPTIONS.training_mode,
+    show_default=True,
+    help="Train these layers alone, or all and cut the rest off.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice([str(bits) for bits in BIT_WIDTHS]),
+    default=str(_OPTIONS.bits),
+    show_default=True,
+    help="Bits a weight, as stored.",
+)
+@click.option(
+    "--anchor",
+    type=click.Choice(["clean", "pretrained", "early"]),
+    default="clean",
+    show_default=True,
+    help="Where the counterpart's training starts.",
+)
+@click.option(
+    "--anchor-model",
+    type=click.Path(path_type=Path),
+    help="Checkpoint of the anchor, if it is not the clean model.",
+)
+@click.option("--epochs", type=int, default=_TRAINING.epochs, show_default=True)
+@click.option("--batch-size", type=int, default=_TRAINING.batch_size, show_default=True)
+@click.option(
+    "--learning-rate", type=float, default=_TRAINING.learning_rate, show_default=True, help="Peak."
+)
+@click.option("--weight-decay", type=float, default=_TRAINING.weight_decay, show_default=True)
+@click.option(
+    "--padding",
+    type=int,
+    default=_TRAINING.padding,
+    show_default=True,
+    help="Border of the random crop, in pixels.",
+)
+@click.option(
+    "--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images."
+)
+@click.option(
+    "--validation",
+    type=click.IntRange(min=1),
+    help="Training images held out. Default: a tenth, at most 5,000.",
+)
+@limit_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@mode_option
+@json_option
+def command(config: Path | None, as_json: bool, **options: Any) -> None:
+    r"""Train robust counterparts, extract their signatures, publish them as patches.
+
+    Each patch is published under its corruption's name as soon as it is finished. What the store
+    already holds for this model and these options is left alone, and an interrupted training goes
+    on where it was: run the same command again.
+
+    \b
+    Examples:
+      rws extract --model clean.safetensors --dataset imagefolder:cifar10 --corruptions fog,snow
+      rws extract --config extraction.toml
+    """
+    run = read_run(_alone(config)) if config is not None else _run_of(options)
+    reporter = ConsoleReporter()
+    clean = load_clean_model(run.model, spec=run.network)
+    anchor = None if run.anchor_model is None else load_clean_model(run.anchor_model)
+    images = load_images(run.dataset, "train", size=clean.spec.input_size, progress=reporter)
+    train, validation = _split(match_classes(images, clean.spec.classes or images.classes), run)
+    store = open_store(run.store)
+    items = extract_all(
+        clean,
+        run.corruptions,
+        train,
+        validation,
+        run.extraction,
+        store,
+        anchor=anchor,
+        state_folder=platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs",
+        mode=pick_mode(run.mode, clean, clean.spec.input_size, run.extraction.training.batch_size),
+        progress=reporter,
+    )
+    done = []
+    for item in items:
+        done.append(item)
+        if not as_json:
+            write_lines([_line(item)])
+    if as_json:
+        write_json({"store": str(store.root), "patches": [_document(item) for item in done]})
+    else:
+        write_lines([f"store: {store.root}"])
+
+
+def _alone(config: Path) -> Path:
+    context = click.get_current_context()
+    given = [
+        name
+        for name in context.params
+        if name not in ("config", "as_json")
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in sorted(given))
+        raise click.UsageError(f"--config takes every parameter from its file; leave out {names}")
+    return config
+
+
+def _run_of(options: dict[str, Any]) -> ExtractionRun:
+    for name in ("model_path", "dataset"):
+        if options[name] is None:
+            flag = name.removesuffix("_path")
+            raise click.UsageError(f"--{flag} is missing (or give --config FILE)")
+    training = {
+        name: options[name]
+        for name in (
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "weight_decay",
+            "padding",
+            "flip",
+            "seed",
+        )
+    }
+    extraction = {name: options[name] for name in ("severity", "layers", "training_mode", "anchor")}
+    spec = {
+        name: options[name]
+        for name in ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
+    }
+    return ExtractionRun.of(
+        model=options["model_path"],
+        network=spec_of(**spec),
+        store=options["store_path"],
+        dataset=options["dataset"],
+        corruptions=options["corruptions"],
+        anchor_model=options["anchor_model"],
+        limit=options["limit"],
+        validation=options["validation"],
+        seed=options["seed"],
+        mode=options["mode"],
+        extraction={
+            **extraction,
+            "bits": int(options["bits"]),
+            "training": {**_TRAINING.model_dump(), **training},
+        },
+    )
+
+
+def _split(images: ImageSet, run: ExtractionRun) -> tuple[ImageSet, ImageSet]:
+    if run.limit is not None:
+        images = images.limit(run.limit, run.seed)
+    held_out = run.validation or min(_LARGEST_VALIDATION, max(1, len(images) // 10))
+    return images.split_off(held_out, run.seed)
+
+
+def _line(item: SweepItem) -> str:
+    patch = item.patch
+    state = "extracted" if item.extracted else "already there"
+    card = patch.metadata.card
+    gain = ""
+    if card is not None:
+        at = {point.alpha: point for point in card.points}
+        clean, patched = at[0.0], at.get(1.0, card.points[-1])
+        gain = f", validation RA {clean.ra:.1f} -> {patched.ra:.1f} %"
+    return (
+        f"{patch.name}@{item.version} {patch.digest[:12]} {state}{gain}, {patch.file_bytes:,} bytes"
+    )
+
+
+def _document(item: SweepItem) -> dict[str, Any]:
+    return {
+        "name": item.patch.name,
+        "version": item.version,
+        "digest": item.patch.digest,
+        "extracted": item.extracted,
+        "bits": item.patch.metadata.bits,
+        "file_bytes": item.patch.file_bytes,
+        "payload_bytes": item.patch.payload_bytes,
+        "card": None if item.patch.metadata.card is None else item.patch.metadata.card.model_dump(),
+    }

@@ -1,0 +1,153 @@
+"""`rws inspect`."""
+
+__all__ = ["command", "describe_patch", "patch_table"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from rwsstore.cli.options import json_option, open_store, store_option
+from rwsstore.cli.output import write_json, write_table
+from rwsstore.errors import FormatError, MissingFileError
+from rwsstore.files import read_bounded, read_header
+from rwsstore.models import Classifier, load_checkpoint, ordered_layers
+from rwsstore.patches import MAX_PATCH_BYTES, Patch, identify
+
+
+@click.command("inspect", short_help="Show what a checkpoint or a patch is.")
+@click.argument("what", metavar="FILE|PATCH")
+@store_option
+@json_option
+def command(what: str, store_path: Path | None, as_json: bool) -> None:
+    """Show a checkpoint's network, layers and fingerprints, or a patch's description and card.
+
+    The argument is a file, or a patch in the store by name, version or digest.
+    """
+    path = Path(what)
+    if path.is_file():
+        found = _read(path)
+    elif path.suffix or "/" in what:
+        raise MissingFileError(f"there is no file {what}")
+    else:
+        found = open_store(store_path).get(what)
+    if isinstance(found, Patch):
+        document = describe_patch(found)
+        table = patch_table(found)
+    else:
+        document = _model_document(found)
+        table = _model_table(document)
+    if as_json:
+        write_json(document)
+    else:
+        write_table(table)
+
+
+def _read(path: Path) -> Patch | Classifier:
+    if path.suffix != ".safetensors":
+        return load_checkpoint(path)
+    return Patch.from_file(path) if _is_patch(path) else load_checkpoint(path)
+
+
+def _is_patch(path: Path) -> bool:
+    """Whether the file's description speaks of a kind of patch; a checkpoint's has a network."""
+    if path.stat().st_size > MAX_PATCH_BYTES:
+        return False
+    data = read_bounded(path, limit=MAX_PATCH_BYTES, what="file")
+    try:
+        header = read_header(data, what=str(path))
+    except FormatError:
+        return True
+    return '"kind":' in header.metadata.get("rwsstore", "")
+
+
+def describe_patch(patch: Patch) -> dict[str, Any]:
+    """A patch's description as JSON values."""
+    document = patch.metadata.model_dump(mode="json", exclude={"model"})
+    return {
+        "type": "patch",
+        "digest": patch.digest,
+        "file_bytes": patch.file_bytes,
+        "payload_bytes": patch.payload_bytes,
+        **document,
+    }
+
+
+def patch_table(patch: Patch) -> RenderableType:
+    """A patch's description and card as tables."""
+    metadata, alpha = patch.metadata, patch.metadata.alpha
+    table = _pairs(f"patch {patch.name}")
+    rows: list[tuple[str, object]] = [
+        ("kind", metadata.kind),
+        ("digest", patch.digest),
+        ("for the clean weights", metadata.clean_weights),
+        ("architecture", metadata.architecture),
+        ("layers", ", ".join(metadata.layers) or "-"),
+        ("bits", metadata.bits or "-"),
+        ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
+        ("alpha", f"{alpha.recommended:g}, from {alpha.minimum:g} to {alpha.maximum:g}"),
+    ]
+    if metadata.corruption is not None:
+        rows.append(("corruption", f"{metadata.corruption}, severity {metadata.severity}"))
+    if metadata.dataset is not None:
+        rows.append(("dataset", metadata.dataset))
+    if metadata.recipe is not None:
+        rows.append(("recipe", f"{metadata.recipe.name}, seed {metadata.recipe.seed}"))
+    for digest, strength in patch.parts:
+        rows.append(("part", f"{digest[:12]} at alpha {strength:g}"))
+    for name, value in rows:
+        table.add_row(name, str(value))
+    return Group(table, _card_table(patch)) if metadata.card is not None else table
+
+
+def _card_table(patch: Patch) -> Table:
+    card = patch.metadata.card
+    assert card is not None  # noqa: S101  (asked before)
+    table = Table(title=f"robustness card, {card.images:,} images", title_justify="left")
+    for name in ("alpha", "TA %", "RA %"):
+        table.add_column(name, justify="right")
+    for point in card.points:
+        table.add_row(f"{point.alpha:g}", f"{point.ta:.1f}", f"{point.ra:.1f}")
+    return table
+
+
+def _model_document(model: Classifier) -> dict[str, Any]:
+    identity = identify(model.state_dict())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "type": "model",
+        **model.spec.model_dump(mode="json"),
+        "architecture": identity.architecture,
+        "weights": identity.clean_weights,
+        "parameters": parameters,
+        "layers": [
+            {"name": layer.name, "parameters": list(layer.parameters)}
+            for layer in ordered_layers(model)
+        ],
+    }
+
+
+def _model_table(document: dict[str, Any]) -> RenderableType:
+    table = _pairs(f"model {document['network']}")
+    for name in ("width", "batch_norm", "folded", "input_size", "num_classes"):
+        table.add_row(name.replace("_", " "), str(document[name]))
+    table.add_row("classes", ", ".join(document["classes"]) or "-")
+    table.add_row("parameters", f"{document['parameters']:,}")
+    table.add_row("architecture", document["architecture"])
+    table.add_row("weights", document["weights"])
+    layers = Table(title="layers, shallowest first", title_justify="left")
+    layers.add_column("K", justify="right")
+    layers.add_column("layer")
+    layers.add_column("tensors", justify="right")
+    for number, layer in enumerate(document["layers"], start=1):
+        layers.add_row(str(number), layer["name"], str(len(layer["parameters"])))
+    return Group(table, layers)
+
+
+def _pairs(title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table

@@ -1,0 +1,141 @@
+"""The entry point of `rws`: commands by name, loaded when called; errors and exit codes."""
+
+__all__ = ["COMMANDS", "cli", "run"]
+
+import errno
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from rwsstore import __version__
+from rwsstore.errors import RwsError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """One command: the module that holds it, and its line in `rws --help`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
+    {
+        "demo": CommandRow("demo", "Train, patch and compare on embedded digits, in two minutes."),
+        "train": CommandRow("train", "Train a clean classifier."),
+        "extract": CommandRow("extract", "Extract robustness patches into a store."),
+        "evaluate": CommandRow("evaluate", "Measure accuracy with and without patches."),
+        "apply": CommandRow("apply", "Write a model's weights with patches put on."),
+        "compose": CommandRow("compose", "Store several patches at fixed strengths as one."),
+        "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
+        "store": CommandRow("store", "List, verify and clean a store of patches."),
+    }
+)
+"""Commands by name. A new one is a module with a function of that name, and a row here."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: torch takes a second to load."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"rwsstore.cli.{COMMANDS[cmd_name].module}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `rws demo`. Results go to standard output, progress to standard error. "
+    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 input refused, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="rws")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    envvar="RWS_THREADS",
+    help="Threads to compute with. Default: the cores that this process may really use.",
+)
+def cli(threads: int | None) -> None:
+    r"""One clean model and a store of tiny robustness patches.
+
+    \b
+    The way of a patch:
+      rws train      a clean model from images
+      rws extract    patches that make it robust, into a store
+      rws evaluate   what they buy
+      rws apply      put on and written out
+    """
+    context = click.get_current_context()
+    if context.invoked_subcommand in COMMANDS and not _asks_for_help():
+        _set_threads(threads)
+
+
+def _asks_for_help() -> bool:
+    return bool({"-h", "--help"} & set(sys.argv[1:]))
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    from rwsstore.machine import thread_count
+
+    torch.set_num_threads(threads or thread_count())
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(main(arguments))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; every foreseen error becomes one message and its exit code."""
+    try:
+        result = cli.main(arguments, prog_name="rws", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted; run the same command again to go on", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except RwsError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        return _fail(_explain(error), 1)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the device: {error.filename or 'free some and run it again'}"
+    return str(error)
+
+
+def _fail(message: str, code: int) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escape(message)}"
+    )
+    return code

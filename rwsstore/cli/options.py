@@ -1,0 +1,147 @@
+"""Options that several commands share, and what they stand for."""
+
+__all__ = [
+    "dataset_option",
+    "json_option",
+    "limit_option",
+    "load_model",
+    "mode_option",
+    "model_options",
+    "open_store",
+    "pick_mode",
+    "severities",
+    "store_option",
+    "transfer_option",
+]
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from rwsstore.errors import ConfigError
+from rwsstore.machine import ComputeMode, probe
+from rwsstore.models import Classifier, ModelSpec, load_clean_model
+from rwsstore.store import Store, default_store_path
+
+_Command = Callable[..., Any]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+
+store_option = click.option(
+    "--store",
+    "store_path",
+    type=click.Path(path_type=Path),
+    help="Folder of the store. Default: $RWS_STORE, else the platform's data directory.",
+)
+
+dataset_option = click.option(
+    "--dataset",
+    required=True,
+    metavar="NAME[:PATH]",
+    help="digits, cifar10:PATH, cifar100:PATH, or imagefolder:PATH (one folder a class, or train/ "
+    "and test/ of that form).",
+)
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Use only so many images, chosen by seed, as many of each class.",
+)
+
+transfer_option = click.option(
+    "--allow-transfer",
+    is_flag=True,
+    help="Accept patches that were extracted from other clean weights of the same architecture.",
+)
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["auto", "plain", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the training: plain float32, bfloat16 with channels last, or whichever a "
+    "short measurement finds faster here.",
+)
+
+_SPEC_OPTIONS = (
+    click.option("--network", help="Network of a checkpoint that does not say it: vgg16, ..."),
+    click.option("--num-classes", type=click.IntRange(min=2), help="Its number of classes."),
+    click.option("--width", type=float, help="Its width factor."),
+    click.option("--batch-norm/--no-batch-norm", default=None, help="Whether it has BatchNorm."),
+    click.option("--input-size", type=click.IntRange(min=1), help="Height and width in pixels."),
+    click.option("--mean", type=(float, float, float), help="Its normalization's mean, 0 to 1."),
+    click.option("--std", type=(float, float, float), help="Its standard deviation, 0 to 1."),
+)
+
+
+def model_options(command: _Command) -> _Command:
+    """Add --model and what describes a checkpoint that was made elsewhere."""
+    for option in reversed(_SPEC_OPTIONS):
+        command = option(command)
+    return click.option(
+        "--model",
+        "model_path",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Checkpoint: .safetensors, or .pth with a state dict. BatchNorm is folded on loading.",
+    )(command)
+
+
+def load_model(model_path: Path, **described: Any) -> Classifier:
+    """Load the clean model that `model_options` name.
+
+    Args:
+        model_path: of the checkpoint.
+        **described: the values of the other options.
+    """
+    return load_clean_model(model_path, spec=spec_of(**described))
+
+
+def spec_of(**described: Any) -> ModelSpec | None:
+    """Make a specification of what was given; None where nothing was."""
+    given = {name: value for name, value in described.items() if value is not None}
+    if not given:
+        return None
+    if "network" not in given or "num_classes" not in given:
+        raise ConfigError(
+            f"{', '.join('--' + name.replace('_', '-') for name in given)}: a checkpoint that "
+            "does not describe itself needs --network and --num-classes"
+        )
+    return ModelSpec(**given)
+
+
+def open_store(path: Path | None) -> Store:
+    """Open the store that was named, or the default one."""
+    return Store(path if path is not None else default_store_path())
+
+
+def pick_mode(choice: str, model: nn.Module, size: int, batch_size: int) -> ComputeMode:
+    """Turn --mode into a mode, measuring if it is left to us."""
+    if choice == "plain":
+        return ComputeMode()
+    if choice == "bf16":
+        return ComputeMode(bf16=True, channels_last=True)
+    example = torch.zeros(batch_size, 3, size, size, dtype=torch.uint8)
+    return probe(model, example)
+
+
+def severities(text: str) -> tuple[int, ...]:
+    """Read `5`, `3,5` or `1-5`.
+
+    Raises:
+        ConfigError: that is not a list of severities from 1 to 5.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        ends = [first, last] if dash else [first, first]
+        if not all(end.isdecimal() and 1 <= int(end) <= 5 for end in ends):
+            raise ConfigError(f"severity {text!r}; expected 1 to 5, as in 5, 3,5 or 1-5")
+        numbers += range(int(ends[0]), int(ends[1]) + 1)
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ConfigError(f"severity {text!r} is empty or names one twice")
+    return tuple(numbers)

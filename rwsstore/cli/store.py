@@ -1,0 +1,157 @@
+"""`rws store`: list, show, verify, check and clean a store of patches."""
+
+__all__ = ["command"]
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from rwsstore.cli.inspect import describe_patch, patch_table
+from rwsstore.cli.options import json_option, open_store, store_option
+from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.patches import BIT_WIDTHS
+from rwsstore.store import Entry, FsckReport
+
+
+@click.group("store", short_help="List, verify and clean a store of patches.")
+def command() -> None:
+    """Look into a store of patches, check it, and clean it up.
+
+    A patch is named by its name (its latest version), by NAME@VERSION, by its digest, or by 8 or
+    more of the digest's first digits.
+    """
+
+
+@command.command("ls", short_help="List patches.")
+@store_option
+@click.option("--kind", help="Only of this kind: rws, composed, ...")
+@click.option("--corruption", type=click.Choice(sorted(CORRUPTIONS)), help="Only for this one.")
+@click.option(
+    "--bits", type=click.Choice([str(bits) for bits in BIT_WIDTHS]), help="Only of so many bits."
+)
+@click.option("--all-versions", is_flag=True, help="Older versions too.")
+@json_option
+def ls(
+    store_path: Path | None,
+    kind: str | None,
+    corruption: str | None,
+    bits: str | None,
+    all_versions: bool,
+    as_json: bool,
+) -> None:
+    """List the patches of a store, by name."""
+    store = open_store(store_path)
+    entries = store.list(
+        kind=kind,
+        corruption=corruption,
+        bits=None if bits is None else int(bits),
+        all_versions=all_versions,
+    )
+    if as_json:
+        write_json({"store": str(store.root), "patches": [asdict(entry) for entry in entries]})
+    elif entries:
+        write_table(_listing(entries))
+    else:
+        write_lines([f"no such patch in {store.root}; make some with rws extract"])
+
+
+def _listing(entries: tuple[Entry, ...]) -> Table:
+    table = Table()
+    for name in ("patch", "digest", "kind", "corruption"):
+        table.add_column(name)
+    for name in ("severity", "bits", "payload", "file"):
+        table.add_column(name, justify="right")
+    table.add_column("layer")
+    for entry in entries:
+        table.add_row(
+            f"{entry.name}@{entry.version}",
+            entry.digest[:12],
+            entry.kind,
+            entry.corruption or "-",
+            str(entry.severity or "-"),
+            str(entry.bits or "-"),
+            f"{entry.payload_bytes:,}",
+            f"{entry.file_bytes:,}",
+            entry.layer,
+        )
+    return table
+
+
+@command.command("show", short_help="Show one patch.")
+@click.argument("patch")
+@store_option
+@json_option
+def show(patch: str, store_path: Path | None, as_json: bool) -> None:
+    """Show a patch's description and its robustness card."""
+    found = open_store(store_path).get(patch)
+    if as_json:
+        write_json(describe_patch(found))
+    else:
+        write_table(patch_table(found))
+
+
+@command.command("verify", short_help="Read one patch again and check its bytes.")
+@click.argument("patch")
+@store_option
+@json_option
+def verify(patch: str, store_path: Path | None, as_json: bool) -> None:
+    """Hash a patch's bytes, and those of its parts, and parse them."""
+    digest = open_store(store_path).verify(patch)
+    if as_json:
+        write_json({"patch": patch, "digest": digest, "ok": True})
+    else:
+        write_lines([f"{patch} is intact: {digest}"])
+
+
+@command.command("fsck", short_help="Check the whole store.")
+@store_option
+@click.option(
+    "--repair", is_flag=True, help="Quarantine damaged objects, sweep what interrupted writes left."
+)
+@json_option
+def fsck(store_path: Path | None, repair: bool, as_json: bool) -> int:
+    """Hash and parse every object, follow every name and every part. Exit code 1 if not clean."""
+    report = open_store(store_path).fsck(repair=repair)
+    if as_json:
+        write_json({**asdict(report), "clean": report.clean})
+    else:
+        write_lines(_fsck_lines(report))
+    return 0 if report.clean else 1
+
+
+def _fsck_lines(report: FsckReport) -> list[str]:
+    lines = [
+        f"{finding.problem} {finding.subject}: {finding.detail}"
+        + (" (repaired)" if finding.repaired else "")
+        for finding in report.findings
+    ]
+    verdict = "clean" if report.clean else "NOT CLEAN; rws store fsck --repair mends what it can"
+    lines.append(f"{report.objects} objects, {report.refs} names: {verdict}")
+    if report.unreferenced:
+        lines.append(
+            f"{len(report.unreferenced)} objects without a name; rws store gc removes them"
+        )
+    return lines
+
+
+@command.command("gc", short_help="Remove what no name reaches.")
+@store_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def gc(store_path: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Remove objects that neither a name nor a composed patch reaches, and leftover files."""
+    report = open_store(store_path).gc(dry_run=dry_run)
+    if as_json:
+        write_json(asdict(report))
+        return
+    verb = "would remove" if dry_run else "removed"
+    write_lines(f"{verb} {digest}" for digest in report.removed)
+    write_lines(
+        [
+            f"{verb} {len(report.removed)} objects and {report.temporaries} leftover files "
+            f"({report.freed_bytes:,} bytes); {report.kept} objects stay"
+        ]
+    )

@@ -1,0 +1,231 @@
+"""`rws train`."""
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rwsstore.cli.options import dataset_option, json_option, limit_option, mode_option, pick_mode
+from rwsstore.cli.output import write_json, write_lines
+from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.data import ImageSet, load_images
+from rwsstore.errors import ConfigError, MissingFileError
+from rwsstore.models import Classifier, ModelSpec, build, load_checkpoint, save_checkpoint
+from rwsstore.progress import ConsoleReporter
+from rwsstore.training import (
+    AugmentedRecipe,
+    ClassifierRun,
+    CleanRecipe,
+    Recipe,
+    RobustRecipe,
+    TrainingConfig,
+    pixel_statistics,
+    train_classifier,
+)
+
+_DEFAULTS = TrainingConfig()
+_LARGEST_VALIDATION = 5000
+
+
+@click.command("train", short_help="Train a clean classifier.")
+@dataset_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.safetensors.")
+@click.option(
+    "--network",
+    default="vgg16",
+    show_default=True,
+    help="vgg16, resnet18, resnet50, or torchvision:NAME.",
+)
+@click.option(
+    "--width", type=float, default=1.0, show_default=True, help="Factor on the number of channels."
+)
+@click.option(
+    "--batch-norm/--no-batch-norm", default=True, show_default=True, help="Build with BatchNorm."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(8, 1024),
+    help="Height and width in pixels. Default: the images' own.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["clean", "augmented", "robust"]),
+    default="clean",
+    show_default=True,
+    help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
+    "corruption.",
+)
+@click.option("--corruption", type=click.Choice(sorted(CORRUPTIONS)), help="Of --recipe robust.")
+@click.option(
+    "--severity",
+    type=click.IntRange(1, 5),
+    default=5,
+    show_default=True,
+    help="Of the corruptions.",
+)
+@click.option(
+    "--layers",
+    type=click.IntRange(min=1),
+    help="Of --recipe robust: train only so many shallowest layers.",
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Start from this checkpoint; folded, it is the anchor.",
+)
+@click.option(
+    "--anchor-epoch",
+    type=click.IntRange(min=1),
+    help="Fold after so many epochs, keep that as the anchor, go on folded.",
+)
+@click.option("--epochs", type=int, default=_DEFAULTS.epochs, show_default=True)
+@click.option("--batch-size", type=int, default=_DEFAULTS.batch_size, show_default=True)
+@click.option(
+    "--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True, help="Peak."
+)
+@click.option("--weight-decay", type=float, default=_DEFAULTS.weight_decay, show_default=True)
+@click.option("--label-smoothing", type=float, default=_DEFAULTS.label_smoothing, show_default=True)
+@click.option(
+    "--padding",
+    type=int,
+    default=_DEFAULTS.padding,
+    show_default=True,
+    help="Border of the random crop, in pixels.",
+)
+@click.option(
+    "--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images."
+)
+@click.option(
+    "--validation",
+    type=click.IntRange(min=1),
+    help="Training images held out to choose the best epoch. Default: a tenth, at most 5,000.",
+)
+@limit_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@mode_option
+@json_option
+def command(**options: Any) -> None:
+    r"""Train a classifier and write it as OUT.
+
+    OUT holds the clean model, BatchNorm folded into the convolutions. Beside it lie
+    OUT.unfolded.safetensors, the network as it was trained (for `rws evaluate --rival`), and, with
+    --anchor-epoch or --init, OUT.anchor.safetensors (for `rws extract --anchor-model`).
+
+    The best epoch is chosen on images held out of the training split; the test split is not
+    looked at. An interrupted run goes on where it was when the same command is given again.
+
+    \b
+    Example, a quarter-width VGG-16 on a folder of CIFAR-10 images:
+      rws train --dataset imagefolder:cifar10 --width 0.25 --epochs 15 --out clean.safetensors
+    """
+    out: Path = options["out"]
+    _check_out(out)
+    config = _config(options)
+    reporter = ConsoleReporter()
+    images = load_images(options["dataset"], "train", size=options["size"], progress=reporter)
+    if options["limit"]:
+        images = images.limit(options["limit"], config.seed)
+    held_out = options["validation"] or min(_LARGEST_VALIDATION, max(1, len(images) // 10))
+    train, validation = images.split_off(held_out, config.seed)
+    start = _start(options, train)
+    state_file = out.with_suffix(".state")
+    run = train_classifier(
+        start,
+        _recipe(options),
+        train,
+        validation,
+        config,
+        anchor_epoch=options["anchor_epoch"],
+        pretrained=options["init"] is not None,
+        state_file=state_file,
+        mode=pick_mode(options["mode"], start, start.spec.input_size, config.batch_size),
+        progress=reporter,
+    )
+    written = _save(out, run)
+    for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
+        leftover.unlink(missing_ok=True)
+    _tell(options["as_json"], run, written, len(validation))
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
+    if not out.absolute().parent.is_dir():
+        raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
+
+
+def _config(options: dict[str, Any]) -> TrainingConfig:
+    names = set(TrainingConfig.model_fields) & set(options)
+    try:
+        return TrainingConfig(**{name: options[name] for name in names})
+    except ValueError as error:
+        raise ConfigError(f"training: {error}") from None
+
+
+def _recipe(options: dict[str, Any]) -> Recipe:
+    if (options["recipe"] == "robust") != (options["corruption"] is not None):
+        raise ConfigError("--recipe robust and --corruption go together")
+    if options["layers"] is not None and options["recipe"] != "robust":
+        raise ConfigError("--layers goes with --recipe robust")
+    if options["recipe"] == "robust":
+        return RobustRecipe(options["corruption"], options["severity"], layers=options["layers"])
+    if options["recipe"] == "augmented":
+        return AugmentedRecipe(severity=options["severity"])
+    return CleanRecipe()
+
+
+def _start(options: dict[str, Any], train: ImageSet) -> Classifier:
+    if options["init"] is not None:
+        start = load_checkpoint(options["init"])
+        if start.spec.num_classes != len(train.classes):
+            raise ConfigError(
+                f"--init {options['init']} has {start.spec.num_classes} classes, the dataset "
+                f"{len(train.classes)}"
+            )
+        return start
+    mean, std = pixel_statistics(train)
+    spec = ModelSpec(
+        network=options["network"],
+        num_classes=len(train.classes),
+        classes=train.classes,
+        width=options["width"],
+        batch_norm=options["batch_norm"],
+        input_size=int(train.images.shape[-1]),
+        mean=mean,
+        std=std,
+    )
+    return build(spec, seed=options["seed"])
+
+
+def _save(out: Path, run: ClassifierRun) -> list[Path]:
+    written = []
+    for word, model in (("", run.model), (".unfolded", run.unfolded), (".anchor", run.anchor)):
+        if model is not None:
+            path = out.with_suffix(f"{word}.safetensors")
+            save_checkpoint(path, model)
+            written.append(path)
+    return written
+
+
+def _tell(as_json: bool, run: ClassifierRun, written: list[Path], validation: int) -> None:
+    if as_json:
+        write_json(
+            {
+                "written": [str(path) for path in written],
+                "validation_accuracy": run.best.accuracy,
+                "validation_images": validation,
+                "best_epoch": run.best.epoch,
+                "history": [record.model_dump() for record in run.history],
+            }
+        )
+        return
+    write_lines([f"wrote {path}" for path in written])
+    write_lines(
+        [
+            f"{run.best.accuracy:.1f} % on {validation:,} validation images (epoch "
+            f"{run.best.epoch})",
+            f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
+        ]
+    )

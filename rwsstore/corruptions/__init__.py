@@ -1,0 +1,25 @@
+"""Image corruptions: the 19 of the common-corruptions benchmark, batched and reproducible."""
+
+__all__ = [
+    "CORRUPTIONS",
+    "GROUPS",
+    "SEVERITIES",
+    "Corruption",
+    "SeverityTable",
+    "corrupt",
+    "frost_source",
+    "load_frost_overlays",
+    "parse_corruptions",
+    "severity_table",
+    "table_for",
+]
+
+from rwsstore.corruptions.apply import corrupt
+from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, Corruption, parse_corruptions
+from rwsstore.corruptions.severity import (
+    SEVERITIES,
+    SeverityTable,
+    severity_table,
+    table_for,
+)
+from rwsstore.corruptions.weather.frost_overlays import frost_source, load_frost_overlays

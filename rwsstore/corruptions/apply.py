@@ -1,0 +1,155 @@
+"""Applying a corruption: checks before and after, the corruption's own function in between."""
+
+__all__ = ["corrupt"]
+
+import numbers
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rwsstore.corruptions.keys import ImageKeys
+from rwsstore.corruptions.ops.colour import luma
+from rwsstore.corruptions.ops.levels import from_levels, to_levels, truncated
+from rwsstore.corruptions.registry import Corruption, find_corruption
+from rwsstore.corruptions.setting import Setting
+from rwsstore.corruptions.severity import check_severity, severity_table, table_for
+from rwsstore.errors import ConfigError, TensorError
+
+# Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
+_CHUNK_VALUES = 1 << 18
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def corrupt(
+    images: Tensor,
+    name: str,
+    severity: int,
+    *,
+    seed: int,
+    indices: Tensor | Sequence[int] | None = None,
+    table: str | None = None,
+    frost_overlays: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Corrupt a batch of images.
+
+    Each image's result depends, to the bit, only on the image, `seed`, `name`, `severity`, its
+    index and the table: not on the rest of the batch, its order, the number of threads, the
+    process or the device. The work is done on the CPU.
+
+    Images are 8-bit: floats are first rounded to the nearest of the 256 levels k/255, and results
+    are truncated to them, as the benchmark stores them.
+
+    Args:
+        images: [B, 3, H, W] or grey [B, 1, H, W], uint8, or floats in [0, 1] (float16, bfloat16,
+            float32, float64); not changed.
+        name: a name in `CORRUPTIONS`.
+        severity: 1 to 5.
+        seed: any integer.
+        indices: integers [B], each image's index in its dataset; 0 … B - 1 by default.
+        table: name of the severity table; by default the one for the shorter side
+            (`severity.table_for`).
+        frost_overlays: uint8 [3, H, W] photographs for `frost` (`load_frost_overlays`), which
+            else is synthetic; other corruptions take no notice of them.
+
+    Returns:
+        The same shape, dtype, device and memory format; floats are multiples of 1/255.
+
+    Raises:
+        UnknownNameError: no such corruption or table.
+        ConfigError: `severity`, `seed` or the number of indices is not as said.
+        TensorError: a shape, dtype or value is not as said.
+
+    Source: Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions
+    and Perturbations, 2019.
+    """
+    corruption = find_corruption(name)
+    check_severity(severity)
+    _check_images(images)
+    chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
+    setting = Setting(
+        numbers=chosen.numbers[name][severity - 1],
+        keys=ImageKeys(_checked_seed(seed), name, severity, _as_indices(indices, len(images))),
+        table=chosen,
+        overlays=_checked_overlays(frost_overlays),
+    )
+    result = torch.empty_like(images)
+    chunk = max(1, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
+    with torch.no_grad():
+        for start in range(0, len(images), chunk):
+            stop = min(start + chunk, len(images))
+            levels = _corrupted_levels(corruption, images[start:stop], setting.part(start, stop))
+            result[start:stop] = _like(levels, images)
+    return result
+
+
+def _corrupted_levels(corruption: Corruption, images: Tensor, setting: Setting) -> Tensor:
+    """Run the corruption's function on part of a batch: float32 levels, same shape, on the CPU."""
+    images = images.detach().cpu()
+    levels = images.to(torch.float32) if images.dtype == torch.uint8 else to_levels(images)
+    source = from_levels(levels.contiguous())
+    is_spread = corruption.needs_colour and source.shape[1] == 1
+    if is_spread:
+        source = source.repeat(1, 3, 1, 1)
+    result = corruption.function(source, setting)
+    return truncated(luma(result) if is_spread else result)
+
+
+def _like(levels: Tensor, images: Tensor) -> Tensor:
+    """Float32 levels as the caller's dtype."""
+    converted = levels.to(images.dtype)
+    return converted if images.dtype == torch.uint8 else converted / 255
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[2:]:
+        raise TensorError(
+            f"images have the shape {list(images.shape)}; expected [B, 3, H, W] or [B, 1, H, W]"
+        )
+    if images.dtype == torch.uint8:
+        return
+    if images.dtype not in _FLOATS:
+        raise TensorError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
+    if not bool(((images >= 0) & (images <= 1)).all()):
+        raise TensorError(
+            f"images hold values from {float(images.min())} to {float(images.max())}; floats must "
+            "lie in [0, 1]: divide by 255, and undo any normalisation"
+        )
+
+
+def _as_indices(indices: Tensor | Sequence[int] | None, count: int) -> Sequence[int]:
+    if indices is None:
+        return range(count)
+    if isinstance(indices, Tensor):
+        if indices.ndim != 1:
+            raise TensorError(f"indices have the shape {list(indices.shape)}; expected [{count}]")
+        indices = indices.tolist()
+    if len(indices) != count:
+        raise ConfigError(f"there are {len(indices)} indices for {count} images; expected one each")
+    for index in indices:
+        if not isinstance(index, numbers.Integral) or isinstance(index, bool):
+            raise ConfigError(f"an index is {index!r}; expected an integer")
+    return [int(index) for index in indices]
+
+
+def _checked_seed(seed: int) -> int:
+    if type(seed) is not int:
+        raise ConfigError(f"seed is {seed!r}; expected an integer")
+    return seed
+
+
+def _checked_overlays(overlays: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    if overlays is None:
+        return ()
+    if not overlays:
+        raise ConfigError(
+            "frost_overlays is empty; expected photographs, or None for synthetic frost"
+        )
+    for overlay in overlays:
+        if overlay.dtype != torch.uint8 or overlay.ndim != 3 or overlay.shape[0] != 3:
+            raise TensorError(
+                f"a frost overlay is {overlay.dtype} {list(overlay.shape)}; "
+                "expected uint8 [3, H, W]"
+            )
+    return overlays

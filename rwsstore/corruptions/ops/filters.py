@@ -1,0 +1,115 @@
+"""Linear filters as shifts and adds.
+
+Each output pixel is a sum taken tap by tap in one fixed order, with every product and sum rounded
+on its own. That keeps an image's result independent of its batch and of the number of threads,
+which torch's convolutions and matrix products do not promise.
+"""
+
+__all__ = ["correlate", "gaussian_filter", "gaussian_weights"]
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from rwsstore.corruptions.ops.borders import Border, fold_index, padded
+
+
+def correlate(images: Tensor, kernel: Sequence[Sequence[float]], border: Border) -> Tensor:
+    """Correlate every channel with a kernel of odd sides; zero taps cost nothing.
+
+    Args:
+        images: float or integer [..., H, W].
+        kernel: rows of weights, centred.
+        border: what lies outside the image.
+
+    Returns:
+        Same shape and dtype.
+    """
+    up, left = len(kernel) // 2, len(kernel[0]) // 2
+    height, width = images.shape[-2:]
+    source = padded(images, up, up, left, left, border)
+    stride = source.shape[-1]
+    taps = [
+        (i * stride + j, weight)
+        for i, row in enumerate(kernel)
+        for j, weight in enumerate(row)
+        if weight != 0.0
+    ]
+    return shifted_sum(source, taps)[..., :height, :width].contiguous()
+
+
+def shifted_sum(source: Tensor, taps: Sequence[tuple[int, float]]) -> Tensor:
+    """Add up flat shifts of a contiguous tensor: out[p] = Σ weight · source[p + shift].
+
+    Shifting the flat memory rather than the rows keeps every operation contiguous. What wraps
+    around at a row's end is meaningless and lies outside the part that callers keep.
+    """
+    flat = source.view(-1)
+    length = flat.numel() - max(shift for shift, _ in taps)
+    out = torch.zeros_like(source)
+    total, product = out.view(-1)[:length], torch.empty(length, dtype=source.dtype)
+    for number, (shift, weight) in enumerate(taps):
+        here = flat[shift : shift + length]
+        if number == 0:
+            torch.mul(here, weight, out=total)
+        else:
+            total.add_(torch.mul(here, weight, out=product))
+    return out
+
+
+@lru_cache(maxsize=64)
+def gaussian_weights(sigma: float, radius: int) -> tuple[float, ...]:
+    """Weights exp(-i² / 2σ²) for i = -radius … radius, which add up to 1."""
+    weights = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+def gaussian_filter(
+    images: Tensor, sigma: float, *, truncate: float = 4.0, border: Border = "nearest"
+) -> Tensor:
+    """Blur every channel of float32 [..., H, W] with an isotropic Gaussian.
+
+    Args:
+        images: the images or fields.
+        sigma: standard deviation in pixels.
+        truncate: the kernel ends at this many standard deviations.
+        border: what lies outside the image.
+
+    Returns:
+        Same shape and dtype. As `scipy.ndimage.gaussian_filter` defines it.
+    """
+    radius = int(truncate * sigma + 0.5)
+    if radius == 0:
+        return images
+    weights = gaussian_weights(sigma, radius)
+    if len(weights) > max(images.shape[-2:]):
+        return _wide_filter(images, weights, border)
+    blurred = correlate(images, [[weight] for weight in weights], border)
+    return correlate(blurred, [list(weights)], border)
+
+
+def _wide_filter(images: Tensor, weights: Sequence[float], border: Border) -> Tensor:
+    """Filter both axes with a kernel wider than the image, its tails folded back inside."""
+    for dim in (-2, -1):
+        folded = _folded(weights, images.shape[dim], border)
+        total = torch.zeros_like(images)
+        for source in range(images.shape[dim]):
+            column = folded[:, source]
+            column = column[:, None] if dim == -2 else column
+            total.add_(images.narrow(dim, source, 1) * column)
+        images = total
+    return images
+
+
+def _folded(weights: Sequence[float], size: int, border: Border) -> Tensor:
+    """The matrix [size, size] that a kernel and a border rule amount to, float32."""
+    radius = len(weights) // 2
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    here = torch.arange(size)
+    for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
+        matrix[here, fold_index(here + offset, size, border)] += weight
+    return matrix.to(torch.float32)

@@ -1,0 +1,81 @@
+"""The benchmark's constants: five severities of every corruption, at three resolutions."""
+
+__all__ = ["SEVERITIES", "SeverityTable", "check_severity", "severity_table", "table_for"]
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+from rwsstore.errors import ConfigError, UnknownNameError
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""The severities, from hardly visible to severe."""
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SeverityTable:
+    """The constants for images of one resolution.
+
+    Attributes:
+        name: `cifar`, `tiny_imagenet` or `imagenet`.
+        side: the side, in pixels, of the images that the constants were chosen for.
+        frost_scale: factor by which frost photographs shrink before they are cropped.
+        numbers: corruption name to its five tuples of constants, severity 1 first.
+    """
+
+    name: str
+    side: int
+    frost_scale: float
+    numbers: Mapping[str, tuple[Numbers, ...]]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, SeverityTable]:
+    data = json.loads(resources.files(__package__).joinpath("severity.json").read_text("ascii"))
+    return {
+        name: SeverityTable(
+            name=name,
+            side=data["sides"][name],
+            frost_scale=data["frost_overlay_scale"][name],
+            numbers={key: tuple(map(tuple, rows)) for key, rows in table.items()},
+        )
+        for name, table in data["tables"].items()
+    }
+
+
+def severity_table(name: str) -> SeverityTable:
+    """Find a table by name.
+
+    Raises:
+        UnknownNameError: there is no such table.
+    """
+    tables = _tables()
+    if name not in tables:
+        raise UnknownNameError("severity table", name, tables)
+    return tables[name]
+
+
+def table_for(height: int, width: int) -> SeverityTable:
+    """Choose the table for an image size in pixels.
+
+    The constants are lengths in pixels or were tuned for one size, so the table whose side is
+    nearest to the shorter side by ratio is taken: `cifar` up to 45 px, `tiny_imagenet` up to
+    119 px, `imagenet` from 120 px on.
+    """
+    short = min(height, width)
+    return min(_tables().values(), key=lambda table: abs(math.log(short / table.side)))
+
+
+def check_severity(severity: int) -> None:
+    """Refuse a severity that is not one of the integers 1 to 5.
+
+    Raises:
+        ConfigError: it is something else; `True` is not taken for 1.
+    """
+    if type(severity) is not int or severity not in SEVERITIES:
+        raise ConfigError(f"severity is {severity!r}; expected an integer from 1 to 5")

@@ -1,0 +1,22 @@
+"""Datasets by name or folder, as images in memory."""
+
+from rwsstore.data.augment import batches, random_crop_flip
+from rwsstore.data.classes import match_classes
+from rwsstore.data.imageset import ImageSet
+from rwsstore.data.pixels import decode_image
+from rwsstore.data.request import LoadRequest, Split
+from rwsstore.data.sources import DATASETS, DataSource, load_images, parse_dataset
+
+__all__ = [
+    "DATASETS",
+    "DataSource",
+    "ImageSet",
+    "LoadRequest",
+    "Split",
+    "batches",
+    "decode_image",
+    "load_images",
+    "match_classes",
+    "parse_dataset",
+    "random_crop_flip",
+]

@@ -1,0 +1,164 @@
+"""CIFAR-10 and CIFAR-100 in the files that their authors publish and torchvision downloads.
+
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
+https://www.cs.toronto.edu/~kriz/cifar.html. The files are pickles, so each one's MD5 is compared
+with the published one first, on the very bytes that are parsed afterwards, and the unpickler
+knows nothing but numpy arrays.
+"""
+
+__all__ = ["CIFAR10", "CIFAR100", "CifarFiles", "load_cifar"]
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rwsstore.data.download import fetch_archive
+from rwsstore.data.imageset import ImageSet
+from rwsstore.data.pixels import check_size, fit_all
+from rwsstore.data.request import LoadRequest
+from rwsstore.data.unpickling import load_arrays
+from rwsstore.errors import DataError, FormatError
+from rwsstore.files import read_bounded
+
+
+@dataclass(frozen=True)
+class CifarFiles:
+    """Where one of the two datasets lies and what its files must be.
+
+    Attributes:
+        name: the dataset.
+        folder: the archive's own folder.
+        url: where the archive is published.
+        archive_md5: of the archive.
+        train: file name to MD5, in the order of the images.
+        test: likewise.
+        meta: name and MD5 of the file with the class names.
+        labels_key: the entry of a data file that holds its labels.
+        names_key: the entry of the meta file that holds the class names.
+    """
+
+    name: str
+    folder: str
+    url: str
+    archive_md5: str
+    train: Mapping[str, str]
+    test: Mapping[str, str]
+    meta: tuple[str, str]
+    labels_key: str
+    names_key: str
+
+    def all_files(self) -> Mapping[str, str]:
+        """Every file with its MD5."""
+        return {**self.train, **self.test, self.meta[0]: self.meta[1]}
+
+
+CIFAR10 = CifarFiles(
+    name="cifar10",
+    folder="cifar-10-batches-py",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    archive_md5="c58f30108f718f92721af3b95e74349a",
+    train={
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    },
+    test={"test_batch": "40351d587109b95175f43aff81a1287e"},
+    meta=("batches.meta", "5ff9c542aee3614f3951f8cda6e48888"),
+    labels_key="labels",
+    names_key="label_names",
+)
+
+CIFAR100 = CifarFiles(
+    name="cifar100",
+    folder="cifar-100-python",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
+    train={"train": "16019d7e3df5f24257cddd939b257f8d"},
+    test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+    meta=("meta", "7973b15100ade9c7d40fb424638fde48"),
+    labels_key="fine_labels",
+    names_key="fine_label_names",
+)
+
+_SIDE = 32
+# The largest published file, CIFAR-100's train, has 155 MB.
+_MAX_FILE_BYTES = 256 * 2**20
+
+
+def load_cifar(request: LoadRequest, files: CifarFiles) -> ImageSet:
+    """Load one split; the archive is fetched only where none of its files is there.
+
+    Raises:
+        MissingFileError: the files are absent and could not be fetched.
+        DataError: some files are absent, or a file is not the published one.
+        FormatError: a file holds something else than images and labels.
+        ConfigError: the size is out of range.
+    """
+    check_size(request.size)
+    folder = _locate(request.folder, files)
+    wanted = files.train if request.split == "train" else files.test
+    contents = {}
+    with request.progress.task(f"reading {files.name}", total=len(wanted) + 1) as task:
+        for name, md5 in (*wanted.items(), files.meta):
+            contents[name] = load_arrays(_read_checked(folder / name, md5), what=str(name))
+            task.advance()
+    parts = [_images_and_labels(name, contents[name], files) for name in wanted]
+    images = np.concatenate([part[0] for part in parts])
+    labels = np.concatenate([part[1] for part in parts])
+    classes = _class_names(contents[files.meta[0]], files)
+    loaded = ImageSet(torch.from_numpy(images), torch.from_numpy(labels), classes, files.name)
+    return fit_all(loaded, request.size, request.progress)
+
+
+def _locate(folder: Path, files: CifarFiles) -> Path:
+    """Find the folder with the files, in `folder` or being `folder` itself."""
+    inside = folder / files.folder
+    place = folder if folder.name == files.folder else inside
+    absent = [name for name in files.all_files() if not (place / name).is_file()]
+    if len(absent) == len(files.all_files()):
+        fetch_archive(files.url, files.archive_md5, place.parent, place)
+    elif absent:
+        raise DataError(
+            f"{place} lacks {', '.join(absent)}; unpack the whole archive there: {files.url}"
+        )
+    return place
+
+
+def _read_checked(path: Path, md5: str) -> bytes:
+    data = read_bounded(path, limit=_MAX_FILE_BYTES, what="dataset file")
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"{path} is not the published file (MD5 {found}, expected {md5}) and is not opened, "
+            "as it could run code; fetch it again"
+        )
+    return data
+
+
+def _images_and_labels(
+    name: str, content: Mapping[str, Any], files: CifarFiles
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    data, labels = content.get("data"), content.get(files.labels_key)
+    if not isinstance(data, np.ndarray) or not isinstance(labels, list):
+        raise FormatError(f"{name} holds no data or no {files.labels_key}")
+    if data.dtype != np.uint8 or data.shape != (len(labels), 3 * _SIDE * _SIDE):
+        raise FormatError(
+            f"{name} holds data {data.dtype} {list(data.shape)}; "
+            f"expected uint8 [{len(labels)}, {3 * _SIDE * _SIDE}]"
+        )
+    return data.reshape(-1, 3, _SIDE, _SIDE), np.asarray(labels, dtype=np.int64)
+
+
+def _class_names(content: Mapping[str, Any], files: CifarFiles) -> tuple[str, ...]:
+    names = content.get(files.names_key)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FormatError(f"{files.meta[0]} holds no list {files.names_key}")
+    return tuple(names)

@@ -1,0 +1,161 @@
+"""From the bytes of an image file to RGB pixels of a wanted size."""
+
+__all__ = [
+    "FORMATS",
+    "MAX_DECODED_BYTES",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIZE",
+    "check_memory",
+    "check_size",
+    "decode_image",
+    "fit_all",
+    "fit_image",
+]
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rwsstore.data.imageset import ImageSet
+from rwsstore.errors import ConfigError, DataError, FormatError
+from rwsstore.progress import Reporter
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""The only decoders that are tried, in Pillow's names."""
+
+MAX_FILE_BYTES = 64 * 2**20
+"""A larger file is refused unread."""
+
+MAX_PIXELS = 64 * 2**20
+"""An image with more pixels is refused from its header, before anything is decoded."""
+
+MAX_DECODED_BYTES = 8 * 2**30
+"""A set that would take more memory once decoded is refused."""
+
+MAX_SIZE = 4096
+"""The largest `size`, in pixels."""
+
+# What converts to 8-bit RGB without loss of range; 16-bit and float images would be clipped.
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a wanted size that is not None and not in 1..MAX_SIZE.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    if size is not None and not 1 <= size <= MAX_SIZE:
+        raise ConfigError(f"the size is {size} pixels; it must be in 1..{MAX_SIZE}")
+
+
+def check_memory(count: int, height: int, width: int) -> None:
+    """Refuse a set of `count` images that would take more than `MAX_DECODED_BYTES`.
+
+    Raises:
+        DataError: it would.
+    """
+    needed = count * 3 * height * width
+    if needed > MAX_DECODED_BYTES:
+        raise DataError(
+            f"{count:,} images of {width}x{height} would take {needed / 2**30:.1f} GiB; at most "
+            f"{MAX_DECODED_BYTES / 2**30:g} GiB are decoded: give a smaller size or fewer images"
+        )
+
+
+def decode_image(data: bytes, *, size: int | None = None) -> NDArray[np.uint8]:
+    """Decode one JPEG, PNG, WebP or BMP to RGB.
+
+    The orientation in EXIF is honoured, so a photograph is seen upright. Transparency is
+    dropped. Where `size` is given and differs, see `fit_image`.
+
+    Args:
+        data: the whole file.
+        size: height and width wanted; None keeps the image's own.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        FormatError: another format, a damaged file, more than `MAX_PIXELS` pixels or
+            `MAX_FILE_BYTES` bytes, an animation, or more than 8 bits a channel.
+        ConfigError: `size` is out of range.
+    """
+    check_size(size)
+    if len(data) > MAX_FILE_BYTES:
+        raise FormatError(f"has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are read")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_header(image)
+            picture = _upright_rgb(image)
+    except UnidentifiedImageError:
+        raise FormatError("is not a JPEG, PNG, WebP or BMP image") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FormatError(f"is too large: {error}") from None
+    except (FormatError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise FormatError(f"is damaged: {error}") from error
+    return np.asarray(picture if size is None else fit_image(picture, size))
+
+
+def _check_header(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise FormatError(
+            f"is {image.width}x{image.height}; at most {MAX_PIXELS:,} pixels are decoded"
+        )
+    # A multi-picture JPEG (MPO) is an ordinary photograph with a preview behind it.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise FormatError("is an animation; single images are wanted")
+    if image.mode not in _MODES:
+        raise FormatError(f"has pixels of mode {image.mode}; at most 8 bits a channel are read")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def fit_image(image: Image.Image, size: int) -> Image.Image:
+    """Bring the shorter side to `size` and cut the middle square; nothing where it fits already.
+
+    Antialiased bilinear, over the middle square only: a very long image costs no more.
+    """
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return image.resize(
+        (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
+
+
+def fit_all(images: ImageSet, size: int | None, progress: Reporter) -> ImageSet:
+    """Bring every image of a set to `size`, as `fit_image` does; None leaves the set alone.
+
+    Raises:
+        ConfigError: `size` is out of range.
+        DataError: the result would take too much memory.
+    """
+    check_size(size)
+    if size is None or images.images.shape[2:] == (size, size):
+        return images
+    check_memory(len(images), size, size)
+    fitted = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
+    with progress.task(f"resizing {images.name}", total=len(images)) as task:
+        for index, image in enumerate(images.images):
+            picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+            pixels = np.array(fit_image(picture, size))
+            fitted[index] = torch.from_numpy(pixels).permute(2, 0, 1)
+            task.advance()
+    return replace(images, images=fitted)

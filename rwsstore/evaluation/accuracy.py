@@ -1,0 +1,34 @@
+"""Accuracy of anything that takes images to logits."""
+
+__all__ = ["Predict", "accuracy", "predictions"]
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Predict = Callable[[Tensor], Tensor]
+"""Images [B, 3, H, W], uint8 or in [0, 1], to logits [B, C]."""
+
+
+@torch.inference_mode()
+def predictions(predict: Predict, images: Tensor, *, batch_size: int = 250) -> Tensor:
+    """Classify a whole set.
+
+    Args:
+        predict: in evaluation mode.
+        images: [N, 3, H, W].
+        batch_size: images a call.
+
+    Returns:
+        int64 [N], the index of the largest logit.
+    """
+    starts = range(0, len(images), batch_size)
+    parts = [predict(images[start : start + batch_size]).argmax(dim=1) for start in starts]
+    return torch.cat(parts)
+
+
+def accuracy(predict: Predict, images: Tensor, labels: Tensor, *, batch_size: int = 250) -> float:
+    """Share of images that are classified as labelled, in percent."""
+    right = predictions(predict, images, batch_size=batch_size) == labels
+    return 100.0 * float(right.double().mean())

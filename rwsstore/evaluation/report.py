@@ -1,0 +1,118 @@
+"""What an evaluation found, as it is written in JSON and CSV."""
+
+__all__ = ["CorruptionResult", "EvaluationReport", "Pair", "RivalResult", "StoredResult"]
+
+import csv
+import io
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pair(_Frozen):
+    """Accuracies in percent, of the clean model and of the clean model with its patch."""
+
+    clean_model: float
+    patched: float
+
+
+class CorruptionResult(Pair):
+    """One corruption, the mean over the severities.
+
+    Attributes:
+        patch: name of its patch.
+        digest: of that patch as stored.
+        patched_clean_accuracy: TA with the patch on, in percent: what it costs while it is on.
+        by_severity: RA for each severity.
+    """
+
+    patch: str
+    digest: str
+    patched_clean_accuracy: float
+    by_severity: dict[int, Pair]
+
+
+class StoredResult(_Frozen):
+    """All patches at one bit width.
+
+    Attributes:
+        patch_payload_bytes: codes, scales and float32 deltas of all patches together.
+        patch_file_bytes: of their whole files.
+        corruptions: by name.
+        mean: RA over the corruptions.
+        gap_recovered: (mean patched − mean clean model) / (TA − mean clean model), a fraction;
+            None where the clean model loses nothing.
+    """
+
+    patch_payload_bytes: int
+    patch_file_bytes: int
+    corruptions: dict[str, CorruptionResult]
+    mean: Pair
+    gap_recovered: float | None
+
+
+class RivalResult(_Frozen):
+    """BatchNorm re-estimated on the test stream, one batch size.
+
+    Attributes:
+        clean_accuracy: on clean images, in percent.
+        corruptions: accuracy in percent by corruption, the mean over the severities.
+        mean: over the corruptions.
+    """
+
+    clean_accuracy: float
+    corruptions: dict[str, float]
+    mean: float
+
+
+class EvaluationReport(_Frozen):
+    """TA and RA with and without patches.
+
+    The fields of the first bit width stand at the top as well, for scripts that ask for one.
+
+    Attributes:
+        dataset: name of the images.
+        images: how many.
+        severities: of the corruptions.
+        clean_accuracy: TA of the clean model, in percent.
+        model_bytes: of its tensors.
+        bits: asked for; None: as stored.
+        by_bits: results by bit width ("stored", or the number).
+        rival: BatchNorm re-estimated on the test stream, by batch size.
+        frost_source: "synthetic", or what overlays were used.
+    """
+
+    dataset: str
+    images: int
+    severities: tuple[int, ...]
+    clean_accuracy: float
+    model_bytes: int
+    bits: int | None
+    patch_payload_bytes: int
+    patch_file_bytes: int
+    corruptions: dict[str, CorruptionResult]
+    mean: Pair
+    gap_recovered: float | None
+    by_bits: dict[str, StoredResult]
+    rival: dict[int, RivalResult]
+    frost_source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return self.model_dump(mode="json")
+
+    def to_csv(self) -> str:
+        """One row for each corruption, severity and bit width."""
+        buffer = io.StringIO()
+        rows = csv.writer(buffer, lineterminator="\n")
+        rows.writerow(("bits", "corruption", "severity", "patch", "clean_model", "patched"))
+        for bits, stored in self.by_bits.items():
+            for name, result in stored.corruptions.items():
+                for severity, pair in result.by_severity.items():
+                    numbers = (f"{pair.clean_model:.3f}", f"{pair.patched:.3f}")
+                    rows.writerow((bits, name, severity, result.patch, *numbers))
+        return buffer.getvalue()

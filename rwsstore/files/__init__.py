@@ -1,0 +1,22 @@
+"""Files: everything that rwsstore stores is written and read through this package."""
+
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "MAX_TENSORS",
+    "OS_FILES",
+    "FileLayer",
+    "Header",
+    "OsFiles",
+    "TensorEntry",
+    "is_temporary",
+    "load_tensors",
+    "make_folders",
+    "read_bounded",
+    "read_header",
+    "write_atomic",
+]
+
+from rwsstore.files.atomic import is_temporary, make_folders, read_bounded, write_atomic
+from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, Header, TensorEntry, read_header
+from rwsstore.files.layer import OS_FILES, FileLayer, OsFiles
+from rwsstore.files.tensors import load_tensors

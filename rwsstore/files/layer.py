@@ -1,0 +1,147 @@
+"""The few primitive operations through which all that is stored is written and read.
+
+Everything above them (atomic writes, the store) takes a `FileLayer`, so that tests can stand a
+disk in its place that fails, or loses power, at any one of these operations.
+"""
+
+__all__ = ["OS_FILES", "FileLayer", "OsFiles"]
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import filelock
+
+FILE_MODE = 0o644
+
+
+class FileLayer(Protocol):
+    """Primitive file operations. All raise plain `OSError`; none retries or cleans up."""
+
+    def size(self, path: Path) -> int:
+        """Size of a file in bytes."""
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """The first `limit + 1` bytes of a file, or all where it is shorter."""
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Create a new file, write all of `data`, set mode 0644 and sync the content.
+
+        The content is durable afterwards, the name is not: that needs `fsync_folder`.
+
+        Raises:
+            FileExistsError: the name is taken.
+        """
+
+    def fsync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file over `target` in one step, replacing what is there."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create one folder; its parent exists, it itself does not."""
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """The names in a folder, sorted."""
+
+    def is_file(self, path: Path) -> bool:
+        """Whether a regular file is there."""
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder is there."""
+
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
+        """Hold an exclusive lock, shared by all threads and processes that name this file.
+
+        Args:
+            path: the lock file, created when missing; its folder exists.
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: somebody else held the lock all the time.
+        """
+
+
+class OsFiles:
+    """The operating system's files. The lock does not work across network file systems."""
+
+    def size(self, path: Path) -> int:
+        """Size of a file in bytes."""
+        return path.stat().st_size
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """The first `limit + 1` bytes of a file; never waits on a pipe."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read(limit + 1)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Create a new file, write all of `data`, set mode 0644 and sync, on one descriptor.
+
+        One descriptor, because an error of the device that comes late is reported to the
+        descriptor that wrote.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path, flags, FILE_MODE)
+        try:
+            _write_all(descriptor, data)
+            os.fchmod(descriptor, FILE_MODE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def fsync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file over `target` in one step."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name."""
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """Create one folder."""
+        path.mkdir()
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """The names in a folder, sorted."""
+        return tuple(sorted(os.listdir(path)))  # noqa: PTH208 - names are wanted, not paths
+
+    def is_file(self, path: Path) -> bool:
+        """Whether a regular file is there."""
+        return path.is_file()
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder is there."""
+        return path.is_dir()
+
+    @contextmanager
+    def lock(self, path: Path, timeout: float) -> Iterator[None]:
+        """Hold an exclusive lock (flock), between threads as well as between processes."""
+        # A new object each time: one `FileLock` is re-entrant and would let two threads in.
+        held = filelock.FileLock(path, timeout=timeout)
+        with held.acquire():  # its Timeout is a TimeoutError
+            yield
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+OS_FILES: FileLayer = OsFiles()
+"""The real files."""

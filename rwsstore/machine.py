@@ -1,0 +1,247 @@
+"""What this machine is good at: how many threads it gives us, and which arithmetic is fast.
+
+Torch counts the host's cores; a container may own a fraction of them, and threads beyond the
+quota make everything several times slower. bf16 with channels_last is two to three times faster
+on CPUs that support it and far slower on those that do not, so it is measured, not guessed.
+"""
+
+__all__ = ["ComputeMode", "cpu_quota", "pick_fastest", "probe", "thread_count"]
+
+import copy
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.errors import ConfigError
+
+_ROOT = Path("/")
+
+
+def thread_count(*, root: Path = _ROOT, affinity: int | None = None) -> int:
+    """Say how many threads to compute with: whole cores within quota and affinity, at least 1.
+
+    Args:
+        root: where /proc and /sys are looked for.
+        affinity: number of cores that this process may run on; asked of the system by default.
+    """
+    cores = _affinity() if affinity is None else affinity
+    quota = cpu_quota(root=root)
+    return max(1, math.floor(cores if quota is None else min(quota, cores)))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_quota(*, root: Path = _ROOT) -> float | None:
+    """Read the cgroup's limit on CPU time, in cores; None where there is none.
+
+    Versions 1 and 2 are read, and every ancestor's limit counts. Files that are absent,
+    unreadable or malformed count as no limit.
+
+    Args:
+        root: where /proc and /sys are looked for.
+    """
+    quotas = [_quota_v2(folder) for folder in _folders_v2(root)]
+    quotas += [_quota_v1(folder) for folder in _folders_v1(root)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _folders_v2(root: Path) -> Iterator[Path]:
+    for mount in ("sys/fs/cgroup", "sys/fs/cgroup/unified"):
+        yield from _with_parents(root / mount, _own_path(root, ""))
+
+
+def _folders_v1(root: Path) -> Iterator[Path]:
+    for mount in ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"):
+        yield from _with_parents(root / mount, _own_path(root, "cpu"))
+
+
+def _own_path(root: Path, controller: str) -> PurePosixPath:
+    """Find this process's cgroup for a controller (v1) or, for "", in the one hierarchy (v2)."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        # A path with ".." lies outside our namespace; only the mount itself can be seen.
+        if controller in controllers.split(",") and ".." not in PurePosixPath(path).parts:
+            return PurePosixPath(path)
+    return PurePosixPath("/")
+
+
+def _with_parents(mount: Path, own: PurePosixPath) -> Iterator[Path]:
+    parts = own.parts[1:]
+    for depth in range(len(parts), -1, -1):
+        yield mount.joinpath(*parts[:depth])
+
+
+def _quota_v2(folder: Path) -> float | None:
+    quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
+    return _cores(quota, period)
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota = _read(folder / "cpu.cfs_quota_us").strip()
+    return _cores(quota, _read(folder / "cpu.cfs_period_us").strip())
+
+
+def _cores(quota: str, period: str) -> float | None:
+    """Divide two counts of microseconds; "max", "-1" and anything malformed is no limit."""
+    if not (quota.isdecimal() and period.isdecimal()) or int(quota) == 0 or int(period) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+_Placed = TypeVar("_Placed", nn.Module, Tensor)
+
+
+@dataclass(frozen=True)
+class ComputeMode:
+    """How a model is computed; results differ within rounding, never in meaning.
+
+    Attributes:
+        bf16: run under bfloat16 autocast.
+        channels_last: keep images and convolution weights with the channels innermost.
+    """
+
+    bf16: bool = False
+    channels_last: bool = False
+
+    def autocast(self, device_type: str = "cpu") -> AbstractContextManager[object]:
+        """Open the context in which the model is to be called; it does nothing without bf16."""
+        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def prepare(self, item: _Placed) -> _Placed:
+        """Lay a model (in place) or a batch [B, C, H, W] (as a copy) out as this mode wants it."""
+        if not self.channels_last:
+            return item
+        # torch's stub leaves this documented overload of Module.to out.
+        return item.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+PLAIN = ComputeMode()
+"""float32 and the usual layout: right everywhere, and what the others are measured against."""
+
+# A candidate must beat the plain mode by this factor, so that noise does not decide.
+_WORTHWHILE = 1.1
+# A first step slower than plain by this factor settles it: on a CPU without bf16 each is torture.
+_HOPELESS = 2.0
+
+_CANDIDATES = (
+    PLAIN,
+    ComputeMode(channels_last=True),
+    ComputeMode(bf16=True),
+    ComputeMode(bf16=True, channels_last=True),
+)
+
+
+def probe(
+    model: nn.Module | Callable[[Tensor], Tensor],
+    example: Tensor,
+    *,
+    repeats: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> ComputeMode:
+    """Measure which mode is fastest here, with a few steps of each.
+
+    A step is a forward pass and, where anything requires a gradient, a backward pass. A module is
+    copied first, so its weights, gradients, statistics and layout stay; so do torch's global
+    random numbers. Nothing depends on the answer but time.
+
+    Args:
+        model: takes `example` and returns one tensor; called in the mode (training or
+            evaluation) that it is in.
+        example: a batch of the size that will be used, [B, C, H, W], on the model's device.
+        repeats: timed steps for each mode, after one that is not; at least 1.
+        clock: seconds, ever rising.
+
+    Returns:
+        The fastest mode; the plain one unless another is clearly faster. A mode that the model
+        cannot be computed in is passed over.
+
+    Raises:
+        ConfigError: `repeats` is below 1.
+    """
+    if repeats < 1:
+        raise ConfigError(f"{repeats} repeats were asked for; at least 1 is needed")
+    devices = [] if example.device.type == "cpu" else [example.device]
+    timings: dict[ComputeMode, list[float]] = {}
+    with torch.random.fork_rng(devices=devices, device_type="cuda"):
+        timings[PLAIN] = _time(model, example, PLAIN, repeats, clock, math.inf)
+        hopeless = _HOPELESS * statistics.median(timings[PLAIN])
+        for mode in _CANDIDATES[1:]:
+            try:
+                timings[mode] = _time(model, example, mode, repeats, clock, hopeless)
+            except RuntimeError:  # an operation without this dtype or layout
+                continue
+    return pick_fastest(timings)
+
+
+def pick_fastest(timings: Mapping[ComputeMode, Sequence[float]]) -> ComputeMode:
+    """Choose the mode with the least median time.
+
+    The plain mode wins unless another is more than a tenth faster; between equals the one that
+    changes less, then the one without bf16. Times that are not finite do not count, and where
+    the plain mode has none that are, it wins all the same.
+
+    Args:
+        timings: seconds a step, for each mode that was measured.
+    """
+    medians = {}
+    for mode, steps in timings.items():
+        finite = [seconds for seconds in steps if math.isfinite(seconds)]
+        if finite:
+            medians[mode] = statistics.median(finite)
+    if PLAIN not in medians:
+        return PLAIN
+    fast = [mode for mode, median in medians.items() if median * _WORTHWHILE < medians[PLAIN]]
+    return min(
+        (mode for mode in fast if mode != PLAIN),
+        key=lambda mode: (medians[mode], mode.bf16 + mode.channels_last, mode.bf16),
+        default=PLAIN,
+    )
+
+
+def _time(
+    model: nn.Module | Callable[[Tensor], Tensor],
+    example: Tensor,
+    mode: ComputeMode,
+    repeats: int,
+    clock: Callable[[], float],
+    hopeless: float,
+) -> list[float]:
+    """Time `repeats` steps in one mode, or one if that takes longer than `hopeless`."""
+    placed = mode.prepare(copy.deepcopy(model)) if isinstance(model, nn.Module) else model
+    images = mode.prepare(example)
+    _step(placed, images, mode)  # the first step builds kernels and allocates
+    times: list[float] = []
+    while len(times) < repeats and not (times and times[0] > hopeless):
+        start = clock()
+        _step(placed, images, mode)
+        times.append(clock() - start)
+    return times
+
+
+def _step(model: nn.Module | Callable[[Tensor], Tensor], images: Tensor, mode: ComputeMode) -> None:
+    with mode.autocast(images.device.type):
+        output = model(images)
+    if output.requires_grad:
+        output.float().square().mean().backward()
+    if images.device.type == "cuda":
+        torch.cuda.synchronize(images.device)

@@ -1,0 +1,34 @@
+"""Networks by name, their layers in order, fingerprints and checkpoints."""
+
+from rwsstore.models.checkpoints import load_checkpoint, load_clean_model, save_checkpoint
+from rwsstore.models.classifier import Classifier
+from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
+from rwsstore.models.finite import check_finite
+from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
+from rwsstore.models.layers import Layer, ordered_layers, shallowest
+from rwsstore.models.normalize import Normalize
+from rwsstore.models.registry import NETWORKS, Network, build
+from rwsstore.models.spec import ModelSpec
+from rwsstore.models.torchvision_networks import torchvision_names
+
+__all__ = [
+    "NETWORKS",
+    "Classifier",
+    "Layer",
+    "ModelSpec",
+    "Network",
+    "Normalize",
+    "architecture_fingerprint",
+    "build",
+    "check_finite",
+    "fold_batchnorm",
+    "freeze_batchnorm",
+    "load_checkpoint",
+    "load_clean_model",
+    "ordered_layers",
+    "save_checkpoint",
+    "shallowest",
+    "torchvision_names",
+    "unfoldable_batchnorms",
+    "weights_fingerprint",
+]

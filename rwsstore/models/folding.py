@@ -1,0 +1,167 @@
+"""BatchNorm folded into the layer before it, so that a patch is weights and biases alone."""
+
+__all__ = ["fold_batchnorm", "freeze_batchnorm", "unfoldable_batchnorms"]
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
+
+from rwsstore.models.classifier import Classifier
+from rwsstore.models.tracing import trace
+
+_Model = TypeVar("_Model", bound=nn.Module)
+_Leaves = Iterable[type[nn.Module]]
+
+# Exactly these: a subclass may compute something else.
+_CONVOLUTIONS = frozenset({nn.Conv1d, nn.Conv2d, nn.Conv3d})
+_TRANSPOSED = frozenset({nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d})
+_BATCHNORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm})
+
+
+def fold_batchnorm(model: _Model, *, leaves: _Leaves = ()) -> _Model:
+    """Fold every BatchNorm that follows a convolution or linear layer into that layer.
+
+    The result computes what the model computes in evaluation mode, keeps its tree of attributes
+    (a folded BatchNorm becomes an Identity), and is in evaluation mode. A BatchNorm stays where
+    nothing foldable comes before it, where the layer's output is also used elsewhere, or where
+    one of the two is called more than once; see `unfoldable_batchnorms` and `freeze_batchnorm`.
+    A linear layer before a BatchNorm is taken to work on [B, F].
+
+    The sums are done in float64 and rounded once (Jacob et al., 2018, section 3.2).
+
+    Args:
+        model: any traceable module; it is left as it is. A `Classifier` comes back with
+            `spec.folded` set.
+        leaves: classes of modules not to look into.
+
+    Returns:
+        A new model that shares no tensors with the one given.
+
+    Raises:
+        ConfigError: the model cannot be traced.
+    """
+    pairs = list(_foldable(model, trace(model, leaves)))
+    folded = copy.deepcopy(model).eval()
+    for layer_name, norm_name in pairs:
+        norm = cast(_BatchNorm, folded.get_submodule(norm_name))
+        _fold_into(folded.get_submodule(layer_name), norm)
+        _replace_by_identity(folded, norm)
+    if isinstance(folded, Classifier):
+        folded.spec = folded.spec.model_copy(update={"folded": True})
+    return folded
+
+
+def unfoldable_batchnorms(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[str, ...]:
+    """Name the BatchNorm modules that `fold_batchnorm` would leave, in the order of the modules.
+
+    Raises:
+        ConfigError: the model cannot be traced.
+    """
+    folded = {norm for _, norm in _foldable(model, trace(model, leaves))}
+    norms = (name for name, module in model.named_modules() if isinstance(module, _BatchNorm))
+    return tuple(name for name in norms if name not in folded)
+
+
+def freeze_batchnorm(model: nn.Module) -> None:
+    """Put every BatchNorm of a model into evaluation mode, for training after folding.
+
+    `model.train()` undoes it, so call this after that. The affine terms still train; the running
+    statistics stay.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def _foldable(model: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
+    """Yield the names of each (layer, BatchNorm) that may be folded."""
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    shared = _shared_parameters(model, graph)
+    for node in graph.nodes:
+        before = node.args[0] if node.args else None
+        if not (_calls_module(node) and isinstance(before, fx.Node) and _calls_module(before)):
+            continue
+        if len(before.users) > 1 or calls[node.target] > 1 or calls[before.target] > 1:
+            continue
+        layer_name, norm_name = str(before.target), str(node.target)
+        layer = model.get_submodule(layer_name)
+        if shared.isdisjoint(map(id, layer.parameters())) and _fit(
+            layer, model.get_submodule(norm_name)
+        ):
+            yield layer_name, norm_name
+
+
+def _calls_module(node: fx.Node) -> bool:
+    return node.op == "call_module"
+
+
+def _shared_parameters(model: nn.Module, graph: fx.Graph) -> set[int]:
+    """Find the parameters that two modules own, or that the forward pass reads by itself."""
+    owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    named = dict(model.named_parameters())
+    read = {id(named[str(n.target)]) for n in graph.nodes if str(n.target) in named}
+    return read | {parameter for parameter, count in owners.items() if count > 1}
+
+
+def _fit(layer: nn.Module, norm: nn.Module) -> bool:
+    if type(norm) not in _BATCHNORMS or not isinstance(norm, _BatchNorm):
+        return False
+    if norm.running_mean is None or norm.running_var is None:
+        return False  # normalizes by its batch, in evaluation mode too
+    if _is_altered(layer) or _is_altered(norm):
+        return False
+    return norm.num_features == _output_features(layer)
+
+
+def _output_features(layer: nn.Module) -> int | None:
+    if type(layer) in _CONVOLUTIONS and isinstance(layer, _ConvNd):
+        return layer.out_channels
+    if type(layer) in _TRANSPOSED and isinstance(layer, _ConvTransposeNd):
+        # With groups, the weight's second dimension is only a part of the output channels.
+        return layer.out_channels if layer.groups == 1 else None
+    if type(layer) is nn.Linear:
+        return layer.out_features
+    return None
+
+
+def _is_altered(module: nn.Module) -> bool:
+    """Tell whether hooks or parametrizations change what a module of its class computes."""
+    return bool(module._forward_hooks or module._forward_pre_hooks) or is_parametrized(module)
+
+
+def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:
+    tensors = {name: _exact(t) for name, t in norm.state_dict().items()}
+    weight, bias = fuse_conv_bn_weights(
+        _exact(layer.get_parameter("weight")),
+        None if layer.bias is None else _exact(layer.get_parameter("bias")),
+        tensors["running_mean"],
+        tensors["running_var"],
+        norm.eps,
+        tensors.get("weight"),
+        tensors.get("bias"),
+        transpose=isinstance(layer, _ConvTransposeNd),
+    )
+    old = layer.get_parameter("weight")
+    layer.weight = nn.Parameter(weight.detach().to(old), requires_grad=old.requires_grad)
+    layer.bias = nn.Parameter(bias.detach().to(old), requires_grad=old.requires_grad)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    # Not every accelerator has float64, and the CPU's bits are the same everywhere.
+    device = tensor.device if tensor.is_meta else torch.device("cpu")
+    return tensor.detach().to(device, torch.float64)
+
+
+def _replace_by_identity(model: nn.Module, norm: nn.Module) -> None:
+    for parent in model.modules():
+        for name, child in list(parent.named_children()):
+            if child is norm:
+                setattr(parent, name, nn.Identity().eval())

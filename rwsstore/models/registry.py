@@ -1,0 +1,93 @@
+"""Networks by name. A new one is a module with a builder and one row here."""
+
+__all__ = ["NETWORKS", "Network", "build", "outline"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from rwsstore.errors import UnknownNameError
+from rwsstore.models.classifier import Classifier
+from rwsstore.models.folding import fold_batchnorm
+from rwsstore.models.normalize import Normalize
+from rwsstore.models.resnet import resnet18, resnet50
+from rwsstore.models.spec import ModelSpec
+from rwsstore.models.torchvision_networks import PREFIX, torchvision_network
+from rwsstore.models.vgg import vgg16
+from rwsstore.models.vision_shim import import_torchvision
+
+
+@dataclass(frozen=True)
+class Network:
+    """One row of the registry.
+
+    Attributes:
+        name: as in `ModelSpec.network`.
+        summary: one line for listings.
+        build: takes a specification to a network with random weights, BatchNorm not folded.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[ModelSpec], nn.Module]
+
+
+_ROWS = (
+    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", vgg16),
+    Network("resnet18", "8 basic residual blocks, for small images", resnet18),
+    Network("resnet50", "16 bottleneck residual blocks, for small images", resnet50),
+)
+
+NETWORKS: Mapping[str, Network] = MappingProxyType({row.name: row for row in _ROWS})
+"""The networks of this project by name; torchvision's have names of the form torchvision:NAME."""
+
+
+def build(spec: ModelSpec, *, seed: int = 0) -> Classifier:
+    """Build the network that a specification names, with random weights, in training mode.
+
+    The same specification and seed give the same weights, and torch's global CPU generator is
+    left as it was.
+
+    Args:
+        spec: what to build; where `spec.folded`, foldable BatchNorms are folded already.
+        seed: of the random weights.
+
+    Raises:
+        UnknownNameError: no such network.
+        ConfigError: an option that the network does not have.
+    """
+    return _assemble(spec, seed, torch.device("cpu"))
+
+
+def outline(spec: ModelSpec) -> Classifier:
+    """Build a model without memory for its weights, on the meta device, to see its tensors.
+
+    Raises:
+        UnknownNameError, ConfigError: as `build`.
+    """
+    try:
+        return _assemble(spec, 0, torch.device("meta"))
+    except NotImplementedError:  # some of torchvision's networks compute with tensors to be built
+        return build(spec)
+
+
+def _assemble(spec: ModelSpec, seed: int, device: torch.device) -> Classifier:
+    make_network = _builder(spec.network)
+    with torch.random.fork_rng(devices=[]), device:
+        torch.default_generator.manual_seed(seed)
+        network = make_network(spec)
+        normalize = Normalize(spec.mean, spec.std)
+    model = Classifier(spec, normalize, network)
+    return fold_batchnorm(model).train() if spec.folded else model
+
+
+def _builder(name: str) -> Callable[[ModelSpec], nn.Module]:
+    if name.startswith(PREFIX):
+        import_torchvision()  # before the device is set: an import may make tensors
+        return torchvision_network
+    if name not in NETWORKS:
+        raise UnknownNameError("network", name, [*NETWORKS, PREFIX + "NAME"])
+    return NETWORKS[name].build

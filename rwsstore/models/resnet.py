@@ -1,0 +1,149 @@
+"""ResNet-18 and ResNet-50 for small images: a 3×3 stem of stride 1 and no pool behind it."""
+
+__all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "resnet50"]
+
+from torch import Tensor, nn
+
+from rwsstore.errors import ConfigError
+from rwsstore.models.initialization import he_initialize, scaled
+from rwsstore.models.spec import ModelSpec
+
+_STAGES = (64, 128, 256, 512)
+
+
+def _convolution(before: int, after: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(before, after, size, stride=stride, padding=size // 2, bias=False)
+
+
+def _shortcut(before: int, after: int, stride: int) -> nn.Module:
+    if before == after and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(_convolution(before, after, 1, stride), nn.BatchNorm2d(after))
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al., 2016, figure 5, left)."""
+
+    expansion = 1
+
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _convolution(before, channels, 3, stride)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = _convolution(channels, channels, 3)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU()
+        self.downsample = _shortcut(before, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take [B, before, H, W] to [B, channels, H / stride, W / stride]."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out)) + self.downsample(x)
+        result: Tensor = self.relu(out)
+        return result
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions and a shortcut (He et al., 2016, figure 5, right).
+
+    The stride is the 3×3 convolution's, as in torchvision.
+    """
+
+    expansion = 4
+
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        after = channels * self.expansion
+        self.conv1 = _convolution(before, channels, 1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = _convolution(channels, channels, 3, stride)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = _convolution(channels, after, 1)
+        self.bn3 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU()
+        self.downsample = _shortcut(before, after, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take [B, before, H, W] to [B, 4·channels, H / stride, W / stride]."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out)) + self.downsample(x)
+        result: Tensor = self.relu(out)
+        return result
+
+
+class ResNet(nn.Module):
+    """A stem, four stages of residual blocks, one average, one linear layer.
+
+    Tensors are named as in torchvision's ResNets.
+
+    Args:
+        block: the kind of block.
+        depths: number of blocks in each of the four stages.
+        width: factor on the channels.
+        num_classes: number of logits.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: tuple[int, int, int, int],
+        *,
+        width: float,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        first, second, third, fourth = (scaled(channels, width) for channels in _STAGES)
+        self.conv1 = _convolution(3, first, 3)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.relu = nn.ReLU()
+        self.layer1 = _stage(block, first, first, depths[0], stride=1)
+        self.layer2 = _stage(block, first * block.expansion, second, depths[1], stride=2)
+        self.layer3 = _stage(block, second * block.expansion, third, depths[2], stride=2)
+        self.layer4 = _stage(block, third * block.expansion, fourth, depths[3], stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(fourth * block.expansion, num_classes)
+        he_initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take normalized images [B, 3, H, W] to logits [B, num_classes]."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck],
+    before: int,
+    channels: int,
+    depth: int,
+    *,
+    stride: int,
+) -> nn.Sequential:
+    rest = (block(channels * block.expansion, channels, 1) for _ in range(depth - 1))
+    return nn.Sequential(block(before, channels, stride), *rest)
+
+
+def _build(
+    spec: ModelSpec,
+    block: type[BasicBlock] | type[Bottleneck],
+    depths: tuple[int, int, int, int],
+) -> nn.Module:
+    if not spec.batch_norm:
+        raise ConfigError(
+            f"{spec.network} cannot be built without BatchNorm: it would not train. "
+            "Leave batch_norm on and fold the trained network."
+        )
+    return ResNet(block, depths, width=spec.width, num_classes=spec.num_classes)
+
+
+def resnet18(spec: ModelSpec) -> nn.Module:
+    """Build ResNet-18: the stem, 8 basic blocks and one linear layer."""
+    return _build(spec, BasicBlock, (2, 2, 2, 2))
+
+
+def resnet50(spec: ModelSpec) -> nn.Module:
+    """Build ResNet-50: the stem, 16 bottleneck blocks and one linear layer."""
+    return _build(spec, Bottleneck, (3, 4, 6, 3))

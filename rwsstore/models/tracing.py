@@ -1,0 +1,58 @@
+"""The order of a network's operations, found by tracing it symbolically."""
+
+__all__ = ["copy_structure", "is_layer", "trace"]
+
+import copy
+from collections.abc import Iterable
+
+from torch import fx, nn
+
+# torch has no public name for "any convolution" and "any BatchNorm".
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from rwsstore.errors import ConfigError
+from rwsstore.models.normalize import Normalize
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Tell whether a module is a convolution, transposed or not, or a linear layer."""
+    return isinstance(module, (_ConvNd, nn.Linear))
+
+
+def copy_structure(model: nn.Module) -> nn.Module:
+    """Copy the modules of a model but share its tensors, so that the copy costs no memory."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def trace(model: nn.Module, leaves: Iterable[type[nn.Module]] = ()) -> fx.Graph:
+    """Trace a model's forward pass in evaluation mode; the model itself is not touched.
+
+    Args:
+        model: any module whose forward pass does not branch on the values of tensors.
+        leaves: classes of modules that are taken as one piece and not looked into.
+
+    Raises:
+        ConfigError: the model cannot be traced.
+    """
+    skeleton = copy_structure(model).eval()  # tracing leaves attributes on what it traces
+    try:
+        return _Tracer(tuple(leaves)).trace(skeleton)
+    except Exception as error:  # a user's forward may raise anything
+        raise ConfigError(
+            f"{type(model).__name__} cannot be traced ({type(error).__name__}: {error}). "
+            "Its forward pass must not branch on the values or shapes of tensors; rewrite that "
+            "part, or name the class of the module that does it in `leaves`, so that it is taken "
+            "as one piece."
+        ) from error
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._leaves = (_ConvNd, nn.Linear, _BatchNorm, Normalize, *leaves)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # A subclass of Conv2d with a forward of its own is still a layer to us.
+        return isinstance(m, self._leaves) or super().is_leaf_module(m, module_qualified_name)

@@ -1,0 +1,65 @@
+"""Patches: quantized deltas on a clean model's tensors, their algebra and their file format."""
+
+__all__ = [
+    "BIT_WIDTHS",
+    "MAX_PATCH_BYTES",
+    "NAME_PATTERN",
+    "AlphaRange",
+    "CardPoint",
+    "Golden",
+    "GoldenProbe",
+    "Kind",
+    "ModelIdentity",
+    "Patch",
+    "PatchMetadata",
+    "PatchSet",
+    "Payload",
+    "QuantizedTensor",
+    "RawTensor",
+    "Recipe",
+    "Request",
+    "RobustnessCard",
+    "TensorEntry",
+    "check_bits",
+    "check_fit",
+    "check_golden",
+    "compose",
+    "identify",
+    "make_patch",
+    "parse_alpha",
+    "parse_request",
+    "patched_tensor",
+    "probe_images",
+    "quantize",
+    "record_golden",
+    "requantize",
+]
+
+from rwsstore.patches.arithmetic import patched_tensor
+from rwsstore.patches.card import CardPoint, RobustnessCard
+from rwsstore.patches.compose import compose
+from rwsstore.patches.fit import check_fit
+from rwsstore.patches.format import MAX_PATCH_BYTES
+from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
+from rwsstore.patches.identity import ModelIdentity, identify
+from rwsstore.patches.making import make_patch
+from rwsstore.patches.metadata import (
+    NAME_PATTERN,
+    AlphaRange,
+    GoldenProbe,
+    Kind,
+    PatchMetadata,
+    Recipe,
+    TensorEntry,
+)
+from rwsstore.patches.patch import Patch
+from rwsstore.patches.patchset import PatchSet, Request, parse_alpha, parse_request
+from rwsstore.patches.quantization import (
+    BIT_WIDTHS,
+    Payload,
+    QuantizedTensor,
+    RawTensor,
+    check_bits,
+    quantize,
+    requantize,
+)

@@ -1,0 +1,101 @@
+"""Golden logits: how a loader tells a patch that works from one that does nothing.
+
+A probe batch is generated from a seed by SHAKE-256 and integer arithmetic alone, so that it is
+the same to the bit on every machine and needs no data set's images. The logits of the clean and
+of the patched model on it travel in the patch; a loader computes both again and compares.
+"""
+
+__all__ = ["TOLERANCE", "Golden", "check_golden", "probe_images", "record_golden"]
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rwsstore.errors import GoldenError
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit, relative to the largest recorded logit (or 1 if that is less)."""
+
+Predict = Callable[[Tensor], Tensor]
+
+_CELLS = (1, 4, 8)
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Logits on the probe batch.
+
+    Attributes:
+        clean: float32 [B, C], of the clean model.
+        patched: float32 [B, C], of the clean model with the patch at its recommended α.
+    """
+
+    clean: Tensor
+    patched: Tensor
+
+
+def probe_images(seed: int, count: int, size: int) -> Tensor:
+    """Generate the probe batch: noise at three scales, averaged.
+
+    Args:
+        seed: any int64.
+        count: number of images B.
+        size: height and width in pixels.
+
+    Returns:
+        uint8 [B, 3, size, size].
+    """
+    total = torch.zeros(count, 3, size, size, dtype=torch.int32)
+    for cell in _CELLS:
+        cells = -(-size // cell)
+        length = count * 3 * cells * cells
+        key = f"rwsstore probe 1 {seed} {count} {size} {cell}".encode()
+        noise = torch.frombuffer(
+            bytearray(hashlib.shake_256(key).digest(length)), dtype=torch.uint8
+        )
+        grid = noise.to(torch.int32).reshape(count, 3, cells, cells)
+        blocks = grid.repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
+        total += blocks[:, :, :size, :size]
+    return (total // len(_CELLS)).to(torch.uint8)
+
+
+@torch.inference_mode()
+def record_golden(clean: Predict, patched: Predict, probe: Tensor) -> Golden:
+    """Record the logits of both models on the probe batch."""
+    return Golden(clean(probe).float().clone(), patched(probe).float().clone())
+
+
+@torch.inference_mode()
+def check_golden(golden: Golden, clean: Predict, patched: Predict, probe: Tensor) -> None:
+    """Compare both models with what was recorded.
+
+    Raises:
+        GoldenError: the recorded patch changes no logit, or a logit differs by more than
+            `TOLERANCE` from the recorded one.
+    """
+    if torch.equal(golden.clean, golden.patched):
+        raise GoldenError("the patch changes no logit of its own probe batch: it does nothing")
+    for what, recorded, model in (
+        ("clean model", golden.clean, clean),
+        ("patched model", golden.patched, patched),
+    ):
+        _compare(what, recorded, model(probe).float())
+
+
+def _compare(what: str, recorded: Tensor, found: Tensor) -> None:
+    if found.shape != recorded.shape:
+        raise GoldenError(
+            f"the {what} gives logits of shape {tuple(found.shape)}, recorded were "
+            f"{tuple(recorded.shape)}"
+        )
+    allowed = TOLERANCE * max(1.0, float(recorded.abs().max()))
+    worst = float((found - recorded).abs().max())
+    if not worst <= allowed:
+        raise GoldenError(
+            f"the {what}'s logits on the probe batch differ by {worst:.2g} from those recorded in "
+            f"the patch (allowed {allowed:.2g}): this is not the model, or not the patch, that was "
+            "measured"
+        )

@@ -1,0 +1,152 @@
+"""A patch: a stored delta on some of a clean model's tensors."""
+
+__all__ = ["Patch"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+from rwsstore.canonical import Digest, sha256_hex
+from rwsstore.errors import ConfigError
+from rwsstore.files import read_bounded, write_atomic
+from rwsstore.patches.card import RobustnessCard
+from rwsstore.patches.format import MAX_PATCH_BYTES, read_patch_bytes, write_patch_bytes
+from rwsstore.patches.golden import Golden
+from rwsstore.patches.metadata import GoldenProbe, PatchMetadata
+from rwsstore.patches.quantization import Payload, check_bits, requantize
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """An immutable patch; equal content has equal bytes and an equal digest.
+
+    Make one with `make_patch`, `compose`, `from_bytes` or `from_file`.
+
+    Attributes:
+        metadata: its description.
+        tensors: the payload of each patched tensor, by the tensor's name; empty if composed.
+        golden: its golden logits, where recorded.
+        data: the exact bytes of its file.
+    """
+
+    metadata: PatchMetadata
+    tensors: Mapping[str, Payload] = field(repr=False)
+    golden: Golden | None = field(repr=False)
+    data: bytes = field(repr=False)
+
+    @classmethod
+    def build(
+        cls, metadata: PatchMetadata, tensors: Mapping[str, Payload], golden: Golden | None
+    ) -> Self:
+        """Make a patch of its pieces; it passes the same checks as one that is read."""
+        return cls.from_bytes(write_patch_bytes(metadata, tensors, golden))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a patch from the bytes of its file.
+
+        Raises:
+            FormatError: they are not a patch file, or contradict themselves.
+            TensorError: a number in them is not finite or out of range.
+        """
+        metadata, tensors, golden = read_patch_bytes(data)
+        return cls(metadata, MappingProxyType(tensors), golden, data)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a patch file.
+
+        Raises:
+            MissingFileError: there is no such file.
+            FormatError: it is not a patch file.
+        """
+        return cls.from_bytes(read_bounded(path, limit=MAX_PATCH_BYTES, what="patch"))
+
+    def to_bytes(self) -> bytes:
+        """The exact bytes of its file."""
+        return self.data
+
+    def to_file(self, path: Path) -> None:
+        """Write its file atomically."""
+        write_atomic(path, self.data)
+
+    @cached_property
+    def digest(self) -> Digest:
+        """SHA-256 of its file's bytes."""
+        return sha256_hex(self.data)
+
+    @property
+    def name(self) -> str:
+        """The name that it was given when it was made."""
+        return self.metadata.name
+
+    @property
+    def parts(self) -> tuple[tuple[Digest, float], ...]:
+        """(digest, α) of what a composed patch is made of; empty for any other."""
+        return tuple((part.digest, part.alpha) for part in self.metadata.parts)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of codes, scales and float32 deltas, without header and golden logits."""
+        return sum(payload.payload_bytes for payload in self.tensors.values())
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of its whole file."""
+        return len(self.data)
+
+    def alpha_for(self, ta_loss: float) -> float:
+        """Find the strength that costs at most `ta_loss` points of clean accuracy.
+
+        Taken from the robustness card; never above the recommended strength.
+
+        Raises:
+            ConfigError: the patch has no card, the budget is not a number of points, or no
+                strength that the patch may be given stays within it.
+        """
+        metadata = self.metadata
+        if metadata.card is None:
+            raise ConfigError(
+                f"patch {self.name!r} carries no robustness card: give alpha a number"
+            )
+        alpha = metadata.card.alpha_for(ta_loss, at_most=metadata.alpha.recommended)
+        if alpha < metadata.alpha.minimum:
+            raise ConfigError(
+                f"no alpha of patch {self.name!r} from {metadata.alpha.minimum:g} up costs at most "
+                f"{ta_loss:g} points of clean accuracy"
+            )
+        return alpha
+
+    def at_bits(self, bits: int) -> "Patch":
+        """Quantize again, to fewer bits; golden logits are dropped since they no longer hold.
+
+        Raises:
+            ConfigError: `bits` is more than what is stored, or the patch is composed.
+        """
+        check_bits(bits)
+        if self.metadata.bits is None:
+            raise ConfigError(f"patch {self.name!r} is composed: quantize its parts")
+        if bits == self.metadata.bits:
+            return self
+        tensors = {name: requantize(payload, bits) for name, payload in self.tensors.items()}
+        widths = {name: payload.bits for name, payload in tensors.items()}
+        metadata = self.metadata.model_copy(
+            update={"bits": bits, "tensors": widths, "golden": None}
+        )
+        return Patch.build(metadata, tensors, None)
+
+    def with_evidence(
+        self, *, card: RobustnessCard | None, golden: Golden, probe: GoldenProbe
+    ) -> "Patch":
+        """Add what was measured on the clean model: the robustness card and golden logits.
+
+        Args:
+            card: TA and RA over α, where a labelled set was at hand.
+            golden: logits of both models on the probe batch.
+            probe: how to generate that batch again.
+        """
+        metadata = self.metadata.model_copy(update={"card": card, "golden": probe})
+        return Patch.build(metadata, self.tensors, golden)

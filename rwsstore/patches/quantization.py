@@ -1,0 +1,152 @@
+"""Linear symmetric quantization, one scale an output channel.
+
+A delta of two dimensions and more becomes integer codes q in ±(2^(b−1) − 1) and a float32 scale
+s for each index of its first dimension, so that q·s approximates it to within s/2. Tensors of one
+dimension, biases and affine terms, stay float32: they are few and every bit of them counts.
+"""
+
+__all__ = [
+    "BIT_WIDTHS",
+    "Payload",
+    "QuantizedTensor",
+    "RawTensor",
+    "check_bits",
+    "quantize",
+    "requantize",
+]
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rwsstore.errors import ConfigError, TensorError
+from rwsstore.patches.packing import packed_size
+
+BIT_WIDTHS = (32, 16, 8, 4, 3, 2)
+"""Bits a weight; 32 is the float32 delta itself."""
+
+_SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
+
+
+def check_bits(bits: int) -> int:
+    """Return `bits` if it is one of `BIT_WIDTHS`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(bits, bool) or bits not in BIT_WIDTHS:
+        raise ConfigError(f"bits is {bits!r}; expected one of {', '.join(map(str, BIT_WIDTHS))}")
+    return bits
+
+
+@dataclass(frozen=True, eq=False)
+class RawTensor:
+    """A delta kept as float32.
+
+    Attributes:
+        values: float32, any shape, finite.
+    """
+
+    values: Tensor
+
+    bits = 32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weights that it belongs to."""
+        return tuple(self.values.shape)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes that its numbers take in a file."""
+        return 4 * self.values.numel()
+
+    def delta(self, alpha: float) -> Tensor:
+        """fl32(v · fl32(α)), float32, freshly allocated."""
+        return self.values * torch.tensor(alpha, dtype=torch.float64).float()
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedTensor:
+    """A delta as integer codes with one scale an output channel.
+
+    Attributes:
+        codes: int8 (int16 for 16 bits), shaped as the weights.
+        scale: float32 [C], C the weights' first dimension; 0 means a channel of zeros.
+        bits: bits a code.
+    """
+
+    codes: Tensor
+    scale: Tensor
+    bits: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weights that it belongs to."""
+        return tuple(self.codes.shape)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes that its codes and scales take in a file."""
+        return packed_size(self.codes.numel(), self.bits) + 4 * self.scale.numel()
+
+    def delta(self, alpha: float) -> Tensor:
+        """fl32(q · s′) with s′ = fl32(α·s), float32, freshly allocated."""
+        scale = (self.scale.double() * alpha).float()
+        return self.codes.float() * scale.view(-1, *[1] * (self.codes.dim() - 1))
+
+
+Payload = RawTensor | QuantizedTensor
+
+
+def quantize(delta: Tensor, bits: int) -> Payload:
+    """Quantize one delta.
+
+    Args:
+        delta: float32 or float64, any shape.
+        bits: one of `BIT_WIDTHS`.
+
+    Raises:
+        TensorError: the delta holds NaN, an infinity, or numbers beyond float32.
+        ConfigError: `bits` is not one of `BIT_WIDTHS`.
+    """
+    check_bits(bits)
+    single = delta.detach().float()
+    if not bool(torch.isfinite(single).all()):
+        raise TensorError("the delta holds NaN, infinity or numbers beyond float32")
+    if bits == 32 or delta.dim() < 2:
+        return RawTensor(single.clone(memory_format=torch.contiguous_format))
+    return _quantize_channels(delta.detach().double().contiguous(), bits)
+
+
+def _quantize_channels(delta: Tensor, bits: int) -> QuantizedTensor:
+    largest_code = (1 << (bits - 1)) - 1
+    rows = delta.reshape(delta.shape[0], -1)
+    peak = rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(rows.shape[0])
+    scale = (peak / largest_code).float()
+    scale[scale < _SMALLEST_NORMAL] = 0.0
+    divisor = torch.where(scale > 0, scale.double(), torch.inf)
+    # torch.round is half to even, as the format wants it.
+    codes = (rows / divisor[:, None]).round().clamp(-largest_code, largest_code)
+    dtype = torch.int16 if bits == 16 else torch.int8
+    return QuantizedTensor(codes.to(dtype).reshape(delta.shape), scale, bits)
+
+
+def requantize(payload: Payload, bits: int) -> Payload:
+    """Quantize again, to fewer bits; what has `bits` already, or one dimension, comes back as is.
+
+    Raises:
+        ConfigError: `bits` is more than what is stored, or not one of `BIT_WIDTHS`.
+    """
+    check_bits(bits)
+    if isinstance(payload, RawTensor) and (len(payload.shape) < 2 or bits == 32):
+        return payload
+    if bits == payload.bits:
+        return payload
+    if bits > payload.bits:
+        raise ConfigError(
+            f"{bits} bits asked of a patch stored at {payload.bits}: ask for {payload.bits} or "
+            "fewer, or extract the patch anew"
+        )
+    return quantize(payload.delta(1.0), bits)

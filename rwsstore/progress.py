@@ -1,0 +1,87 @@
+"""Progress bars for everything that takes longer than a moment.
+
+Library functions take a `Reporter` and tell it how far they are; they never print. The command
+line hands in `ConsoleReporter`, which draws bars on standard error; the default is `SILENT`.
+"""
+
+__all__ = ["SILENT", "ConsoleReporter", "Reporter", "Task"]
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Task(Protocol):
+    """A piece of work whose steps are counted."""
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        """Count `steps` more as done; a `note` replaces the short text behind the bar."""
+
+
+class Reporter(Protocol):
+    """Where long work says how far it is."""
+
+    def task(self, description: str, *, total: int) -> AbstractContextManager[Task]:
+        """Open a task of `total` steps; it closes with the block."""
+
+
+class _SilentTask:
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        pass
+
+
+class _SilentReporter:
+    @contextmanager
+    def task(self, description: str, *, total: int) -> Iterator[Task]:  # noqa: ARG002
+        yield _SilentTask()
+
+
+SILENT: Reporter = _SilentReporter()
+"""The reporter that says nothing."""
+
+
+class _ConsoleTask:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self._progress.update(self._task, advance=steps)
+        if note:
+            self._progress.update(self._task, note=note)
+
+
+class ConsoleReporter:
+    """Draws a bar for each task on a console; a finished one leaves a single line.
+
+    Args:
+        console: where to draw; standard error by default, so that results on standard output
+            stay clean. Where it is no terminal, rich prints only the finished lines.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+
+    @contextmanager
+    def task(self, description: str, *, total: int) -> Iterator[Task]:
+        """Open a task of `total` steps; it closes with the block."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            yield _ConsoleTask(progress, progress.add_task(description, total=total, note=""))

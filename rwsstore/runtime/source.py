@@ -1,0 +1,44 @@
+"""Where a live model gets its patches from."""
+
+__all__ = ["PatchBag", "PatchSource"]
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from rwsstore.errors import UnknownPatchError
+from rwsstore.patches import Patch
+
+
+class PatchSource(Protocol):
+    """Anything that finds a patch by name, version or digest: a store, or a `PatchBag`."""
+
+    def get(self, ref: str) -> Patch:
+        """Return the patch.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+
+
+class PatchBag:
+    """Patches held in memory, found by name or digest."""
+
+    def __init__(self, patches: Iterable[Patch] = ()) -> None:
+        self._patches: dict[str, Patch] = {}
+        for patch in patches:
+            self.add(patch)
+
+    def add(self, patch: Patch) -> None:
+        """Put a patch in; a later one of the same name hides an earlier one."""
+        self._patches[patch.digest] = patch
+        self._patches[patch.name] = patch
+
+    def get(self, ref: str) -> Patch:
+        """Return the patch of this name or digest.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+        if ref not in self._patches:
+            raise UnknownPatchError(f"no patch {ref!r} among the {len(self._patches) // 2} at hand")
+        return self._patches[ref]

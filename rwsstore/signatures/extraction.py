@@ -1,0 +1,184 @@
+"""From a clean model to a patch: train the counterpart, extract, quantize, measure."""
+
+__all__ = ["extract_patch", "patch_recipe"]
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rwsstore.corruptions import corrupt
+from rwsstore.data import ImageSet
+from rwsstore.errors import ConfigError
+from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.machine import ComputeMode
+from rwsstore.models import Layer, shallowest
+from rwsstore.patches import (
+    CardPoint,
+    GoldenProbe,
+    Patch,
+    Recipe,
+    RobustnessCard,
+    identify,
+    make_patch,
+    probe_images,
+    record_golden,
+)
+from rwsstore.progress import SILENT, Reporter
+from rwsstore.runtime import LiveModel, PatchBag
+from rwsstore.signatures.options import ExtractionOptions
+from rwsstore.signatures.projection import signature
+from rwsstore.training import RobustRecipe, derive_seed, fit
+
+_PROBE_IMAGES = 8
+
+
+def patch_recipe(options: ExtractionOptions) -> Recipe:
+    """What a patch records of how it was made; equal options give equal recipes."""
+    training = options.training.model_dump(mode="json", exclude={"version", "seed"})
+    return Recipe(
+        name="robust",
+        seed=options.training.seed,
+        parameters={"training_mode": options.training_mode, "layers": options.layers, **training},
+    )
+
+
+def extract_patch(
+    clean: nn.Module,
+    corruption: str,
+    train: ImageSet,
+    validation: ImageSet,
+    options: ExtractionOptions,
+    *,
+    anchor: nn.Module | None = None,
+    name: str | None = None,
+    state_file: Path | None = None,
+    mode: ComputeMode | None = None,
+    progress: Reporter = SILENT,
+) -> Patch:
+    """Make the Robust Weight Signature patch of one corruption.
+
+    Args:
+        clean: the clean model θ_std, its BatchNorm folded; left as it is.
+        corruption: its name.
+        train: clean images; they are corrupted on the fly.
+        validation: images that are not in `train`; the best epoch is chosen on them and the
+            card measured.
+        options: all parameters.
+        anchor: θ_init where `options.anchor` is not "clean": the same network as `clean`.
+        name: of the patch; the corruption's by default.
+        state_file: where the training's state is kept, to go on after an interruption.
+        mode: bf16 and channels_last for the training, or not.
+        progress: where to report.
+
+    Raises:
+        ConfigError: options that contradict each other or the model.
+        TensorError: the anchor is another network, or the training diverged.
+    """
+    if (anchor is None) != (options.anchor == "clean"):
+        raise ConfigError(
+            f"anchor {options.anchor!r} {'needs' if anchor is None else 'takes no'} model"
+        )
+    layers = shallowest(clean, options.layers)
+    start = clean if anchor is None else _start(clean, anchor, layers, options)
+    shown = options.layers if options.training_mode == "shallow" else None
+    result = fit(
+        start,
+        RobustRecipe(corruption, options.severity, layers=shown),
+        train,
+        validation,
+        options.training,
+        label=corruption,
+        state_file=state_file,
+        mode=mode,
+        progress=progress,
+    )
+    identity = identify(clean.state_dict())
+    deltas = signature(
+        [parameter for layer in layers for parameter in layer.parameters],
+        clean=clean.state_dict(),
+        robust=result.model.state_dict(),
+        anchor=None if anchor is None else anchor.state_dict(),
+    )
+    patch = make_patch(
+        kind="rws",
+        name=name or corruption,
+        model=identity,
+        layers=tuple(layer.name for layer in layers),
+        deltas=deltas,
+        bits=options.bits,
+        corruption=corruption,
+        severity=options.severity,
+        dataset=train.name,
+        recipe=patch_recipe(options),
+        anchor=options.anchor,
+        projected=anchor is not None,
+    )
+    return measure(clean, patch, validation, options, progress=progress)
+
+
+def _start(
+    clean: nn.Module, anchor: nn.Module, layers: Sequence[Layer], options: ExtractionOptions
+) -> nn.Module:
+    """θ_init; where only shallow layers train, with the clean model's deep ones behind them."""
+    if options.training_mode == "full":
+        return anchor
+    start = copy.deepcopy(clean)
+    state, origin = start.state_dict(), anchor.state_dict()
+    for name in (parameter for layer in layers for parameter in layer.parameters):
+        if name not in origin or origin[name].shape != state[name].shape:
+            raise ConfigError(f"the anchor has no tensor {name!r} like the clean model's")
+        state[name].copy_(origin[name])
+    return start
+
+
+def measure(
+    clean: nn.Module,
+    patch: Patch,
+    validation: ImageSet,
+    options: ExtractionOptions,
+    *,
+    progress: Reporter = SILENT,
+) -> Patch:
+    """Add the robustness card and the golden logits to a patch for an image corruption."""
+    live = LiveModel(clean, PatchBag([patch]))
+    probe = GoldenProbe(seed=options.training.seed, count=_PROBE_IMAGES, size=_size(validation))
+    images = probe_images(probe.seed, probe.count, probe.size)
+    golden = record_golden(live.variant({}), live.variant({patch.name: None}), images)
+    card = _card(live, patch, validation, options, progress)
+    return patch.with_evidence(card=card, golden=golden, probe=probe)
+
+
+def _size(images: ImageSet) -> int:
+    return int(images.images.shape[-1])
+
+
+def _card(
+    live: LiveModel,
+    patch: Patch,
+    validation: ImageSet,
+    options: ExtractionOptions,
+    progress: Reporter,
+) -> RobustnessCard:
+    seed = options.training.seed
+    images = validation.limit(min(options.card_images, len(validation)), seed)
+    assert patch.metadata.corruption is not None  # noqa: S101  (extract_patch has just set it)
+    corrupted = corrupt(
+        images.images,
+        patch.metadata.corruption,
+        options.severity,
+        seed=derive_seed(seed, "card"),
+        indices=torch.arange(len(images)),
+    )
+    points = []
+    grid = sorted({0.0, *options.alphas})
+    with progress.task(f"{patch.name}, robustness card", total=len(grid)) as task:
+        for alpha in grid:
+            model = live.variant({patch.name: alpha})
+            ta = accuracy(model, images.images, images.labels)
+            ra = accuracy(model, corrupted, images.labels)
+            points.append(CardPoint(alpha=alpha, ta=ta, ra=ra))
+            task.advance(note=f"alpha {alpha:g}: TA {ta:.1f}, RA {ra:.1f}")
+    return RobustnessCard(images=len(images), points=tuple(points))

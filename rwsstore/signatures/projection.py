@@ -1,0 +1,86 @@
+"""The projection that makes a robust weight signature (Cai et al., ICML 2023, equation 1)."""
+
+__all__ = ["project_out", "signature"]
+
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from rwsstore.errors import TensorError
+
+
+def project_out(v: Tensor, base: Tensor) -> Tensor:
+    """Take out of `v` its projection on `base`: v − (⟨v, base⟩ / ‖base‖²)·base.
+
+    Both are taken as flat vectors. One pass and no d×d matrix: the projection operator that the
+    paper writes as a pseudoinverse has rank one.
+
+    Args:
+        v: any shape and floating dtype.
+        base: of the same shape; where it is zero nothing is taken out.
+
+    Returns:
+        float64, of the same shape.
+    """
+    v, base = v.double(), base.double()
+    # Scaled by its largest entry, a tiny base direction does not underflow when it is squared.
+    peak = base.abs().max() if base.numel() else base.sum()
+    if float(peak) == 0.0:
+        return v.clone()
+    unit = base / peak
+    unit = unit / unit.norm()
+    residual: Tensor = v - (v * unit).sum() * unit
+    return residual
+
+
+def signature(
+    names: Iterable[str],
+    *,
+    clean: Mapping[str, Tensor],
+    robust: Mapping[str, Tensor],
+    anchor: Mapping[str, Tensor] | None,
+) -> dict[str, Tensor]:
+    """Extract a robust weight signature, tensor by tensor, in float64.
+
+    With v_base = θ_std − θ_init and v_c = θ_c − θ_init it is v_c minus its projection on v_base.
+    Where the anchor is the clean model itself, v_base is zero and the signature is θ_c − θ_std.
+
+    Args:
+        names: of the tensors to extract.
+        clean: state of the clean model θ_std.
+        robust: state of the robust counterpart θ_c.
+        anchor: state of θ_init, from which both were trained; None: the clean model itself.
+
+    Returns:
+        float64 deltas by tensor name.
+
+    Raises:
+        TensorError: a tensor is missing from a model, has another shape there, or is not finite.
+    """
+    start = clean if anchor is None else anchor
+    deltas = {}
+    for name in names:
+        weights = _tensor(clean, name, "clean model")
+        counterpart = _matching(robust, name, "robust counterpart", weights)
+        origin = _matching(start, name, "anchor", weights)
+        deltas[name] = project_out(counterpart - origin, weights - origin)
+    return deltas
+
+
+def _matching(state: Mapping[str, Tensor], name: str, what: str, like: Tensor) -> Tensor:
+    tensor = _tensor(state, name, what)
+    if tensor.shape != like.shape:
+        raise TensorError(
+            f"{name!r} has shape {tuple(tensor.shape)} in the {what}, {tuple(like.shape)} in the "
+            "clean model: they are not the same network"
+        )
+    return tensor
+
+
+def _tensor(state: Mapping[str, Tensor], name: str, what: str) -> Tensor:
+    if name not in state:
+        raise TensorError(f"the {what} has no tensor {name!r}: it is not the same network")
+    tensor = state[name].detach().double()
+    if not bool(tensor.isfinite().all()):
+        raise TensorError(f"{name!r} holds NaN or infinity in the {what}")
+    return tensor

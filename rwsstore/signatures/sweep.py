@@ -1,0 +1,124 @@
+"""Extraction of many patches into a store; a second run does only what is missing."""
+
+__all__ = ["SweepItem", "extract_all", "is_current"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.data import ImageSet
+from rwsstore.errors import UnknownPatchError
+from rwsstore.machine import ComputeMode
+from rwsstore.models import weights_fingerprint
+from rwsstore.patches import Patch
+from rwsstore.progress import SILENT, Reporter
+from rwsstore.signatures.extraction import extract_patch, patch_recipe
+from rwsstore.signatures.options import ExtractionOptions
+from rwsstore.store import Store
+
+
+@dataclass(frozen=True)
+class SweepItem:
+    """One patch of a sweep.
+
+    Attributes:
+        patch: in the store.
+        version: under its name.
+        extracted: False where it was there already.
+    """
+
+    patch: Patch
+    version: int
+    extracted: bool
+
+
+def is_current(patch: Patch, clean: nn.Module, corruption: str, options: ExtractionOptions) -> bool:
+    """Whether a stored patch is what these options would make of this model."""
+    found = patch.metadata
+    return (
+        found.kind == "rws"
+        and found.clean_weights == weights_fingerprint(clean.state_dict())
+        and (found.corruption, found.severity) == (corruption, options.severity)
+        and (found.bits, found.anchor) == (options.bits, options.anchor)
+        and found.recipe == patch_recipe(options)
+    )
+
+
+def extract_all(
+    clean: nn.Module,
+    corruptions: Sequence[str],
+    train: ImageSet,
+    validation: ImageSet,
+    options: ExtractionOptions,
+    store: Store,
+    *,
+    anchor: nn.Module | None = None,
+    state_folder: Path | None = None,
+    mode: ComputeMode | None = None,
+    progress: Reporter = SILENT,
+) -> Iterator[SweepItem]:
+    """Extract a patch for each corruption and publish it as soon as it is finished.
+
+    Args:
+        clean: the clean model, folded.
+        corruptions: names.
+        train: clean images.
+        validation: images that are not in `train`.
+        options: all parameters.
+        store: where the patches go, each under its corruption's name.
+        anchor: as in `extract_patch`.
+        state_folder: where the state of the patch in the making is kept; its file is deleted
+            once the patch is published.
+        mode: as in `extract_patch`.
+        progress: where to report.
+
+    Yields:
+        Each patch, once it is in the store.
+
+    Raises:
+        ConflictError: somebody else published under a name since the sweep came to it.
+        RwsError: as `extract_patch` does; what was published stays.
+    """
+    for corruption in corruptions:
+        version, latest = _latest(store, corruption)
+        if latest is not None and is_current(latest, clean, corruption, options):
+            yield SweepItem(latest, version, extracted=False)
+            continue
+        state_file = None
+        if state_folder is not None:
+            state_folder.mkdir(parents=True, exist_ok=True)
+            state_file = state_folder / _run_name(clean, anchor, corruption, train, options)
+        patch = extract_patch(
+            clean, corruption, train, validation, options,
+            anchor=anchor, state_file=state_file, mode=mode, progress=progress,
+        )  # fmt: skip
+        published = store.publish(patch, name=corruption, expected=version)
+        if state_file is not None:
+            state_file.unlink(missing_ok=True)
+        yield SweepItem(patch, published.version, extracted=True)
+
+
+def _latest(store: Store, name: str) -> tuple[int, Patch | None]:
+    try:
+        newest = store.history(name)[-1]
+    except UnknownPatchError:
+        return 0, None
+    if newest.layer != "user":  # under a lower layer's name a new one begins
+        return 0, store.get(name)
+    return newest.version, store.get(name)
+
+
+def _run_name(
+    clean: nn.Module,
+    anchor: nn.Module | None,
+    corruption: str,
+    train: ImageSet,
+    options: ExtractionOptions,
+) -> str:
+    """A file name that no other run shares, so that runs can stop and go on independently."""
+    models = [weights_fingerprint(model.state_dict()) for model in (clean, anchor) if model]
+    parts = [models, train.name, len(train), options.model_dump(mode="json")]
+    return f"{corruption}-{sha256_hex(canonical_json(parts).encode())[:16]}.safetensors"

@@ -1,0 +1,21 @@
+"""The store: patches by content and by name, durable, checked at every read."""
+
+__all__ = [
+    "MAX_OBJECT_BYTES",
+    "Entry",
+    "Finding",
+    "FsckReport",
+    "GcReport",
+    "Published",
+    "Store",
+    "Version",
+    "check_digest",
+    "check_name",
+    "default_store_path",
+]
+
+from rwsstore.store.names import check_digest, check_name
+from rwsstore.store.objects import MAX_OBJECT_BYTES
+from rwsstore.store.paths import default_store_path
+from rwsstore.store.records import Entry, Finding, FsckReport, GcReport, Published, Version
+from rwsstore.store.store import Store

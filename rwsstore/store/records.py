@@ -1,0 +1,136 @@
+"""What the store answers with."""
+
+__all__ = ["Entry", "Finding", "FsckReport", "GcReport", "Published", "Version"]
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rwsstore.canonical import Digest
+
+LayerName = Literal["user", "bundled"]
+
+Problem = Literal[
+    "damaged object", "damaged ref", "missing object", "missing part", "stray file", "temporary"
+]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a published patch is to be found.
+
+    Attributes:
+        digest: of the patch.
+        name: the name that it has.
+        version: its version under that name, from 1 on.
+        created: False when it was the latest version already.
+    """
+
+    digest: Digest
+    name: str
+    version: int
+    created: bool
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a name."""
+
+    name: str
+    version: int
+    digest: Digest
+    layer: LayerName
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing.
+
+    Attributes:
+        name: the name.
+        version: from 1 on.
+        digest: of the patch.
+        kind: of the patch.
+        corruption: the image corruption that it is for.
+        severity: of that corruption, 1 to 5.
+        bits: of its quantized tensors; None for a composed patch.
+        architecture: fingerprint of the model's tensor names, shapes and dtypes.
+        clean_weights: weights fingerprint of the clean model that it was extracted from.
+        file_bytes: bytes of its file.
+        payload_bytes: bytes of its codes, scales and float32 deltas.
+        alpha: recommended strength.
+        layer: "bundled" for the read-only layer underneath, else "user".
+    """
+
+    name: str
+    version: int
+    digest: Digest
+    kind: str
+    corruption: str | None
+    severity: int | None
+    bits: int | None
+    architecture: Digest
+    clean_weights: Digest
+    file_bytes: int
+    payload_bytes: int
+    alpha: float
+    layer: LayerName
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        problem: what kind of thing.
+        subject: the digest, name or file that it is about.
+        detail: what was found.
+        layer: where.
+        repaired: whether it was moved to quarantine or removed.
+    """
+
+    problem: Problem
+    subject: str
+    detail: str
+    layer: LayerName
+    repaired: bool = False
+
+
+@dataclass(frozen=True)
+class FsckReport:
+    """What a full check found.
+
+    Attributes:
+        objects: how many objects were read and hashed.
+        refs: how many names were read.
+        findings: what is wrong, and what was done about it.
+        unreferenced: objects that no name reaches: nothing wrong, `gc` would remove them.
+    """
+
+    objects: int
+    refs: int
+    findings: tuple[Finding, ...]
+    unreferenced: tuple[Digest, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return all(finding.repaired for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class GcReport:
+    """What was removed, or would have been.
+
+    Attributes:
+        removed: digests of the objects.
+        freed_bytes: their size and that of the temporary files.
+        temporaries: how many files of interrupted writes.
+        kept: how many objects stay.
+        dry_run: whether nothing was really removed.
+    """
+
+    removed: tuple[Digest, ...]
+    freed_bytes: int
+    temporaries: int
+    kept: int
+    dry_run: bool

@@ -1,0 +1,274 @@
+"""The store: patches by digest and by name, with a read-only layer underneath."""
+
+__all__ = ["Store"]
+
+import logging
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Optional
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConfigError, ReadOnlyError, RwsError
+from rwsstore.files import OS_FILES, FileLayer
+from rwsstore.patches import Patch
+from rwsstore.store.index import Description, Filters
+from rwsstore.store.layer import Layer
+from rwsstore.store.lookup import Lookup
+from rwsstore.store.maintenance import Checker, Collector
+from rwsstore.store.names import check_digest, check_name
+from rwsstore.store.publishing import Publisher
+from rwsstore.store.records import Entry, FsckReport, GcReport, Published, Version
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """A folder of patches; threads and processes on one machine may share it.
+
+    Opening one creates nothing; the first `publish` creates the folder. A *reference* is a name
+    (`fog`: its latest version), `fog@2`, a digest, or 8 or more of a digest's first digits.
+
+    Args:
+        root: the folder. Not on a network file system.
+        base: a read-only store underneath, read where this one has nothing; "bundled" in
+            listings.
+        read_only: refuse to write; the folder may then be read-only.
+        files: where the folder is.
+
+    Raises:
+        ConfigError: the base was not opened read-only.
+        StoreError: a newer rwsstore wrote the folder.
+        IntegrityError: its marker is damaged.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        base: Optional["Store"] = None,
+        read_only: bool = False,
+        files: FileLayer = OS_FILES,
+    ) -> None:
+        if base is not None and not base.read_only:
+            raise ConfigError(f"the base {base.root} must be opened with read_only=True.")
+        own = Layer(Path(root).absolute(), read_only=read_only, files=files)
+        self._layers: tuple[Layer, ...] = (own, *(base._layers if base is not None else ()))
+        self._lookup = Lookup(self._layers)
+
+    @property
+    def root(self) -> Path:
+        """The folder of the uppermost layer."""
+        return self._layers[0].layout.root
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._layers[0].read_only
+
+    def has(self, digest: Digest) -> bool:
+        """Whether an object of this digest is in the store.
+
+        Raises:
+            ConfigError: the digest is malformed.
+        """
+        return self._lookup.has(digest)
+
+    def read(self, digest: Digest) -> bytes:
+        """Read an object's bytes, hashing them each time.
+
+        Raises:
+            ConfigError: the digest is malformed.
+            UnknownPatchError: it is not in the store.
+            IntegrityError: the bytes are not those that were written. The object has been moved
+                to quarantine, unless its layer is read-only.
+            StoreError: it could not be read.
+        """
+        return self._lookup.read(digest)
+
+    def get(self, reference: str) -> Patch:
+        """Read a patch.
+
+        Raises:
+            ConfigError, UnknownPatchError: as `resolve`.
+            IntegrityError, StoreError: as `read`.
+            FormatError, TensorError: the object is not a patch that this rwsstore reads.
+        """
+        return Patch.from_bytes(self.read(self.resolve(reference)))
+
+    def resolve(self, reference: str) -> Digest:
+        """Find the digest that a reference stands for.
+
+        Raises:
+            ConfigError: it is malformed, or a prefix of several digests.
+            UnknownPatchError: nothing of that name, version or prefix is in the store.
+            IntegrityError: the name's file is damaged.
+        """
+        return self._lookup.resolve(reference)
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        """All versions of a name, the oldest first.
+
+        Raises:
+            ConfigError: the name is malformed.
+            UnknownPatchError: there is no such name.
+            IntegrityError: the name's file is damaged.
+        """
+        return self._lookup.history(name)
+
+    def list(
+        self,
+        *,
+        kind: str | None = None,
+        corruption: str | None = None,
+        bits: int | None = None,
+        architecture: Digest | None = None,
+        all_versions: bool = False,
+    ) -> tuple[Entry, ...]:
+        """List what has a name, by name and version; the filters narrow it down.
+
+        What is damaged is left out and logged as a warning; `fsck` tells all about it.
+
+        Args:
+            kind: of the patch.
+            corruption: that it is for.
+            bits: of its quantized tensors.
+            architecture: fingerprint of the model's tensors.
+            all_versions: every version instead of the latest of each name.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        filters = Filters(kind, corruption, bits, architecture, all_versions)
+        entries: dict[tuple[str, int], Entry] = {}
+        hidden: set[str] = set()
+        for layer in self._layers:
+            for entry in layer.entries(filters, self._describe):
+                if entry.name not in hidden:
+                    entries[entry.name, entry.version] = entry
+            hidden.update(layer.refs.names())
+        return tuple(entry for _, entry in sorted(entries.items()))
+
+    def _describe(self, digest: Digest) -> Description | None:
+        try:
+            return Description.of(Patch.from_bytes(self.read(digest)))
+        except RwsError as error:
+            _log.warning("left out of the listing: %s", error)
+            return None
+
+    def publish(
+        self, patch: Patch, *, name: str | None = None, expected: int | None = None
+    ) -> Published:
+        """Store a patch and make it the latest version of a name.
+
+        When this returns, both are durable. When it raises, neither is there. Publishing what is
+        the latest version already changes nothing.
+
+        Args:
+            patch: what to store.
+            name: under which name; the patch's own by default.
+            expected: the number of the latest version that the caller saw, 0 for none; what it is
+                when this is called, by default.
+
+        Raises:
+            ConfigError: the name is not allowed, or the folder holds other things.
+            FormatError, TensorError: the patch could not be loaded again, or is over 256 MiB.
+            UnknownPatchError: a part of the composed patch is not in the store.
+            MismatchError: a part belongs to another clean model, or is composed itself.
+            ConflictError: somebody else published under the name in between.
+            ReadOnlyError: the store cannot be written.
+            StorageFullError: no space left, or the device failed.
+            IntegrityError: the name's file, or a part, is damaged.
+        """
+        return Publisher(self._layers).publish(patch, name, expected)
+
+    def remove(self, name: str) -> None:
+        """Remove a name with all its versions; the objects stay until `gc`.
+
+        A name of a layer underneath that it hid is visible again.
+
+        Raises:
+            ConfigError: the name is malformed.
+            UnknownPatchError: there is no such name.
+            ReadOnlyError: the store cannot be written, or only a layer underneath has the name.
+            StorageFullError: the device failed.
+        """
+        top = self._layers[0]
+        top.check_writable()
+        check_name(name)
+        if not (top.layout.is_store() and top.remove(name)):
+            self.history(name)  # says so where no layer has it
+            raise ReadOnlyError(f"name {name!r} lies in a read-only layer: it cannot be removed.")
+
+    def verify(self, reference: str) -> Digest:
+        """Read, hash and parse a patch and, where it is composed, its parts.
+
+        Returns:
+            Its digest.
+
+        Raises:
+            ConfigError, UnknownPatchError: as `resolve`, or a part is not in the store.
+            IntegrityError, StoreError: as `read`.
+            FormatError, TensorError: it is not a patch that this rwsstore reads.
+        """
+        patch = self.get(reference)
+        for digest, _ in patch.parts:
+            self.get(digest)
+        return patch.digest
+
+    def fsck(self, *, repair: bool = False) -> FsckReport:
+        """Read, hash and parse every object, and follow every name, in all layers.
+
+        Writers wait meanwhile. Without `repair` nothing is changed.
+
+        Args:
+            repair: move damaged objects, damaged refs and files that do not belong here to
+                quarantine, and remove temporary files of interrupted writes; in the uppermost
+                layer only. What is missing stays missing: publish it again.
+
+        Raises:
+            ReadOnlyError: `repair` in a store that cannot be written.
+            StoreError: the store could not be read.
+        """
+        if repair:
+            self._layers[0].check_writable()
+        reports = [self._check(number, repair) for number in range(len(self._layers))]
+        return FsckReport(
+            objects=sum(report.objects for report in reports),
+            refs=sum(report.refs for report in reports),
+            findings=tuple(finding for report in reports for finding in report.findings),
+            unreferenced=reports[0].unreferenced,
+        )
+
+    def _check(self, number: int, repair: bool) -> FsckReport:
+        layer, below = self._layers[number], Lookup(self._layers[number + 1 :])
+        if not layer.read_only and not layer.layout.is_store():
+            return FsckReport(0, 0, (), ())  # nothing was published yet
+        with nullcontext() if layer.read_only else layer.layout.locked():
+            check = Checker(layer.layout, layer.name, below.has, repair=repair and number == 0)
+            return check.run()
+
+    def gc(self, *, keep: Iterable[Digest] = (), dry_run: bool = False) -> GcReport:
+        """Remove objects that no name, composed patch with a name, or caller reaches.
+
+        Temporary files of interrupted writes are removed as well. Quarantine is left alone, and so
+        are the layers underneath.
+
+        Args:
+            keep: digests to keep besides, with their parts; unknown ones are passed over.
+            dry_run: count only.
+
+        Raises:
+            ConfigError: a digest to keep is malformed.
+            IntegrityError: a name's file or a reached object is damaged, so that it is not known
+                what to keep; nothing was removed. Run `fsck`.
+            ReadOnlyError: the store cannot be written.
+            StorageFullError: the device failed.
+        """
+        top = self._layers[0]
+        top.check_writable()
+        kept = [check_digest(digest) for digest in keep]
+        if not top.layout.is_store():
+            return GcReport((), 0, 0, 0, dry_run)
+        with top.layout.locked():
+            return Collector(top.layout).run(kept, dry_run=dry_run)

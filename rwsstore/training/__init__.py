@@ -1,0 +1,32 @@
+"""One training loop and the recipes that plug into it."""
+
+__all__ = [
+    "RECIPES",
+    "AugmentedRecipe",
+    "ClassifierRun",
+    "CleanRecipe",
+    "EpochRecord",
+    "Recipe",
+    "RobustRecipe",
+    "TrainingConfig",
+    "TrainingResult",
+    "derive_seed",
+    "fit",
+    "learning_rate",
+    "pixel_statistics",
+    "train_classifier",
+]
+
+from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.loop import fit
+from rwsstore.training.recipes import (
+    RECIPES,
+    AugmentedRecipe,
+    CleanRecipe,
+    Recipe,
+    RobustRecipe,
+)
+from rwsstore.training.result import EpochRecord, TrainingResult
+from rwsstore.training.schedule import learning_rate
+from rwsstore.training.seeds import derive_seed

@@ -1,0 +1,229 @@
+"""The one training loop; recipes plug into it."""
+
+__all__ = ["fit"]
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from rwsstore.canonical import sha256_hex
+from rwsstore.data import ImageSet, batches, random_crop_flip
+from rwsstore.errors import ConfigError, TensorError
+from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.machine import ComputeMode
+from rwsstore.models import weights_fingerprint
+from rwsstore.progress import SILENT, Reporter, Task
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.recipes import Recipe
+from rwsstore.training.result import EpochRecord, TrainingResult
+from rwsstore.training.resume import RunState, load_run, run_key, save_run
+from rwsstore.training.schedule import learning_rate
+from rwsstore.training.seeds import derive_seed
+
+
+def fit(
+    model: nn.Module,
+    recipe: Recipe,
+    train: ImageSet,
+    validation: ImageSet,
+    config: TrainingConfig,
+    *,
+    label: str = "",
+    state_file: Path | None = None,
+    mode: ComputeMode | None = None,
+    stop_after: int | None = None,
+    progress: Reporter = SILENT,
+) -> TrainingResult:
+    """Train a copy of a model.
+
+    Args:
+        model: where training starts; left as it is.
+        recipe: what trains, on which images, towards what.
+        train: images to train on.
+        validation: images on which the best epoch is chosen; none of them may be in `train`.
+        config: the run's parameters.
+        label: what the progress bars call the run.
+        state_file: where the run's state is kept after every epoch; an interrupted run goes on
+            from there, to the same result as one that was not.
+        mode: bf16 and channels_last, or not; plain float32 by default.
+        stop_after: end after so many epochs of the schedule, for an early checkpoint.
+        progress: where to report.
+
+    Returns:
+        The network of the best epoch (of the last one, with `stop_after`).
+
+    Raises:
+        ConfigError: no image to train or to validate on, nothing to train, or `state_file`
+            belongs to another run.
+        TensorError: the loss became NaN or infinite.
+    """
+    if not len(train) or not len(validation):
+        raise ConfigError(f"{len(train)} images to train on and {len(validation)} to validate on")
+    run = _Run(model, recipe, train, validation, config, mode or ComputeMode(), label)
+    run.resume(state_file)
+    last = config.epochs if stop_after is None else min(stop_after, config.epochs)
+    while len(run.history) < last:
+        run.train_epoch(progress)
+        if state_file is not None:
+            save_run(state_file, run.state())
+    return run.result(best=stop_after is None)
+
+
+class _Run:
+    """One run between two epochs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        train: ImageSet,
+        validation: ImageSet,
+        config: TrainingConfig,
+        mode: ComputeMode,
+        label: str,
+    ) -> None:
+        self.recipe, self.train, self.config, self.mode = recipe, train, config, mode
+        self.validation, self.label = validation, label or recipe.name
+        self.key = self._key(model)
+        self.model = mode.prepare(copy.deepcopy(model))
+        self.trained = self._select()
+        self.optimizer = self._optimizer()
+        self.history: tuple[EpochRecord, ...] = ()
+        self.best: dict[str, Tensor] = {}
+        seed = derive_seed(config.seed, "validation")
+        indices = torch.arange(len(validation))
+        self.shown = recipe.show(validation.images, indices, seed)
+
+    def _key(self, model: nn.Module) -> str:
+        options = vars(self.recipe)
+        data = [
+            [data.name, len(data), sha256_hex(data.labels.numpy().tobytes())]
+            for data in (self.train, self.validation)
+        ]
+        return run_key(
+            self.recipe.name,
+            repr(sorted(options.items())),
+            self.config.model_dump(mode="json"),
+            weights_fingerprint(model.state_dict()),
+            data,
+        )
+
+    def _select(self) -> dict[str, nn.Parameter]:
+        names = self.recipe.trainable(self.model)
+        parameters = dict(self.model.named_parameters())
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in names)
+        if not names:
+            raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter of this model")
+        return {name: parameters[name] for name in parameters if name in names}
+
+    def _optimizer(self) -> torch.optim.SGD:
+        matrices = [p for p in self.trained.values() if p.dim() > 1]
+        vectors = [p for p in self.trained.values() if p.dim() <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        momentum = self.config.momentum
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0)
+
+    def resume(self, path: Path | None) -> None:
+        """Take up the state of an interrupted run, if there is one."""
+        state = load_run(path, self.key) if path is not None else None
+        if state is None:
+            return
+        self.model.load_state_dict(dict(state.weights))
+        for name, buffer in state.momentum.items():
+            self.optimizer.state[self.trained[name]]["momentum_buffer"] = buffer.clone()
+        self.history, self.best = state.history, dict(state.best)
+
+    def state(self) -> RunState:
+        """What `resume` needs."""
+        momentum = {
+            name: self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.trained.items()
+            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+        }
+        return RunState(self.key, self.history, self.model.state_dict(), momentum, self.best)
+
+    def train_epoch(self, progress: Reporter) -> None:
+        """One pass over the training images, then accuracy on the validation images."""
+        epoch = len(self.history) + 1
+        steps = -(-len(self.train) // self.config.batch_size)
+        title = f"{self.label}, epoch {epoch}/{self.config.epochs}"
+        with progress.task(title, total=steps) as task:
+            loss = self._steps(epoch, steps, task)
+            found = self._validate()
+            task.advance(0, note=f"loss {loss:.3f}, validation {found:.1f} %")
+        if not self.history or found > max(record.accuracy for record in self.history):
+            self.best = _snapshot(self.model)
+        self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found),)
+
+    def _steps(self, epoch: int, steps: int, task: Task) -> float:
+        self._training_mode()
+        seed = derive_seed(self.config.seed, "images", epoch)
+        order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", epoch))
+        crops = torch.Generator().manual_seed(derive_seed(self.config.seed, "crops", epoch))
+        total, done = 0.0, (epoch - 1) * steps
+        for indices in batches(len(self.train), self.config.batch_size, shuffle=order):
+            images = self.recipe.show(self.train.images[indices], indices, seed)
+            if self.config.padding or self.config.flip:
+                images = random_crop_flip(
+                    images, padding=self.config.padding, flip=self.config.flip, generator=crops
+                )
+            loss = self._step(images, self.train.labels[indices], done, steps)
+            total, done = total + loss * len(indices), done + 1
+            task.advance(note=f"loss {loss:.3f}")
+        return total / len(self.train)
+
+    def _step(self, images: Tensor, labels: Tensor, done: int, steps: int) -> float:
+        config = self.config
+        rate = learning_rate(
+            done, steps * config.epochs, peak=config.learning_rate, warmup=config.warmup
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self.mode.autocast():
+            loss = self.recipe.loss(self.model, images, labels, config.label_smoothing)
+        value = float(loss.detach())
+        if not value < float("inf"):
+            raise TensorError(
+                f"{self.label}: the loss became {value} at step {done + 1}; nothing was saved of "
+                f"this epoch. Try a learning rate below {config.learning_rate:g}."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(self.trained.values(), config.clip_norm)
+        self.optimizer.step()
+        return value
+
+    def _training_mode(self) -> None:
+        self.model.train()
+        if self.recipe.freeze_batchnorm:
+            for module in self.model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+    def _validate(self) -> float:
+        self.model.eval()
+        with self.mode.autocast():
+            return accuracy(self.model, self.shown, self.validation.labels)
+
+    def result(self, *, best: bool) -> TrainingResult:
+        """The finished run."""
+        model = copy.deepcopy(self.model)
+        for parameter in model.parameters():
+            parameter.data = parameter.data.contiguous()
+        if best:
+            model.load_state_dict(self.best)
+        model.eval().requires_grad_(False)
+        chosen = max(self.history, key=lambda record: record.accuracy) if best else self.history[-1]
+        return TrainingResult(model, chosen, self.history)
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,35 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rwsstore.corruptions.ops.streaks import streak_filter
+from tests.corruptions.pictures import Floats
+
+
+def streak_pixel_by_pixel(image: Floats, degrees: float, radius: int, sigma: float) -> Floats:
+    """ImageMagick's motion blur, written with loops."""
+    height, width = image.shape
+    weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(2 * radius + 1)]
+    result = np.zeros_like(image)
+    for i, weight in enumerate(weights):
+        down = math.ceil(i * math.sin(math.radians(degrees)) - 0.5)
+        right = math.ceil(i * math.cos(math.radians(degrees)) - 0.5)
+        for row in range(height):
+            for column in range(width):
+                source = min(max(row + down, 0), height - 1), min(max(column + right, 0), width - 1)
+                result[row, column] += weight / sum(weights) * image[source]
+    return result
+
+
+@pytest.mark.parametrize(("radius", "sigma"), [(6, 1.0), (9, 2.5), (14, 12.0)])
+def test_each_image_is_blurred_along_its_own_direction(radius: int, sigma: float) -> None:
+    images = np.random.default_rng(0).random((4, 1, 9, 13))
+    degrees = [-45.0, 30.5, -90.0, -133.3]
+    result = streak_filter(
+        torch.from_numpy(images).float(), torch.tensor(degrees).double(), radius, sigma
+    )
+    for image, degree, blurred in zip(images, degrees, result, strict=True):
+        expected = streak_pixel_by_pixel(image[0], degree, radius, sigma)
+        np.testing.assert_allclose(blurred[0].numpy(), expected, atol=1e-5)

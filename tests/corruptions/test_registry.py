@@ -1,0 +1,38 @@
+import pytest
+
+from rwsstore import corruptions
+from rwsstore.corruptions import CORRUPTIONS, GROUPS, parse_corruptions
+
+BENCHMARK = {
+    "noise": {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"},
+    "blur": {"defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"},
+    "weather": {"snow", "frost", "fog", "brightness", "spatter"},
+    "digital": {"contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"},
+}
+
+
+def test_the_nineteen_of_the_benchmark_are_there() -> None:
+    assert {group: set(names) for group, names in GROUPS.items()} == BENCHMARK
+    assert len(CORRUPTIONS) == 19
+    assert all(name == row.name and row.summary for name, row in CORRUPTIONS.items())
+
+
+def test_the_registry_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(TypeError):
+        CORRUPTIONS["fog"] = CORRUPTIONS["snow"]  # type: ignore[index]  # that is the point
+
+
+def test_names_groups_and_all_are_understood() -> None:
+    assert parse_corruptions("all") == tuple(CORRUPTIONS)
+    assert parse_corruptions("fog,snow") == ("fog", "snow")
+    assert parse_corruptions(" weather ") == GROUPS["weather"]
+    assert parse_corruptions("snow, noise,snow") == ("snow", *GROUPS["noise"])
+
+
+def test_public_names_are_those_listed() -> None:
+    assert all(hasattr(corruptions, name) for name in corruptions.__all__)
+    assert list(corruptions.__all__) == sorted(corruptions.__all__, key=_isort_key)
+
+
+def _isort_key(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
