@@ -17,7 +17,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -61,12 +60,33 @@ class _ConsoleTask:
             self._progress.update(self._task, note=note)
 
 
+class _LineTask:
+    """Tells a log file at each tenth."""
+
+    def __init__(self, console: Console, description: str, total: int) -> None:
+        self._console, self._description, self._total = console, description, total
+        self._done, self._note, self._told = 0, "", 0
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self._done += steps
+        self._note = note or self._note
+        tenth = 10 * self._done // max(1, self._total)
+        # A note without steps sums up what went before, so it is worth a line of its own.
+        if tenth > self._told or (note and not steps):
+            self._told = tenth
+            line = f"{self._description} {self._done}/{self._total} {self._note}".rstrip()
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 class ConsoleReporter:
     """Draws a bar for each task on a console; a finished one leaves a single line.
 
+    Where the console is no terminal (a log file, a pipe) a line is written at each tenth of a
+    task instead, so that whoever reads it sees that work goes on.
+
     Args:
         console: where to draw; standard error by default, so that results on standard output
-            stay clean. Where it is no terminal, rich prints only the finished lines.
+            stay clean.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -75,12 +95,14 @@ class ConsoleReporter:
     @contextmanager
     def task(self, description: str, *, total: int) -> Iterator[Task]:
         """Open a task of `total` steps; it closes with the block."""
+        if not self._console.is_terminal:
+            yield _LineTask(self._console, description, total)
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("[dim]{task.fields[note]}"),
         )
         with Progress(*columns, console=self._console) as progress:

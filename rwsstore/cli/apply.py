@@ -54,7 +54,7 @@ def command(
     as_json: bool,
     **model: Any,
 ) -> None:
-    r"""Put patches on a clean model and write the weights.
+    """Put patches on a clean model and write the weights.
 
     They are the runtime's, bit for bit: always computed from the clean weights, whatever the order
     of the patches. The clean model's file stays as it is.
@@ -69,7 +69,7 @@ def command(
         if any(alpha is not None for alpha in wanted.values()):
             raise ConfigError("--ta-loss chooses the strengths: give --patch without ALPHA")
         wanted = {name: store.get(name).alpha_for(ta_loss) for name in wanted}
-    live = LiveModel(load_model(**model), store, allow_transfer=allow_transfer)
+    live = LiveModel(load_model(model), store, allow_transfer=allow_transfer)
     variant = live.variant(wanted)
     assert isinstance(variant.module, Classifier)  # noqa: S101  (load_model gave a Classifier)
     save_checkpoint(out, variant.module)

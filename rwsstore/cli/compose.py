@@ -17,7 +17,7 @@ from rwsstore.patches import compose, parse_request
 @store_option
 @json_option
 def command(name: str, patchset: str, store_path: Path | None, as_json: bool) -> None:
-    r"""Publish a patch NAME that stands for several others.
+    """Publish a patch NAME that stands for several others.
 
     It names its parts by digest and holds no tensors, so it goes on meaning the same patches when
     their names move on. Put on at strength A, its parts are put on at A times theirs.

@@ -91,7 +91,7 @@ from rwsstore.progress import ConsoleReporter
 )
 @json_option
 def command(**options: Any) -> None:
-    r"""Measure TA and RA of the clean model, and of the clean model with each corruption's patch.
+    """Measure TA and RA of the clean model, and of the clean model with each corruption's patch.
 
     The corrupted images follow from the seed alone. Which patch is put on for which corruption is
     an oracle's choice: the one that was made for it.
@@ -100,11 +100,7 @@ def command(**options: Any) -> None:
     Example:
       rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
     """
-    described = {
-        name: options[name]
-        for name in ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
-    }
-    model = load_model(options["model_path"], **described)
+    model = load_model(options)
     rival = None if options["rival"] is None else load_checkpoint(options["rival"])
     chosen = options["corruptions"]
     patches = choose_patches(
@@ -129,7 +125,7 @@ def command(**options: Any) -> None:
     report = evaluate(
         model,
         patches,
-        match_classes(images, model.spec.classes or images.classes),
+        match_classes(images, model.spec.classes, num_classes=model.spec.num_classes),
         settings,
         rival=rival,
         allow_transfer=options["allow_transfer"],

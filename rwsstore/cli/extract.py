@@ -12,22 +12,22 @@ from rwsstore.cli.options import (
     json_option,
     limit_option,
     mode_option,
-    model_options,
+    network_options,
     open_store,
     pick_mode,
     spec_of,
     store_option,
 )
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.data import ImageSet, load_images, match_classes
+from rwsstore.data import load_images, match_classes
 from rwsstore.models import load_clean_model
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 from rwsstore.signatures import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
+from rwsstore.training import hold_out
 
 _OPTIONS = ExtractionOptions()
 _TRAINING = _OPTIONS.training
-_LARGEST_VALIDATION = 5000
 
 
 @click.command("extract", short_help="Extract robustness patches into a store.")
@@ -36,7 +36,10 @@ _LARGEST_VALIDATION = 5000
     type=click.Path(path_type=Path),
     help="Take every parameter from this TOML file; no other option but --json then.",
 )
-@model_options
+@click.option(
+    "--model", "model_path", type=click.Path(path_type=Path), help="Checkpoint of the clean model."
+)
+@network_options
 @click.option(
     "--dataset",
     metavar="NAME[:PATH]",
@@ -109,7 +112,7 @@ _LARGEST_VALIDATION = 5000
 @mode_option
 @json_option
 def command(config: Path | None, as_json: bool, **options: Any) -> None:
-    r"""Train robust counterparts, extract their signatures, publish them as patches.
+    """Train robust counterparts, extract their signatures, publish them as patches.
 
     Each patch is published under its corruption's name as soon as it is finished. What the store
     already holds for this model and these options is left alone, and an interrupted training goes
@@ -125,7 +128,8 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
     clean = load_clean_model(run.model, spec=run.network)
     anchor = None if run.anchor_model is None else load_clean_model(run.anchor_model)
     images = load_images(run.dataset, "train", size=clean.spec.input_size, progress=reporter)
-    train, validation = _split(match_classes(images, clean.spec.classes or images.classes), run)
+    images = match_classes(images, clean.spec.classes, num_classes=clean.spec.num_classes)
+    train, validation = hold_out(images, validation=run.validation, limit=run.limit, seed=run.seed)
     store = open_store(run.store)
     items = extract_all(
         clean,
@@ -182,13 +186,9 @@ def _run_of(options: dict[str, Any]) -> ExtractionRun:
         )
     }
     extraction = {name: options[name] for name in ("severity", "layers", "training_mode", "anchor")}
-    spec = {
-        name: options[name]
-        for name in ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
-    }
     return ExtractionRun.of(
         model=options["model_path"],
-        network=spec_of(**spec),
+        network=spec_of(options),
         store=options["store_path"],
         dataset=options["dataset"],
         corruptions=options["corruptions"],
@@ -203,13 +203,6 @@ def _run_of(options: dict[str, Any]) -> ExtractionRun:
             "training": {**_TRAINING.model_dump(), **training},
         },
     )
-
-
-def _split(images: ImageSet, run: ExtractionRun) -> tuple[ImageSet, ImageSet]:
-    if run.limit is not None:
-        images = images.limit(run.limit, run.seed)
-    held_out = run.validation or min(_LARGEST_VALIDATION, max(1, len(images) // 10))
-    return images.split_off(held_out, run.seed)
 
 
 def _line(item: SweepItem) -> str:

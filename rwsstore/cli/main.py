@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
     help="Threads to compute with. Default: the cores that this process may really use.",
 )
 def cli(threads: int | None) -> None:
-    r"""One clean model and a store of tiny robustness patches.
+    """One clean model and a store of tiny robustness patches.
 
     \b
     The way of a patch:

@@ -7,14 +7,16 @@ __all__ = [
     "load_model",
     "mode_option",
     "model_options",
+    "network_options",
     "open_store",
     "pick_mode",
     "severities",
+    "spec_of",
     "store_option",
     "transfer_option",
 ]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,32 +80,35 @@ _SPEC_OPTIONS = (
 )
 
 
-def model_options(command: _Command) -> _Command:
-    """Add --model and what describes a checkpoint that was made elsewhere."""
+_SPEC_NAMES = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
+
+
+def network_options(command: _Command) -> _Command:
+    """Add what describes a checkpoint that was made elsewhere."""
     for option in reversed(_SPEC_OPTIONS):
         command = option(command)
+    return command
+
+
+def model_options(command: _Command) -> _Command:
+    """Add --model and what describes a checkpoint that was made elsewhere."""
     return click.option(
         "--model",
         "model_path",
         type=click.Path(path_type=Path),
         required=True,
         help="Checkpoint: .safetensors, or .pth with a state dict. BatchNorm is folded on loading.",
-    )(command)
+    )(network_options(command))
 
 
-def load_model(model_path: Path, **described: Any) -> Classifier:
-    """Load the clean model that `model_options` name.
-
-    Args:
-        model_path: of the checkpoint.
-        **described: the values of the other options.
-    """
-    return load_clean_model(model_path, spec=spec_of(**described))
+def load_model(options: Mapping[str, Any]) -> Classifier:
+    """Load the clean model that the values of `model_options` name."""
+    return load_clean_model(options["model_path"], spec=spec_of(options))
 
 
-def spec_of(**described: Any) -> ModelSpec | None:
+def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
     """Make a specification of what was given; None where nothing was."""
-    given = {name: value for name, value in described.items() if value is not None}
+    given = {name: options[name] for name in _SPEC_NAMES if options[name] is not None}
     if not given:
         return None
     if "network" not in given or "num_classes" not in given:

@@ -28,7 +28,12 @@ def command() -> None:
 @command.command("ls", short_help="List patches.")
 @store_option
 @click.option("--kind", help="Only of this kind: rws, composed, ...")
-@click.option("--corruption", type=click.Choice(sorted(CORRUPTIONS)), help="Only for this one.")
+@click.option(
+    "--corruption",
+    type=click.Choice(sorted(CORRUPTIONS)),
+    metavar="NAME",
+    help="Only for this one.",
+)
 @click.option(
     "--bits", type=click.Choice([str(bits) for bits in BIT_WIDTHS]), help="Only of so many bits."
 )
@@ -149,9 +154,8 @@ def gc(store_path: Path | None, dry_run: bool, as_json: bool) -> None:
         return
     verb = "would remove" if dry_run else "removed"
     write_lines(f"{verb} {digest}" for digest in report.removed)
-    write_lines(
-        [
-            f"{verb} {len(report.removed)} objects and {report.temporaries} leftover files "
-            f"({report.freed_bytes:,} bytes); {report.kept} objects stay"
-        ]
+    summary = (
+        f"{verb} {len(report.removed)} objects and {report.temporaries} leftover files "
+        f"({report.freed_bytes:,} bytes); {report.kept} objects stay"
     )
+    write_lines([summary])

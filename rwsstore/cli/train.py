@@ -21,12 +21,12 @@ from rwsstore.training import (
     Recipe,
     RobustRecipe,
     TrainingConfig,
+    hold_out,
     pixel_statistics,
     train_classifier,
 )
 
 _DEFAULTS = TrainingConfig()
-_LARGEST_VALIDATION = 5000
 
 
 @click.command("train", short_help="Train a clean classifier.")
@@ -57,7 +57,12 @@ _LARGEST_VALIDATION = 5000
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
     "corruption.",
 )
-@click.option("--corruption", type=click.Choice(sorted(CORRUPTIONS)), help="Of --recipe robust.")
+@click.option(
+    "--corruption",
+    type=click.Choice(sorted(CORRUPTIONS)),
+    metavar="NAME",
+    help="Of --recipe robust.",
+)
 @click.option(
     "--severity",
     type=click.IntRange(1, 5),
@@ -107,7 +112,7 @@ _LARGEST_VALIDATION = 5000
 @mode_option
 @json_option
 def command(**options: Any) -> None:
-    r"""Train a classifier and write it as OUT.
+    """Train a classifier and write it as OUT.
 
     OUT holds the clean model, BatchNorm folded into the convolutions. Beside it lie
     OUT.unfolded.safetensors, the network as it was trained (for `rws evaluate --rival`), and, with
@@ -125,10 +130,9 @@ def command(**options: Any) -> None:
     config = _config(options)
     reporter = ConsoleReporter()
     images = load_images(options["dataset"], "train", size=options["size"], progress=reporter)
-    if options["limit"]:
-        images = images.limit(options["limit"], config.seed)
-    held_out = options["validation"] or min(_LARGEST_VALIDATION, max(1, len(images) // 10))
-    train, validation = images.split_off(held_out, config.seed)
+    train, validation = hold_out(
+        images, validation=options["validation"], limit=options["limit"], seed=config.seed
+    )
     start = _start(options, train)
     state_file = out.with_suffix(".state")
     run = train_classifier(
@@ -222,10 +226,10 @@ def _tell(as_json: bool, run: ClassifierRun, written: list[Path], validation: in
         )
         return
     write_lines([f"wrote {path}" for path in written])
+    accuracy = f"{run.best.accuracy:.1f} % on {validation:,} validation images"
     write_lines(
         [
-            f"{run.best.accuracy:.1f} % on {validation:,} validation images (epoch "
-            f"{run.best.epoch})",
+            f"{accuracy} (epoch {run.best.epoch})",
             f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
         ]
     )

@@ -128,9 +128,14 @@ def _as_indices(indices: Tensor | Sequence[int] | None, count: int) -> Sequence[
     if len(indices) != count:
         raise ConfigError(f"there are {len(indices)} indices for {count} images; expected one each")
     for index in indices:
-        if not isinstance(index, numbers.Integral) or isinstance(index, bool):
+        if not _is_integer(index):
             raise ConfigError(f"an index is {index!r}; expected an integer")
     return [int(index) for index in indices]
+
+
+def _is_integer(value: object) -> bool:
+    """Whether it is Python's or numpy's kind of integer; `True` is not."""
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
 def _checked_seed(seed: int) -> int:

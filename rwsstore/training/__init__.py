@@ -12,6 +12,7 @@ __all__ = [
     "TrainingResult",
     "derive_seed",
     "fit",
+    "hold_out",
     "learning_rate",
     "pixel_statistics",
     "train_classifier",
@@ -19,6 +20,7 @@ __all__ = [
 
 from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
 from rwsstore.training.config import TrainingConfig
+from rwsstore.training.holdout import hold_out
 from rwsstore.training.loop import fit
 from rwsstore.training.recipes import (
     RECIPES,

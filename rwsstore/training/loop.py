@@ -65,10 +65,12 @@ def fit(
     run = _Run(model, recipe, train, validation, config, mode or ComputeMode(), label)
     run.resume(state_file)
     last = config.epochs if stop_after is None else min(stop_after, config.epochs)
-    while len(run.history) < last:
-        run.train_epoch(progress)
-        if state_file is not None:
-            save_run(state_file, run.state())
+    with progress.task(label or recipe.name, total=last * run.steps) as task:
+        task.advance(len(run.history) * run.steps)
+        while len(run.history) < last:
+            run.train_epoch(task)
+            if state_file is not None:
+                save_run(state_file, run.state())
     return run.result(best=stop_after is None)
 
 
@@ -96,6 +98,7 @@ class _Run:
         seed = derive_seed(config.seed, "validation")
         indices = torch.arange(len(validation))
         self.shown = recipe.show(validation.images, indices, seed)
+        self.steps = -(-len(train) // config.batch_size)
 
     def _key(self, model: nn.Module) -> str:
         options = vars(self.recipe)
@@ -149,40 +152,37 @@ class _Run:
         }
         return RunState(self.key, self.history, self.model.state_dict(), momentum, self.best)
 
-    def train_epoch(self, progress: Reporter) -> None:
+    def train_epoch(self, task: Task) -> None:
         """One pass over the training images, then accuracy on the validation images."""
         epoch = len(self.history) + 1
-        steps = -(-len(self.train) // self.config.batch_size)
-        title = f"{self.label}, epoch {epoch}/{self.config.epochs}"
-        with progress.task(title, total=steps) as task:
-            loss = self._steps(epoch, steps, task)
-            found = self._validate()
-            task.advance(0, note=f"loss {loss:.3f}, validation {found:.1f} %")
+        loss = self._pass(epoch, task)
+        found = self._validate()
+        task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}, validation {found:.1f} %")
         if not self.history or found > max(record.accuracy for record in self.history):
             self.best = _snapshot(self.model)
         self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found),)
 
-    def _steps(self, epoch: int, steps: int, task: Task) -> float:
+    def _pass(self, epoch: int, task: Task) -> float:
         self._training_mode()
         seed = derive_seed(self.config.seed, "images", epoch)
         order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", epoch))
         crops = torch.Generator().manual_seed(derive_seed(self.config.seed, "crops", epoch))
-        total, done = 0.0, (epoch - 1) * steps
+        total, done = 0.0, (epoch - 1) * self.steps
         for indices in batches(len(self.train), self.config.batch_size, shuffle=order):
             images = self.recipe.show(self.train.images[indices], indices, seed)
             if self.config.padding or self.config.flip:
                 images = random_crop_flip(
                     images, padding=self.config.padding, flip=self.config.flip, generator=crops
                 )
-            loss = self._step(images, self.train.labels[indices], done, steps)
+            loss = self._step(images, self.train.labels[indices], done)
             total, done = total + loss * len(indices), done + 1
-            task.advance(note=f"loss {loss:.3f}")
+            task.advance()
         return total / len(self.train)
 
-    def _step(self, images: Tensor, labels: Tensor, done: int, steps: int) -> float:
+    def _step(self, images: Tensor, labels: Tensor, done: int) -> float:
         config = self.config
         rate = learning_rate(
-            done, steps * config.epochs, peak=config.learning_rate, warmup=config.warmup
+            done, self.steps * config.epochs, peak=config.learning_rate, warmup=config.warmup
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate

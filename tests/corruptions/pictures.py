@@ -33,7 +33,7 @@ def as_pictures(images: Tensor) -> Picture:
 
 def as_levels(pictures: npt.NDArray[Any]) -> Picture:
     """Levels as the benchmark stores them: clipped and cut off."""
-    return np.clip(pictures, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pictures, 0, 255)).astype(np.uint8)
 
 
 def largest_difference(first: Picture, second: Picture) -> int:

@@ -32,13 +32,13 @@ def _box_resize(pixels: Tensor, height: int, width: int) -> Tensor:
     for dim, size in ((-1, width), (-2, height)):
         if pixels.shape[dim] == size:
             continue
-        total: Tensor | None = None
+        shape = list(pixels.shape)
+        shape[dim] = size
+        total = torch.full(shape, 1 << (_PRECISION - 1), dtype=torch.int32)
         for source, weight in _box_taps(pixels.shape[dim], size):
-            weight = weight[:, None] if dim == -2 else weight
-            term = pixels.index_select(dim, source).mul_(weight)
-            total = term if total is None else total.add_(term)
-        assert total is not None  # noqa: S101 - every output pixel has at least one tap
-        pixels = (total + (1 << (_PRECISION - 1))) >> _PRECISION
+            along = weight[:, None] if dim == -2 else weight
+            total.add_(pixels.index_select(dim, source).mul_(along))
+        pixels = total >> _PRECISION
     return pixels
 
 
