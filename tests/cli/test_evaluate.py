@@ -1,0 +1,103 @@
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Bench, Rws
+
+COMMON = ("evaluate", "--dataset", "digits", "--limit", 60)
+
+
+def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws) -> None:
+    outcome = rws(*COMMON, "--model", bench.model, "--store", bench.store, "--json")
+    report = outcome.document
+    assert outcome.code == 0
+    assert set(report["corruptions"]) == {"fog", "contrast"}
+    for pair in [*report["corruptions"].values(), report["mean"]]:
+        assert 0 <= pair["clean_model"] <= 100
+        assert 0 <= pair["patched"] <= 100
+    mean, clean = report["mean"], report["clean_accuracy"]
+    gap = (mean["patched"] - mean["clean_model"]) / (clean - mean["clean_model"])
+    assert report["gap_recovered"] == pytest.approx(gap)
+    assert report["frost_source"] == "synthetic"
+    assert 0 < report["patch_payload_bytes"] < report["patch_file_bytes"]
+    assert report["patch_payload_bytes"] < report["model_bytes"]
+
+
+def test_fewer_bits_are_quantized_again_and_more_are_refused(bench: Bench, rws: Rws) -> None:
+    model = [*COMMON, "--model", bench.model, "--store", bench.store]
+    eight = rws(*model, "--bits", 8, "--json").document
+    four = rws(*model, "--bits", 4, "--json").document
+    refused = rws(*model, "--bits", 16, "--json")
+    assert four["patch_payload_bytes"] < 0.6 * eight["patch_payload_bytes"]
+    assert (refused.code, refused.out) == (4, "")
+    assert "16 bits asked of a patch stored at 8" in refused.err
+
+
+def test_the_table_names_every_corruption_and_the_rival(bench: Bench, rws: Rws) -> None:
+    rival = bench.folder / "clean.unfolded.safetensors"
+    model = ["--model", bench.model, "--store", bench.store, "--rival", rival]
+    outcome = rws(*COMMON, *model, "--severity", "3,5", "--bits", 8, "--bits", 2)
+    assert outcome.code == 0
+    for text in ("fog", "contrast", "clean model", "8 bits", "2 bits", "batch 200", "severity 3"):
+        assert text in outcome.out
+
+
+def test_csv_and_png_are_written_beside(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    rows, picture = tmp_path / "rows.csv", tmp_path / "bars.png"
+    model = ["--model", bench.model, "--store", bench.store]
+    outcome = rws(*COMMON, *model, "--severity", "1-2", "--csv", rows, "--png", picture)
+    assert outcome.code == 0
+    with rows.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["corruption"], row["severity"]) for row in table] == [
+        ("fog", "1"),
+        ("fog", "2"),
+        ("contrast", "1"),
+        ("contrast", "2"),
+    ]
+    with Image.open(picture) as image:
+        assert min(image.size) > 300
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--corruptions", "snow"], 3, "no RWS patch of this model for snow"),
+        (["--corruptions", "fgo"], 4, "Did you mean 'fog'?"),
+        (["--severity", "6"], 4, "expected 1 to 5"),
+        (["--severity", "5-3"], 4, "severity '5-3'"),
+        (["--bits", "7"], 2, "'7' is not one of"),
+        (["--bits", "4", "--bits", "4"], 4, "twice"),
+        (["--store", "empty"], 3, "no RWS patch of this model"),
+        (["--dataset", "imagefolder:nowhere"], 3, "nowhere"),
+        (["--frost-overlays", "nowhere"], 3, "nowhere"),
+        (["--network", "vgg16"], 4, "--num-classes"),
+    ],
+)
+def test_bad_input_is_refused(
+    bench: Bench,
+    rws: Rws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = rws(*COMMON, "--model", bench.model, "--store", bench.store, *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_patches_of_other_clean_weights_need_to_be_asked_for(
+    bench: Bench, rws: Rws, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.safetensors"
+    train = "train --dataset digits --width 0.125 --epochs 1 --limit 100 --seed 1 --mode plain"
+    assert rws(*train.split(), "--out", other).code == 0
+    model = [*COMMON, "--model", other, "--store", bench.store, "--json"]
+    assert rws(*model).code == 3
+    assert set(rws(*model, "--allow-transfer").document["corruptions"]) == {"fog", "contrast"}

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from rwsstore.cli.main import main
+from rwsstore.store import Store
+from tests.cli.conftest import EXTRACT, TRAIN, Bench, Rws
+
+
+def test_a_second_run_does_only_what_is_missing(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    common = [*EXTRACT, "--model", bench.model, "--store", store, "--json"]
+    first = rws(*common, "--corruptions", "fog").document
+    second = rws(*common, "--corruptions", "contrast,fog").document
+    assert [(p["name"], p["extracted"]) for p in first["patches"]] == [("fog", True)]
+    assert [(p["name"], p["extracted"]) for p in second["patches"]] == [
+        ("contrast", True),
+        ("fog", False),
+    ]
+    assert second["patches"][1]["digest"] == first["patches"][0]["digest"]
+
+
+def test_the_same_command_gives_the_same_patch(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    arguments = [*EXTRACT, "--model", bench.model, "--corruptions", "fog"]
+    outcome = rws(*arguments, "--store", tmp_path / "other", "--json")
+    assert outcome.document["patches"][0]["digest"] == Store(bench.store).resolve("fog")
+
+
+def test_a_configuration_file_takes_the_place_of_the_options(
+    bench: Bench, rws: Rws, tmp_path: Path
+) -> None:
+    config = tmp_path / "extraction.toml"
+    config.write_text(
+        f"""
+        version = 1
+        model = "{bench.model}"
+        store = "{tmp_path / "store"}"
+        dataset = "digits"
+        corruptions = ["fog"]
+        limit = 160
+        validation = 40
+        mode = "plain"
+
+        [extraction.training]
+        epochs = 1
+        batch_size = 32
+        learning_rate = 0.02
+        clip_norm = 1.0
+        flip = false
+        """
+    )
+    document = rws("extract", "--config", config, "--json").document
+    assert document["patches"][0]["digest"] == Store(bench.store).resolve("fog")
+    assert rws("extract", "--config", config, "--bits", 4).code == 2
+
+
+def test_an_early_anchor_goes_end_to_end(rws: Rws, tmp_path: Path) -> None:
+    model, store = tmp_path / "model.safetensors", tmp_path / "store"
+    assert rws(*TRAIN, "--anchor-epoch", 1, "--out", model).code == 0
+    anchor = tmp_path / "model.anchor.safetensors"
+    options = ["--model", model, "--store", store, "--anchor", "early", "--anchor-model", anchor]
+    assert rws(*EXTRACT, *options, "--corruptions", "fog").code == 0
+    shown = rws("store", "show", "fog", "--store", store, "--json").document
+    assert (shown["anchor"], shown["projected"]) == ("early", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--corruptions", "fgo"], 4, "Did you mean 'fog'?"),
+        (["--layers", "99"], 4, "99"),
+        (["--anchor", "early"], 4, "go together"),
+        (["--model", "nothing.safetensors"], 3, "nothing.safetensors"),
+        (["--severity", "6"], 2, "6 is not in the range"),
+        (["--learning-rate", "inf"], 4, "learning_rate"),
+        (["--config", "nothing.toml"], 2, "leave out"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_published(
+    bench: Bench, rws: Rws, tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    store = tmp_path / "store"
+    common = [*EXTRACT, "--model", bench.model, "--store", store, "--corruptions", "fog"]
+    outcome = rws(*common, *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version = 2", "version"),
+        ("colour = 'red'", "colour"),
+        ("corruptions = []", "corruptions"),
+        ("corruptions = ['fgo']", "fgo"),
+        ("[extraction]\nseverity = 9", "extraction.severity"),
+        ("[extraction.training]\nepochs = 'many'", "extraction.training.epochs"),
+        ("= nonsense", "is not TOML"),
+    ],
+)
+def test_a_bad_configuration_is_refused(rws: Rws, tmp_path: Path, text: str, message: str) -> None:
+    config = tmp_path / "extraction.toml"
+    keys = {"version": "1", "model": "'m.safetensors'", "dataset": "'digits'"}
+    keys["corruptions"] = "'fog'"
+    given = text.split(" ", 1)[0]
+    lines = [f"{key} = {value}" for key, value in keys.items() if key != given]
+    config.write_text("\n".join([*lines, text]))
+    outcome = rws("extract", "--config", config)
+    assert outcome.code == 4
+    assert message in outcome.err
+
+
+def test_interrupted_it_keeps_what_is_published_and_goes_on(
+    bench: Bench, rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    common = [*EXTRACT, "--model", bench.model, "--store", store, "--corruptions", "fog,contrast"]
+    publish = Store.publish
+
+    def interrupt_the_second(self: Store, *arguments: object, **options: object) -> object:
+        if self.list():
+            raise KeyboardInterrupt
+        return publish(self, *arguments, **options)  # type: ignore[arg-type]  # handed through
+
+    monkeypatch.setattr(Store, "publish", interrupt_the_second)
+    outcome = rws(*common)
+    assert outcome.code == 130
+    assert "interrupted" in outcome.err
+    monkeypatch.undo()
+    assert [entry.name for entry in Store(store).list()] == ["fog"]
+    assert main(list(map(str, common))) == 0
+    assert [entry.name for entry in Store(store).list()] == ["contrast", "fog"]
