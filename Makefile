@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint types test-quick clean
+.PHONY: help demo test lint types test-quick docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,6 +45,9 @@ types: $(VENV)/.dev
 
 test: lint types
 	$(BIN)/pytest
+
+docs: $(VENV)/.base
+	$(BIN)/python -m rwsstore.cli.reference > docs/cli.md
 
 test-quick: $(VENV)/.dev
 	$(BIN)/pytest -m 'not slow'

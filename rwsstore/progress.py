@@ -76,6 +76,7 @@ class _LineTask:
             self._told = tenth
             line = f"{self._description} {self._done}/{self._total} {self._note}".rstrip()
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._note = ""
 
 
 class ConsoleReporter:

@@ -128,13 +128,16 @@ class OsFiles:
         """Whether a folder is there."""
         return path.is_dir()
 
-    @contextmanager
-    def lock(self, path: Path, timeout: float) -> Iterator[None]:
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
         """Hold an exclusive lock (flock), between threads as well as between processes."""
-        # A new object each time: one `FileLock` is re-entrant and would let two threads in.
-        held = filelock.FileLock(path, timeout=timeout)
-        with held.acquire():  # its Timeout is a TimeoutError
-            yield
+        return _locked(path, timeout)
+
+
+@contextmanager
+def _locked(path: Path, timeout: float) -> Iterator[None]:
+    # A new object each time: one `FileLock` is re-entrant and would let two threads in.
+    with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
+        yield
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torch.nn.utils.parametrize import is_parametrized
 
 from rwsstore.models.classifier import Classifier
 from rwsstore.models.tracing import trace
@@ -20,7 +19,7 @@ from rwsstore.models.tracing import trace
 _Model = TypeVar("_Model", bound=nn.Module)
 _Leaves = Iterable[type[nn.Module]]
 
-# Exactly these: a subclass may compute something else.
+# Exactly these: a subclass may compute something else, and a parametrized layer is of one.
 _CONVOLUTIONS = frozenset({nn.Conv1d, nn.Conv2d, nn.Conv3d})
 _TRANSPOSED = frozenset({nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d})
 _BATCHNORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm})
@@ -116,7 +115,7 @@ def _fit(layer: nn.Module, norm: nn.Module) -> bool:
         return False
     if norm.running_mean is None or norm.running_var is None:
         return False  # normalizes by its batch, in evaluation mode too
-    if _is_altered(layer) or _is_altered(norm):
+    if _has_hooks(layer) or _has_hooks(norm):
         return False
     return norm.num_features == _output_features(layer)
 
@@ -132,9 +131,8 @@ def _output_features(layer: nn.Module) -> int | None:
     return None
 
 
-def _is_altered(module: nn.Module) -> bool:
-    """Tell whether hooks or parametrizations change what a module of its class computes."""
-    return bool(module._forward_hooks or module._forward_pre_hooks) or is_parametrized(module)
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:

@@ -89,4 +89,4 @@ def _plain_tensors(content: Any, what: str) -> dict[str, Tensor]:
             )
         if value.layout != torch.strided or value.is_quantized:
             raise FormatError(f"{what}: {name} is sparse or quantized, a plain tensor is expected")
-    return {name: tensor.detach() for name, tensor in content.items()}
+    return dict(content)

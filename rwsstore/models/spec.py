@@ -10,8 +10,8 @@ from pydantic import model_validator as _model_validator
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import ConfigError, FormatError
 
-_Channel = Annotated[StrictFloat, Field(ge=-1000, le=1000, allow_inf_nan=False)]
-_Deviation = Annotated[StrictFloat, Field(gt=0, le=1000, allow_inf_nan=False)]
+_Channel = Annotated[StrictFloat, Field(ge=-1000, le=1000)]
+_Deviation = Annotated[StrictFloat, Field(gt=0, le=1000)]
 _ClassNames = Annotated[tuple[StrictStr, ...], Field(max_length=100_000, strict=False)]
 _Means = Annotated[tuple[_Channel, _Channel, _Channel], Field(strict=False)]
 _Deviations = Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
@@ -43,7 +43,7 @@ class ModelSpec(BaseModel):
     network: str = Field(min_length=1, max_length=100)
     num_classes: int = Field(ge=2, le=100_000)
     classes: _ClassNames = ()
-    width: float = Field(default=1.0, gt=0, le=16, allow_inf_nan=False)
+    width: float = Field(default=1.0, gt=0, le=16)
     batch_norm: bool = True
     folded: bool = False
     input_size: int = Field(default=32, ge=1, le=4096)

@@ -2,6 +2,7 @@
 
 __all__ = [
     "BIT_WIDTHS",
+    "MAX_PATCHES",
     "MAX_PATCH_BYTES",
     "NAME_PATTERN",
     "AlphaRange",
@@ -10,6 +11,7 @@ __all__ = [
     "GoldenProbe",
     "Kind",
     "ModelIdentity",
+    "Part",
     "Patch",
     "PatchMetadata",
     "PatchSet",
@@ -38,16 +40,17 @@ __all__ = [
 from rwsstore.patches.arithmetic import patched_tensor
 from rwsstore.patches.card import CardPoint, RobustnessCard
 from rwsstore.patches.compose import compose
+from rwsstore.patches.fields import MAX_PATCHES, NAME_PATTERN
 from rwsstore.patches.fit import check_fit
 from rwsstore.patches.format import MAX_PATCH_BYTES
 from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
 from rwsstore.patches.identity import ModelIdentity, identify
 from rwsstore.patches.making import make_patch
 from rwsstore.patches.metadata import (
-    NAME_PATTERN,
     AlphaRange,
     GoldenProbe,
     Kind,
+    Part,
     PatchMetadata,
     Recipe,
     TensorEntry,

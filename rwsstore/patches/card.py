@@ -5,14 +5,13 @@ __all__ = ["CardPoint", "RobustnessCard"]
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from rwsstore.errors import ConfigError
+from rwsstore.patches.fields import Alpha, Frozen, Int64, Percent
 
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
-
-class CardPoint(BaseModel):
+class CardPoint(Frozen):
     """Accuracies at one strength.
 
     Attributes:
@@ -21,14 +20,12 @@ class CardPoint(BaseModel):
         ra: accuracy on images with the patch's corruption at its severity, in percent.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    alpha: Alpha
     ta: Percent
     ra: Percent
 
 
-class RobustnessCard(BaseModel):
+class RobustnessCard(Frozen):
     """TA and RA over a grid of strengths, measured when the patch was extracted.
 
     Attributes:
@@ -36,9 +33,7 @@ class RobustnessCard(BaseModel):
         points: by rising α, from 0 (no patch).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    images: Annotated[int, Field(gt=0)]
+    images: Annotated[Int64, Field(gt=0)]
     points: Annotated[tuple[CardPoint, ...], Field(min_length=2, max_length=1000)]
 
     @model_validator(mode="after")

@@ -2,11 +2,12 @@
 
 __all__ = ["compose"]
 
+import math
 from collections.abc import Sequence
 
 from rwsstore import __version__
 from rwsstore.errors import ConfigError, MismatchError
-from rwsstore.patches.metadata import AlphaRange, Part, PatchMetadata
+from rwsstore.patches.metadata import AlphaRange, PatchMetadata
 from rwsstore.patches.patch import Patch
 from rwsstore.patches.patchset import PatchSet
 
@@ -15,31 +16,58 @@ def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
     """Make a patch that stands for several; it names them by digest and holds no tensors.
 
     Wherever it is used at strength α it expands to its parts at α times theirs, so it equals
-    that patch set to the bit. Parts that are composed themselves are resolved now.
+    that patch set to the bit. Parts that are composed themselves are resolved now. It takes the
+    strengths at which each part stays within its own range.
+
+    Args:
+        name: of the composed patch.
+        chosen: (patch, α); an α of 0 leaves its patch out.
 
     Raises:
-        ConfigError: no part is left, one occurs twice, or an α is out of its range.
+        ConfigError: the name is not one, no part is left, one occurs twice, an α is out of its
+            patch's range, or there are more than `MAX_PATCHES`.
         MismatchError: the parts belong to different models.
     """
-    patches = [patch for patch, _ in chosen]
-    parts = PatchSet.of(list(chosen))
+    parts = PatchSet.of(chosen)
     if not parts:
         raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
-    first = patches[0].metadata
-    for patch in patches[1:]:
-        if patch.metadata.clean_weights != first.clean_weights:
+    first = chosen[0][0].metadata
+    for patch, _ in chosen[1:]:
+        if _model(patch.metadata) != _model(first):
             raise MismatchError(
                 f"patches {first.name!r} and {patch.name!r} were extracted from different clean "
                 "models; only patches of one model compose"
             )
-    metadata = PatchMetadata(
+    metadata = PatchMetadata.make(
         kind="composed",
         name=name,
         architecture=first.architecture,
         clean_weights=first.clean_weights,
         model=first.model,
-        alpha=AlphaRange(),
-        parts=tuple(Part(digest=digest, alpha=alpha) for digest, alpha in parts),
+        alpha=_range(chosen),
+        parts=tuple({"digest": digest, "alpha": alpha} for digest, alpha in parts),
         tool=f"rwsstore {__version__}",
     )
     return Patch.build(metadata, {}, None)
+
+
+def _model(metadata: PatchMetadata) -> tuple[str, str]:
+    return metadata.architecture, metadata.clean_weights
+
+
+def _range(chosen: Sequence[tuple[Patch, float]]) -> AlphaRange:
+    """The strengths at which every part stays within its own range."""
+    given = [(patch.metadata.alpha, alpha) for patch, alpha in chosen if alpha != 0]
+    minimum = max(_at_least(part.minimum, alpha) for part, alpha in given)
+    maximum = min(_at_most(part.maximum, alpha) for part, alpha in given)
+    return AlphaRange(recommended=1.0, minimum=minimum, maximum=min(maximum, 1e6))
+
+
+def _at_least(bound: float, alpha: float) -> float:
+    quotient = bound / alpha
+    return quotient if quotient * alpha >= bound else math.nextafter(quotient, math.inf)
+
+
+def _at_most(bound: float, alpha: float) -> float:
+    quotient = bound / alpha
+    return quotient if quotient * alpha <= bound else math.nextafter(quotient, 0.0)

@@ -1,4 +1,4 @@
-"""From deltas in float64 to a patch."""
+"""From deltas to a patch."""
 
 __all__ = ["make_patch"]
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from rwsstore import __version__
-from rwsstore.errors import ConfigError, TensorError
+from rwsstore.errors import TensorError
 from rwsstore.patches.identity import ModelIdentity
 from rwsstore.patches.metadata import Kind, PatchMetadata
 from rwsstore.patches.patch import Patch
@@ -34,16 +34,16 @@ def make_patch(
         layers: the patched layers, in forward order.
         deltas: float32 or float64, by tensor name, shaped as the model's tensors.
         bits: 32, 16, 8, 4, 3 or 2.
-        **draft: further fields of `PatchMetadata`.
+        **draft: further fields of `PatchMetadata`: corruption, severity, recipe, …
 
     Raises:
-        TensorError: a delta is not finite, or does not have its tensor's shape.
+        TensorError: a delta is empty or not finite, or does not have its tensor's shape.
         ConfigError: `bits` or another field is out of its range.
     """
     check_bits(bits)
     shapes = {entry.name: entry.shape for entry in model.tensors}
     tensors = {}
-    for tensor, delta in sorted(deltas.items()):
+    for tensor, delta in deltas.items():
         if shapes.get(tensor) != tuple(delta.shape):
             raise TensorError(
                 f"delta {tensor!r} has shape {tuple(delta.shape)}; the model's tensor has "
@@ -53,19 +53,16 @@ def make_patch(
             tensors[tensor] = quantize(delta, bits)
         except TensorError as error:
             raise TensorError(f"delta {tensor!r}: {error}") from None
-    try:
-        metadata = PatchMetadata(
-            kind=kind,
-            name=name,
-            architecture=model.architecture,
-            clean_weights=model.clean_weights,
-            model=model.tensors,
-            layers=layers,
-            tensors={tensor: payload.bits for tensor, payload in tensors.items()},
-            bits=bits,  # type: ignore[arg-type]  # check_bits has just narrowed it
-            tool=f"rwsstore {__version__}",
-            **draft,
-        )
-    except ValueError as error:
-        raise ConfigError(f"patch {name!r}: {error}") from None
+    metadata = PatchMetadata.make(
+        kind=kind,
+        name=name,
+        architecture=model.architecture,
+        clean_weights=model.clean_weights,
+        model=model.tensors,
+        layers=layers,
+        tensors={tensor: payload.bits for tensor, payload in tensors.items()},
+        bits=bits,
+        tool=f"rwsstore {__version__}",
+        **draft,
+    )
     return Patch.build(metadata, tensors, None)

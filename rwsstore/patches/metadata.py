@@ -1,7 +1,7 @@
 """What a patch says of itself: the validated contents of the metadata key `rwsstore`."""
 
 __all__ = [
-    "NAME_PATTERN",
+    "MAX_PROBE_PIXELS",
     "AlphaRange",
     "GoldenProbe",
     "Kind",
@@ -11,33 +11,32 @@ __all__ = [
     "TensorEntry",
 ]
 
-from typing import Annotated, Literal, Self
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
 from rwsstore.patches.card import RobustnessCard
-from rwsstore.patches.quantization import BIT_WIDTHS
+from rwsstore.patches.fields import (
+    MAX_PATCHES,
+    Alpha,
+    Finite,
+    Frozen,
+    Hex64,
+    Int64,
+    Name,
+    TensorName,
+    Text,
+    first_fault,
+)
 
-NAME_PATTERN = r"^[a-z][a-z0-9]*(?:[_.-][a-z0-9]+)*$"
-"""Names of patches: lower-case words joined by single `_`, `.` or `-`, at most 64 characters."""
-
-Kind = Literal["rws", "corruption_resistant", "hessian_aware", "selective", "clat", "composed"]
-
-Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, Field(max_length=4096)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
-TensorName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Alpha = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+MAX_PROBE_PIXELS = 2**23
+"""The largest probe batch, count · size²: 8 images of 1024 pixels square."""
 
 
-class TensorEntry(_Frozen):
+class TensorEntry(Frozen):
     """One tensor of the model that the patch belongs to.
 
     Attributes:
@@ -47,11 +46,11 @@ class TensorEntry(_Frozen):
     """
 
     name: TensorName
-    shape: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=16)]
-    dtype: Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}$")]
+    shape: Annotated[tuple[Annotated[Int64, Field(ge=0)], ...], Field(max_length=16)]
+    dtype: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
-class AlphaRange(_Frozen):
+class AlphaRange(Frozen):
     """Strengths that a patch may be given.
 
     Attributes:
@@ -78,15 +77,19 @@ class AlphaRange(_Frozen):
         """
         if isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise ConfigError(f"alpha of {name!r} is {alpha!r}; expected a number")
-        if not self.minimum <= alpha <= self.maximum:
+        try:
+            value = float(alpha)
+        except OverflowError:  # a whole number of more than 300 digits
+            value = math.inf
+        if not self.minimum <= value <= self.maximum:
             raise ConfigError(
-                f"alpha of {name!r} is {alpha!r}; this patch takes {self.minimum:g} to "
+                f"alpha of {name!r} is {value!r}; this patch takes {self.minimum:g} to "
                 f"{self.maximum:g} (recommended {self.recommended:g})"
             )
-        return float(alpha)
+        return value
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """How the weights behind a patch were trained.
 
     Attributes:
@@ -96,26 +99,46 @@ class Recipe(_Frozen):
     """
 
     name: Text
-    seed: int
-    parameters: dict[Text, bool | int | Finite | Text] = Field(default_factory=dict)
+    seed: Int64
+    parameters: dict[Text, bool | Int64 | Finite | Text] = Field(default_factory=dict)
 
 
-class GoldenProbe(_Frozen):
-    """The probe batch of the golden logits: see `rwsstore.patches.golden.probe_images`."""
+class GoldenProbe(Frozen):
+    """The probe batch of the golden logits: see `rwsstore.patches.golden.probe_images`.
 
-    seed: int
+    Attributes:
+        seed: of its images.
+        count: how many there are.
+        size: their height and width in pixels.
+    """
+
+    seed: Int64
     count: Annotated[int, Field(ge=1, le=64)]
     size: Annotated[int, Field(ge=1, le=1024)]
 
+    @model_validator(mode="after")
+    def _check_pixels(self) -> Self:
+        if self.count * self.size**2 > MAX_PROBE_PIXELS:
+            raise ValueError(
+                f"{self.count} images of {self.size} pixels square; at most {MAX_PROBE_PIXELS} "
+                "pixels in all"
+            )
+        return self
 
-class Part(_Frozen):
-    """One part of a composed patch: the digest of a patch that has tensors, and its strength."""
+
+class Part(Frozen):
+    """One part of a composed patch.
+
+    Attributes:
+        digest: of a patch that has tensors.
+        alpha: its strength where the composed patch has strength 1; above 0.
+    """
 
     digest: Hex64
-    alpha: Alpha
+    alpha: Annotated[Alpha, Field(gt=0)]
 
 
-class PatchMetadata(_Frozen):
+class PatchMetadata(Frozen):
     """The description that travels inside a patch file, version 1.
 
     Attributes:
@@ -126,8 +149,8 @@ class PatchMetadata(_Frozen):
         clean_weights: weights fingerprint of the clean model that it was extracted from.
         model: every tensor of that model, by name.
         layers: the patched layers, in forward order.
-        tensors: bits of each patched tensor; what has one dimension is float32, 32.
-        bits: bits of its quantized tensors; None for a composed patch.
+        tensors: bits of each patched tensor: `bits`, or 32 where it has less than two dimensions.
+        bits: one of `BIT_WIDTHS`; None for a composed patch.
         alpha: strengths that it may be given.
         corruption: the image corruption that it is for, with its severity, 1 to 5.
         attack: the attack that it is for, with its budget ε.
@@ -149,7 +172,7 @@ class PatchMetadata(_Frozen):
     clean_weights: Hex64
     model: Annotated[tuple[TensorEntry, ...], Field(min_length=1, max_length=10_000)]
     layers: tuple[TensorName, ...] = ()
-    tensors: dict[TensorName, Annotated[int, Field(ge=2, le=32)]] = Field(default_factory=dict)
+    tensors: dict[TensorName, int] = Field(default_factory=dict)
     bits: Literal[32, 16, 8, 4, 3, 2] | None = None
     alpha: AlphaRange = AlphaRange()
     corruption: Text | None = None
@@ -162,21 +185,56 @@ class PatchMetadata(_Frozen):
     projected: bool = False
     card: RobustnessCard | None = None
     golden: GoldenProbe | None = None
-    parts: Annotated[tuple[Part, ...], Field(max_length=1000)] = ()
+    parts: Annotated[tuple[Part, ...], Field(max_length=MAX_PATCHES)] = ()
     tool: Text
+
+    @classmethod
+    def make(cls, **values: Any) -> Self:
+        """Make a description.
+
+        Raises:
+            ConfigError: a value out of its range, or values that contradict each other.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"description of a patch: {first_fault(error)}") from None
+
+    def revised(self, **changes: Any) -> Self:
+        """Make another one with some values changed.
+
+        Raises:
+            ConfigError: as `make`.
+        """
+        return self.make(**{**dict(self), **changes})
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
         names = [entry.name for entry in self.model]
         if names != sorted(set(names)):
             raise ValueError("model: tensors stand by name, each once")
-        description = [[entry.name, list(entry.shape), entry.dtype] for entry in self.model]
-        if sha256_hex(canonical_json(description).encode()) != self.architecture:
+        if fingerprint(self.model) != self.architecture:
             raise ValueError("architecture is not the fingerprint of the tensors listed in model")
-        unknown = sorted(set(self.tensors) - set(names))
-        if unknown:
-            raise ValueError(f"tensors: {unknown[0]!r} is not a tensor of the model")
         return self
+
+    @model_validator(mode="after")
+    def _check_tensors(self) -> Self:
+        model = {entry.name: entry for entry in self.model}
+        for name, bits in self.tensors.items():
+            if name not in model:
+                raise ValueError(f"tensors: {name!r} is not a tensor of the model")
+            self._check_tensor(model[name], bits)
+        return self
+
+    def _check_tensor(self, entry: TensorEntry, bits: int) -> None:
+        if entry.dtype != "float32" or 0 in entry.shape:
+            raise ValueError(
+                f"tensors: {entry.name!r} is {entry.dtype}{list(entry.shape)} in the model; only "
+                "float32 tensors that are not empty are patched"
+            )
+        expected = self.bits if len(entry.shape) >= 2 else 32
+        if bits != expected:
+            raise ValueError(f"tensors: {entry.name!r} has {bits} bits; expected {expected}")
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -184,8 +242,6 @@ class PatchMetadata(_Frozen):
             self._check_composed()
         elif self.parts or not self.tensors or self.bits is None:
             raise ValueError(f"a patch of kind {self.kind} has tensors and bits, and no parts")
-        if any(bits not in BIT_WIDTHS for bits in self.tensors.values()):
-            raise ValueError(f"tensors: bits are one of {BIT_WIDTHS}")
         if (self.corruption is None) != (self.severity is None):
             raise ValueError("corruption and severity go together")
         return self
@@ -202,3 +258,9 @@ class PatchMetadata(_Frozen):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the patched tensors, by name."""
         return {entry.name: entry.shape for entry in self.model if entry.name in self.tensors}
+
+
+def fingerprint(model: tuple[TensorEntry, ...]) -> Digest:
+    """The architecture fingerprint of a model with these tensors, which stand by name."""
+    description = [[entry.name, list(entry.shape), entry.dtype] for entry in model]
+    return sha256_hex(canonical_json(description).encode())

@@ -4,12 +4,15 @@ Two's complement, least significant bit first, one code after the other without 
 the last byte is zero.
 """
 
-__all__ = ["pack", "packed_size", "unpack"]
+__all__ = ["Codes", "pack", "packed_size", "unpack"]
 
 import numpy as np
 import numpy.typing as npt
 
-from rwsstore.errors import FormatError
+from rwsstore.errors import FormatError, TensorError
+
+Codes = npt.NDArray[np.int8] | npt.NDArray[np.int16]
+"""int8; int16 for 16 bits."""
 
 
 def packed_size(count: int, bits: int) -> int:
@@ -17,31 +20,43 @@ def packed_size(count: int, bits: int) -> int:
     return (count * bits + 7) // 8
 
 
-def pack(codes: npt.NDArray[np.int16], bits: int) -> npt.NDArray[np.uint8]:
+def pack(codes: Codes, bits: int) -> npt.NDArray[np.uint8]:
     """Pack integer codes.
 
     Args:
-        codes: int16, any shape, each within ±(2^(bits−1) − 1).
-        bits: 2 to 16.
+        codes: int8 or int16, any shape, each within ±(2^(bits−1) − 1).
+        bits: 2 to 8, or 16.
 
     Returns:
         uint8, of `packed_size(codes.size, bits)` bytes.
-    """
-    flat = codes.reshape(-1)
-    if bits == 8:
-        return flat.astype(np.int8).view(np.uint8)
-    if bits == 16:
-        return flat.astype("<i2").view(np.uint8)
-    single = (flat[:, None] >> np.arange(bits, dtype=np.int16)) & 1
-    return np.packbits(single.astype(np.uint8), bitorder="little")
-
-
-def unpack(packed: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArray[np.int16]:
-    """Read `count` codes back; the inverse of `pack`.
 
     Raises:
-        FormatError: the wrong number of bytes, a tail that is not zero, or the one code,
-            −2^(bits−1), that no symmetric quantization makes.
+        TensorError: a code is out of its range.
+    """
+    flat = codes.reshape(-1)
+    largest = (1 << (bits - 1)) - 1
+    if flat.size and not -largest <= int(flat.min()) <= int(flat.max()) <= largest:
+        raise TensorError(f"a code is out of the range ±{largest} of {bits} bits")
+    if bits == 16:
+        return flat.astype("<i2").view(np.uint8)
+    single = flat.astype(np.int8).view(np.uint8)
+    if bits == 8:
+        return single
+    # The low bits of two's complement are the same at every width.
+    planes = (single[:, None] >> np.arange(bits, dtype=np.uint8)) & 1
+    return np.packbits(planes, bitorder="little")
+
+
+def unpack(packed: npt.NDArray[np.uint8], count: int, bits: int) -> Codes:
+    """Read `count` codes back; the inverse of `pack`.
+
+    Returns:
+        int8, or int16 for 16 bits; of 8 and 16 bits a view of `packed` where the machine's byte
+        order allows it.
+
+    Raises:
+        FormatError: the wrong number of bytes, or a tail that is not zero.
+        TensorError: the one code, −2^(bits−1), that no symmetric quantization makes.
     """
     expected = packed_size(count, bits)
     if packed.size != expected:
@@ -51,20 +66,22 @@ def unpack(packed: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArray[
     codes = _widen(packed, count, bits)
     lowest = -(1 << (bits - 1))
     if count and int(codes.min()) == lowest:
-        raise FormatError(f"code {lowest} is out of the range ±{-lowest - 1} of {bits} bits")
+        raise TensorError(f"code {lowest} is out of the range ±{-lowest - 1} of {bits} bits")
     return codes
 
 
-def _widen(packed: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArray[np.int16]:
+def _widen(packed: npt.NDArray[np.uint8], count: int, bits: int) -> Codes:
     if bits == 8:
-        return packed.view(np.int8).astype(np.int16)
+        return packed.view(np.int8)
     if bits == 16:
-        return packed.view("<i2").astype(np.int16)
+        return packed.view("<i2").astype(np.int16, copy=False)
     single = np.unpackbits(packed, bitorder="little")
     if single[count * bits :].any():
         raise FormatError("the padding after the last code is not zero")
-    digits = single[: count * bits].reshape(count, bits).astype(np.int16)
-    weights = (1 << np.arange(bits)).astype(np.int16)
-    weights[-1] = -weights[-1]
-    codes: npt.NDArray[np.int16] = digits @ weights
-    return codes
+    planes = single[: count * bits].reshape(count, bits)
+    codes = np.zeros(count, dtype=np.uint8)
+    for bit in range(bits):
+        codes |= planes[:, bit] << np.uint8(bit)
+    sign = np.uint8(1 << (bits - 1))
+    # Extends the sign: the subtraction wraps around, and wrapped it is the two's complement.
+    return ((codes ^ sign) - sign).view(np.int8)

@@ -7,6 +7,7 @@ dimension, biases and affine terms, stay float32: they are few and every bit of 
 
 __all__ = [
     "BIT_WIDTHS",
+    "SMALLEST_SCALE",
     "Payload",
     "QuantizedTensor",
     "RawTensor",
@@ -26,7 +27,8 @@ from rwsstore.patches.packing import packed_size
 BIT_WIDTHS = (32, 16, 8, 4, 3, 2)
 """Bits a weight; 32 is the float32 delta itself."""
 
-_SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
+SMALLEST_SCALE: float = torch.finfo(torch.float32).tiny
+"""The smallest scale besides 0: the smallest normal float32, 2^−126."""
 
 
 def check_bits(bits: int) -> int:
@@ -92,9 +94,9 @@ class QuantizedTensor:
         return packed_size(self.codes.numel(), self.bits) + 4 * self.scale.numel()
 
     def delta(self, alpha: float) -> Tensor:
-        """fl32(q · s′) with s′ = fl32(α·s), float32, freshly allocated."""
+        """fl32(q · s′) with s′ = fl32(fl64(α·s)), float32, freshly allocated."""
         scale = (self.scale.double() * alpha).float()
-        return self.codes.float() * scale.view(-1, *[1] * (self.codes.dim() - 1))
+        return self.codes.float().mul_(scale.view(-1, *[1] * (self.codes.dim() - 1)))
 
 
 Payload = RawTensor | QuantizedTensor
@@ -108,24 +110,27 @@ def quantize(delta: Tensor, bits: int) -> Payload:
         bits: one of `BIT_WIDTHS`.
 
     Raises:
-        TensorError: the delta holds NaN, an infinity, or numbers beyond float32.
+        TensorError: the delta is empty, or holds NaN, an infinity, or numbers beyond float32.
         ConfigError: `bits` is not one of `BIT_WIDTHS`.
     """
     check_bits(bits)
-    single = delta.detach().float()
+    if delta.numel() == 0:
+        raise TensorError("the delta is empty")
+    exact = delta.detach().cpu()
+    single = exact.float()
     if not bool(torch.isfinite(single).all()):
         raise TensorError("the delta holds NaN, infinity or numbers beyond float32")
     if bits == 32 or delta.dim() < 2:
         return RawTensor(single.clone(memory_format=torch.contiguous_format))
-    return _quantize_channels(delta.detach().double().contiguous(), bits)
+    return _quantize_channels(exact.double(), bits)
 
 
 def _quantize_channels(delta: Tensor, bits: int) -> QuantizedTensor:
     largest_code = (1 << (bits - 1)) - 1
     rows = delta.reshape(delta.shape[0], -1)
-    peak = rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(rows.shape[0])
-    scale = (peak / largest_code).float()
-    scale[scale < _SMALLEST_NORMAL] = 0.0
+    scale = (rows.abs().amax(dim=1) / largest_code).float()
+    # A channel that small would need a subnormal scale, which some processors flush to zero.
+    scale[scale < SMALLEST_SCALE] = 0.0
     divisor = torch.where(scale > 0, scale.double(), torch.inf)
     # torch.round is half to even, as the format wants it.
     codes = (rows / divisor[:, None]).round().clamp(-largest_code, largest_code)

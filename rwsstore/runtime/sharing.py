@@ -2,9 +2,17 @@
 
 __all__ = ["with_tensors"]
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import MethodType
 
+import torch
 from torch import Tensor, nn
+
+from rwsstore.errors import TensorError
+
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 
 
 def with_tensors(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Module:
@@ -12,7 +20,8 @@ def with_tensors(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Mod
 
     Only the modules on the way to a replaced tensor are copied, and only their Python objects.
     Neither module sees the other's later changes of structure; a tensor that several places of
-    the network share stays shared.
+    the network share stays shared. Where a module reaches others by plain attributes (a list of
+    them, a bound method), all modules are copied, so that none computes with the old tensors.
 
     Args:
         model: left as it is.
@@ -20,13 +29,43 @@ def with_tensors(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Mod
 
     Raises:
         KeyError: the model has no parameter of such a name.
+        TensorError: two names of one shared tensor are given different numbers.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    new = {
-        id(parameters[name]): nn.Parameter(tensor, requires_grad=False)
-        for name, tensor in replacements.items()
-    }
+    new: dict[int, nn.Parameter] = {}
+    for name, tensor in replacements.items():
+        replaced = new.setdefault(id(parameters[name]), nn.Parameter(tensor, requires_grad=False))
+        if not torch.equal(replaced, tensor):
+            raise TensorError(
+                f"{name!r} shares its numbers with another tensor, which is given different ones"
+            )
+    if any(_reaches_others(module) for module in model.modules()):
+        return _copy_all(model, new)
     return _copy_touched(model, new, {})
+
+
+def _reaches_others(module: nn.Module) -> bool:
+    """Whether a module holds modules otherwise than as its children."""
+    values = (value for name, value in vars(module).items() if name not in _OWN_ATTRIBUTES)
+    return any(map(_holds_module, values))
+
+
+def _holds_module(value: object) -> bool:
+    if isinstance(value, MethodType):
+        return isinstance(value.__self__, nn.Module)
+    if isinstance(value, partial):
+        return any(map(_holds_module, (value.func, *value.args, *value.keywords.values())))
+    if isinstance(value, Mapping):
+        return any(map(_holds_module, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        items: Iterable[object] = value
+        return any(map(_holds_module, items))
+    return isinstance(value, nn.Module)
+
+
+def _copy_all(model: nn.Module, new: Mapping[int, nn.Parameter]) -> nn.Module:
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): new.get(id(tensor), tensor) for tensor in tensors})
 
 
 def _copy_touched(

@@ -24,14 +24,15 @@ class PatchBag:
     """Patches held in memory, found by name or digest."""
 
     def __init__(self, patches: Iterable[Patch] = ()) -> None:
-        self._patches: dict[str, Patch] = {}
+        self._by_digest: dict[str, Patch] = {}
+        self._by_name: dict[str, Patch] = {}
         for patch in patches:
             self.add(patch)
 
     def add(self, patch: Patch) -> None:
         """Put a patch in; a later one of the same name hides an earlier one."""
-        self._patches[patch.digest] = patch
-        self._patches[patch.name] = patch
+        self._by_digest[patch.digest] = patch
+        self._by_name[patch.name] = patch
 
     def get(self, ref: str) -> Patch:
         """Return the patch of this name or digest.
@@ -39,6 +40,10 @@ class PatchBag:
         Raises:
             UnknownPatchError: there is none.
         """
-        if ref not in self._patches:
-            raise UnknownPatchError(f"no patch {ref!r} among the {len(self._patches) // 2} at hand")
-        return self._patches[ref]
+        # Digests first, so that no name can stand in for another patch's digest.
+        patch = self._by_digest.get(ref) or self._by_name.get(ref)
+        if patch is None:
+            raise UnknownPatchError(
+                f"no patch {ref!r}; at hand are: {', '.join(sorted(self._by_name)) or 'none'}"
+            )
+        return patch

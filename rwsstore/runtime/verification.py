@@ -49,9 +49,7 @@ def verify_variant(
         problems.append("the clean weights in memory differ from those that were loaded")
     live = variant.state()
     problems += _compare_patched(clean, variant, available)
-    for name, tensor in clean.state.items():
-        if name not in variant.patched and live[name].data_ptr() != tensor.data_ptr():
-            problems.append(f"tensor {name!r} is not shared with the clean model")
+    problems += _compare_shared(clean, variant)
     return Verification(variant.digest, weights_fingerprint(live), len(live), tuple(problems))
 
 
@@ -61,13 +59,24 @@ def _compare_patched(
     try:
         fresh = patched_state(clean, variant.patches, _read_again(variant, available))
     except RwsError as error:
-        return [f"a patch in memory is damaged: {error}"]
+        return [f"a fresh build fails: {error}"]
     live = variant.state()
     return [
         f"patched tensor {name!r} differs from a fresh build"
         for name, tensor in fresh.items()
         # Compared as integers, so that a NaN or a flipped sign of zero is a difference too.
         if not torch.equal(live[name].view(torch.int32), tensor.view(torch.int32))
+    ]
+
+
+def _compare_shared(clean: CleanModel, variant: Variant) -> list[str]:
+    """Every tensor but the patched ones is the clean model's own; what was tied still is."""
+    live = variant.state()
+    patched = {clean.state[name].data_ptr(): live[name] for name in variant.patched}
+    return [
+        f"tensor {name!r} is not shared with the clean model"
+        for name, tensor in clean.state.items()
+        if live[name].data_ptr() != patched.get(tensor.data_ptr(), tensor).data_ptr()
     ]
 
 

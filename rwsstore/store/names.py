@@ -12,6 +12,9 @@ from rwsstore.patches import NAME_PATTERN
 MAX_NAME = 64
 MIN_PREFIX = 8
 
+RESERVED = frozenset({"active", "none"})
+"""Words that stand for a whole patch set where a patch's name could stand."""
+
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},64}}")
@@ -37,13 +40,16 @@ def check_name(name: str) -> str:
     """Return a name that may be published.
 
     Raises:
-        ConfigError: it does not match the pattern, is over 64 characters, or looks like a digest.
+        ConfigError: it does not match the pattern, is over 64 characters, is reserved, or looks
+            like a digest.
     """
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise ConfigError(
             f"{_short(name)} is not a patch name: lower-case letters and digits in words joined by "
             f"single '_', '.' or '-', a letter first, at most {MAX_NAME} characters."
         )
+    if name in RESERVED:
+        raise ConfigError(f"{name!r} has a meaning of its own in patch sets: choose another name.")
     if _PREFIX.fullmatch(name):
         raise ConfigError(f"{name!r} looks like a digest: choose a name with a letter beyond 'f'.")
     return name

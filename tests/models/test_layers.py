@@ -203,6 +203,21 @@ def test_tied_parameters_belong_to_the_layer_that_reads_them_first() -> None:
     ]  # fmt: skip
 
 
+def test_a_layer_whose_only_parameter_is_anothers_is_not_listed_again() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    model[1].weight = model[0].weight
+    assert _names(model) == ["0"]
+
+
+class _Squared(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's own name
+        return super().forward(input).square()
+
+
+def test_a_convolution_of_ones_own_class_is_a_layer() -> None:
+    assert _names(nn.Sequential(_Squared(3, 4, 1), nn.Conv2d(4, 4, 1))) == ["0", "1"]
+
+
 def test_every_kind_of_convolution_is_a_layer() -> None:
     model = nn.Sequential(
         nn.Conv1d(2, 2, 1),

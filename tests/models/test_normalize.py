@@ -34,6 +34,7 @@ def test_mean_and_std_are_stored() -> None:
         torch.zeros(1, 3, 4, 4, dtype=torch.int64),
         torch.zeros(1, 3, 4, 4, dtype=torch.bool),
         torch.zeros(3, 4, 4),
+        torch.zeros(2, 3, 4),
         torch.zeros(1, 1, 4, 4),
     ],
 )

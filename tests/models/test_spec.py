@@ -31,7 +31,12 @@ def test_a_specification_cannot_be_changed() -> None:
     [
         ("num_classes", 1),
         ("num_classes", 10**9),
-        ("num_classes", True),
+        ("num_classes", "10"),
+        ("batch_norm", 1),
+        ("width", "1"),
+        ("width", float("inf")),
+        ("std", (float("nan"), 1.0, 1.0)),
+        ("mean", (float("nan"), 0.0, 0.0)),
         ("width", 0.0),
         ("width", float("nan")),
         ("width", 17.0),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rwsstore.canonical import sha256_hex
 from rwsstore.errors import FormatError, IntegrityError, StoreError, UnknownPatchError
 from rwsstore.files import OsFiles
 from rwsstore.store import Store
@@ -24,7 +25,7 @@ def flip(path: Path, bit: int) -> bytes:
 
 def test_every_flipped_bit_is_found(store: Store) -> None:
     data = patch().to_bytes()
-    bits = random.Random(0).sample(range(8 * len(data)), 200) + [0, 8 * len(data) - 1]
+    bits = [*random.Random(0).sample(range(8 * len(data)), 100), 0, 8 * len(data) - 1]
     for count, bit in enumerate(bits, start=1):
         digest = store.publish(patch()).digest  # publishing again heals
         damaged = flip(object_path(store, digest), bit)
@@ -64,8 +65,6 @@ def test_another_patch_under_the_digest_is_not_served(store: Store) -> None:
 
 
 def test_bytes_of_the_right_digest_that_are_no_patch(store: Store) -> None:
-    from rwsstore.canonical import sha256_hex
-
     store.publish(patch())
     data = b"no patch"
     path = object_path(store, sha256_hex(data))

@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-# Lengths of a straight step, a diagonal step and a knight's move, as OpenCV has them, in 1/65536.
-_STRAIGHT, _DIAGONAL, _KNIGHT = 65536, 91750, 143976
+# Lengths of a straight step, a diagonal step and a knight's move, as OpenCV has them.
+_STRAIGHT, _DIAGONAL, _KNIGHT = 1.0, 1.4, 2.1969
 
 
 def chamfer_distance(marked: Tensor, limit: int) -> Tensor:
@@ -32,7 +32,7 @@ def chamfer_distance(marked: Tensor, limit: int) -> Tensor:
         length = table[rows][across]
         torch.minimum(best[:, rows:], length[:, :-rows], out=best[:, rows:])
         torch.minimum(best[:, :-rows], length[:, rows:], out=best[:, :-rows])
-    return best.to(torch.float32) / _STRAIGHT
+    return best
 
 
 def _across(marked: Tensor, limit: int) -> Tensor:
@@ -46,10 +46,11 @@ def _across(marked: Tensor, limit: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _lengths(limit: int) -> Tensor:
-    """Chamfer length of (rows, columns), cut at `limit`: int32 [limit + 1, limit + 2]."""
-    rows, columns = torch.arange(limit + 1)[:, None], torch.arange(limit + 2)
+    """Chamfer length of (rows, columns), cut at `limit`: float32 [limit + 1, limit + 2]."""
+    rows = torch.arange(limit + 1, dtype=torch.float64)[:, None]
+    columns = torch.arange(limit + 2, dtype=torch.float64)
     long, short = torch.maximum(rows, columns), torch.minimum(rows, columns)
     shallow = short * _KNIGHT + (long - 2 * short) * _STRAIGHT
     steep = (long - short) * _KNIGHT + (2 * short - long) * _DIAGONAL
     lengths = torch.where(long >= 2 * short, shallow, steep)
-    return lengths.clamp_(max=limit * _STRAIGHT).to(torch.int32)
+    return lengths.clamp_(max=limit).to(torch.float32)

@@ -9,7 +9,7 @@ from rwsstore.corruptions.ops.canny import canny
 from rwsstore.corruptions.ops.distance import chamfer_distance
 from rwsstore.corruptions.ops.filters import correlate, gaussian_filter
 from rwsstore.corruptions.ops.histogram import equalized
-from rwsstore.corruptions.ops.levels import truncated
+from rwsstore.corruptions.ops.levels import TRUNCATION_GUARD
 from rwsstore.corruptions.setting import Setting
 
 _WATER_RGB = (175.0, 238.0, 238.0)
@@ -62,7 +62,8 @@ def water_cover(layer: Tensor, gain: float) -> Tensor:
     Returns:
         float32 [B, H, W].
     """
-    liquid = truncated(layer)
+    # The released code casts to 8 bits without clipping: above 255 it starts again from 0.
+    liquid = (layer * 255.0 + TRUNCATION_GUARD).floor_().remainder_(256.0)
     rims = canny(liquid.to(torch.int32), 50, 150)
     distance = correlate(chamfer_distance(rims, _FARTHEST), _BOX, "mirror") / 9.0
     relief = equalized(distance.long())

@@ -61,6 +61,14 @@ def test_colour_and_contrast_are_the_profiles(number: int) -> None:
     np.testing.assert_allclose([low, high], GREY_RANGES[number], atol=7)
 
 
+def test_no_place_in_the_image_is_special() -> None:
+    """The fractal is 0, a ridge, in its own corner; shifting hides that."""
+    for profile, ice in zip(PROFILES, frost_by_profile("cifar", 400), strict=True):
+        corner = luma(ice)[:, 0, 0, 0]
+        excess = float(corner.mean() - luma(ice).mean()) / profile.deviation
+        assert abs(excess) < 0.4
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_spectra_fall_as_steeply_as_the_photographs(table: str) -> None:
     groups = frost_by_profile(table, 40 if table == "imagenet" else 300)

@@ -25,7 +25,7 @@ def liquid_layers(severity: int, count: int) -> Floats:
 
 
 def water_by_opencv(layer: Floats, gain: float) -> Floats:
-    liquid = (layer * 255 + 1e-3).astype(np.uint8)
+    liquid = (layer * 255 + 1e-3).astype(np.int64).astype(np.uint8)  # wraps above 255
     distance = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
     relief = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
     emboss = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
@@ -36,12 +36,12 @@ def water_by_opencv(layer: Floats, gain: float) -> Floats:
 
 @pytest.mark.parametrize("severity", [1, 2, 3])
 def test_water_is_made_as_opencv_makes_it(severity: int) -> None:
-    layers = liquid_layers(severity, 12)
+    # On 8-bit levels already, so that both sides look for edges in the same numbers.
+    layers = np.floor(liquid_layers(severity, 40) * 255) / 255
     gain = numbers_of("spatter", severity)[4]
     found = water_cover(torch.from_numpy(layers).float(), gain).numpy()
     expected = np.stack([water_by_opencv(layer, gain) for layer in layers])
-    assert float(np.abs(found - expected).mean()) < 0.01
-    assert float(np.corrcoef(found.ravel(), expected.ravel())[0, 1]) > 0.98
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("severity", [4, 5])

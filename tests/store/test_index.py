@@ -1,0 +1,177 @@
+"""The index may be deleted, damaged or stale at any time: a listing is right all the same."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rwsstore.files import OsFiles
+from rwsstore.patches import Patch
+from rwsstore.store import Entry, Store
+from tests.store.helpers import patch
+
+
+@pytest.fixture
+def listed(store: Store) -> tuple[Entry, ...]:
+    for each in (patch(0), patch(1), patch(2, "frost")):
+        store.publish(each)
+    return store.list(all_versions=True)
+
+
+def relist(store: Store, files: OsFiles | None = None) -> tuple[Entry, ...]:
+    """List as a fresh process does."""
+    return Store(store.root, files=files or OsFiles()).list(all_versions=True)
+
+
+class Counting(OsFiles):
+    """Counts the objects that are read."""
+
+    def __init__(self) -> None:
+        self.objects = 0
+
+    def read(self, path: Path, limit: int) -> bytes:
+        self.objects += path.suffix == ".safetensors"
+        return super().read(path, limit)
+
+
+def test_a_fresh_process_reads_no_object_for_a_listing(
+    store: Store, listed: tuple[Entry, ...]
+) -> None:
+    files = Counting()
+    assert relist(store, files) == listed
+    assert files.objects == 0
+
+
+def test_deleted_it_is_rebuilt(store: Store, listed: tuple[Entry, ...]) -> None:
+    (store.root / "index.sqlite").unlink()
+    assert relist(store) == listed
+    assert (store.root / "index.sqlite").exists()
+
+
+def test_deleted_under_a_running_process_it_is_written_again(
+    store: Store, listed: tuple[Entry, ...]
+) -> None:
+    (store.root / "index.sqlite").unlink()
+    assert store.list(all_versions=True) == listed
+    assert (store.root / "index.sqlite").exists()
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def swap_severity(data: bytes) -> bytes:
+    """Something that SQLite itself would never notice."""
+    assert b"frost" in data
+    return data.replace(b"frost", b"snows")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        swap_severity,
+        lambda data: b"",
+        lambda data: b"SQLite format 3\0" + bytes(100),
+        lambda data: data[:100] + bytes(100) + data[200:],
+        lambda data: data + b"\0",
+        lambda data: b"nonsense" * 1000,
+    ],
+)
+def test_damaged_it_is_rebuilt(
+    store: Store, listed: tuple[Entry, ...], damage: Callable[[bytes], bytes]
+) -> None:
+    path = store.root / "index.sqlite"
+    path.write_bytes(damage(path.read_bytes()))
+    assert relist(store) == listed
+    files = Counting()
+    assert relist(store, files) == listed
+    assert files.objects == 0  # what was damaged has been replaced
+
+
+def test_a_folder_in_its_place_does_no_harm(store: Store, listed: tuple[Entry, ...]) -> None:
+    (store.root / "index.sqlite").unlink()
+    (store.root / "index.sqlite").mkdir()
+    assert relist(store) == listed
+
+
+def test_of_another_version_it_is_rebuilt(
+    store: Store, listed: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rwsstore.store.index._VERSION", 2)
+    files = Counting()
+    assert relist(store, files) == listed
+    assert files.objects == len(listed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.publish(patch(3)),
+        lambda store: store.publish(patch(0), name="haze"),
+        lambda store: store.publish(patch(0)),
+        lambda store: store.remove("fog"),
+        lambda store: (store.remove("fog"), store.gc()),
+        lambda store: (store.remove("fog"), store.remove("frost")),
+    ],
+)
+def test_stale_it_is_brought_up_to_date(
+    store: Store, listed: tuple[Entry, ...], change: Callable[[Store], object]
+) -> None:
+    old = (store.root / "index.sqlite").read_bytes()
+    change(Store(store.root))
+    expected = relist(store)
+    assert expected != listed
+    assert store.list(all_versions=True) == expected  # of the running process
+    (store.root / "index.sqlite").write_bytes(old)
+    assert relist(store) == expected  # of one that finds an old file
+
+
+def test_a_rebuilt_index_equals_one_that_grew(store: Store, listed: tuple[Entry, ...]) -> None:
+    store.remove("frost")
+    grown = store.list(all_versions=True)
+    (store.root / "index.sqlite").unlink()
+    assert relist(store) == grown
+
+
+def test_it_is_a_database_that_any_tool_opens(store: Store, listed: tuple[Entry, ...]) -> None:
+    with closing(sqlite3.connect(store.root / "index.sqlite")) as database:
+        rows = database.execute(
+            "SELECT name, digest FROM refs WHERE latest ORDER BY name"
+        ).fetchall()
+    assert rows == [("fog", patch(1).digest), ("frost", patch(2, "frost").digest)]
+
+
+def test_it_is_not_written_while_somebody_else_writes(
+    store: Store, listed: tuple[Entry, ...]
+) -> None:
+    (store.root / "index.sqlite").unlink()
+    with OsFiles().lock(store.root / "lock", 0):
+        assert relist(store) == listed
+    assert not (store.root / "index.sqlite").exists()
+
+
+def test_threads_share_it(store: Store, listed: tuple[Entry, ...]) -> None:
+    shared = Store(store.root)
+    found: list[tuple[Entry, ...]] = []
+
+    def work() -> None:
+        found.extend(shared.list(all_versions=True) for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [listed] * 20
+
+
+def test_metadata_is_data_to_it(store: Store) -> None:
+    metadata = patch().metadata.model_copy(update={"corruption": "x'); DROP TABLE refs; --"})
+    hostile = Patch.build(metadata, patch().tensors, None)
+    store.publish(hostile)
+    assert [entry.corruption for entry in store.list()] == ["x'); DROP TABLE refs; --"]
+    assert store.list(corruption="x'); DROP TABLE refs; --") == store.list()
