@@ -25,7 +25,7 @@ _METADATA_KEY = "rwsstore"
 _PICKLED = (".pth", ".pt")
 
 
-def save_checkpoint(path: Path, model: Classifier) -> None:
+def save_checkpoint(path: str | Path, model: Classifier) -> None:
     """Write a model as safetensors with its specification; the same model gives the same bytes.
 
     Args:
@@ -38,6 +38,7 @@ def save_checkpoint(path: Path, model: Classifier) -> None:
         TensorError: a weight is NaN or infinite.
         StoreError: the file could not be written.
     """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise FormatError(f"{path}: checkpoints are written as .safetensors; rename it")
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -47,7 +48,7 @@ def save_checkpoint(path: Path, model: Classifier) -> None:
     write_atomic(path, data)
 
 
-def load_checkpoint(path: Path, *, spec: ModelSpec | None = None) -> Classifier:
+def load_checkpoint(path: str | Path, *, spec: ModelSpec | None = None) -> Classifier:
     """Read a model, in evaluation mode.
 
     Args:
@@ -65,6 +66,7 @@ def load_checkpoint(path: Path, *, spec: ModelSpec | None = None) -> Classifier:
         TensorError: a weight is NaN or infinite.
         UnknownNameError: no such network.
     """
+    path = Path(path)
     state, stored = _read(path)
     found = _one_spec(path, stored, spec)
     if stored is None:
@@ -76,7 +78,7 @@ def load_checkpoint(path: Path, *, spec: ModelSpec | None = None) -> Classifier:
     return model.eval()
 
 
-def load_clean_model(path: Path, *, spec: ModelSpec | None = None) -> Classifier:
+def load_clean_model(path: str | Path, *, spec: ModelSpec | None = None) -> Classifier:
     """Read a model and fold its BatchNorm if that is still to be done.
 
     Raises:

@@ -9,18 +9,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from rwsstore.canonical import sha256_hex
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, TensorError
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.machine import ComputeMode
-from rwsstore.models import Layer, shallowest
+from rwsstore.models import shallowest, weights_fingerprint
 from rwsstore.patches import (
     CardPoint,
     GoldenProbe,
     Patch,
     Recipe,
     RobustnessCard,
+    check_golden,
     identify,
     make_patch,
     probe_images,
@@ -31,18 +33,37 @@ from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.signatures.projection import signature
 from rwsstore.training import RobustRecipe, derive_seed, fit
+from rwsstore.training.resume import images_digest
 
 _PROBE_IMAGES = 8
 
 
-def patch_recipe(options: ExtractionOptions) -> Recipe:
-    """What a patch records of how it was made; equal options give equal recipes."""
+def patch_recipe(
+    options: ExtractionOptions,
+    train: ImageSet,
+    validation: ImageSet,
+    anchor: nn.Module | None = None,
+) -> Recipe:
+    """What a patch records of how it was made; equal options, images and anchor, equal recipes.
+
+    Args:
+        options: as in `extract_patch`.
+        train: as in `extract_patch`.
+        validation: as in `extract_patch`.
+        anchor: as in `extract_patch`.
+    """
     training = options.training.model_dump(mode="json", exclude={"version", "seed"})
-    return Recipe(
-        name="robust",
-        seed=options.training.seed,
-        parameters={"training_mode": options.training_mode, "layers": options.layers, **training},
-    )
+    parameters = {
+        "training_mode": options.training_mode,
+        "layers": options.layers,
+        "training_images": len(train),
+        "validation_images": len(validation),
+        "images": sha256_hex((images_digest(train) + images_digest(validation)).encode()),
+        **training,
+    }
+    if anchor is not None:
+        parameters["anchor_weights"] = weights_fingerprint(anchor.state_dict())
+    return Recipe(name="robust", seed=options.training.seed, parameters=parameters)
 
 
 def extract_patch(
@@ -76,13 +97,15 @@ def extract_patch(
     Raises:
         ConfigError: options that contradict each other or the model.
         TensorError: the anchor is another network, or the training diverged.
+        GoldenError: the patch does nothing.
     """
     if (anchor is None) != (options.anchor == "clean"):
         raise ConfigError(
             f"anchor {options.anchor!r} {'needs' if anchor is None else 'takes no'} model"
         )
     layers = shallowest(clean, options.layers)
-    start = clean if anchor is None else _start(clean, anchor, layers, options)
+    names = [parameter for layer in layers for parameter in layer.parameters]
+    start = clean if anchor is None else _start(clean, anchor, names, options)
     shown = options.layers if options.training_mode == "shallow" else None
     result = fit(
         start,
@@ -97,7 +120,7 @@ def extract_patch(
     )
     identity = identify(clean.state_dict())
     deltas = signature(
-        [parameter for layer in layers for parameter in layer.parameters],
+        names,
         clean=clean.state_dict(),
         robust=result.model.state_dict(),
         anchor=None if anchor is None else anchor.state_dict(),
@@ -112,7 +135,7 @@ def extract_patch(
         corruption=corruption,
         severity=options.severity,
         dataset=train.name,
-        recipe=patch_recipe(options),
+        recipe=patch_recipe(options, train, validation, anchor),
         anchor=options.anchor,
         projected=anchor is not None,
     )
@@ -120,17 +143,21 @@ def extract_patch(
 
 
 def _start(
-    clean: nn.Module, anchor: nn.Module, layers: Sequence[Layer], options: ExtractionOptions
+    clean: nn.Module, anchor: nn.Module, names: Sequence[str], options: ExtractionOptions
 ) -> nn.Module:
     """θ_init; where only shallow layers train, with the clean model's deep ones behind them."""
-    if options.training_mode == "full":
+    full = options.training_mode == "full"
+    state, origin = clean.state_dict(), anchor.state_dict()
+    for name in state if full else names:
+        if name not in origin or origin[name].shape != state[name].shape:
+            raise TensorError(
+                f"the anchor has no tensor {name!r} like the clean model's: it is not the same "
+                "network"
+            )
+    if full:
         return anchor
     start = copy.deepcopy(clean)
-    state, origin = start.state_dict(), anchor.state_dict()
-    for name in (parameter for layer in layers for parameter in layer.parameters):
-        if name not in origin or origin[name].shape != state[name].shape:
-            raise ConfigError(f"the anchor has no tensor {name!r} like the clean model's")
-        state[name].copy_(origin[name])
+    start.load_state_dict({**state, **{name: origin[name] for name in names}})
     return start
 
 
@@ -142,11 +169,17 @@ def measure(
     *,
     progress: Reporter = SILENT,
 ) -> Patch:
-    """Add the robustness card and the golden logits to a patch for an image corruption."""
+    """Add the robustness card and the golden logits to a patch for an image corruption.
+
+    Raises:
+        GoldenError: the patch changes no logit of the probe batch.
+    """
     live = LiveModel(clean, PatchBag([patch]))
     probe = GoldenProbe(seed=options.training.seed, count=_PROBE_IMAGES, size=_size(validation))
     images = probe_images(probe.seed, probe.count, probe.size)
-    golden = record_golden(live.variant({}), live.variant({patch.name: None}), images)
+    models = live.variant({}), live.variant({patch.name: None})
+    golden = record_golden(*models, images)
+    check_golden(golden, *models, images)
     card = _card(live, patch, validation, options, progress)
     return patch.with_evidence(card=card, golden=golden, probe=probe)
 

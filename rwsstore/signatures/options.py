@@ -2,9 +2,9 @@
 
 __all__ = ["Anchor", "ExtractionOptions"]
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rwsstore.training import TrainingConfig
 
@@ -33,7 +33,8 @@ class ExtractionOptions(BaseModel):
         anchor: where both trainings started.
         alphas: grid of the robustness card besides 0, rising.
         card_images: validation images that the card is measured on, at most.
-        training: of the robust counterpart.
+        training: of the robust counterpart; what a file leaves out is as it is by default here,
+            not as in `TrainingConfig`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,3 +49,8 @@ class ExtractionOptions(BaseModel):
     )  # fmt: skip
     card_images: Annotated[int, Field(ge=1)] = 2000
     training: TrainingConfig = Field(default_factory=_default_training)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        return {**_default_training().model_dump(), **value} if isinstance(value, dict) else value

@@ -61,7 +61,7 @@ class ExtractionRun(BaseModel):
         return value
 
     @classmethod
-    def of(cls, **fields: Any) -> "ExtractionRun":
+    def of(cls, /, **fields: Any) -> "ExtractionRun":
         """Validate a run's parameters.
 
         Raises:

@@ -9,11 +9,12 @@ from pathlib import Path
 from torch import nn
 
 from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.corruptions.registry import find_corruption
 from rwsstore.data import ImageSet
 from rwsstore.errors import UnknownPatchError
 from rwsstore.machine import ComputeMode
 from rwsstore.models import weights_fingerprint
-from rwsstore.patches import Patch
+from rwsstore.patches import Patch, Recipe
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.signatures.extraction import extract_patch, patch_recipe
 from rwsstore.signatures.options import ExtractionOptions
@@ -35,15 +36,28 @@ class SweepItem:
     extracted: bool
 
 
-def is_current(patch: Patch, clean: nn.Module, corruption: str, options: ExtractionOptions) -> bool:
-    """Whether a stored patch is what these options would make of this model."""
-    found = patch.metadata
+def is_current(
+    patch: Patch, clean: nn.Module, corruption: str, options: ExtractionOptions, recipe: Recipe
+) -> bool:
+    """Whether a stored patch is what these options would make of this model.
+
+    Args:
+        patch: the stored one.
+        clean: the clean model.
+        corruption: its name.
+        options: as in `extract_patch`.
+        recipe: from `patch_recipe`, of the same options and the images.
+    """
+    found, card = patch.metadata, patch.metadata.card
     return (
         found.kind == "rws"
         and found.clean_weights == weights_fingerprint(clean.state_dict())
         and (found.corruption, found.severity) == (corruption, options.severity)
         and (found.bits, found.anchor) == (options.bits, options.anchor)
-        and found.recipe == patch_recipe(options)
+        and found.recipe == recipe
+        and card is not None
+        and {point.alpha for point in card.points} == {0.0, *options.alphas}
+        and card.images == min(options.card_images, recipe.parameters["validation_images"])
     )
 
 
@@ -79,18 +93,22 @@ def extract_all(
         Each patch, once it is in the store.
 
     Raises:
+        UnknownNameError: no such corruption; nothing was extracted.
         ConflictError: somebody else published under a name since the sweep came to it.
         RwsError: as `extract_patch` does; what was published stays.
     """
     for corruption in corruptions:
+        find_corruption(corruption)
+    recipe = patch_recipe(options, train, validation, anchor)
+    for corruption in corruptions:
         version, latest = _latest(store, corruption)
-        if latest is not None and is_current(latest, clean, corruption, options):
+        if latest is not None and is_current(latest, clean, corruption, options, recipe):
             yield SweepItem(latest, version, extracted=False)
             continue
         state_file = None
         if state_folder is not None:
             state_folder.mkdir(parents=True, exist_ok=True)
-            state_file = state_folder / _run_name(clean, anchor, corruption, train, options)
+            state_file = state_folder / _run_name(clean, corruption, options, recipe)
         patch = extract_patch(
             clean, corruption, train, validation, options,
             anchor=anchor, state_file=state_file, mode=mode, progress=progress,
@@ -106,19 +124,11 @@ def _latest(store: Store, name: str) -> tuple[int, Patch | None]:
         newest = store.history(name)[-1]
     except UnknownPatchError:
         return 0, None
-    if newest.layer != "user":  # under a lower layer's name a new one begins
-        return 0, store.get(name)
-    return newest.version, store.get(name)
+    return newest.version, store.get(newest.digest)
 
 
-def _run_name(
-    clean: nn.Module,
-    anchor: nn.Module | None,
-    corruption: str,
-    train: ImageSet,
-    options: ExtractionOptions,
-) -> str:
+def _run_name(clean: nn.Module, corruption: str, options: ExtractionOptions, recipe: Recipe) -> str:
     """A file name that no other run shares, so that runs can stop and go on independently."""
-    models = [weights_fingerprint(model.state_dict()) for model in (clean, anchor) if model]
-    parts = [models, train.name, len(train), options.model_dump(mode="json")]
+    weights = weights_fingerprint(clean.state_dict())
+    parts = [weights, options.model_dump(mode="json"), recipe.model_dump(mode="json")]
     return f"{corruption}-{sha256_hex(canonical_json(parts).encode())[:16]}.safetensors"

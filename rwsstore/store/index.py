@@ -152,7 +152,8 @@ class Index:
         except RwsError:
             return None
         image, found = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
-        if hashlib.sha256(image).digest() != found or not _is_current(image):
+        whole = hashlib.sha256(image).digest() == found
+        if not image or not whole or not _is_current(image):
             return None
         self._image, self._saved = image, True
         return image

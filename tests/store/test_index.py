@@ -1,5 +1,6 @@
 """The index may be deleted, damaged or stale at any time: a listing is right all the same."""
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -78,6 +79,7 @@ def swap_severity(data: bytes) -> bytes:
         lambda data: b"SQLite format 3\0" + bytes(100),
         lambda data: data[:100] + bytes(100) + data[200:],
         lambda data: data + b"\0",
+        lambda data: hashlib.sha256(b"").digest(),
         lambda data: b"nonsense" * 1000,
     ],
 )

@@ -99,8 +99,8 @@ def test_the_user_s_layer_stands_alone(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_composed_patch_takes_bundled_parts_along(store: Store, tmp_path: Path) -> None:
-    store.publish(patch(1))
-    store.remove("fog")
+    store.publish(patch(1), name="other")
+    assert not Store(tmp_path / "user").has(patch(0).digest)
     store.publish(composed())
     assert Store(tmp_path / "user").verify("both") == composed().digest
 
@@ -141,6 +141,14 @@ def test_a_good_copy_above_a_damaged_one_is_served(store: Store, bundled: Path) 
     path = bundled / "objects" / patch(0).digest[:2] / f"{patch(0).digest}.safetensors"
     path.write_bytes(b"x")
     assert store.get("fog@1").digest == patch(0).digest
+
+
+def test_the_layer_underneath_stands_in_for_an_object_that_is_lost(store: Store) -> None:
+    store.publish(patch(2))  # takes fog@1 along
+    digest = patch(0).digest
+    (store.root / "objects" / digest[:2] / f"{digest}.safetensors").unlink()
+    assert store.get("fog@1").digest == digest
+    assert store.fsck().findings == ()
 
 
 def test_a_base_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

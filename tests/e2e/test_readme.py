@@ -1,0 +1,96 @@
+"""What the README and the pages in docs/ tell a reader to do is done here, as written."""
+
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from rwsstore.cli.main import main
+from rwsstore.signatures import ExtractionRun
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def make_photographs(folder: Path) -> None:
+    """A folder like CIFAR-10's, of random blocks in a colour for each class."""
+    generator = torch.Generator().manual_seed(0)
+    for split, count in (("train", 8), ("test", 3)):
+        for label in range(10):
+            place = folder / split / f"class{label}"
+            place.mkdir(parents=True)
+            colour = torch.randint(256, (3, 1, 1), generator=generator)
+            for number in range(count):
+                noise = torch.randint(-40, 40, (3, 32, 32), generator=generator)
+                pixels = (colour + noise).clamp(0, 255).to(torch.uint8)
+                Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(place / f"{number}.png")
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_and_its_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RWS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("RWS_THREADS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_photographs(tmp_path / "cifar10")
+    commands = [
+        shlex.split(line)
+        for block in blocks(ROOT / "README.md", "sh")
+        for line in block.split("\n")
+    ]
+    ran = [command for command in commands if command]
+    assert {command[1] for command in ran} >= {"train", "extract", "evaluate", "apply", "store"}
+    for command in ran:
+        assert command[0] == "rws"
+        assert main(command[1:]) == 0, (command, capsys.readouterr().err)
+    (program,) = blocks(ROOT / "README.md", "python")
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    names: dict[str, object] = {"images": images}
+    exec(compile(program, "README.md", "exec"), names)
+    logits = names["logits"]
+    assert isinstance(logits, torch.Tensor)
+    assert logits.shape == (2, 10)
+    exec(compile(blocks(ROOT / "docs" / "runtime.md", "python")[0], "runtime.md", "exec"), names)
+
+
+@pytest.mark.slow
+def test_the_demo_recovers_most_of_the_gap(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert main(["--threads", "1", "demo", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["removal_exact"] is True
+    assert len(report["corruptions"]) == 4
+    assert report["clean_accuracy"] > 95
+    assert report["gap_recovered"] > 0.7
+
+
+def test_the_run_in_the_signatures_page_is_valid() -> None:
+    (text,) = blocks(ROOT / "docs" / "signatures.md", "toml")
+    run = ExtractionRun.of(**tomllib.loads(text))
+    assert run.corruptions == ("fog", "gaussian_noise")
+    # The page spells the defaults out, so it must not disagree with them.
+    assert (
+        run.extraction
+        == ExtractionRun.of(model="m", dataset="digits", corruptions="fog").extraction
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if "://" not in link]
+    missing = [link for link in local if not (page.parent / link).exists()]
+    assert not missing
