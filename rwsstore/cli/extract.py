@@ -10,15 +10,13 @@ import platformdirs
 
 from rwsstore.cli.options import (
     json_option,
-    limit_option,
-    mode_option,
     network_options,
     open_store,
-    pick_mode,
     spec_of,
     store_option,
 )
 from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.data import load_images, match_classes
 from rwsstore.models import load_clean_model
 from rwsstore.patches import BIT_WIDTHS
@@ -86,30 +84,7 @@ _TRAINING = _OPTIONS.training
     type=click.Path(path_type=Path),
     help="Checkpoint of the anchor, if it is not the clean model.",
 )
-@click.option("--epochs", type=int, default=_TRAINING.epochs, show_default=True)
-@click.option("--batch-size", type=int, default=_TRAINING.batch_size, show_default=True)
-@click.option(
-    "--learning-rate", type=float, default=_TRAINING.learning_rate, show_default=True, help="Peak."
-)
-@click.option("--weight-decay", type=float, default=_TRAINING.weight_decay, show_default=True)
-@click.option(
-    "--padding",
-    type=int,
-    default=_TRAINING.padding,
-    show_default=True,
-    help="Border of the random crop, in pixels.",
-)
-@click.option(
-    "--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images."
-)
-@click.option(
-    "--validation",
-    type=click.IntRange(min=1),
-    help="Training images held out. Default: a tenth, at most 5,000.",
-)
-@limit_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@mode_option
+@training_options(_TRAINING)
 @json_option
 def command(config: Path | None, as_json: bool, **options: Any) -> None:
     """Train robust counterparts, extract their signatures, publish them as patches.

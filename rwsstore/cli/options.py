@@ -5,11 +5,9 @@ __all__ = [
     "json_option",
     "limit_option",
     "load_model",
-    "mode_option",
     "model_options",
     "network_options",
     "open_store",
-    "pick_mode",
     "severities",
     "spec_of",
     "store_option",
@@ -21,11 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from torch import nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.machine import ComputeMode, probe
 from rwsstore.models import Classifier, ModelSpec, load_clean_model
 from rwsstore.store import Store, default_store_path
 
@@ -58,15 +53,6 @@ transfer_option = click.option(
     "--allow-transfer",
     is_flag=True,
     help="Accept patches that were extracted from other clean weights of the same architecture.",
-)
-
-mode_option = click.option(
-    "--mode",
-    type=click.Choice(["auto", "plain", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of the training: plain float32, bfloat16 with channels last, or whichever a "
-    "short measurement finds faster here.",
 )
 
 _SPEC_OPTIONS = (
@@ -122,16 +108,6 @@ def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
 def open_store(path: Path | None) -> Store:
     """Open the store that was named, or the default one."""
     return Store(path if path is not None else default_store_path())
-
-
-def pick_mode(choice: str, model: nn.Module, size: int, batch_size: int) -> ComputeMode:
-    """Turn --mode into a mode, measuring if it is left to us."""
-    if choice == "plain":
-        return ComputeMode()
-    if choice == "bf16":
-        return ComputeMode(bf16=True, channels_last=True)
-    example = torch.zeros(batch_size, 3, size, size, dtype=torch.uint8)
-    return probe(model, example)
 
 
 def severities(text: str) -> tuple[int, ...]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from rwsstore.cli.options import dataset_option, json_option, limit_option, mode_option, pick_mode
+from rwsstore.cli.options import dataset_option, json_option
 from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import ConfigError, MissingFileError
@@ -85,31 +86,8 @@ _DEFAULTS = TrainingConfig()
     type=click.IntRange(min=1),
     help="Fold after so many epochs, keep that as the anchor, go on folded.",
 )
-@click.option("--epochs", type=int, default=_DEFAULTS.epochs, show_default=True)
-@click.option("--batch-size", type=int, default=_DEFAULTS.batch_size, show_default=True)
-@click.option(
-    "--learning-rate", type=float, default=_DEFAULTS.learning_rate, show_default=True, help="Peak."
-)
-@click.option("--weight-decay", type=float, default=_DEFAULTS.weight_decay, show_default=True)
 @click.option("--label-smoothing", type=float, default=_DEFAULTS.label_smoothing, show_default=True)
-@click.option(
-    "--padding",
-    type=int,
-    default=_DEFAULTS.padding,
-    show_default=True,
-    help="Border of the random crop, in pixels.",
-)
-@click.option(
-    "--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images."
-)
-@click.option(
-    "--validation",
-    type=click.IntRange(min=1),
-    help="Training images held out to choose the best epoch. Default: a tenth, at most 5,000.",
-)
-@limit_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@mode_option
+@training_options(_DEFAULTS)
 @json_option
 def command(**options: Any) -> None:
     """Train a classifier and write it as OUT.

@@ -31,7 +31,7 @@ def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None
     document = outcome.document
     assert outcome.code == 0
     assert document["written"] == [str(out), str(tmp_path / "model.anchor.safetensors")]
-    assert [record["epoch"] for record in document["history"]] == [1, 1]
+    assert [record["epoch"] for record in document["history"]] == [1, 2]
     assert document["validation_images"] == 40
     assert 0 <= document["validation_accuracy"] <= 100
     assert {path.name for path in tmp_path.iterdir()} == {
