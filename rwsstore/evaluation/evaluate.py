@@ -10,7 +10,10 @@ from statistics import fmean
 from torch import Tensor, nn
 
 from rwsstore.corruptions import corrupt, frost_source, load_frost_overlays
+from rwsstore.corruptions.registry import find_corruption
+from rwsstore.corruptions.severity import check_severity
 from rwsstore.data import ImageSet
+from rwsstore.errors import ConfigError
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.evaluation.report import (
     CorruptionResult,
@@ -35,6 +38,10 @@ class EvaluationOptions:
         seed: of the corruptions.
         frost_overlays: folder of photographs for the exact frost; None is the synthetic one.
         rival_batches: batch sizes for the re-estimated BatchNorm.
+
+    Raises:
+        ConfigError: no severity, or one out of its range, or one that is there twice; a batch
+            size below 1.
     """
 
     severities: tuple[int, ...] = (5,)
@@ -42,6 +49,16 @@ class EvaluationOptions:
     seed: int = 0
     frost_overlays: Path | None = None
     rival_batches: tuple[int, ...] = RIVAL_BATCH_SIZES
+
+    def __post_init__(self) -> None:
+        for severity in self.severities:
+            check_severity(severity)
+        if not self.severities or len(set(self.severities)) != len(self.severities):
+            raise ConfigError(
+                f"severities are {self.severities}; expected some, none of them twice"
+            )
+        if any(batch < 1 for batch in self.rival_batches):
+            raise ConfigError(f"rival_batches are {self.rival_batches}; each must be 1 or more")
 
 
 def evaluate(
@@ -66,7 +83,8 @@ def evaluate(
         progress: where to report.
 
     Raises:
-        ConfigError: more bits asked for than are stored, or a rival without BatchNorm.
+        ConfigError: no patch, more bits asked for than are stored, or a rival without BatchNorm.
+        UnknownNameError: no such corruption.
         MismatchError: a patch does not belong on the model.
         GoldenError: a patch does not do what it recorded.
     """
@@ -83,6 +101,10 @@ class _Evaluation:
         rival: nn.Module | None,
         allow_transfer: bool,
     ) -> None:
+        if not patches:
+            raise ConfigError("no patches to evaluate; expected one for each corruption")
+        for name in patches:
+            find_corruption(name)
         self.images, self.options = images, options
         folder = options.frost_overlays
         self.overlays = None if folder is None else load_frost_overlays(folder)
@@ -91,10 +113,8 @@ class _Evaluation:
             for bits in options.bits
         }
         self.stored, self.widths = patches, widths or {"stored": patches}
-        every = [patch for width in self.widths.values() for patch in width.values()]
-        self.live = LiveModel(
-            model, PatchBag([*patches.values(), *every]), allow_transfer=allow_transfer
-        )
+        every = [patch for width in (patches, *self.widths.values()) for patch in width.values()]
+        self.live = LiveModel(model, PatchBag(every), allow_transfer=allow_transfer)
         for patch in every:  # so that every refusal comes before the first measurement
             self.live.variant({patch.digest: None})
         self.rival = None if rival is None else with_batch_statistics(rival)

@@ -2,10 +2,12 @@
 
 __all__ = ["plot_report"]
 
+import io
 from pathlib import Path
 
 from rwsstore.errors import MissingExtraError
 from rwsstore.evaluation.report import EvaluationReport
+from rwsstore.files import write_atomic
 
 _CLEAN, _PATCHED, _LINE = "#b7bdc6", "#1f6fb2", "#444444"
 
@@ -13,8 +15,13 @@ _CLEAN, _PATCHED, _LINE = "#b7bdc6", "#1f6fb2", "#444444"
 def plot_report(report: EvaluationReport, path: Path) -> None:
     """Draw accuracy with and without its patch for each corruption, as PNG.
 
+    Args:
+        report: to draw.
+        path: of the picture; replaced in one step if it exists.
+
     Raises:
         MissingExtraError: matplotlib is not installed.
+        RwsError: as `write_atomic` does.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,4 +51,6 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     axes.set_ylabel("accuracy in %")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    figure.savefig(path, format="png", dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    write_atomic(path, picture.getvalue())

@@ -11,6 +11,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.errors import ConfigError
@@ -22,21 +23,42 @@ RIVAL_BATCH_SIZES = (1, 8, 200)
 def with_batch_statistics(model: nn.Module) -> nn.Module:
     """Copy an unfolded network so that it normalizes every batch by the batch's own statistics.
 
+    A batch of one image whose map is a single pixel has nothing to be compared with: each channel
+    equals its mean, and only the layer's bias is left of it.
+
     Raises:
         ConfigError: the network has no BatchNorm.
     """
     copied = copy.deepcopy(model).eval()
-    norms = [module for module in copied.modules() if isinstance(module, _BatchNorm)]
-    if not norms:
+    places = [
+        (parent, name, child)
+        for parent in copied.modules()
+        for name, child in parent._modules.items()
+        if isinstance(child, _BatchNorm)
+    ]
+    if not places:
         raise ConfigError(
             "this network has no BatchNorm to re-estimate: give the unfolded checkpoint, which "
             "rws train writes beside the folded one"
         )
-    for norm in norms:
-        # Without running statistics BatchNorm uses the batch's, in evaluation mode too.
-        norm.running_mean = norm.running_var = None
-        norm.track_running_stats = False
+    for parent, name, norm in places:
+        setattr(parent, name, _BatchStatistics(norm))
     return copied
+
+
+class _BatchStatistics(nn.Module):
+    """A BatchNorm without running statistics."""
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.numel() > x.shape[1]:
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        # torch refuses to normalize one value a channel; its deviation from its own mean is 0.
+        zeros = torch.zeros_like(x)
+        return zeros if self.bias is None else zeros + self.bias.view(1, -1, *[1] * (x.dim() - 2))
 
 
 def rival_accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:

@@ -3,6 +3,7 @@
 __all__ = ["report_table"]
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from rwsstore.evaluation.report import EvaluationReport
@@ -15,8 +16,9 @@ def report_table(report: EvaluationReport) -> RenderableType:
 
 def _accuracies(report: EvaluationReport) -> Table:
     severities = ", ".join(map(str, report.severities))
+    dataset = escape(report.dataset)
     table = Table(
-        title=f"Accuracy in %, {report.images:,} images of {report.dataset}, severity {severities}",
+        title=f"Accuracy in %, {report.images:,} images of {dataset}, severity {severities}",
         title_justify="left",
     )
     table.add_column("corruption")

@@ -41,12 +41,8 @@ Text = Annotated[str, Field(max_length=4096, pattern=rf"^{_NO_CONTROLS}*$")]
 TensorName = Annotated[str, Field(max_length=512, pattern=rf"^{_NO_CONTROLS}+$")]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_positive_zero)]
-Alpha = Annotated[
-    float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidator(_positive_zero)
-]
-Percent = Annotated[
-    float, Field(ge=0, le=100, allow_inf_nan=False), AfterValidator(_positive_zero)
-]
+Alpha = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidator(_positive_zero)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AfterValidator(_positive_zero)]
 
 
 class Frozen(BaseModel):

@@ -6,9 +6,9 @@ docs/patch-format.md specifies it byte by byte.
 __all__ = ["MAX_PATCH_BYTES", "read_patch_bytes", "write_patch_bytes"]
 
 import json
+import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
@@ -17,10 +17,17 @@ from torch import Tensor
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.files import load_tensors
+from rwsstore.patches.fields import first_fault, short
 from rwsstore.patches.golden import Golden
 from rwsstore.patches.metadata import PatchMetadata
-from rwsstore.patches.packing import pack, unpack
-from rwsstore.patches.quantization import Payload, QuantizedTensor, RawTensor
+from rwsstore.patches.packing import pack, packed_size, unpack
+from rwsstore.patches.quantization import (
+    SMALLEST_SCALE,
+    Payload,
+    QuantizedTensor,
+    RawTensor,
+    all_finite,
+)
 
 MAX_PATCH_BYTES = 256 * 2**20
 """Larger files are refused before they are read."""
@@ -32,20 +39,30 @@ _CLEAN, _PATCHED = "golden.clean", "golden.patched"
 def write_patch_bytes(
     metadata: PatchMetadata, tensors: Mapping[str, Payload], golden: Golden | None
 ) -> bytes:
-    """Write a patch file: the same patch gives the same bytes."""
+    """Write a patch file: the same patch gives the same bytes.
+
+    Raises:
+        TensorError: a code is out of its range; the tensor is named.
+    """
     entries: dict[str, Tensor] = {}
     for name, payload in tensors.items():
         if isinstance(payload, RawTensor):
             entries[f"{name}.f32"] = payload.values
         else:
-            codes = payload.codes.to(torch.int16).numpy()
-            entries[f"{name}.q"] = torch.from_numpy(pack(codes, payload.bits).copy())
+            entries[f"{name}.q"] = _pack(f"{name}.q", payload)
             entries[f"{name}.scale"] = payload.scale
     if golden is not None:
         entries[_CLEAN], entries[_PATCHED] = golden.clean, golden.patched
     contiguous = {name: tensor.contiguous() for name, tensor in entries.items()}
     text = canonical_json(metadata.model_dump(mode="json"))
     return save(contiguous, metadata={_KEY: text})
+
+
+def _pack(name: str, payload: QuantizedTensor) -> Tensor:
+    try:
+        return torch.from_numpy(pack(payload.codes.numpy(), payload.bits))
+    except TensorError as error:
+        raise TensorError(f"patch: tensor {name!r}: {error}") from None
 
 
 def read_patch_bytes(data: bytes) -> tuple[PatchMetadata, dict[str, Payload], Golden | None]:
@@ -66,36 +83,39 @@ def read_patch_bytes(data: bytes) -> tuple[PatchMetadata, dict[str, Payload], Go
     }
     golden = _read_golden(entries, metadata)
     if entries:
-        raise FormatError(f"patch: tensor {min(entries)!r} is not in its description")
+        raise FormatError(f"patch: tensor '{short(min(entries))}' is not in its description")
     return metadata, tensors, golden
 
 
 def _read_metadata(found: Mapping[str, str]) -> PatchMetadata:
     if set(found) != {_KEY}:
-        raise FormatError(f"patch: metadata keys are {sorted(found)}; expected [{_KEY!r}] alone")
+        keys = short(", ".join(sorted(found)))
+        raise FormatError(f"patch: metadata keys are [{keys}]; expected [{_KEY}] alone")
     text = found[_KEY]
     _check_version(text)
     try:
         metadata = PatchMetadata.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise FormatError(f"patch: metadata {where}: {first['msg']}") from None
+        raise FormatError(f"patch: metadata {first_fault(error)}") from None
     if canonical_json(metadata.model_dump(mode="json")) != text:
         raise FormatError(
-            "patch: metadata is not canonical JSON (sorted keys, no spaces, no repeats)"
+            "patch: metadata is not canonical JSON (every key, sorted, none twice; no spaces; "
+            "numbers as their shortest decimal)"
         )
     return metadata
 
 
 def _check_version(text: str) -> None:
+    """Ask for the version first: of another one, nothing else can be said."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         raise FormatError("patch: metadata is not JSON") from None
     version = document.get("version") if isinstance(document, dict) else None
     if version != 1 or isinstance(version, bool):
-        raise FormatError(f"patch: format version {version!r}; this rwsstore reads version 1")
+        raise FormatError(
+            f"patch: format version {short(str(version))}; this rwsstore reads version 1"
+        )
 
 
 def _read_payload(
@@ -105,18 +125,22 @@ def _read_payload(
         values = _take(entries, f"{name}.f32", torch.float32, shape)
         _check_finite(f"{name}.f32", values)
         return RawTensor(values)
-    if len(shape) < 2:
-        raise FormatError(f"patch: {name!r} of shape {shape} at {bits} bits; expected float32")
     scale = _take(entries, f"{name}.scale", torch.float32, shape[:1])
     _check_scale(f"{name}.scale", scale)
-    packed = _take(entries, f"{name}.q", torch.uint8, None)
-    count = int(np.prod(shape, dtype=object))
+    codes = _read_codes(entries, f"{name}.q", shape, bits)
+    if bool(codes[scale == 0].any()):
+        raise TensorError(f"patch: tensor {name + '.q'!r} has codes in a channel of scale 0")
+    return QuantizedTensor(codes, scale, bits)
+
+
+def _read_codes(entries: dict[str, Tensor], name: str, shape: tuple[int, ...], bits: int) -> Tensor:
+    count = math.prod(shape)
+    packed = _take(entries, name, torch.uint8, (packed_size(count, bits),))
     try:
         codes = unpack(packed.numpy(), count, bits)
-    except FormatError as error:
-        raise TensorError(f"patch: {name + '.q'!r}: {error}") from None
-    narrow = codes if bits == 16 else codes.astype(np.int8)
-    return QuantizedTensor(torch.from_numpy(narrow).reshape(shape), scale, bits)
+    except (FormatError, TensorError) as error:
+        raise type(error)(f"patch: tensor {name!r}: {error}") from None
+    return torch.from_numpy(codes).reshape(shape)
 
 
 def _read_golden(entries: dict[str, Tensor], metadata: PatchMetadata) -> Golden | None:
@@ -126,8 +150,8 @@ def _read_golden(entries: dict[str, Tensor], metadata: PatchMetadata) -> Golden 
     if clean is None or patched is None:
         raise FormatError(f"patch: {_CLEAN!r} and {_PATCHED!r} are promised by its description")
     for name, logits in ((_CLEAN, clean), (_PATCHED, patched)):
-        if logits.dtype != torch.float32 or logits.dim() != 2:
-            raise FormatError(f"patch: {name!r} is not a float32 matrix")
+        if logits.dtype != torch.float32 or logits.dim() != 2 or logits.numel() == 0:
+            raise FormatError(f"patch: tensor {name!r} is not a float32 matrix of logits")
         _check_finite(name, logits)
     if clean.shape != patched.shape or len(clean) != metadata.golden.count:
         raise FormatError(f"patch: {_CLEAN!r} and {_PATCHED!r} do not fit the probe batch")
@@ -135,29 +159,29 @@ def _read_golden(entries: dict[str, Tensor], metadata: PatchMetadata) -> Golden 
 
 
 def _take(
-    entries: dict[str, Tensor], name: str, dtype: torch.dtype, shape: tuple[int, ...] | None
+    entries: dict[str, Tensor], name: str, dtype: torch.dtype, shape: tuple[int, ...]
 ) -> Tensor:
     tensor = entries.pop(name, None)
     if tensor is None:
         raise FormatError(f"patch: tensor {name!r} is missing")
-    if tensor.dtype != dtype or (shape is not None and tuple(tensor.shape) != shape):
+    if tensor.dtype != dtype or tuple(tensor.shape) != shape:
         raise FormatError(
             f"patch: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}; expected {dtype} "
-            f"{shape if shape is not None else 'bytes'}"
+            f"{shape}"
         )
     return tensor
 
 
 def _check_finite(name: str, values: Tensor) -> None:
-    if not bool(torch.isfinite(values).all()):
+    if not all_finite(values):
         raise TensorError(f"patch: tensor {name!r} holds NaN or infinity")
 
 
 def _check_scale(name: str, scale: Tensor) -> None:
     _check_finite(name, scale)
-    if bool((scale < 0).any()) or bool(torch.signbit(scale).any()):
+    if bool(torch.signbit(scale).any()):  # of -0 too
         raise TensorError(f"patch: tensor {name!r} holds a negative scale")
-    if bool(((scale > 0) & (scale < torch.finfo(torch.float32).tiny)).any()):
+    if bool(((scale > 0) & (scale < SMALLEST_SCALE)).any()):
         raise TensorError(
             f"patch: tensor {name!r} holds a subnormal scale; a channel of zeros has 0"
         )

@@ -64,25 +64,51 @@ def probe_images(seed: int, count: int, size: int) -> Tensor:
 
 @torch.inference_mode()
 def record_golden(clean: Predict, patched: Predict, probe: Tensor) -> Golden:
-    """Record the logits of both models on the probe batch."""
-    return Golden(clean(probe).float().clone(), patched(probe).float().clone())
+    """Record the logits of both models on the probe batch.
+
+    Args:
+        clean: the clean model, images to logits [B, C].
+        patched: the same with the patch at its recommended α.
+        probe: uint8 [B, 3, H, W], of `probe_images`.
+    """
+    return Golden(_logits(clean, probe).clone(), _logits(patched, probe).clone())
 
 
 @torch.inference_mode()
 def check_golden(golden: Golden, clean: Predict, patched: Predict, probe: Tensor) -> None:
     """Compare both models with what was recorded.
 
+    The patched model's logits have to be near the recorded ones, and nearer to these than to the
+    clean model's: so a patch whose effect is below the tolerance is told from none as well.
+
+    Args:
+        golden: what was recorded.
+        clean: the clean model, images to logits [B, C].
+        patched: the same with the patch at its recommended α.
+        probe: uint8 [B, 3, H, W], the batch that was recorded on.
+
     Raises:
-        GoldenError: the recorded patch changes no logit, or a logit differs by more than
-            `TOLERANCE` from the recorded one.
+        GoldenError: the recorded patch changes no logit; a logit differs by more than
+            `TOLERANCE` from the recorded one; or the patch does not change this model.
     """
     if torch.equal(golden.clean, golden.patched):
         raise GoldenError("the patch changes no logit of its own probe batch: it does nothing")
-    for what, recorded, model in (
-        ("clean model", golden.clean, clean),
-        ("patched model", golden.patched, patched),
-    ):
-        _compare(what, recorded, model(probe).float())
+    _compare("clean model", golden.clean, _logits(clean, probe))
+    found = _logits(patched, probe)
+    _compare("patched model", golden.patched, found)
+    if not _distance(found, golden.patched) < _distance(found, golden.clean):
+        raise GoldenError(
+            "with the patch on, the logits on the probe batch are those recorded without it: "
+            "it does nothing here"
+        )
+
+
+def _logits(model: Predict, probe: Tensor) -> Tensor:
+    return model(probe).float().cpu()
+
+
+def _distance(left: Tensor, right: Tensor) -> float:
+    return float((left - right).abs().max())
 
 
 def _compare(what: str, recorded: Tensor, found: Tensor) -> None:
@@ -92,8 +118,8 @@ def _compare(what: str, recorded: Tensor, found: Tensor) -> None:
             f"{tuple(recorded.shape)}"
         )
     allowed = TOLERANCE * max(1.0, float(recorded.abs().max()))
-    worst = float((found - recorded).abs().max())
-    if not worst <= allowed:
+    worst = _distance(found, recorded)
+    if not worst <= allowed:  # NaN is not
         raise GoldenError(
             f"the {what}'s logits on the probe batch differ by {worst:.2g} from those recorded in "
             f"the patch (allowed {allowed:.2g}): this is not the model, or not the patch, that was "

@@ -5,10 +5,13 @@ __all__ = ["ModelIdentity", "identify"]
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from rwsstore.canonical import Digest
+from rwsstore.errors import TensorError
 from rwsstore.models import architecture_fingerprint, weights_fingerprint
+from rwsstore.patches.fields import first_fault, short
 from rwsstore.patches.metadata import TensorEntry
 
 
@@ -28,14 +31,21 @@ class ModelIdentity:
 
 
 def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
-    """Take a model's fingerprints from its `state_dict()`."""
-    entries = (
-        TensorEntry(name=name, shape=tuple(tensor.shape), dtype=_dtype_name(tensor))
-        for name, tensor in sorted(state.items())
-    )
-    return ModelIdentity(
-        architecture_fingerprint(state), weights_fingerprint(state), tuple(entries)
-    )
+    """Take a model's fingerprints from its `state_dict()`.
+
+    Raises:
+        TensorError: a tensor has no plain values, or a name that patches cannot store: over 512
+            characters, or with control characters.
+    """
+    entries = tuple(_entry(name, tensor) for name, tensor in sorted(state.items()))
+    return ModelIdentity(architecture_fingerprint(state), weights_fingerprint(state), entries)
+
+
+def _entry(name: str, tensor: Tensor) -> TensorEntry:
+    try:
+        return TensorEntry(name=name, shape=tuple(tensor.shape), dtype=_dtype_name(tensor))
+    except ValidationError as error:
+        raise TensorError(f"tensor '{short(name)}' of the model: {first_fault(error)}") from None
 
 
 def _dtype_name(tensor: Tensor) -> str:

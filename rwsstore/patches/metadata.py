@@ -36,6 +36,9 @@ MAX_PROBE_PIXELS = 2**23
 """The largest probe batch, count · size²: 8 images of 1024 pixels square."""
 
 
+Kind = Literal["rws", "corruption_resistant", "hessian_aware", "selective", "clat", "composed"]
+
+
 class TensorEntry(Frozen):
     """One tensor of the model that the patch belongs to.
 

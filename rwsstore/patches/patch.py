@@ -16,7 +16,7 @@ from rwsstore.patches.card import RobustnessCard
 from rwsstore.patches.format import MAX_PATCH_BYTES, read_patch_bytes, write_patch_bytes
 from rwsstore.patches.golden import Golden
 from rwsstore.patches.metadata import GoldenProbe, PatchMetadata
-from rwsstore.patches.quantization import Payload, check_bits, requantize
+from rwsstore.patches.quantization import Payload, check_bits, check_fewer, requantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,12 @@ class Patch:
     def build(
         cls, metadata: PatchMetadata, tensors: Mapping[str, Payload], golden: Golden | None
     ) -> Self:
-        """Make a patch of its pieces; it passes the same checks as one that is read."""
+        """Make a patch of its pieces; it passes the same checks as one that is read.
+
+        Raises:
+            FormatError: the pieces contradict each other.
+            TensorError: a number in them is not finite or out of range.
+        """
         return cls.from_bytes(write_patch_bytes(metadata, tensors, golden))
 
     @classmethod
@@ -52,6 +57,7 @@ class Patch:
             FormatError: they are not a patch file, or contradict themselves.
             TensorError: a number in them is not finite or out of range.
         """
+        data = bytes(data)  # no copy of bytes; a bytearray could change under the digest
         metadata, tensors, golden = read_patch_bytes(data)
         return cls(metadata, MappingProxyType(tensors), golden, data)
 
@@ -121,21 +127,26 @@ class Patch:
         return alpha
 
     def at_bits(self, bits: int) -> "Patch":
-        """Quantize again, to fewer bits; golden logits are dropped since they no longer hold.
+        """Quantize again, to fewer bits.
+
+        Card and golden logits are dropped: they were measured at the stored bits.
+
+        Args:
+            bits: one of `BIT_WIDTHS`; the stored ones give the patch itself.
 
         Raises:
             ConfigError: `bits` is more than what is stored, or the patch is composed.
         """
         check_bits(bits)
-        if self.metadata.bits is None:
+        stored = self.metadata.bits
+        if stored is None:
             raise ConfigError(f"patch {self.name!r} is composed: quantize its parts")
-        if bits == self.metadata.bits:
+        if bits == stored:
             return self
+        check_fewer(bits, stored)
         tensors = {name: requantize(payload, bits) for name, payload in self.tensors.items()}
         widths = {name: payload.bits for name, payload in tensors.items()}
-        metadata = self.metadata.model_copy(
-            update={"bits": bits, "tensors": widths, "golden": None}
-        )
+        metadata = self.metadata.revised(bits=bits, tensors=widths, card=None, golden=None)
         return Patch.build(metadata, tensors, None)
 
     def with_evidence(
@@ -147,6 +158,11 @@ class Patch:
             card: TA and RA over α, where a labelled set was at hand.
             golden: logits of both models on the probe batch.
             probe: how to generate that batch again.
+
+        Raises:
+            ConfigError: the patch is composed.
+            FormatError: the logits are not those of such a batch.
+            TensorError: a logit is not finite.
         """
-        metadata = self.metadata.model_copy(update={"card": card, "golden": probe})
+        metadata = self.metadata.revised(card=card, golden=probe)
         return Patch.build(metadata, self.tensors, golden)

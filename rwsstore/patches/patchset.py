@@ -3,11 +3,12 @@
 __all__ = ["PatchSet", "Request", "parse_alpha", "parse_request"]
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError
+from rwsstore.patches.fields import MAX_PATCHES, short
 from rwsstore.patches.patch import Patch
 
 Request = Mapping[str, float | None]
@@ -25,12 +26,15 @@ def parse_alpha(text: str) -> float:
     except ValueError:
         alpha = math.nan
     if not math.isfinite(alpha) or not text.isascii() or "_" in text:
-        raise ConfigError(f"alpha {text!r} is not a finite number")
+        raise ConfigError(f"alpha '{short(text)}' is not a finite number")
     return alpha
 
 
 def parse_request(text: str) -> dict[str, float | None]:
-    """Read `fog=0.6,gaussian_blur=0.4`; a name alone takes its recommended α; `none` is no patch.
+    """Read `fog=0.6,gaussian_blur=0.4`; a name alone takes its recommended α.
+
+    `none`, or nothing at all, is the empty request. Names are not looked at here: whoever finds
+    the patches refuses what is not a name.
 
     Raises:
         ConfigError: a patch is named twice, a name is empty, or an α is not a finite number.
@@ -41,9 +45,11 @@ def parse_request(text: str) -> dict[str, float | None]:
     for item in text.split(","):
         name, equals, alpha = (part.strip() for part in item.partition("="))
         if not name:
-            raise ConfigError(f"{text!r} is not a patch set; expected fog=0.6,gaussian_blur=0.4")
+            raise ConfigError(
+                f"'{short(text)}' is not a patch set; expected fog=0.6,gaussian_blur=0.4"
+            )
         if name in wanted:
-            raise ConfigError(f"patch {name!r} is named twice")
+            raise ConfigError(f"patch '{short(name)}' is named twice")
         wanted[name] = parse_alpha(alpha) if equals else None
     return wanted
 
@@ -59,13 +65,17 @@ class PatchSet:
     items: tuple[tuple[Digest, float], ...] = ()
 
     @classmethod
-    def of(cls, chosen: Iterator[tuple[Patch, float]] | list[tuple[Patch, float]]) -> "PatchSet":
+    def of(cls, chosen: Iterable[tuple[Patch, float]]) -> "PatchSet":
         """Make a patch set of patches at checked strengths.
 
         Composed patches expand to their parts, each at its α times the composed one's.
 
+        Args:
+            chosen: (patch, α), in any order; an α of 0 leaves its patch out.
+
         Raises:
-            ConfigError: an α is out of its patch's range, or a patch occurs twice.
+            ConfigError: an α is out of its patch's range, a patch occurs twice, or there are more
+                than `MAX_PATCHES`.
         """
         items: dict[Digest, float] = {}
         for patch, alpha in chosen:
@@ -76,7 +86,10 @@ class PatchSet:
                         "inside a composed patch"
                     )
                 items[digest] = part
-        return cls(tuple(sorted((digest, part) for digest, part in items.items() if part != 0)))
+        kept = sorted((digest, part) for digest, part in items.items() if part != 0)
+        if len(kept) > MAX_PATCHES:
+            raise ConfigError(f"{len(kept)} patches in one set; at most {MAX_PATCHES} are allowed")
+        return cls(tuple(kept))
 
     def __len__(self) -> int:
         return len(self.items)

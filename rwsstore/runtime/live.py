@@ -4,18 +4,21 @@ __all__ = ["LiveModel"]
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from torch import Tensor, nn
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, UnknownPatchError
-from rwsstore.patches import Patch, PatchSet, Request, check_fit, check_golden, probe_images
+from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
+from rwsstore.patches import Patch, PatchSet, Request
+from rwsstore.runtime.admission import Admission
 from rwsstore.runtime.source import PatchBag, PatchSource
 from rwsstore.runtime.variant import CleanModel, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
+
+_Chosen = tuple[Patch, float]
 
 
 class LiveModel:
@@ -24,6 +27,9 @@ class LiveModel:
     Calling it predicts with the active patch set, or with that of the `patched` block around the
     call. Every method is safe to call from any thread: a prediction runs on one immutable variant
     from beginning to end, and the active one is a single reference, swapped whole.
+
+    A name is looked up when a patch is put on. The patch that it found then stays on until it is
+    taken off, whatever becomes of the name.
 
     Args:
         model: the clean model; a frozen copy of it is kept.
@@ -47,14 +53,12 @@ class LiveModel:
             raise ConfigError(f"resident is {resident}; expected 1 or more")
         self._clean = CleanModel.of(model)
         self._source: PatchSource = patches if patches is not None else PatchBag()
-        self._allow_transfer = allow_transfer
+        self._admission = Admission(self._clean, allow_transfer=allow_transfer)
         self._resident = resident
         self._lock = threading.RLock()
-        self._known: dict[Digest, Patch] = {}
-        self._transferred: set[Digest] = set()
         self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
-        self._wanted: dict[str, float | None] = {}
+        self._on: Mapping[str, _Chosen] = {}  # by what the caller called each
         self._active = self._clean_variant
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
 
@@ -104,17 +108,7 @@ class LiveModel:
             TensorError: the patched weights are not finite.
         """
         with self._lock:
-            patches = self._resolve(wanted)
-            if not patches:
-                return self._clean_variant
-            if patches in self._variants:
-                self._variants.move_to_end(patches)
-                return self._variants[patches]
-            variant = self._build(patches)
-            self._variants[patches] = variant
-            while len(self._variants) > self._resident:
-                self._variants.popitem(last=False)
-            return variant
+            return self._variant_of(self._choose(wanted).values())
 
     def set_patches(self, wanted: Request) -> Variant:
         """Make a patch set the active one; on any error the old one stays.
@@ -123,9 +117,7 @@ class LiveModel:
             RwsError: as `variant` does.
         """
         with self._lock:
-            variant = self.variant(wanted)
-            self._wanted, self._active = dict(wanted), variant
-            return variant
+            return self._activate(self._choose(wanted))
 
     def apply(self, patch: str, alpha: float | None = None) -> Variant:
         """Put one patch on, or change its α; the others stay.
@@ -134,7 +126,8 @@ class LiveModel:
             RwsError: as `variant` does.
         """
         with self._lock:
-            return self.set_patches({**self._others(patch), patch: alpha})
+            chosen = self._choose({patch: alpha})
+            return self._activate({**self._without(patch, chosen[patch][0].digest), **chosen})
 
     def remove(self, patch: str) -> Variant:
         """Take one patch off; the others stay.
@@ -143,12 +136,14 @@ class LiveModel:
             UnknownPatchError: it is not on.
         """
         with self._lock:
-            others = self._others(patch)
-            if len(others) == len(self._wanted):
+            others = self._without(patch, patch)
+            if len(others) == len(self._on):  # called otherwise now than when it was put on
+                others = self._without(patch, self._digest_of(patch))
+            if len(others) == len(self._on):
                 raise UnknownPatchError(
-                    f"patch {patch!r} is not on; on are: {', '.join(self._wanted) or 'none'}"
+                    f"patch {patch!r} is not on; on are: {', '.join(self._on) or 'none'}"
                 )
-            return self.set_patches(others)
+            return self._activate(others)
 
     def clear(self) -> Variant:
         """Take every patch off."""
@@ -160,56 +155,60 @@ class LiveModel:
         Args:
             variant: what to verify; the active one if None.
         """
-        return verify_variant(self._clean, variant or self._active, self._known)
-
-    def _others(self, patch: str) -> dict[str, float | None]:
-        digest = self._digest_of(patch)
-        return {
-            name: alpha
-            for name, alpha in self._wanted.items()
-            if name != patch and (digest is None or self._digest_of(name) != digest)
-        }
+        return verify_variant(self._clean, variant or self._active, self._admission.patches)
 
     def _digest_of(self, ref: str) -> Digest | None:
         try:
             return self._source.get(ref).digest
-        except UnknownPatchError:
+        except NotFoundError:
             return None
 
-    def _resolve(self, wanted: Request) -> PatchSet:
-        chosen = []
+    def _without(self, ref: str, digest: Digest | None) -> dict[str, _Chosen]:
+        """What is on, but for what was called `ref` or has this digest."""
+        return {
+            name: chosen
+            for name, chosen in self._on.items()
+            if name != ref and chosen[0].digest != digest
+        }
+
+    def _choose(self, wanted: Request) -> dict[str, _Chosen]:
+        chosen = {}
         for ref, alpha in wanted.items():
             patch = self._source.get(ref)
-            strength = patch.metadata.alpha.recommended if alpha is None else alpha
-            chosen.append((patch, strength))
+            chosen[ref] = patch, patch.metadata.alpha.recommended if alpha is None else alpha
+        return chosen
+
+    def _activate(self, chosen: Mapping[str, _Chosen]) -> Variant:
+        variant = self._variant_of(chosen.values())
+        self._on, self._active = chosen, variant
+        return variant
+
+    def _variant_of(self, chosen: Iterable[_Chosen]) -> Variant:
+        patches = self._resolve(list(chosen))
+        if not patches:
+            return self._clean_variant
+        if patches == self._active.patches:
+            return self._active
+        if patches in self._variants:
+            self._variants.move_to_end(patches)
+            return self._variants[patches]
+        variant = self._build(patches)
+        self._variants[patches] = variant
+        while len(self._variants) > self._resident:
+            self._variants.popitem(last=False)
+        return variant
+
+    def _resolve(self, chosen: list[_Chosen]) -> PatchSet:
         patches = PatchSet.of(chosen)
         direct = {patch.digest: patch for patch, _ in chosen}
+        admitted = self._admission.patches
         for digest, alpha in patches:
-            part = direct.get(digest) or self._known.get(digest) or self._source.get(digest)
+            part = direct.get(digest) or admitted.get(digest) or self._source.get(digest)
             part.metadata.alpha.check(alpha, part.name)
-            self._admit(part)
+            self._admission.admit(part)
         return patches
 
-    def _admit(self, patch: Patch) -> None:
-        """Check, once a patch, that it fits and does what it recorded."""
-        if patch.digest in self._known:
-            return
-        transferred = check_fit(patch, self._clean.identity, allow_transfer=self._allow_transfer)
-        if not transferred:
-            self._check_golden(patch)
-        else:
-            self._transferred.add(patch.digest)
-        self._known[patch.digest] = patch
-
-    def _check_golden(self, patch: Patch) -> None:
-        probe = patch.metadata.golden
-        if patch.golden is None or probe is None:
-            return
-        alone = PatchSet(((patch.digest, patch.metadata.alpha.recommended),))
-        candidate = build_variant(self._clean, alone, {patch.digest: patch})
-        images = probe_images(probe.seed, probe.count, probe.size)
-        check_golden(patch.golden, self._clean_variant, candidate, images)
-
     def _build(self, patches: PatchSet) -> Variant:
-        transferred = tuple(digest for digest, _ in patches if digest in self._transferred)
-        return build_variant(self._clean, patches, self._known, transferred)
+        admitted = self._admission
+        transferred = tuple(digest for digest, _ in patches if digest in admitted.transferred)
+        return build_variant(self._clean, patches, admitted.patches, transferred)

@@ -34,8 +34,8 @@ def with_tensors(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Mod
     parameters = dict(model.named_parameters(remove_duplicate=False))
     new: dict[int, nn.Parameter] = {}
     for name, tensor in replacements.items():
-        replaced = new.setdefault(id(parameters[name]), nn.Parameter(tensor, requires_grad=False))
-        if not torch.equal(replaced, tensor):
+        tied = new.setdefault(id(parameters[name]), nn.Parameter(tensor, requires_grad=False))
+        if tied.data_ptr() != tensor.data_ptr() and not torch.equal(tied, tensor):
             raise TensorError(
                 f"{name!r} shares its numbers with another tensor, which is given different ones"
             )

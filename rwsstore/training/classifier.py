@@ -33,7 +33,7 @@ class ClassifierRun:
         unfolded: as it was trained, where it had BatchNorm to the end; else None.
         anchor: θ_init, folded, where one was asked for; else None.
         best: the epoch that was kept.
-        history: all epochs.
+        history: all epochs, counted from the beginning of the whole run.
     """
 
     model: Classifier
@@ -44,7 +44,10 @@ class ClassifierRun:
 
 
 def pixel_statistics(images: ImageSet) -> tuple[Channels, Channels]:
-    """Mean and standard deviation of each channel, in [0, 1], over at most 10,000 images."""
+    """Mean and standard deviation of each channel, in [0, 1], over every n-th image.
+
+    n is such that 10,000 to 20,000 images count where there are as many, else all.
+    """
     pixels = images.images[:: max(1, len(images) // 10_000)].float() / 255
     mean, std = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp(min=1e-3)
     return _rounded(mean), _rounded(std)
@@ -74,7 +77,7 @@ def train_classifier(
     first, at the anchor, and goes on folded, so that anchor, clean model and robust counterparts
     are points of one space:
 
-    - `anchor_epoch`: trains so many epochs with BatchNorm, folds, and the rest folded (DESIGN's
+    - `anchor_epoch`: trains so many epochs with BatchNorm, folds, and the rest folded (the
       third anchor, an early checkpoint);
     - `pretrained`: `start` itself, folded, is the anchor (the paper's first).
 
@@ -127,7 +130,13 @@ def train_classifier(
         anchor, recipe, train, validation, rest,
         label=f"{recipe.name}, folded", state_file=state_file, mode=mode, progress=progress,
     )  # fmt: skip
-    return ClassifierRun(_classifier(result), None, anchor, result.best, history + result.history)
+    later = tuple(_later(record, len(history)) for record in result.history)
+    best = _later(result.best, len(history))
+    return ClassifierRun(_classifier(result), None, anchor, best, history + later)
+
+
+def _later(record: EpochRecord, epochs: int) -> EpochRecord:
+    return record.model_copy(update={"epoch": record.epoch + epochs})
 
 
 def _classifier(result: TrainingResult) -> Classifier:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rwsstore.canonical import sha256_hex
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.evaluation.accuracy import accuracy
@@ -19,7 +18,7 @@ from rwsstore.progress import SILENT, Reporter, Task
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes import Recipe
 from rwsstore.training.result import EpochRecord, TrainingResult
-from rwsstore.training.resume import RunState, load_run, run_key, save_run
+from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
 from rwsstore.training.schedule import learning_rate
 from rwsstore.training.seeds import derive_seed
 
@@ -47,7 +46,7 @@ def fit(
         config: the run's parameters.
         label: what the progress bars call the run.
         state_file: where the run's state is kept after every epoch; an interrupted run goes on
-            from there, to the same result as one that was not.
+            from there, to the same result as one that was not (in the same mode).
         mode: bf16 and channels_last, or not; plain float32 by default.
         stop_after: end after so many epochs of the schedule, for an early checkpoint.
         progress: where to report.
@@ -56,15 +55,21 @@ def fit(
         The network of the best epoch (of the last one, with `stop_after`).
 
     Raises:
-        ConfigError: no image to train or to validate on, nothing to train, or `state_file`
-            belongs to another run.
+        ConfigError: nothing to train, `stop_after` below 1, `state_file` belongs to another run
+            or is beyond `stop_after`, or BatchNorm is given a batch of a single value.
+        FormatError: `state_file` is no run's state, or damaged.
         TensorError: the loss became NaN or infinite.
     """
-    if not len(train) or not len(validation):
-        raise ConfigError(f"{len(train)} images to train on and {len(validation)} to validate on")
+    if stop_after is not None and stop_after < 1:
+        raise ConfigError(f"stop_after is {stop_after}; expected 1 or more epochs")
     run = _Run(model, recipe, train, validation, config, mode or ComputeMode(), label)
     run.resume(state_file)
     last = config.epochs if stop_after is None else min(stop_after, config.epochs)
+    if len(run.history) > last:
+        raise ConfigError(
+            f"{state_file} is {len(run.history)} epochs on, and {last} are asked for: give this "
+            "run another file, or delete that one to start again"
+        )
     with progress.task(label or recipe.name, total=last * run.steps) as task:
         task.advance(len(run.history) * run.steps)
         while len(run.history) < last:
@@ -102,10 +107,7 @@ class _Run:
 
     def _key(self, model: nn.Module) -> str:
         options = vars(self.recipe)
-        data = [
-            [data.name, len(data), sha256_hex(data.labels.numpy().tobytes())]
-            for data in (self.train, self.validation)
-        ]
+        data = [[data.name, images_digest(data)] for data in (self.train, self.validation)]
         return run_key(
             self.recipe.name,
             repr(sorted(options.items())),
@@ -119,9 +121,10 @@ class _Run:
         parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in names)
-        if not names:
+        trained = {name: parameters[name] for name in parameters if name in names}
+        if not trained:
             raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter of this model")
-        return {name: parameters[name] for name in parameters if name in names}
+        return trained
 
     def _optimizer(self) -> torch.optim.SGD:
         matrices = [p for p in self.trained.values() if p.dim() > 1]
@@ -155,7 +158,10 @@ class _Run:
     def train_epoch(self, task: Task) -> None:
         """One pass over the training images, then accuracy on the validation images."""
         epoch = len(self.history) + 1
-        loss = self._pass(epoch, task)
+        # Dropout draws from torch's global generator: seeded for the epoch, and put back after it.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.config.seed, "dropout", epoch))
+            loss = self._pass(epoch, task)
         found = self._validate()
         task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}, validation {found:.1f} %")
         if not self.history or found > max(record.accuracy for record in self.history):
@@ -186,8 +192,7 @@ class _Run:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.mode.autocast():
-            loss = self.recipe.loss(self.model, images, labels, config.label_smoothing)
+        loss = self._loss(images, labels)
         value = float(loss.detach())
         if not value < float("inf"):
             raise TensorError(
@@ -200,6 +205,20 @@ class _Run:
             nn.utils.clip_grad_norm_(self.trained.values(), config.clip_norm)
         self.optimizer.step()
         return value
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        try:
+            with self.mode.autocast():
+                smoothing = self.config.label_smoothing
+                return self.recipe.loss(self.model, images, labels, smoothing)
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"{self.label}: BatchNorm needs more than one value a channel, and the last batch "
+                f"of the {len(self.train)} images has a single one: use another batch size than "
+                f"{self.config.batch_size}"
+            ) from None
 
     def _training_mode(self) -> None:
         self.model.train()

@@ -1,18 +1,22 @@
 """A run's state between two epochs, on disk, so that an interrupted run goes on where it was."""
 
-__all__ = ["RunState", "load_run", "run_key", "save_run"]
+__all__ = ["RunState", "images_digest", "load_run", "run_key", "save_run"]
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.canonical import Digest, canonical_json, sha256_hex
+from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, FormatError
 from rwsstore.files import load_tensors, read_bounded, write_atomic
+from rwsstore.models import weights_fingerprint
 from rwsstore.training.result import EpochRecord
 
 _LIMIT = 8 * 2**30
@@ -43,15 +47,25 @@ def run_key(*parts: object) -> str:
     return sha256_hex(canonical_json(parts).encode())
 
 
+def images_digest(images: ImageSet) -> Digest:
+    """Hash a set's images and labels, in their order."""
+    digest = hashlib.sha256(canonical_json(list(images.images.shape)).encode())
+    for tensor in (images.images, images.labels):
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def save_run(path: Path, state: RunState) -> None:
     """Write the state atomically."""
     tensors = {
-        f"{group}/{name}": tensor.contiguous()
+        # Cloned, since safetensors refuses the tensors of tied parameters.
+        f"{group}/{name}": tensor.clone(memory_format=torch.contiguous_format)
         for group in ("weights", "momentum", "best")
         for name, tensor in getattr(state, group).items()
     }
     history = [record.model_dump(mode="json") for record in state.history]
-    text = canonical_json({"key": state.key, "history": history})
+    document = {"key": state.key, "history": history, "tensors": weights_fingerprint(tensors)}
+    text = canonical_json(document)
     write_atomic(path, save(tensors, metadata={_KEY: text}))
 
 
@@ -60,7 +74,7 @@ def load_run(path: Path, key: str) -> RunState | None:
 
     Raises:
         ConfigError: it belongs to a run with other parameters.
-        FormatError: it is not a run's state.
+        FormatError: it is not a run's state, or damaged.
     """
     if not path.exists():
         return None
@@ -68,7 +82,7 @@ def load_run(path: Path, key: str) -> RunState | None:
     try:
         document = json.loads(header.metadata[_KEY])
         history = tuple(EpochRecord.model_validate(record) for record in document["history"])
-        found = document["key"]
+        found, fingerprint = document["key"], document["tensors"]
     except (KeyError, TypeError, ValueError):
         raise FormatError(f"{path} is not the state of a training run: delete it") from None
     if found != key:
@@ -76,6 +90,8 @@ def load_run(path: Path, key: str) -> RunState | None:
             f"{path} belongs to a run with other parameters or data: give this run another folder, "
             "or delete that one to start again"
         )
+    if weights_fingerprint(tensors) != fingerprint:
+        raise FormatError(f"{path} is damaged, its tensors are not those written: delete it")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")

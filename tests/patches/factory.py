@@ -16,15 +16,21 @@ SHAPES = {
 }
 
 
+def make_model(*tensors: tuple[str, tuple[int, ...], str], weights: str = "clean") -> ModelIdentity:
+    """A model of these (name, shape, dtype), with a made-up weights fingerprint."""
+    entries = tuple(
+        TensorEntry(name=name, shape=shape, dtype=dtype) for name, shape, dtype in sorted(tensors)
+    )
+    description = [[entry.name, list(entry.shape), entry.dtype] for entry in entries]
+    architecture = sha256_hex(canonical_json(description).encode())
+    return ModelIdentity(architecture, sha256_hex(weights.encode()), entries)
+
+
 def make_identity(weights: str = "clean") -> ModelIdentity:
     """A model of four tensors, with a made-up weights fingerprint."""
-    tensors = tuple(
-        TensorEntry(name=name, shape=shape, dtype="float32")
-        for name, shape in sorted(SHAPES.items())
+    return make_model(
+        *[(name, shape, "float32") for name, shape in SHAPES.items()], weights=weights
     )
-    description = [[entry.name, list(entry.shape), entry.dtype] for entry in tensors]
-    architecture = sha256_hex(canonical_json(description).encode())
-    return ModelIdentity(architecture, sha256_hex(weights.encode()), tensors)
 
 
 def make_deltas(seed: int = 0) -> dict[str, Tensor]:
