@@ -48,7 +48,7 @@ def check_bits(bits: int) -> int:
     Raises:
         ConfigError: it is not.
     """
-    if isinstance(bits, bool) or bits not in BIT_WIDTHS:
+    if not isinstance(bits, int) or bits not in BIT_WIDTHS:
         raise ConfigError(f"bits is {bits!r}; expected one of {', '.join(map(str, BIT_WIDTHS))}")
     return bits
 

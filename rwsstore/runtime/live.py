@@ -58,6 +58,7 @@ class LiveModel:
         self._lock = threading.RLock()
         self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
+        self._read: dict[Digest, Patch] = {}
         self._on: Mapping[str, _Chosen] = {}  # by what the caller called each
         self._active = self._clean_variant
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
@@ -159,7 +160,7 @@ class LiveModel:
 
     def _digest_of(self, ref: str) -> Digest | None:
         try:
-            return self._source.get(ref).digest
+            return self._source.resolve(ref)
         except NotFoundError:
             return None
 
@@ -171,10 +172,16 @@ class LiveModel:
             if name != ref and chosen[0].digest != digest
         }
 
+    def _patch(self, digest: Digest) -> Patch:
+        """Read a patch once; the same digest is the same patch ever after."""
+        if digest not in self._read:
+            self._read[digest] = self._source.get(digest)
+        return self._read[digest]
+
     def _choose(self, wanted: Request) -> dict[str, _Chosen]:
         chosen = {}
         for ref, alpha in wanted.items():
-            patch = self._source.get(ref)
+            patch = self._patch(self._source.resolve(ref))
             chosen[ref] = patch, patch.metadata.alpha.recommended if alpha is None else alpha
         return chosen
 
@@ -200,10 +207,8 @@ class LiveModel:
 
     def _resolve(self, chosen: list[_Chosen]) -> PatchSet:
         patches = PatchSet.of(chosen)
-        direct = {patch.digest: patch for patch, _ in chosen}
-        admitted = self._admission.patches
         for digest, alpha in patches:
-            part = direct.get(digest) or admitted.get(digest) or self._source.get(digest)
+            part = self._patch(digest)
             part.metadata.alpha.check(alpha, part.name)
             self._admission.admit(part)
         return patches

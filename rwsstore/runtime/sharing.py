@@ -1,6 +1,6 @@
 """A second module over the same tensors, but for those that a patch touches."""
 
-__all__ = ["with_tensors"]
+__all__ = ["Sharing"]
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -15,33 +15,68 @@ from rwsstore.errors import TensorError
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 
 
-def with_tensors(model: nn.Module, replacements: Mapping[str, Tensor]) -> nn.Module:
-    """Make a module that computes with other tensors and shares all the rest.
+class Sharing:
+    """Makes modules that compute with other tensors than a model's and share all the rest.
 
-    Only the modules on the way to a replaced tensor are copied, and only their Python objects.
-    Neither module sees the other's later changes of structure; a tensor that several places of
-    the network share stays shared. Where a module reaches others by plain attributes (a list of
-    them, a bound method), all modules are copied, so that none computes with the old tensors.
+    What can be known of the model is looked up once, so that a patch goes on in the time that its
+    arithmetic takes.
 
     Args:
-        model: left as it is.
-        replacements: new tensors by the name of the parameter that they stand in for.
-
-    Raises:
-        KeyError: the model has no parameter of such a name.
-        TensorError: two names of one shared tensor are given different numbers.
+        model: whose tensors are shared; it is left as it is, and must stay as it is.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    new: dict[int, nn.Parameter] = {}
-    for name, tensor in replacements.items():
-        tied = new.setdefault(id(parameters[name]), nn.Parameter(tensor, requires_grad=False))
-        if tied.data_ptr() != tensor.data_ptr() and not torch.equal(tied, tensor):
-            raise TensorError(
-                f"{name!r} shares its numbers with another tensor, which is given different ones"
-            )
-    if any(_reaches_others(module) for module in model.modules()):
-        return _copy_all(model, new)
-    return _copy_touched(model, new, {})
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._copies_all = any(_reaches_others(module) for module in model.modules())
+        self._below = {
+            id(module): frozenset(map(id, module.parameters())) for module in model.modules()
+        }
+
+    def with_tensors(self, replacements: Mapping[str, Tensor]) -> nn.Module:
+        """Make a module that computes with other tensors.
+
+        Only the modules on the way to a replaced tensor are copied, and only their Python
+        objects; a tensor that several places of the network share stays shared. Where a module
+        reaches others by plain attributes (a list of them, a bound method), all modules are
+        copied, so that none computes with the old tensors.
+
+        Args:
+            replacements: new tensors by the name of the parameter that they stand in for.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: two names of one shared tensor are given different numbers.
+        """
+        new: dict[int, nn.Parameter] = {}
+        for name, tensor in replacements.items():
+            place = id(self._parameters[name])
+            tied = new.setdefault(place, nn.Parameter(tensor, requires_grad=False))
+            if tied.data_ptr() != tensor.data_ptr() and not torch.equal(tied, tensor):
+                raise TensorError(
+                    f"{name!r} shares its numbers with another tensor, which is given different "
+                    "ones"
+                )
+        if self._copies_all:
+            return _copy_all(self._model, new)
+        return self._copy_touched(self._model, new, {})
+
+    def _copy_touched(
+        self, module: nn.Module, new: Mapping[int, nn.Parameter], done: dict[int, nn.Module]
+    ) -> nn.Module:
+        if self._below[id(module)].isdisjoint(new):
+            return module
+        if id(module) not in done:
+            children = {
+                name: None if child is None else self._copy_touched(child, new, done)
+                for name, child in module._modules.items()
+            }
+            parameters = {
+                name: None if parameter is None else new.get(id(parameter), parameter)
+                for name, parameter in module._parameters.items()
+            }
+            done[id(module)] = _shell(module, children, parameters)
+        return done[id(module)]
 
 
 def _reaches_others(module: nn.Module) -> bool:
@@ -66,27 +101,6 @@ def _holds_module(value: object) -> bool:
 def _copy_all(model: nn.Module, new: Mapping[int, nn.Parameter]) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): new.get(id(tensor), tensor) for tensor in tensors})
-
-
-def _copy_touched(
-    module: nn.Module, new: Mapping[int, nn.Parameter], done: dict[int, nn.Module]
-) -> nn.Module:
-    if id(module) in done:
-        return done[id(module)]
-    children = {
-        name: None if child is None else _copy_touched(child, new, done)
-        for name, child in module._modules.items()
-    }
-    parameters = {
-        name: None if parameter is None else new.get(id(parameter), parameter)
-        for name, parameter in module._parameters.items()
-    }
-    same = all(children[name] is child for name, child in module._modules.items()) and all(
-        parameters[name] is parameter for name, parameter in module._parameters.items()
-    )
-    result = module if same else _shell(module, children, parameters)
-    done[id(module)] = result
-    return result
 
 
 def _shell(

@@ -5,6 +5,7 @@ __all__ = ["PatchBag", "PatchSource"]
 from collections.abc import Iterable
 from typing import Protocol
 
+from rwsstore.canonical import Digest
 from rwsstore.errors import UnknownPatchError
 from rwsstore.patches import Patch
 
@@ -12,8 +13,15 @@ from rwsstore.patches import Patch
 class PatchSource(Protocol):
     """Anything that finds a patch by name, version or digest: a store, or a `PatchBag`."""
 
+    def resolve(self, ref: str) -> Digest:
+        """Find the digest of a patch; asked at every change of a patch set.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+
     def get(self, ref: str) -> Patch:
-        """Return the patch.
+        """Return the patch; asked once a digest.
 
         Raises:
             UnknownPatchError: there is none.
@@ -33,6 +41,14 @@ class PatchBag:
         """Put a patch in; a later one of the same name hides an earlier one."""
         self._by_digest[patch.digest] = patch
         self._by_name[patch.name] = patch
+
+    def resolve(self, ref: str) -> Digest:
+        """Find the digest of the patch of this name or digest.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+        return self.get(ref).digest
 
     def get(self, ref: str) -> Patch:
         """Return the patch of this name or digest.

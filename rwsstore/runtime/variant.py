@@ -13,7 +13,7 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import TensorError
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, identify, patched_tensor
 from rwsstore.runtime.digest import state_digest
-from rwsstore.runtime.sharing import with_tensors
+from rwsstore.runtime.sharing import Sharing
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,13 @@ class CleanModel:
         module: the network.
         state: its tensors by name, sharing their memory.
         identity: its fingerprints.
+        sharing: makes the modules of its variants.
     """
 
     module: nn.Module
     state: Mapping[str, Tensor]
     identity: ModelIdentity
+    sharing: Sharing
 
     @classmethod
     def of(cls, model: nn.Module) -> "CleanModel":
@@ -45,7 +47,7 @@ class CleanModel:
         for name, tensor in state.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise TensorError(f"weights {name!r} hold NaN or infinity")
-        return cls(module, state, identify(state))
+        return cls(module, state, identify(state), Sharing(module))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ def build_variant(
     return Variant(
         patches=patches,
         names={digest: available[digest].name for digest, _ in patches},
-        module=with_tensors(clean.module, tensors) if tensors else clean.module,
+        module=clean.sharing.with_tensors(tensors) if tensors else clean.module,
         patched=tuple(sorted(tensors)),
         digest=state_digest(clean.identity.clean_weights, patches),
         transferred=transferred,

@@ -17,9 +17,10 @@ from rwsstore.patches import (
     QuantizedTensor,
     RobustnessCard,
     compose,
+    make_patch,
     requantize,
 )
-from tests.patches.factory import make_deltas, make_test_patch
+from tests.patches.factory import make_deltas, make_identity, make_test_patch
 
 WEIGHT, BIAS = "network.conv1.weight", "network.conv1.bias"
 PROBE = GoldenProbe(seed=0, count=2, size=8)
@@ -105,6 +106,16 @@ def test_at_bits_drops_what_was_measured_at_the_stored_bits() -> None:
 def test_at_bits_goes_down_only(bits: int) -> None:
     with pytest.raises(ConfigError, match=f"{bits} bits asked of a patch stored at 8"):
         make_test_patch(bits=8).at_bits(bits)
+    biases = make_patch(
+        kind="rws",
+        name="biases",
+        model=make_identity(),
+        layers=(),
+        deltas={BIAS: make_deltas()[BIAS]},
+        bits=8,
+    )
+    with pytest.raises(ConfigError, match=f"{bits} bits asked of a patch stored at 8"):
+        biases.at_bits(bits)
 
 
 def test_at_bits_refuses_other_widths_and_composed_patches() -> None:

@@ -191,7 +191,7 @@ def test_an_empty_delta_is_refused(shape: tuple[int, ...]) -> None:
         quantize(torch.zeros(shape), 8)
 
 
-@pytest.mark.parametrize("bits", [0, 1, 5, 7, 64, -8, True, 8.5, "8", None])
+@pytest.mark.parametrize("bits", [0, 1, 5, 7, 64, -8, True, 8.0, 8.5, "8", None])
 def test_other_widths_are_refused(bits: Any) -> None:
     with pytest.raises(ConfigError, match="expected one of 32, 16, 8, 4, 3, 2"):
         check_bits(bits)

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.patches import Golden, GoldenProbe, Patch, Recipe, compose
+from rwsstore.patches import format as patch_format
 from tests.patches.factory import make_model, make_test_patch
 from tests.patches.hostile import (
     Document,
@@ -69,6 +70,13 @@ def test_other_bytes_are_refused() -> None:
     refused(b"", "0 bytes")
     refused(PATCH.to_bytes() + b"\0", "the file holds")
     refused(b"PK\x03\x04" + bytes(100), "header of")
+
+
+def test_more_bytes_than_the_cap_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PATCH.to_bytes()
+    monkeypatch.setattr(patch_format, "MAX_PATCH_BYTES", len(data))
+    Patch.from_bytes(data)
+    refused(data + b"\0", f"{len(data) + 1} bytes; at most {len(data)} are read")
 
 
 # Tensors
