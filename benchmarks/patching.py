@@ -17,7 +17,8 @@ import torch
 
 from rwsstore.models import ModelSpec, build, load_clean_model, save_checkpoint, shallowest
 from rwsstore.patches import Patch, identify, make_patch
-from rwsstore.runtime import LiveModel, PatchBag
+from rwsstore.runtime import LiveModel
+from rwsstore.store import Store
 
 REPEATS = 51
 LAYERS = 5
@@ -47,10 +48,13 @@ def measure(width: float) -> dict[str, float]:
     state = model.state_dict()
     names = [name for layer in shallowest(model, LAYERS) for name in layer.parameters]
     patches = [random_patch(state, names, number) for number in range(10)]
-    live = LiveModel(model, PatchBag(patches))
-    for patch in patches:
-        live.variant({patch.digest: 1.0})  # checked once a patch, not once a change
     with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "store")
+        for patch in patches:
+            store.publish(patch)
+        live = LiveModel(model, store)
+        for patch in patches:
+            live.variant({patch.name: 1.0})  # read and checked once a patch, not once a change
         checkpoint = Path(folder) / "model.safetensors"
         save_checkpoint(checkpoint, model)
         return {
