@@ -2,6 +2,8 @@
 
 __all__ = ["command"]
 
+import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,20 @@ from rwsstore.cli.options import (
     transfer_option,
 )
 from rwsstore.cli.output import write_json, write_table
-from rwsstore.corruptions import parse_corruptions
+from rwsstore.corruptions import GROUPS, parse_corruptions
 from rwsstore.data import load_images, match_classes
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, MissingExtraError, MissingFileError
 from rwsstore.evaluation import (
     EvaluationOptions,
     choose_patches,
     evaluate,
+    find_patches,
     plot_report,
     report_table,
 )
 from rwsstore.files import write_atomic
 from rwsstore.models import load_checkpoint
-from rwsstore.patches import BIT_WIDTHS, identify
+from rwsstore.patches import BIT_WIDTHS, ModelIdentity, Patch, identify
 from rwsstore.progress import ConsoleReporter
 
 
@@ -42,7 +45,7 @@ from rwsstore.progress import ConsoleReporter
 @click.option(
     "--corruptions",
     help="all, a group (noise, blur, weather, digital), or names: fog,snow. Default: those that "
-    "the store has a patch for.",
+    "the store has a patch for. In all and groups, one without a patch counts as not recovered.",
 )
 @click.option(
     "--severity",
@@ -102,22 +105,17 @@ def command(**options: Any) -> None:
     """
     model = load_model(options)
     rival = None if options["rival"] is None else load_checkpoint(options["rival"])
-    chosen = options["corruptions"]
-    patches = choose_patches(
-        open_store(options["store_path"]),
-        identify(model.state_dict()),
-        None if chosen is None else parse_corruptions(chosen),
-        allow_transfer=options["allow_transfer"],
-    )
+    patches = _patches(options, identify(model.state_dict()))
     settings = EvaluationOptions(
         severities=severities(options["severity_text"]),
         bits=_widths(options["bits"]),
         seed=options["seed"],
         frost_overlays=options["frost_overlays"],
     )
-    for patch in patches.values():  # refused before the images are read
+    for patch in filter(None, patches.values()):  # refused before the images are read
         for bits in settings.bits:
             patch.at_bits(bits)
+    _check_outputs(options["csv_path"], options["png_path"])
     reporter = ConsoleReporter()
     images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=reporter)
     if options["limit"] and options["limit"] < len(images):
@@ -139,6 +137,27 @@ def command(**options: Any) -> None:
         write_json(report.to_dict())
     else:
         write_table(report_table(report))
+
+
+def _patches(options: dict[str, Any], model: ModelIdentity) -> Mapping[str, Patch | None]:
+    """Each corruption's patch; one that is named must have one, the rest of a group need not."""
+    store, chosen = open_store(options["store_path"]), options["corruptions"]
+    names = None if chosen is None else parse_corruptions(chosen)
+    transfer = options["allow_transfer"]
+    if names is not None and {"all", *GROUPS} & {part.strip() for part in chosen.split(",")}:
+        found = find_patches(store, model, names, allow_transfer=transfer)
+        if any(found.values()):
+            return found
+    return choose_patches(store, model, names, allow_transfer=transfer)
+
+
+def _check_outputs(table: Path | None, picture: Path | None) -> None:
+    """Refuse what could not be written before anything is measured."""
+    for path in filter(None, (table, picture)):
+        if not path.absolute().parent.is_dir():
+            raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
+    if picture is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing a picture", "plots")
 
 
 def _widths(given: tuple[str, ...]) -> tuple[int, ...]:

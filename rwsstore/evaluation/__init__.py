@@ -11,6 +11,7 @@ __all__ = [
     "accuracy",
     "choose_patches",
     "evaluate",
+    "find_patches",
     "plot_report",
     "predictions",
     "report_table",
@@ -19,7 +20,7 @@ __all__ = [
 ]
 
 from rwsstore.evaluation.accuracy import accuracy, predictions
-from rwsstore.evaluation.choice import choose_patches
+from rwsstore.evaluation.choice import choose_patches, find_patches
 from rwsstore.evaluation.evaluate import EvaluationOptions, evaluate
 from rwsstore.evaluation.plots import plot_report
 from rwsstore.evaluation.report import (

@@ -1,6 +1,6 @@
 """Which stored patch stands for a corruption: the choice of an oracle that knows it."""
 
-__all__ = ["choose_patches"]
+__all__ = ["choose_patches", "find_patches"]
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def choose_patches(
         UnknownPatchError: there is no patch for a corruption, or none at all.
     """
     wanted = tuple(CORRUPTIONS) if corruptions is None else tuple(corruptions)
-    found = {name: _choose(store, model, name, allow_transfer) for name in wanted}
+    found = find_patches(store, model, wanted, allow_transfer=allow_transfer)
     missing = [name for name, patch in found.items() if patch is None]
     if missing and corruptions is not None:
         raise UnknownPatchError(
@@ -47,6 +47,17 @@ def choose_patches(
             "store (--store)"
         )
     return chosen
+
+
+def find_patches(
+    store: Store,
+    model: ModelIdentity,
+    corruptions: Sequence[str],
+    *,
+    allow_transfer: bool = False,
+) -> dict[str, Patch | None]:
+    """Find an RWS patch for each corruption, as `choose_patches` does; None where there is none."""
+    return {name: _choose(store, model, name, allow_transfer) for name in corruptions}
 
 
 def _choose(

@@ -63,7 +63,7 @@ class EvaluationOptions:
 
 def evaluate(
     model: nn.Module,
-    patches: Mapping[str, Patch],
+    patches: Mapping[str, Patch | None],
     images: ImageSet,
     options: EvaluationOptions,
     *,
@@ -75,7 +75,8 @@ def evaluate(
 
     Args:
         model: the clean model, folded.
-        patches: the patch of each corruption.
+        patches: the patch of each corruption; None where there is none, which then counts as
+            nothing recovered.
         images: labelled test images.
         options: severities, bit widths, seed.
         rival: the same network before folding, to compare with re-estimated BatchNorm.
@@ -95,13 +96,14 @@ class _Evaluation:
     def __init__(
         self,
         model: nn.Module,
-        patches: Mapping[str, Patch],
+        patches: Mapping[str, Patch | None],
         images: ImageSet,
         options: EvaluationOptions,
         rival: nn.Module | None,
         allow_transfer: bool,
     ) -> None:
-        if not patches:
+        stored = {name: patch for name, patch in patches.items() if patch is not None}
+        if not stored:
             raise ConfigError("no patches to evaluate; expected one for each corruption")
         for name in patches:
             find_corruption(name)
@@ -109,11 +111,12 @@ class _Evaluation:
         folder = options.frost_overlays
         self.overlays = None if folder is None else load_frost_overlays(folder)
         widths: dict[str, Mapping[str, Patch]] = {
-            str(bits): {name: patch.at_bits(bits) for name, patch in patches.items()}
+            str(bits): {name: patch.at_bits(bits) for name, patch in stored.items()}
             for bits in options.bits
         }
-        self.stored, self.widths = patches, widths or {"stored": patches}
-        every = [patch for width in (patches, *self.widths.values()) for patch in width.values()]
+        self.names, self.stored = tuple(patches), stored
+        self.widths = widths or {"stored": stored}
+        every = [patch for width in (stored, *self.widths.values()) for patch in width.values()]
         self.live = LiveModel(model, PatchBag(every), allow_transfer=allow_transfer)
         for patch in every:  # so that every refusal comes before the first measurement
             self.live.variant({patch.digest: None})
@@ -126,13 +129,13 @@ class _Evaluation:
     def run(self, progress: Reporter) -> EvaluationReport:
         """Measure everything, one corrupted copy of the images at a time."""
         rivals = len(self.options.rival_batches) if self.rival is not None else 0
-        each = 1 + len(self.widths) + rivals
         severities = len(self.options.severities)
-        total = 1 + rivals + len(self.stored) * (len(self.widths) + severities * each)
+        patched = len(self.stored) * len(self.widths) * (1 + severities)
+        total = 1 + rivals + patched + len(self.names) * severities * (1 + rivals)
         with progress.task("evaluating", total=total) as task:
             clean = self._measure(self.live.variant({}), self.images.images, task, "clean")
             rival_ta = self._rival(self.images.images, task)
-            for name in self.stored:
+            for name in self.names:
                 self._measure_corruption(name, task)
         return self._report(clean, rival_ta)
 
@@ -140,6 +143,7 @@ class _Evaluation:
         variants = {
             bits: self.live.variant({patches[name].digest: None})
             for bits, patches in self.widths.items()
+            if name in patches
         }
         for bits, variant in variants.items():
             self.patched_ta[bits, name] = self._measure(variant, self.images.images, task, name)
@@ -189,7 +193,7 @@ class _Evaluation:
         )
 
     def _stored(self, bits: str, clean_accuracy: float) -> StoredResult:
-        results = {name: self._corruption(bits, name) for name in self.stored}
+        results = {name: self._corruption(bits, name, clean_accuracy) for name in self.names}
         mean = Pair(
             clean_model=fmean(result.clean_model for result in results.values()),
             patched=fmean(result.patched for result in results.values()),
@@ -204,27 +208,28 @@ class _Evaluation:
             gap_recovered=(mean.patched - mean.clean_model) / lost if lost > 0 else None,
         )
 
-    def _corruption(self, bits: str, name: str) -> CorruptionResult:
+    def _corruption(self, bits: str, name: str, clean_accuracy: float) -> CorruptionResult:
+        patch = self.stored.get(name)
         by_severity = {
             severity: Pair(
                 clean_model=self.clean_ra[name, severity],
-                patched=self.patched_ra[bits, name, severity],
+                patched=self.patched_ra.get((bits, name, severity), self.clean_ra[name, severity]),
             )
             for severity in self.options.severities
         }
         return CorruptionResult(
             clean_model=fmean(pair.clean_model for pair in by_severity.values()),
             patched=fmean(pair.patched for pair in by_severity.values()),
-            patch=self.stored[name].name,
-            digest=self.stored[name].digest,
-            patched_clean_accuracy=self.patched_ta[bits, name],
+            patch=None if patch is None else patch.name,
+            digest=None if patch is None else patch.digest,
+            patched_clean_accuracy=self.patched_ta.get((bits, name), clean_accuracy),
             by_severity=by_severity,
         )
 
     def _rival_result(self, batch: int, clean_accuracy: float) -> RivalResult:
         corruptions = {
             name: fmean(self.rival_ra[batch, name, s] for s in self.options.severities)
-            for name in self.stored
+            for name in self.names
         }
         return RivalResult(
             clean_accuracy=clean_accuracy,

@@ -35,12 +35,13 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     places = range(len(names))
     results = report.corruptions.values()
     bars = (
-        ("clean model", _CLEAN, -0.2, [result.clean_model for result in results]),
-        ("with its patch", _PATCHED, 0.2, [result.patched for result in results]),
+        ("clean model", _CLEAN, "black", -0.2, [result.clean_model for result in results]),
+        ("with its patch", _PATCHED, "white", 0.2, [result.patched for result in results]),
     )
-    for label, colour, shift, heights in bars:
+    for label, colour, ink, shift, heights in bars:
         drawn = axes.bar([x + shift for x in places], heights, 0.38, label=label, color=colour)
-        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=1)
+        # Inside the bars, where no line crosses them.
+        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=-12, color=ink)
     axes.axhline(report.clean_accuracy, color=_LINE, linestyle="--", linewidth=1)
     axes.text(
         len(names) - 0.45, report.clean_accuracy + 1, "clean images", ha="right", color=_LINE,

@@ -24,14 +24,14 @@ class CorruptionResult(Pair):
     """One corruption, the mean over the severities.
 
     Attributes:
-        patch: name of its patch.
+        patch: name of its patch; None where the store has none and `patched` is the clean model's.
         digest: of that patch as stored.
         patched_clean_accuracy: TA with the patch on, in percent: what it costs while it is on.
         by_severity: RA for each severity.
     """
 
-    patch: str
-    digest: str
+    patch: str | None
+    digest: str | None
     patched_clean_accuracy: float
     by_severity: dict[int, Pair]
 
@@ -114,5 +114,5 @@ class EvaluationReport(_Frozen):
             for name, result in stored.corruptions.items():
                 for severity, pair in result.by_severity.items():
                     numbers = (f"{pair.clean_model:.3f}", f"{pair.patched:.3f}")
-                    rows.writerow((bits, name, severity, result.patch, *numbers))
+                    rows.writerow((bits, name, severity, result.patch or "", *numbers))
         return buffer.getvalue()

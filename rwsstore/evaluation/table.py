@@ -42,8 +42,11 @@ def _rows(report: EvaluationReport) -> list[list[str]]:
     clean = ["none", f"{report.clean_accuracy:.1f}", *[""] * len(widths), ""]
     rows = [clean + [f"{result.clean_accuracy:.1f}" for result in rival]]
     for name, first in report.corruptions.items():
-        patched = [f"{width.corruptions[name].patched:.1f}" for width in widths]
-        costs = f"{first.patched_clean_accuracy:.1f}"
+        if first.patch is None:
+            patched, costs = ["no patch"] * len(widths), ""
+        else:
+            patched = [f"{width.corruptions[name].patched:.1f}" for width in widths]
+            costs = f"{first.patched_clean_accuracy:.1f}"
         others = [f"{result.corruptions[name]:.1f}" for result in rival]
         rows.append([name, f"{first.clean_model:.1f}", *patched, costs, *others])
     means = [f"{width.mean.patched:.1f}" for width in widths]
@@ -54,12 +57,13 @@ def _rows(report: EvaluationReport) -> list[list[str]]:
 
 def _summary(report: EvaluationReport) -> list[str]:
     lines = []
+    patches = sum(result.patch is not None for result in report.corruptions.values())
     for bits, result in report.by_bits.items():
         gap = "no gap" if result.gap_recovered is None else f"{100 * result.gap_recovered:.0f} %"
         share = result.patch_payload_bytes / report.model_bytes
         lines.append(
             f"{'as stored' if bits == 'stored' else bits + ' bits'}: gap recovered {gap}; "
-            f"{len(result.corruptions)} patches, {result.patch_payload_bytes:,} bytes "
+            f"{patches} patches, {result.patch_payload_bytes:,} bytes "
             f"({share:.1%} of the model's {report.model_bytes:,}), files "
             f"{result.patch_file_bytes:,}"
         )

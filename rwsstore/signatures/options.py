@@ -12,7 +12,7 @@ Anchor = Literal["clean", "pretrained", "early"]
 """Where θ_init comes from: the clean model itself, a pre-trained checkpoint, or an early
 checkpoint of the clean run."""
 
-Alpha = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Alpha = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 
 
 def _default_training() -> TrainingConfig:

@@ -101,3 +101,33 @@ def test_patches_of_other_clean_weights_need_to_be_asked_for(
     model = [*COMMON, "--model", other, "--store", bench.store, "--json"]
     assert rws(*model).code == 3
     assert set(rws(*model, "--allow-transfer").document["corruptions"]) == {"fog", "contrast"}
+
+
+def test_all_counts_a_corruption_without_a_patch_as_not_recovered(bench: Bench, rws: Rws) -> None:
+    model = [*COMMON, "--model", bench.model, "--store", bench.store, "--corruptions", "weather"]
+    report = rws(*model, "--json").document
+    assert set(report["corruptions"]) == {"snow", "frost", "fog", "brightness", "spatter"}
+    snow = report["corruptions"]["snow"]
+    assert snow["patch"] is None
+    assert snow["patched"] == snow["clean_model"]
+    assert report["corruptions"]["fog"]["patch"] == "fog"
+    assert rws(*model).out.count("no patch") == 4
+
+
+def test_what_cannot_be_written_is_refused_before_measuring(
+    bench: Bench, rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = [*COMMON, "--model", bench.model, "--store", bench.store]
+    nowhere = tmp_path / "nowhere" / "rows.csv"
+    outcome = rws(*model, "--csv", nowhere)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert "there is no folder" in outcome.err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    outcome = rws(*model, "--png", tmp_path / "bars.png")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "pip install 'rwsstore[plots]'" in outcome.err
+
+
+def test_all_on_an_empty_store_finds_nothing(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    model = [*COMMON, "--model", bench.model, "--store", tmp_path / "none"]
+    assert rws(*model, "--corruptions", "all").code == 3

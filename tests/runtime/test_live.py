@@ -161,6 +161,11 @@ def test_a_patch_that_was_deleted_from_its_source_still_comes_off() -> None:
                 raise UnknownPatchError(ref)
             return super().get(ref)
 
+        def resolve(self, ref: str) -> str:
+            if self.gone:
+                raise UnknownPatchError(ref)
+            return super().resolve(ref)
+
     source = Emptied(PATCHES.values())
     live = LiveModel(MODEL, source)
     live.set_patches({"fog": 0.5, "snow": 1.0, "frost": 1.0})

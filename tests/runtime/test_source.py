@@ -10,6 +10,7 @@ def test_a_patch_is_found_by_name_and_by_digest() -> None:
     bag = PatchBag([patch])
     assert bag.get("fog") is patch
     assert bag.get(patch.digest) is patch
+    assert bag.resolve("fog") == bag.resolve(patch.digest) == patch.digest
 
 
 def test_a_later_patch_of_the_same_name_hides_an_earlier_one_that_its_digest_still_finds() -> None:
@@ -34,3 +35,5 @@ def test_a_missing_patch_is_named_with_those_at_hand() -> None:
         bag.get("frost")
     with pytest.raises(UnknownPatchError, match="none"):
         PatchBag().get("frost")
+    with pytest.raises(UnknownPatchError, match="'frost'"):
+        bag.resolve("frost")
