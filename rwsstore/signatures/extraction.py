@@ -6,33 +6,24 @@ import copy
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from rwsstore.canonical import sha256_hex
-from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.machine import ComputeMode
 from rwsstore.models import shallowest, weights_fingerprint
 from rwsstore.patches import (
-    CardPoint,
-    GoldenProbe,
     Patch,
     Recipe,
-    RobustnessCard,
-    check_golden,
     identify,
     make_patch,
-    probe_images,
-    record_golden,
 )
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.runtime import LiveModel, PatchBag
+from rwsstore.signatures.evidence import probe_for, with_evidence
 from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.signatures.projection import signature
-from rwsstore.training import RobustRecipe, derive_seed, fit
+from rwsstore.training import RobustRecipe, fit
 from rwsstore.training.resume import images_digest
 
 _PROBE_IMAGES = 8
@@ -103,13 +94,12 @@ def extract_patch(
         raise ConfigError(
             f"anchor {options.anchor!r} {'needs' if anchor is None else 'takes no'} model"
         )
+    probe_for(validation, options)  # refused before the training
     layers = shallowest(clean, options.layers)
     names = [parameter for layer in layers for parameter in layer.parameters]
-    start = clean if anchor is None else _start(clean, anchor, names, options)
-    shown = options.layers if options.training_mode == "shallow" else None
     result = fit(
-        start,
-        RobustRecipe(corruption, options.severity, layers=shown),
+        clean if anchor is None else _start(clean, anchor, names, options),
+        _recipe(corruption, options),
         train,
         validation,
         options.training,
@@ -118,19 +108,17 @@ def extract_patch(
         mode=mode,
         progress=progress,
     )
-    identity = identify(clean.state_dict())
-    deltas = signature(
-        names,
-        clean=clean.state_dict(),
-        robust=result.model.state_dict(),
-        anchor=None if anchor is None else anchor.state_dict(),
-    )
     patch = make_patch(
         kind="rws",
         name=name or corruption,
-        model=identity,
+        model=identify(clean.state_dict()),
         layers=tuple(layer.name for layer in layers),
-        deltas=deltas,
+        deltas=signature(
+            names,
+            clean=clean.state_dict(),
+            robust=result.model.state_dict(),
+            anchor=None if anchor is None else anchor.state_dict(),
+        ),
         bits=options.bits,
         corruption=corruption,
         severity=options.severity,
@@ -139,7 +127,12 @@ def extract_patch(
         anchor=options.anchor,
         projected=anchor is not None,
     )
-    return measure(clean, patch, validation, options, progress=progress)
+    return with_evidence(clean, patch, validation, options, progress=progress)
+
+
+def _recipe(corruption: str, options: ExtractionOptions) -> RobustRecipe:
+    shallow = options.training_mode == "shallow"
+    return RobustRecipe(corruption, options.severity, layers=options.layers if shallow else None)
 
 
 def _start(
@@ -159,59 +152,3 @@ def _start(
     start = copy.deepcopy(clean)
     start.load_state_dict({**state, **{name: origin[name] for name in names}})
     return start
-
-
-def measure(
-    clean: nn.Module,
-    patch: Patch,
-    validation: ImageSet,
-    options: ExtractionOptions,
-    *,
-    progress: Reporter = SILENT,
-) -> Patch:
-    """Add the robustness card and the golden logits to a patch for an image corruption.
-
-    Raises:
-        GoldenError: the patch changes no logit of the probe batch.
-    """
-    live = LiveModel(clean, PatchBag([patch]))
-    probe = GoldenProbe(seed=options.training.seed, count=_PROBE_IMAGES, size=_size(validation))
-    images = probe_images(probe.seed, probe.count, probe.size)
-    models = live.variant({}), live.variant({patch.name: None})
-    golden = record_golden(*models, images)
-    check_golden(golden, *models, images)
-    card = _card(live, patch, validation, options, progress)
-    return patch.with_evidence(card=card, golden=golden, probe=probe)
-
-
-def _size(images: ImageSet) -> int:
-    return int(images.images.shape[-1])
-
-
-def _card(
-    live: LiveModel,
-    patch: Patch,
-    validation: ImageSet,
-    options: ExtractionOptions,
-    progress: Reporter,
-) -> RobustnessCard:
-    seed = options.training.seed
-    images = validation.limit(min(options.card_images, len(validation)), seed)
-    assert patch.metadata.corruption is not None  # noqa: S101  (extract_patch has just set it)
-    corrupted = corrupt(
-        images.images,
-        patch.metadata.corruption,
-        options.severity,
-        seed=derive_seed(seed, "card"),
-        indices=torch.arange(len(images)),
-    )
-    points = []
-    grid = sorted({0.0, *options.alphas})
-    with progress.task(f"{patch.name}, robustness card", total=len(grid)) as task:
-        for alpha in grid:
-            model = live.variant({patch.name: alpha})
-            ta = accuracy(model, images.images, images.labels)
-            ra = accuracy(model, corrupted, images.labels)
-            points.append(CardPoint(alpha=alpha, ta=ta, ra=ra))
-            task.advance(note=f"alpha {alpha:g}: TA {ta:.1f}, RA {ra:.1f}")
-    return RobustnessCard(images=len(images), points=tuple(points))

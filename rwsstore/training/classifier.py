@@ -2,7 +2,9 @@
 
 __all__ = ["ClassifierRun", "pixel_statistics", "train_classifier"]
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -102,23 +104,35 @@ def train_classifier(
             f"anchor epoch {anchor_epoch} of {config.epochs}: expected 1 to "
             f"{config.epochs - 1}, and no pre-trained start"
         )
+    run = partial(
+        fit, recipe=recipe, train=train, validation=validation, mode=mode, progress=progress
+    )
     if anchor_epoch is None and not pretrained:
-        result = fit(
-            start, recipe, train, validation, config,
-            state_file=state_file, mode=mode, progress=progress,
-        )  # fmt: skip
-        model = _classifier(result)
-        unfolded = None if model.spec.folded or not model.spec.batch_norm else model
-        return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
-    history: tuple[EpochRecord, ...] = ()
-    anchor = start
-    if anchor_epoch is not None:
-        early = fit(
-            start, recipe, train, validation, config, stop_after=anchor_epoch,
-            state_file=_beside(state_file, "early"), mode=mode, progress=progress,
-        )  # fmt: skip
-        anchor, history = _classifier(early), early.history
-    anchor = fold_batchnorm(anchor)
+        return _folded_at_the_end(run(start, config=config, state_file=state_file))
+    if pretrained:
+        return _folded_first(run, start, (), config, recipe.name, state_file)
+    early = run(
+        start, config=config, stop_after=anchor_epoch, state_file=_beside(state_file, "early")
+    )
+    return _folded_first(run, _classifier(early), early.history, config, recipe.name, state_file)
+
+
+def _folded_at_the_end(result: TrainingResult) -> ClassifierRun:
+    model = _classifier(result)
+    unfolded = None if model.spec.folded or not model.spec.batch_norm else model
+    return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
+
+
+def _folded_first(
+    run: Callable[..., TrainingResult],
+    start: Classifier,
+    history: tuple[EpochRecord, ...],
+    config: TrainingConfig,
+    name: str,
+    state_file: Path | None,
+) -> ClassifierRun:
+    """Fold at the anchor, after the epochs of `history`, and train what is left of the run."""
+    anchor = fold_batchnorm(start)
     rest = config.model_copy(
         update={
             "epochs": config.epochs - len(history),
@@ -126,10 +140,7 @@ def train_classifier(
             "clip_norm": config.clip_norm or _FOLDED_CLIP,
         }
     )
-    result = fit(
-        anchor, recipe, train, validation, rest,
-        label=f"{recipe.name}, folded", state_file=state_file, mode=mode, progress=progress,
-    )  # fmt: skip
+    result = run(anchor, config=rest, label=f"{name}, folded", state_file=state_file)
     later = tuple(_later(record, len(history)) for record in result.history)
     best = _later(result.best, len(history))
     return ClassifierRun(_classifier(result), None, anchor, best, history + later)
