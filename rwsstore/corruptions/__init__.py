@@ -6,6 +6,7 @@ __all__ = [
     "SEVERITIES",
     "Corruption",
     "SeverityTable",
+    "UnchangedWarning",
     "corrupt",
     "frost_source",
     "load_frost_overlays",
@@ -22,4 +23,5 @@ from rwsstore.corruptions.severity import (
     severity_table,
     table_for,
 )
+from rwsstore.corruptions.unchanged import UnchangedWarning
 from rwsstore.corruptions.weather.frost_overlays import frost_source, load_frost_overlays

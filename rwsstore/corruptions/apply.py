@@ -13,7 +13,13 @@ from rwsstore.corruptions.ops.colour import luma
 from rwsstore.corruptions.ops.levels import from_levels, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
 from rwsstore.corruptions.setting import Setting
-from rwsstore.corruptions.severity import check_severity, severity_table, table_for
+from rwsstore.corruptions.severity import (
+    SeverityTable,
+    check_severity,
+    severity_table,
+    table_for,
+)
+from rwsstore.corruptions.unchanged import any_unchanged, warn_unchanged
 from rwsstore.errors import ConfigError, TensorError
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
@@ -25,7 +31,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def corrupt(
     images: Tensor,
     name: str,
-    severity: int,
+    severity: float,
     *,
     seed: int,
     indices: Tensor | Sequence[int] | None = None,
@@ -45,7 +51,9 @@ def corrupt(
         images: [B, 3, H, W] or grey [B, 1, H, W], uint8, or floats in [0, 1] (float16, bfloat16,
             float32, float64); not changed.
         name: a name in `CORRUPTIONS`.
-        severity: 1 to 5.
+        severity: 1 to 5. Between two whole numbers the constants are interpolated (the row's
+            rule, `between`), and the random numbers are those of the severity below, so that an
+            image changes smoothly.
         seed: any integer.
         indices: integers [B], each image's index in its dataset; 0 … B - 1 by default.
         table: name of the severity table; by default the one for the shorter side
@@ -56,6 +64,9 @@ def corrupt(
     Returns:
         The same shape, dtype, device and memory format; floats are multiples of 1/255.
 
+    Warns:
+        UnchangedWarning: an image came out as it went in, such as a grey one from `saturate`.
+
     Raises:
         UnknownNameError: no such corruption or table.
         ConfigError: `severity`, `seed` or the number of indices is not as said.
@@ -65,30 +76,48 @@ def corrupt(
     and Perturbations, 2019.
     """
     corruption = find_corruption(name)
-    check_severity(severity)
+    severity = check_severity(severity)
     _check_images(images)
     chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
     setting = Setting(
-        numbers=chosen.numbers[name][severity - 1],
-        keys=ImageKeys(_checked_seed(seed), name, severity, _as_indices(indices, len(images))),
+        numbers=_constants(corruption, chosen, severity),
+        keys=ImageKeys(_checked_seed(seed), name, int(severity), _as_indices(indices, len(images))),
         table=chosen,
         overlays=_checked_overlays(frost_overlays),
     )
     result = torch.empty_like(images)
+    is_spared = False
     chunk = max(1, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))
-            levels = _corrupted_levels(corruption, images[start:stop], setting.part(start, stop))
-            result[start:stop] = _like(levels, images)
+            before = _levels(images[start:stop])
+            after = _corrupted_levels(corruption, before, setting.part(start, stop))
+            is_spared = is_spared or any_unchanged(before, after)
+            result[start:stop] = _like(after, images)
+    if is_spared:
+        warn_unchanged(name, severity, corruption.spares)
     return result
 
 
-def _corrupted_levels(corruption: Corruption, images: Tensor, setting: Setting) -> Tensor:
-    """Run the corruption's function on part of a batch: float32 levels, same shape, on the CPU."""
+def _constants(corruption: Corruption, table: SeverityTable, severity: float) -> tuple[float, ...]:
+    """The table's constants at a whole severity, else what the corruption's rule makes of two."""
+    rows, below = table.numbers[corruption.name], int(severity)
+    if severity == below:
+        return rows[below - 1]
+    return corruption.between(rows[below - 1], rows[below], severity - below)
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Images of the caller's dtype as float32 levels, on the CPU."""
     images = images.detach().cpu()
     levels = images.to(torch.float32) if images.dtype == torch.uint8 else to_levels(images)
-    source = from_levels(levels.contiguous())
+    return levels.contiguous()
+
+
+def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) -> Tensor:
+    """Run the corruption's function on part of a batch: float32 levels, same shape, on the CPU."""
+    source = from_levels(levels)
     is_spread = corruption.needs_colour and source.shape[1] == 1
     if is_spread:
         source = source.repeat(1, 3, 1, 1)
