@@ -1,6 +1,6 @@
 """Applying a corruption: checks before and after, the corruption's own function in between."""
 
-__all__ = ["corrupt"]
+__all__ = ["check_overlays", "check_seed", "corrupt"]
 
 import numbers
 from collections.abc import Sequence
@@ -81,9 +81,9 @@ def corrupt(
     chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
     setting = Setting(
         numbers=_constants(corruption, chosen, severity),
-        keys=ImageKeys(_checked_seed(seed), name, int(severity), _as_indices(indices, len(images))),
+        keys=ImageKeys(check_seed(seed), name, int(severity), _as_indices(indices, len(images))),
         table=chosen,
-        overlays=_checked_overlays(frost_overlays),
+        overlays=check_overlays(frost_overlays),
     )
     result = torch.empty_like(images)
     is_spared = False
@@ -167,13 +167,24 @@ def _is_integer(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
-def _checked_seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
+    """Refuse a seed that is no integer, and return it.
+
+    Raises:
+        ConfigError: it is something else; `True` is not taken for 1.
+    """
     if type(seed) is not int:
         raise ConfigError(f"seed is {seed!r}; expected an integer")
     return seed
 
 
-def _checked_overlays(overlays: Sequence[Tensor] | None) -> Sequence[Tensor]:
+def check_overlays(overlays: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    """Refuse frost photographs of the wrong kind, and return them; none is an empty sequence.
+
+    Raises:
+        ConfigError: the sequence is empty.
+        TensorError: one is not uint8 [3, H, W].
+    """
     if overlays is None:
         return ()
     if not overlays:
