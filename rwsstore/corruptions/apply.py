@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rwsstore.corruptions.keys import ImageKeys
 from rwsstore.corruptions.ops.colour import luma
-from rwsstore.corruptions.ops.levels import from_levels, to_levels, truncated
+from rwsstore.corruptions.ops.levels import floats, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
 from rwsstore.corruptions.setting import Setting
 from rwsstore.corruptions.severity import (
@@ -109,26 +109,23 @@ def _constants(corruption: Corruption, table: SeverityTable, severity: float) ->
 
 
 def _levels(images: Tensor) -> Tensor:
-    """Images of the caller's dtype as float32 levels, on the CPU."""
+    """Images of the caller's dtype as contiguous uint8 levels, on the CPU."""
     images = images.detach().cpu()
-    levels = images.to(torch.float32) if images.dtype == torch.uint8 else to_levels(images)
+    levels = images if images.dtype == torch.uint8 else to_levels(images)
     return levels.contiguous()
 
 
 def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) -> Tensor:
-    """Run the corruption's function on part of a batch: float32 levels, same shape, on the CPU."""
-    source = from_levels(levels)
-    is_spread = corruption.needs_colour and source.shape[1] == 1
-    if is_spread:
-        source = source.repeat(1, 3, 1, 1)
-    result = corruption.function(source, setting)
-    return truncated(luma(result) if is_spread else result)
+    """Run the corruption's function on part of a batch: uint8 levels, same shape, on the CPU."""
+    if levels.shape[1] == 3 or not corruption.needs_colour:
+        return corruption.function(levels, setting)
+    spread = corruption.function(levels.repeat(1, 3, 1, 1), setting)
+    return truncated(luma(floats(spread)))
 
 
 def _like(levels: Tensor, images: Tensor) -> Tensor:
-    """Float32 levels as the caller's dtype."""
-    converted = levels.to(images.dtype)
-    return converted if images.dtype == torch.uint8 else converted / 255
+    """Levels as the caller's dtype."""
+    return levels if images.dtype == torch.uint8 else levels.to(images.dtype) / 255
 
 
 def _check_images(images: Tensor) -> None:

@@ -24,9 +24,9 @@ class Corruption:
     Attributes:
         name: the benchmark's name for it.
         group: noise, blur, weather or digital.
-        function: does the work: float32 [B, C, H, W] on 8-bit levels in [0, 1] and a setting to
-            float32 of the same shape, not yet clipped or truncated. It changes none of its
-            arguments, and an image's result does not depend on the others in the batch.
+        function: does the work: contiguous uint8 levels [B, C, H, W] and a setting to uint8 levels
+            of the same shape. It changes none of its arguments, and an image's result does not
+            depend on the others in the batch.
         summary: one line for lists.
         needs_colour: `function` takes three channels only; grey images go through three equal
             ones.

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from rwsstore.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from rwsstore.corruptions.ops.levels import from_levels, truncated
 from tests.corruptions.pictures import TABLES, smooth_pictures
 
 NAMES = tuple(CORRUPTIONS)
@@ -87,12 +86,6 @@ def test_the_shorter_side_chooses_the_table() -> None:
     chosen = corrupt(images, "gaussian_noise", 5, seed=0)
     assert torch.equal(chosen, corrupt(images, "gaussian_noise", 5, seed=0, table="tiny_imagenet"))
     assert not torch.equal(chosen, corrupt(images, "gaussian_noise", 5, seed=0, table="cifar"))
-
-
-def test_levels_survive_truncation_exactly() -> None:
-    levels = torch.arange(256, dtype=torch.float32)
-    assert torch.equal(truncated(from_levels(levels)), levels)
-    assert torch.equal(truncated(from_levels(levels + 0.99)), levels)
 
 
 def test_floats_between_levels_go_to_the_nearest() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.corruptions.ops.filters import gaussian_filter
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.ops.resampling import sample
 from rwsstore.corruptions.setting import Setting
 
@@ -19,21 +20,21 @@ def elastic_transform(images: Tensor, setting: Setting) -> Tensor:
     Both warps are bilinear. The first mirrors the border, the second reflects it.
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
+        images: uint8 [B, C, H, W].
         setting: numbers (displacement in pixels, sigma in pixels of its smoothing, largest jitter
             in pixels of a control point).
     """
     amplitude, sigma, jitter = setting.numbers
     height, width = images.shape[-2:]
     moves = (setting.keys.uniform(3, 2, stream=0).double() * 2.0 - 1.0) * jitter
-    warped = sample(images, *affine_sources(moves, height, width), "mirror")
+    warped = sample(floats(images), *affine_sources(moves, height, width), "mirror")
     if amplitude == 0:
-        return warped
+        return truncated(warped)
     fields = setting.keys.uniform(2, height, width, stream=1).mul_(2.0).sub_(1.0)
-    fields = gaussian_filter(fields, sigma, truncate=3.0, border="reflect") * amplitude
+    fields = gaussian_filter(fields, sigma, truncate=3.0, border="reflect").mul_(amplitude)
     rows = torch.arange(height, dtype=torch.float32)[:, None] + fields[:, 1]
     columns = torch.arange(width, dtype=torch.float32) + fields[:, 0]
-    return sample(warped, rows, columns, "reflect")
+    return truncated(sample(warped, rows, columns, "reflect"))
 
 
 def affine_sources(moves: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ __all__ = ["speckle_noise"]
 
 from torch import Tensor
 
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.setting import Setting
 
 
@@ -11,8 +12,9 @@ def speckle_noise(images: Tensor, setting: Setting) -> Tensor:
     """Add normal noise times the value itself: x + x·N(0, sigma).
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
+        images: uint8 [B, C, H, W].
         setting: numbers (sigma,).
     """
     (sigma,) = setting.numbers
-    return setting.keys.normal(*images.shape[1:]).mul_(sigma).mul_(images).add_(images)
+    noise = setting.keys.normal(*images.shape[1:])
+    return truncated(noise.mul_(sigma).add_(1.0).mul_(floats(images)))

@@ -5,7 +5,7 @@ on its own. That keeps an image's result independent of its batch and of the num
 which torch's convolutions and matrix products do not promise.
 """
 
-__all__ = ["correlate", "gaussian_filter", "gaussian_weights"]
+__all__ = ["correlate", "gaussian_filter", "gaussian_weights", "symmetric_filter"]
 
 import math
 from collections.abc import Sequence
@@ -88,8 +88,40 @@ def gaussian_filter(
     weights = gaussian_weights(sigma, radius)
     if len(weights) > max(images.shape[-2:]):
         return _wide_filter(images, weights, border)
-    blurred = correlate(images, [[weight] for weight in weights], border)
-    return correlate(blurred, [list(weights)], border)
+    return symmetric_filter(images, weights, border)
+
+
+def symmetric_filter(images: Tensor, weights: Sequence[float], border: Border) -> Tensor:
+    """Filter both axes of float32 [..., H, W] with a kernel of odd length, the same both ways.
+
+    The two neighbours at a distance share a weight, so they are added before they are weighted.
+    """
+    radius = len(weights) // 2
+    height, width = images.shape[-2:]
+    half = weights[radius:]
+    planes = images.reshape(-1, height, width)
+    source = padded(planes, radius, radius, 0, 0, border)
+    planes = _folded_sum([source[:, at : at + height] for at in range(2 * radius + 1)], half)
+    source = padded(planes, 0, 0, radius, radius, border)
+    flat = source.view(-1)
+    length = flat.numel() - 2 * radius
+    total = torch.empty_like(source)
+    _folded_sum([flat[at : at + length] for at in range(2 * radius + 1)], half, total.view(-1))
+    return total[..., :width].reshape(images.shape)
+
+
+def _folded_sum(
+    shifted: Sequence[Tensor], half: Sequence[float], total: Tensor | None = None
+) -> Tensor:
+    """Σ half[|i|] · shifted[i + radius], into the start of flat `total` where one is given."""
+    radius = len(half) - 1
+    out = torch.empty_like(shifted[0]) if total is None else total[: shifted[0].numel()]
+    torch.mul(shifted[radius], half[0], out=out)
+    pair = torch.empty_like(out)
+    for distance in range(1, radius + 1):
+        torch.add(shifted[radius - distance], shifted[radius + distance], out=pair)
+        out.add_(pair.mul_(half[distance]))
+    return out
 
 
 def _wide_filter(images: Tensor, weights: Sequence[float], border: Border) -> Tensor:

@@ -46,7 +46,7 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
     """Read each image at positions of its own, bilinearly.
 
     Args:
-        images: float32 [B, C, H, W].
+        images: float32 [B, C, H, W], contiguous.
         rows: float [B, H', W'], vertical positions in pixels.
         columns: float [B, H', W'], horizontal positions in pixels.
         border: what lies outside the image.
@@ -54,23 +54,34 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
     Returns:
         float32 [B, C, H', W'].
     """
-    height, width = images.shape[-2:]
+    batch, channels, height, width = images.shape
     top, left = rows.floor(), columns.floor()
-    down = (rows - top).to(torch.float32)[:, None]
-    right = (columns - left).to(torch.float32)[:, None]
-    y0, x0 = top.long(), left.long()
-    y1, x1 = fold_index(y0 + 1, height, border), fold_index(x0 + 1, width, border)
-    y0, x0 = fold_index(y0, height, border), fold_index(x0, width, border)
-    upper = _between(_pick(images, y0, x0), _pick(images, y0, x1), right)
-    lower = _between(_pick(images, y1, x0), _pick(images, y1, x1), right)
-    return _between(upper, lower, down)
+    down, right = ((rows - top).to(torch.float32), (columns - left).to(torch.float32))
+    y0, y1 = _folded_pair(top.to(torch.int32), height, border)
+    x0, x1 = _folded_pair(left.to(torch.int32), width, border)
+    place = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1) * (channels * height * width)
+    y0.mul_(width).add_(place)
+    y1.mul_(width).add_(place)
+    corners = (y0 + x0, y0 + x1, y1 + x0, y1 + x1)
+    result = torch.empty(batch, channels, *rows.shape[1:])
+    for channel in range(channels):
+        flat = images.view(-1)[channel * height * width :]
+        first, second, third, fourth = (_read(flat, corner) for corner in corners)
+        upper, lower = _between(first, second, right), _between(third, fourth, right)
+        result[:, channel] = _between(upper, lower, down)
+    return result
 
 
-def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pixels at integer positions [B, H', W']: [B, C, H', W']."""
-    batch, channels, _, width = images.shape
-    index = (rows * width + columns).view(batch, 1, -1).expand(-1, channels, -1)
-    return images.flatten(2).gather(2, index).view(batch, channels, *rows.shape[1:])
+def _folded_pair(index: Tensor, size: int, border: Border) -> tuple[Tensor, Tensor]:
+    """Positions and the ones after them, brought inside by a border rule; same shape, int32."""
+    lowest, highest = int(index.amin()), int(index.amax())
+    table = fold_index(torch.arange(lowest, highest + 2), size, border).to(torch.int32)
+    index = index - lowest
+    return _read(table, index), _read(table[1:], index)
+
+
+def _read(flat: Tensor, index: Tensor) -> Tensor:
+    return flat.index_select(0, index.view(-1)).view(index.shape)
 
 
 def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
