@@ -116,7 +116,7 @@ def _steps(count: int) -> _Words:
 
 
 def _mix(words: _Words) -> _Words:
-    """SplitMix64's finaliser (Steele, Lea and Flood, 2014, in Stafford's 13th variant), in place."""
+    """SplitMix64's finaliser (Steele, Lea and Flood, 2014; Stafford's variant 13), in place."""
     shifted = np.empty_like(words)
     for distance, factor in ((30, _FIRST), (27, _SECOND)):
         np.bitwise_xor(words, np.right_shift(words, np.uint64(distance), out=shifted), out=words)

@@ -2,7 +2,6 @@
 
 __all__ = ["glass_blur", "shuffle_offsets", "shuffle_sources"]
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +19,7 @@ def glass_blur(images: Tensor, setting: Setting) -> Tensor:
         setting: numbers (sigma in pixels, largest displacement d in pixels, passes).
     """
     sigma, reach, passes = setting.numbers[0], int(setting.numbers[1]), int(setting.numbers[2])
-    batch, channels, height, width = images.shape
+    batch, _, height, width = images.shape
     pixels = truncated(gaussian_filter(floats(images), sigma))
     first = torch.arange(batch, dtype=torch.int32)[:, None] * (height * width)
     sources = None
@@ -80,28 +79,29 @@ def shuffle_sources(offsets: Tensor, reach: int, height: int, width: int) -> Ten
         int32 [B, height · width], flat positions in the image before the pass.
     """
     batch, size = offsets.shape[0], height * width
-    own = torch.arange(size, dtype=torch.int32)
     shift = torch.zeros(batch, height, width, dtype=torch.int32)
     visited = (slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1))
     torch.add(offsets[:, 0], offsets[:, 1], alpha=width, out=shift[:, visited[0], visited[1]])
-    neighbour = shift.view(batch, size) + own
-    if reach > 1:  # else no neighbour comes earlier in the scan
-        is_visited = torch.zeros(height, width, dtype=torch.bool)
-        is_visited[visited] = True
-        _follow(neighbour, own, is_visited.view(-1))
-    return neighbour
+    shift = shift.view(batch, size)
+    sources = shift + torch.arange(size, dtype=torch.int32)
+    if reach == 1:  # no neighbour comes earlier in the scan
+        return sources
+    # A neighbour later in memory comes earlier in the scan (or is not visited and stays itself):
+    # what it became is wanted. The others are wanted as they were, which is noted by adding `size`.
+    sources.add_((shift - 1).bitwise_right_shift_(31).bitwise_and_(size))
+    return _followed(sources)
 
 
-def _follow(neighbour: Tensor, own: Tensor, is_visited: Tensor) -> None:
-    """Replace, in place, positions that were overwritten earlier by where those came from."""
-    step = neighbour.numpy().copy().reshape(-1)
-    result = neighbour.view(-1).numpy()
-    seen, here = is_visited.numpy(), own.repeat(len(neighbour)).numpy()
-    start = np.arange(len(step), dtype=np.int32) - here
-    active = np.flatnonzero((step > here) & seen[step])
-    place = step[active]
-    while len(active):
-        beyond = step[start[active] + place]
-        result[active] = beyond
-        goes_on = (beyond > place) & seen[beyond]
-        active, place = active[goes_on], beyond[goes_on]
+def _followed(sources: Tensor) -> Tensor:
+    """Follow positions below `size` to what is noted there, until all are above: less `size`.
+
+    Each round doubles how far along its chain every pixel has come.
+    """
+    batch, size = sources.shape
+    first = torch.arange(batch, dtype=torch.int32)[:, None] * (2 * size)
+    table = torch.empty(batch, 2 * size, dtype=torch.int32)
+    table[:, size:] = torch.arange(size, 2 * size, dtype=torch.int32)
+    while int(sources.amin()) < size:
+        table[:, :size] = sources
+        sources = table.view(-1).index_select(0, (sources + first).view(-1)).view(batch, size)
+    return sources - size

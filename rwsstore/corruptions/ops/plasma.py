@@ -25,21 +25,28 @@ def plasma(chance: Tensor, side: int, decay: float | Tensor) -> Tensor:
     Returns:
         float32 [B, side, side]; the first range is -1 … 1 and the corner is 0.
     """
-    field = torch.zeros(chance.shape[0], side, side)
     noise = chance * 2.0 - 1.0
     reach = torch.ones(chance.shape[0], dtype=torch.float64)
-    step, used = side, 0
-    while step >= 2:
-        half, cells = step // 2, side // step
+    corners = torch.zeros(chance.shape[0], 1, 1)
+    used = 0
+    while corners.shape[1] < side:
+        cells = corners.shape[1]
         wobble = noise[:, used : used + 3 * cells * cells].view(-1, 3, cells, cells)
-        wobble = wobble * reach.to(torch.float32)[:, None, None, None]
-        corners = field[:, ::step, ::step]
-        along = corners + corners.roll(-1, 2)
-        beside = corners + corners.roll(-1, 1)
-        middles = (along + along.roll(-1, 1)) / 4.0 + wobble[:, 0]
-        field[:, half::step, half::step] = middles
-        field[:, ::step, half::step] = (middles + middles.roll(1, 1) + along) / 4.0 + wobble[:, 1]
-        field[:, half::step, ::step] = (middles + middles.roll(1, 2) + beside) / 4.0 + wobble[:, 2]
+        corners = _refined(corners, wobble * reach.to(torch.float32)[:, None, None, None])
         used += 3 * cells * cells
-        step, reach = half, reach / (decay * decay)
-    return field
+        reach = reach / (decay * decay)
+    return corners
+
+
+def _refined(corners: Tensor, wobble: Tensor) -> Tensor:
+    """Halve the step: [B, n, n] corners and [B, 3, n, n] random numbers to [B, 2n, 2n]."""
+    batch, cells = corners.shape[:2]
+    along = corners + corners.roll(-1, 2)
+    beside = corners + corners.roll(-1, 1)
+    middles = (along + along.roll(-1, 1)).div_(4.0).add_(wobble[:, 0])
+    field = torch.empty(batch, cells, 2, cells, 2)
+    field[:, :, 0, :, 0] = corners
+    field[:, :, 1, :, 1] = middles
+    field[:, :, 0, :, 1] = (middles + middles.roll(1, 1)).add_(along).div_(4.0).add_(wobble[:, 1])
+    field[:, :, 1, :, 0] = (middles + middles.roll(1, 2)).add_(beside).div_(4.0).add_(wobble[:, 2])
+    return field.view(batch, 2 * cells, 2 * cells)

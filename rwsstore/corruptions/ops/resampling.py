@@ -3,12 +3,13 @@
 __all__ = ["centre_zoom", "sample"]
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions.ops.borders import Border, fold_index
+from rwsstore.corruptions.ops.borders import Border, padded
 
 
 def centre_zoom(pixels: Tensor, factor: float) -> Tensor:
@@ -56,32 +57,45 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
     """
     batch, channels, height, width = images.shape
     top, left = rows.floor(), columns.floor()
-    down, right = ((rows - top).to(torch.float32), (columns - left).to(torch.float32))
-    y0, y1 = _folded_pair(top.to(torch.int32), height, border)
-    x0, x1 = _folded_pair(left.to(torch.int32), width, border)
-    place = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1) * (channels * height * width)
-    y0.mul_(width).add_(place)
-    y1.mul_(width).add_(place)
-    corners = (y0 + x0, y0 + x1, y1 + x0, y1 + x1)
+    down, right = (rows - top).to(torch.float32), (columns - left).to(torch.float32)
+    first_row, last_row, top = _reach(top.to(torch.int32), height, border)
+    first_column, last_column, left = _reach(left.to(torch.int32), width, border)
+    source = padded(
+        images, -first_row, last_row + 1 - height, -first_column, last_column + 1 - width, border
+    )
+    plane, stride = source[0, 0].numel(), source.shape[-1]
+    place = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1) * (channels * plane)
+    place = (place + (left - first_column)).add_(top - first_row, alpha=stride).view(-1)
+    flat, shares = source.view(-1), (right.view(-1), down.view(-1))
     result = torch.empty(batch, channels, *rows.shape[1:])
     for channel in range(channels):
-        flat = images.view(-1)[channel * height * width :]
-        first, second, third, fourth = (_read(flat, corner) for corner in corners)
-        upper, lower = _between(first, second, right), _between(third, fourth, right)
-        result[:, channel] = _between(upper, lower, down)
+        corners = [flat[channel * plane + step :] for step in (0, 1, stride, stride + 1)]
+        result[:, channel] = _mixed(corners, place, *shares).view(rows.shape)
     return result
 
 
-def _folded_pair(index: Tensor, size: int, border: Border) -> tuple[Tensor, Tensor]:
-    """Positions and the ones after them, brought inside by a border rule; same shape, int32."""
+def _reach(index: Tensor, size: int, border: Border) -> tuple[int, int, Tensor]:
+    """The lowest of 0 and the positions, the highest of them and what they are mixed with.
+
+    Positions far outside come back inside first, by whole periods of the border rule.
+    """
     lowest, highest = int(index.amin()), int(index.amax())
-    table = fold_index(torch.arange(lowest, highest + 2), size, border).to(torch.int32)
-    index = index - lowest
-    return _read(table, index), _read(table[1:], index)
+    if lowest < -2 * size or highest > 3 * size:
+        index = _nearby(index, size, border)
+        lowest, highest = int(index.amin()), int(index.amax())
+    return min(lowest, 0), max(highest + 1, size - 1), index
 
 
-def _read(flat: Tensor, index: Tensor) -> Tensor:
-    return flat.index_select(0, index.view(-1)).view(index.shape)
+def _nearby(index: Tensor, size: int, border: Border) -> Tensor:
+    if border == "nearest":
+        return index.clamp(-2, size)
+    return index.remainder(2 * size if border == "reflect" else max(1, 2 * size - 2))
+
+
+def _mixed(corners: Sequence[Tensor], place: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    """Mix four neighbours: upper left, upper right, lower left and lower right ones."""
+    first, second, third, fourth = (corner.index_select(0, place) for corner in corners)
+    return _between(_between(first, second, right), _between(third, fourth, right), down)
 
 
 def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
