@@ -3,16 +3,18 @@
 __all__ = ["command"]
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
+from torch import Tensor
 
 from rwsstore.cli.options import DATASET_HELP, json_option, limit_option, severity_steps
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.corruptions import (
+    UnchangedWarning,
     frost_source,
     load_frost_overlays,
     parse_corruptions,
@@ -184,34 +186,40 @@ def _draw(options: dict[str, Any]) -> None:
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_SHEETS)}")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-    pixels = _read(options["gallery"], options["size"] or _SHEET_SIZE)
-    image = torch.from_numpy(pixels).permute(2, 0, 1)
-    folder, table = options["frost_overlays"], options["table"]
-    height, width = image.shape[1:]
-    note = (table_for(height, width) if table is None else severity_table(table)).note(
-        height, width
-    )
-    sheet = draw_gallery(
-        image,
-        corruptions=parse_corruptions(options["corruptions"]),
-        severities=severity_steps(options["severity_text"]),
-        seed=options["seed"],
-        table=table,
-        frost_overlays=None if folder is None else load_frost_overlays(folder),
-    )
+    image = _read(options["gallery"], options["size"] or _SHEET_SIZE)
+    folder = options["frost_overlays"]
+    with warnings.catch_warnings(record=True) as told:  # shown as lines of the result instead
+        warnings.simplefilter("always", UnchangedWarning)
+        sheet = draw_gallery(
+            image,
+            corruptions=parse_corruptions(options["corruptions"]),
+            severities=severity_steps(options["severity_text"]),
+            seed=options["seed"],
+            table=options["table"],
+            frost_overlays=None if folder is None else load_frost_overlays(folder),
+        )
     encoded = io.BytesIO()
     sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=85, optimize=True)
     write_atomic(out, encoded.getvalue())
-    frost = frost_source(folder)
+    note, frost = _table_note(image, options["table"]), frost_source(folder)
+    spared = [str(warning.message) for warning in told]
     if options["as_json"]:
-        write_json({"written": str(out), "table_note": note, "frost": frost})
+        write_json({"written": str(out), "table_note": note, "frost": frost, "unchanged": spared})
     else:
-        write_lines([f"wrote {out}", note, f"frost: {frost}"])
+        write_lines([f"wrote {out}", note, f"frost: {frost}", *spared])
 
 
-def _read(path: Path, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _table_note(image: Tensor, table: str | None) -> str:
+    height, width = image.shape[1:]
+    chosen = table_for(height, width) if table is None else severity_table(table)
+    return chosen.note(height, width)
+
+
+def _read(path: Path, size: int) -> Tensor:
+    """A picture's middle square: uint8 [3, size, size]."""
     data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
     try:
-        return decode_image(data, size=size).copy()
+        pixels = decode_image(data, size=size)
     except FormatError as error:
         raise FormatError(f"{path} {error}") from None
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)

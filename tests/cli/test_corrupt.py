@@ -80,10 +80,20 @@ def test_the_gallery_is_a_picture(rws: Rws, tmp_path: Path, photograph: Path, na
         "written": str(out),
         "table_note": "constants of tiny_imagenet, made for 64 px, on images of 48 x 48 px",
         "frost": "synthetic",
+        "unchanged": [],
     }
     with Image.open(out) as sheet:
         assert sheet.format == ("PNG" if name.endswith("png") else "JPEG")
         assert min(sheet.size) > 400
+
+
+def test_the_gallery_of_a_grey_image_says_what_saturate_cannot(rws: Rws, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.linear_gradient("L").save(grey)
+    options = ("--corruptions", "saturate", "--out", tmp_path / "sheet.png")
+    outcome = rws("corrupt", "--gallery", grey, *options)
+    assert outcome.out.count("cannot change grey images") == 3
+    assert "Warning" not in outcome.err
 
 
 def test_the_gallery_has_a_size_of_its_own(rws: Rws, tmp_path: Path, photograph: Path) -> None:
