@@ -8,7 +8,7 @@ import warnings
 from torch import Tensor
 
 _OWN = __name__.rpartition(".")[0]
-_STRIDE = 7
+_LOOKS = 61
 
 
 class UnchangedWarning(UserWarning):
@@ -21,9 +21,10 @@ class UnchangedWarning(UserWarning):
 
 def any_unchanged(before: Tensor, after: Tensor) -> bool:
     """Whether an image of [B, C, H, W] came out as it went in, to the bit."""
-    # A look at every seventh value clears nearly all images of the suspicion.
+    # A look at some of the values clears nearly all images of the suspicion.
     first, second = before.flatten(1), after.flatten(1)
-    suspects = (first[:, ::_STRIDE] == second[:, ::_STRIDE]).all(1)
+    step = max(1, first.shape[1] // _LOOKS)
+    suspects = (first[:, ::step] == second[:, ::step]).all(1)
     if not bool(suspects.any()):
         return False
     return bool((first[suspects] == second[suspects]).all(1).any())

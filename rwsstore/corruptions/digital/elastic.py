@@ -49,22 +49,24 @@ def affine_sources(moves: Tensor, height: int, width: int) -> tuple[Tensor, Tens
         width: of the image.
 
     Returns:
-        Rows and columns, float64 [B, H, W] each.
+        Rows and columns, float32 [B, H, W] each.
     """
     third = min(height, width) // 3
     signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]], dtype=torch.float64)
     before = signs * third + torch.tensor([width // 2, height // 2], dtype=torch.float64)
     after = before + moves
     # An output point is origin + a·first + b·second; its source has the same a and b.
-    origin = after[:, 0, :, None, None]
-    first = after[:, 1, :, None, None] - origin
-    second = after[:, 2, :, None, None] - origin
-    x = torch.arange(width, dtype=torch.float64) - origin[:, 0]
-    y = torch.arange(height, dtype=torch.float64)[:, None] - origin[:, 1]
+    origin = after[:, 0]
+    first, second = after[:, 1] - origin, after[:, 2] - origin
     area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    a = (x * second[:, 1] - y * second[:, 0]) / area
-    b = (first[:, 0] * y - first[:, 1] * x) / area
     edges = before[1:] - before[0]
-    columns = before[0, 0] + a * edges[0, 0] + b * edges[1, 0]
-    rows = before[0, 1] + a * edges[0, 1] + b * edges[1, 1]
-    return rows.clamp_(-_FAR, _FAR), columns.clamp_(-_FAR, _FAR)
+    sources = []
+    for axis in (1, 0):
+        per_column = (second[:, 1] * edges[0, axis] - first[:, 1] * edges[1, axis]) / area
+        per_row = (first[:, 0] * edges[1, axis] - second[:, 0] * edges[0, axis]) / area
+        start = before[0, axis] - per_column * origin[:, 0] - per_row * origin[:, 1]
+        along = start[:, None] + per_column[:, None] * torch.arange(width, dtype=torch.float64)
+        down = per_row[:, None] * torch.arange(height, dtype=torch.float64)
+        place = down.to(torch.float32)[:, :, None] + along.to(torch.float32)[:, None]
+        sources.append(place.nan_to_num_(0.0).clamp_(-_FAR, _FAR))
+    return sources[0], sources[1]

@@ -2,8 +2,11 @@
 
 __all__ = ["speckle_noise"]
 
+from functools import lru_cache
+
 from torch import Tensor
 
+from rwsstore.corruptions.keys import looked_up, normal_quantiles
 from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.setting import Setting
 
@@ -16,5 +19,11 @@ def speckle_noise(images: Tensor, setting: Setting) -> Tensor:
         setting: numbers (sigma,).
     """
     (sigma,) = setting.numbers
-    noise = setting.keys.normal(*images.shape[1:])
-    return truncated(noise.mul_(sigma).add_(1.0).mul_(floats(images)))
+    factors = looked_up(_factors(sigma), setting.keys.bits16(*images.shape[1:]))
+    return truncated(factors.mul_(floats(images)))
+
+
+@lru_cache(maxsize=16)
+def _factors(sigma: float) -> Tensor:
+    """What the value is multiplied by: float32."""
+    return normal_quantiles() * sigma + 1.0

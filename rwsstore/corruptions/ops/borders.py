@@ -2,6 +2,7 @@
 
 __all__ = ["Border", "fold_index", "padded"]
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -33,12 +34,16 @@ def padded(images: Tensor, top: int, bottom: int, left: int, right: int, border:
     middle[..., left : left + width] = images
     for start, count in ((0, left), (left + width, right)):
         if count:
-            place = torch.arange(start - left, start - left + count)
-            index = fold_index(place, width, border)
+            index = _outside(start - left, count, width, border)
             middle[..., start : start + count] = images.index_select(-1, index)
     for start, count in ((0, top), (top + height, bottom)):
         if count:
-            place = torch.arange(start - top, start - top + count)
-            index = fold_index(place, height, border)
+            index = _outside(start - top, count, height, border)
             out[..., start : start + count, :] = middle.index_select(-2, index)
     return out
+
+
+@lru_cache(maxsize=512)
+def _outside(start: int, count: int, size: int, border: Border) -> Tensor:
+    """Where the positions from `start` on lie inside."""
+    return fold_index(torch.arange(start, start + count), size, border)

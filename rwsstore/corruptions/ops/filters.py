@@ -92,36 +92,34 @@ def gaussian_filter(
 
 
 def symmetric_filter(images: Tensor, weights: Sequence[float], border: Border) -> Tensor:
-    """Filter both axes of float32 [..., H, W] with a kernel of odd length, the same both ways.
-
-    The two neighbours at a distance share a weight, so they are added before they are weighted.
-    """
+    """Filter both axes of float32 [..., H, W] with a kernel of odd length, the same both ways."""
     radius = len(weights) // 2
     height, width = images.shape[-2:]
     half = weights[radius:]
-    planes = images.reshape(-1, height, width)
-    source = padded(planes, radius, radius, 0, 0, border)
-    planes = _folded_sum([source[:, at : at + height] for at in range(2 * radius + 1)], half)
-    source = padded(planes, 0, 0, radius, radius, border)
-    flat = source.view(-1)
-    length = flat.numel() - 2 * radius
-    total = torch.empty_like(source)
-    _folded_sum([flat[at : at + length] for at in range(2 * radius + 1)], half, total.view(-1))
-    return total[..., :width].reshape(images.shape)
+    source = padded(images.reshape(-1, height, width), radius, radius, 0, 0, border)
+    down = _folded_sum(source, width, half)[:, :height]
+    source = padded(down, 0, 0, radius, radius, border)
+    return _folded_sum(source, 1, half)[..., :width].reshape(images.shape)
 
 
-def _folded_sum(
-    shifted: Sequence[Tensor], half: Sequence[float], total: Tensor | None = None
-) -> Tensor:
-    """Σ half[|i|] · shifted[i + radius], into the start of flat `total` where one is given."""
+def _folded_sum(source: Tensor, step: int, half: Sequence[float]) -> Tensor:
+    """Σ half[|i|] · source[p + (i + radius) · step] over flat memory, as in `shifted_sum`.
+
+    The two neighbours at a distance share a weight, so they are added before they are weighted.
+    The weighted sum is one fused operation, which torch rounds in the same way everywhere in a
+    tensor; a test holds it to that.
+    """
     radius = len(half) - 1
-    out = torch.empty_like(shifted[0]) if total is None else total[: shifted[0].numel()]
-    torch.mul(shifted[radius], half[0], out=out)
-    pair = torch.empty_like(out)
+    flat = source.view(-1)
+    length = flat.numel() - 2 * radius * step
+    total = torch.empty_like(source)
+    out, pair = total.view(-1)[:length], torch.empty(length)
+    torch.mul(flat[radius * step :][:length], half[0], out=out)
     for distance in range(1, radius + 1):
-        torch.add(shifted[radius - distance], shifted[radius + distance], out=pair)
-        out.add_(pair.mul_(half[distance]))
-    return out
+        before = flat[(radius - distance) * step :][:length]
+        after = flat[(radius + distance) * step :][:length]
+        out.add_(torch.add(before, after, out=pair), alpha=half[distance])
+    return total
 
 
 def _wide_filter(images: Tensor, weights: Sequence[float], border: Border) -> Tensor:

@@ -3,6 +3,7 @@
 __all__ = ["snow"]
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions.ops.colour import luma
@@ -35,7 +36,7 @@ def _flakes(height: int, width: int, setting: Setting) -> Tensor:
     mean, deviation, zoom, threshold, radius, sigma, _ = setting.numbers
     layer = setting.keys.normal(1, height, width, stream=0).mul_(deviation).add_(mean)
     layer = centre_zoom(layer.permute(2, 3, 0, 1), zoom).permute(2, 3, 0, 1).contiguous()
-    layer.mul_((layer >= threshold).to(torch.float32)).mul_(255.0)
+    layer = F.threshold(layer, threshold, 0.0).mul_(255.0)
     chance = setting.keys.uniform(1, stream=1)[:, 0].double()
     degrees = _STEEPEST + (_SHALLOWEST - _STEEPEST) * chance
     smeared = streak_filter(floats(truncated(layer)), degrees, int(radius), sigma)

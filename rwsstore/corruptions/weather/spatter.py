@@ -3,6 +3,7 @@
 __all__ = ["mud_cover", "spatter", "water_cover"]
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions.ops.canny import canny
@@ -32,10 +33,10 @@ def spatter(images: Tensor, setting: Setting) -> Tensor:
     mean, deviation, sigma, threshold, strength, is_mud = setting.numbers
     layer = setting.keys.normal(*images.shape[-2:]).mul_(deviation).add_(mean)
     layer = gaussian_filter(layer, sigma)
-    layer.mul_((layer >= threshold).to(torch.float32))
+    layer = F.threshold(layer, threshold, 0.0)
     scene = floats(images)
     if is_mud:
-        cover = mud_cover(layer, threshold, strength)[:, None]
+        cover = mud_cover(layer, strength)[:, None]
         return truncated(scene.mul_(1.0 - cover).add_(cover * _colour(_MUD_RGB)))
     return truncated(scene.add_(water_cover(layer, strength)[:, None] * _colour(_WATER_RGB)))
 
@@ -44,10 +45,10 @@ def _colour(rgb: tuple[float, float, float]) -> Tensor:
     return torch.tensor(rgb).view(1, 3, 1, 1)
 
 
-def mud_cover(layer: Tensor, threshold: float, sigma: float) -> Tensor:
-    """How much of each pixel mud hides, 0 or 0.8 to 1: float32 [B, H, W]."""
-    cover = gaussian_filter((layer > threshold).to(torch.float32), sigma)
-    return cover.mul_((cover >= _THINNEST_MUD).to(torch.float32))
+def mud_cover(layer: Tensor, sigma: float) -> Tensor:
+    """How much of each pixel mud hides, 0 or 0.8 to 1, where the layer is not 0: [B, H, W]."""
+    cover = gaussian_filter(layer.sign(), sigma)
+    return F.threshold(cover, _THINNEST_MUD, 0.0)
 
 
 def water_cover(layer: Tensor, gain: float) -> Tensor:
