@@ -199,7 +199,7 @@ def _draw(options: dict[str, Any]) -> None:
             frost_overlays=None if folder is None else load_frost_overlays(folder),
         )
     encoded = io.BytesIO()
-    sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=85, optimize=True)
+    sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, optimize=True, progressive=True)
     write_atomic(out, encoded.getvalue())
     note, frost = _table_note(image, options["table"]), frost_source(folder)
     spared = [str(warning.message) for warning in told]
