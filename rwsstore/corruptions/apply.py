@@ -86,16 +86,14 @@ def corrupt(
         overlays=check_overlays(frost_overlays),
     )
     result = torch.empty_like(images)
-    is_spared = False
     chunk = max(1, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))
-            before = _levels(images[start:stop])
-            after = _corrupted_levels(corruption, before, setting.part(start, stop))
-            is_spared = is_spared or any_unchanged(before, after)
-            result[start:stop] = _like(after, images)
-    if is_spared:
+            levels = _levels(images[start:stop])
+            levels = _corrupted_levels(corruption, levels, setting.part(start, stop))
+            result[start:stop] = _like(levels, images)
+    if any_unchanged(images, result):
         warn_unchanged(name, severity, corruption.spares)
     return result
 

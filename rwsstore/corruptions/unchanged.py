@@ -5,7 +5,10 @@ __all__ = ["UnchangedWarning", "any_unchanged", "warn_unchanged"]
 import sys
 import warnings
 
+import torch
 from torch import Tensor
+
+from rwsstore.corruptions.ops.levels import to_levels
 
 _OWN = __name__.rpartition(".")[0]
 _LOOKS = 61
@@ -20,14 +23,31 @@ class UnchangedWarning(UserWarning):
 
 
 def any_unchanged(before: Tensor, after: Tensor) -> bool:
-    """Whether an image of [B, C, H, W] came out as it went in, to the bit."""
-    # A look at some of the values clears nearly all images of the suspicion.
-    first, second = before.flatten(1), after.flatten(1)
-    step = max(1, first.shape[1] // _LOOKS)
-    suspects = (first[:, ::step] == second[:, ::step]).all(1)
-    if not bool(suspects.any()):
-        return False
-    return bool((first[suspects] == second[suspects]).all(1).any())
+    """Whether an image came out as it went in, to the level.
+
+    Args:
+        before: uint8, or floats in [0, 1], [B, C, H, W].
+        after: the same shape and dtype.
+    """
+    first, second = _in_rows(before.detach()), _in_rows(after)
+    # A look at a few values of each clears nearly all images of the suspicion.
+    stride = max(1, first.shape[1] // _LOOKS)
+    suspects = _same(first[:, ::stride], second[:, ::stride])
+    return bool(suspects.any()) and bool(_same(first[suspects], second[suspects]).any())
+
+
+def _in_rows(images: Tensor) -> Tensor:
+    """[B, C, H, W] as a row each, in the order in which they lie in memory."""
+    if images.is_contiguous(memory_format=torch.channels_last):
+        images = images.permute(0, 2, 3, 1)
+    return images.flatten(1)
+
+
+def _same(first: Tensor, second: Tensor) -> Tensor:
+    """Whether each two rows have equal levels: bool [B]."""
+    if first.dtype != torch.uint8:
+        first, second = to_levels(first), to_levels(second)
+    return (first == second).all(1)
 
 
 def warn_unchanged(name: str, severity: float, spares: str) -> None:
