@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.corruptions.keys import ImageKeys
+from rwsstore.corruptions.memory import keep_freed_memory
 from rwsstore.corruptions.ops.colour import luma
 from rwsstore.corruptions.ops.levels import floats, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
@@ -24,6 +25,8 @@ from rwsstore.errors import ConfigError, TensorError
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
 _CHUNK_VALUES = 1 << 18
+# But a few images in any case: each operation has its cost, however little it works on.
+_LEAST_IMAGES = 3
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -86,7 +89,8 @@ def corrupt(
         overlays=check_overlays(frost_overlays),
     )
     result = torch.empty_like(images)
-    chunk = max(1, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
+    keep_freed_memory()
+    chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))

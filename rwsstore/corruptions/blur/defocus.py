@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rwsstore.corruptions.ops.borders import padded
-from rwsstore.corruptions.ops.discs import disc_area, disc_sums, half_widths
+from rwsstore.corruptions.ops.discs import Surround, disc_area, half_widths
 from rwsstore.corruptions.ops.filters import correlate, gaussian_weights, symmetric_filter
 from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.setting import Setting
@@ -19,6 +18,8 @@ from rwsstore.corruptions.setting import Setting
 _NEGLIGIBLE = 1e-9
 # Weights that differ by this much in all move no result by a third of a level.
 _CLOSE = 2e-3
+# Values worked on at a time, to stay in the processor's cache.
+_BLOCK_VALUES = 1 << 18
 
 
 def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
@@ -35,13 +36,16 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
     parts = _parts(radius, sigma)
     if parts is None:
         return truncated(correlate(floats(images), disc_kernel(radius, sigma), "mirror"))
-    sums = disc_sums(images, radius, 1 if parts.side else 0)
-    if parts.side:
-        sums = _smoothed(sums, parts.side)
-    sums.div_(disc_area(radius))
+    block = max(1, _BLOCK_VALUES // images[0].numel())
+    return torch.cat([_disc_blur(part, radius, parts) for part in images.split(block)])
+
+
+def _disc_blur(images: Tensor, radius: float, parts: "_Parts") -> Tensor:
+    around = Surround(images, radius, 1 if parts.side else 0)
+    sums = _smoothed(around.disc(), parts.side) if parts.side else around.disc()
+    sums = sums.mul(1.0 / disc_area(radius))
     if parts.tip:
-        sums.add_(_rim_sums(images, radius).mul_(parts.rim))
-        sums.add_(_tip_sums(images, radius).mul_(parts.tip))
+        sums.add_(around.rim().mul_(parts.rim)).add_(around.tips().mul_(parts.tip))
     return truncated(sums).view(images.shape)
 
 
@@ -51,40 +55,6 @@ def _smoothed(sums: Tensor, side: float) -> Tensor:
     sums = sums[:, 1:-1].mul(1.0 - 2.0 * side).add_(pair)
     pair = (sums[..., :-2] + sums[..., 2:]).mul_(side)
     return sums[..., 1:-1].mul(1.0 - 2.0 * side).add_(pair)
-
-
-def _rim_sums(images: Tensor, radius: float) -> Tensor:
-    """Sums over the four sides of the square around the disc: float32 [B · C, H, W]."""
-    reach, half = int(radius), half_widths(radius)[1]
-    height, width = images.shape[-2:]
-    planes = images.view(-1, height, width)
-    rows = padded(planes, reach, reach, half, half, "mirror").to(torch.int16)
-    along = _box(rows, half, -1)
-    total = (along[:, :height] + along[:, 2 * reach :]).to(torch.float32)
-    columns = padded(planes, half, half, reach, reach, "mirror").to(torch.int16)
-    down = _box(columns, half, -2)
-    return total.add_((down[..., :width] + down[..., 2 * reach :]).to(torch.float32))
-
-
-def _tip_sums(images: Tensor, radius: float) -> Tensor:
-    """Sums of the four pixels just beyond that square, in the middle of its sides."""
-    reach = int(radius) + 1
-    height, width = images.shape[-2:]
-    planes = images.view(-1, height, width)
-    rows = padded(planes, reach, reach, 0, 0, "mirror").to(torch.int16)
-    columns = padded(planes, 0, 0, reach, reach, "mirror").to(torch.int16)
-    total = rows[:, :height] + rows[:, 2 * reach :]
-    total.add_(columns[..., :width]).add_(columns[..., 2 * reach :])
-    return total.to(torch.float32)
-
-
-def _box(levels: Tensor, half: int, dim: int) -> Tensor:
-    """Sums of 2 · half + 1 neighbours along an axis, without the ends."""
-    size = levels.shape[dim] - 2 * half
-    total = levels.narrow(dim, 0, size).clone()
-    for start in range(1, 2 * half + 1):
-        total.add_(levels.narrow(dim, start, size))
-    return total
 
 
 @dataclass(frozen=True)
@@ -114,7 +84,7 @@ def _parts(radius: float, sigma: float) -> _Parts | None:
     middle, half = len(rest) // 2, half_widths(radius)[1]
     run = slice(middle - half, middle + half + 1)
     tip = float(rest[0].sum())
-    tip = tip if abs(tip) > _NEGLIGIBLE else 0.0
+    tip = tip if side and abs(tip) > _NEGLIGIBLE else 0.0
     rim = float(rest[1].sum()) / (2 * half + 1) if tip else 0.0
     for inner, outer in ((1, 0), (-2, -1)) if tip else ():
         rest[inner, run] -= rim

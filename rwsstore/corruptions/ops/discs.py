@@ -1,9 +1,9 @@
 """Sums over a disc around every pixel, in exact integer arithmetic."""
 
-__all__ = ["disc_area", "disc_sums", "half_widths"]
+__all__ = ["Surround", "disc_area", "half_widths"]
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -14,8 +14,6 @@ from rwsstore.corruptions.ops.borders import padded
 _MIDDLE = 128
 # That many centred levels, -128 to 127 each, add up within 16 bits.
 _MOST_TERMS = 255
-# Planes worked on at a time hold about this many values, to stay in the processor's cache.
-_BLOCK_VALUES = 1 << 16
 
 
 @lru_cache(maxsize=64)
@@ -32,70 +30,102 @@ def disc_area(radius: float) -> int:
     return sum(2 * half + 1 for half in half_widths(radius))
 
 
-def disc_sums(images: Tensor, radius: float, margin: int) -> Tensor:
-    """Add up the levels in a disc around every pixel; the border is mirrored.
+class Surround:
+    """Sums of levels around every pixel; the border is mirrored.
 
-    Each row of the disc is a run of pixels. Runs are put together from runs of 1, 2, 4 … pixels,
-    each of which takes one addition for the whole image.
-
-    Args:
-        images: uint8 [B, C, H, W].
-        radius: of the disc in pixels, at least 1.
-        margin: how many more pixels to give on every side, outside the image.
-
-    Returns:
-        float32 [B · C, H + 2·margin, W + 2·margin], integers.
+    A sum is made of runs of pixels, each given by its place around the middle. Runs are put
+    together from runs of 1, 2, 4 … pixels, each of which takes one addition for the whole batch.
+    Shifts go through flat memory, as in `filters.shifted_sum`.
     """
-    height, width = images.shape[-2:]
-    reach = int(radius)
-    side = reach + margin
-    planes = images.view(-1, height, width)
-    out = torch.empty(len(planes), height + 2 * margin, width + 2 * margin)
-    block = max(1, _BLOCK_VALUES // ((height + 2 * side) * (width + 2 * side)))
-    for start in range(0, len(planes), block):
-        source = padded(planes[start : start + block], side, side, side, side, "mirror")
-        sums = _flat_sums(source, half_widths(radius))
-        out[start : start + block] = sums[:, : out.shape[1], : out.shape[2]]
-    return out.add_(float(_MIDDLE * disc_area(radius)))
+
+    def __init__(self, images: Tensor, radius: float, margin: int) -> None:
+        """Prepare to add up.
+
+        Args:
+            images: uint8 [B, C, H, W].
+            radius: of the disc in pixels, at least 1.
+            margin: how many more pixels to give on every side, outside the image.
+        """
+        height, width = images.shape[-2:]
+        self._halves = half_widths(radius)
+        self._side = side = int(radius) + margin
+        source = padded(images.view(-1, height, width), side, side, side, side, "mirror")
+        self._shape, self._stride = source.shape, source.shape[-1]
+        self._margin, self._height, self._width = margin, height, width
+        self._flat = source.view(-1).to(torch.int16).sub_(_MIDDLE)
+        self._rows = _runs(self._flat, {2 * half + 1 for half in self._halves}, 1)
+
+    def disc(self) -> Tensor:
+        """Sums over the disc: float32 [B · C, H + 2·margin, W + 2·margin], integers."""
+        reach = len(self._halves) // 2
+        runs = [
+            (self._rows[2 * half + 1], (row - reach, -half), 2 * half + 1)
+            for row, half in enumerate(self._halves)
+        ]
+        return self._sum(runs, self._margin)
+
+    def rim(self) -> Tensor:
+        """Sums over the sides of the square around the disc, as long as the disc's second row.
+
+        Returns:
+            float32 [B · C, H, W], integers.
+        """
+        reach, half = len(self._halves) // 2, self._halves[1]
+        length = 2 * half + 1
+        columns = _runs(self._flat, {length}, self._stride)[length]
+        across = [(self._rows[length], (row, -half), length) for row in (-reach, reach)]
+        down = [(columns, (-half, column), length) for column in (-reach, reach)]
+        return self._sum(across + down, 0)
+
+    def tips(self) -> Tensor:
+        """Sums of the four pixels just outside that square, in the middle of its sides.
+
+        Returns:
+            float32 [B · C, H, W], integers; the margin must be at least 1.
+        """
+        beyond = len(self._halves) // 2 + 1
+        places = ((-beyond, 0), (beyond, 0), (0, -beyond), (0, beyond))
+        return self._sum([(self._flat, place, 1) for place in places], 0)
+
+    def _sum(self, runs: Sequence[tuple[Tensor, tuple[int, int], int]], margin: int) -> Tensor:
+        """Add up runs, each with the place of its first pixel and its length."""
+        total = torch.empty(self._shape)
+        first = (self._side - margin) * (self._stride + 1)
+        length = self._flat.numel() - 2 * first
+        result, part, terms, is_new = total.view(-1)[:length], None, 0, True
+        for run, (row, column), size in runs:
+            piece = run[first + row * self._stride + column :][:length]
+            if part is not None and terms + size <= _MOST_TERMS:
+                part.add_(piece)
+            else:
+                if part is not None:
+                    result = result.copy_(part) if is_new else result.add_(part.float())
+                    is_new = False
+                part, terms = piece.clone(), 0
+            terms += size
+        if part is not None:
+            result.copy_(part) if is_new else result.add_(part.float())
+        area = sum(size for _, _, size in runs)
+        result.add_(float(_MIDDLE * area))
+        return total[:, : self._height + 2 * margin, : self._width + 2 * margin]
 
 
-def _flat_sums(source: Tensor, halves: tuple[int, ...]) -> Tensor:
-    """Sums of levels less 128; the disc of [.., y, x] has its middle at y + reach, x + reach."""
-    reach, stride = len(halves) // 2, source.shape[-1]
-    flat = source.view(-1).to(torch.int16).sub_(_MIDDLE)
-    length = flat.numel() - 2 * reach * (stride + 1)
-    runs = _runs(flat, {2 * half + 1 for half in halves})
-    total = torch.zeros(source.shape)
-    result = total.view(-1)[:length]
-    part, terms = torch.zeros(length, dtype=torch.int16), 0
-    for row, half in enumerate(halves):
-        run = 2 * half + 1
-        if terms + run > _MOST_TERMS:
-            result.add_(part.to(torch.float32))
-            part.zero_()
-            terms = 0
-        first = row * stride + reach - half
-        part.add_(runs[run][first : first + length])
-        terms += run
-    result.add_(part.to(torch.float32))
-    return total
-
-
-def _runs(flat: Tensor, lengths: set[int]) -> Mapping[int, Tensor]:
-    """For each length, the sums of so many neighbours, starting at every place."""
+def _runs(flat: Tensor, lengths: set[int], step: int) -> Mapping[int, Tensor]:
+    """For each length, the sums of so many numbers a step apart, starting at every place."""
     doubled = {1: flat}
     while 2 * max(doubled) <= max(lengths):
         size = max(doubled)
-        doubled[2 * size] = doubled[size][:-size] + doubled[size][size:]
-    return {length: _run(doubled, length) for length in lengths}
+        half = doubled[size]
+        doubled[2 * size] = half[: -size * step] + half[size * step :]
+    return {length: _run(doubled, length, step) for length in lengths}
 
 
-def _run(doubled: Mapping[int, Tensor], length: int) -> Tensor:
+def _run(doubled: Mapping[int, Tensor], length: int, step: int) -> Tensor:
     size = 1 << (length.bit_length() - 1)
-    end = doubled[1].numel() - length + 1
+    end = doubled[1].numel() - (length - 1) * step
     total, done = doubled[size][:end], size
     while done < length:
         size = 1 << ((length - done).bit_length() - 1)
-        total = total + doubled[size][done : done + end]
+        total = total + doubled[size][done * step :][:end]
         done += size
     return total
