@@ -61,6 +61,15 @@ def test_without_an_index_the_content_decides() -> None:
     assert not torch.equal(noise[0], noise[1])
 
 
+def test_every_pixel_and_the_shape_are_content() -> None:
+    transform, flat = Corrupt("gaussian_noise", 5), torch.full((3, 8, 8), 128, dtype=torch.uint8)
+    other = flat.clone()
+    other[2, 7, 7] = 129
+    assert not torch.equal(transform(flat)[:, :4], transform(other)[:, :4])
+    tall = transform(flat.view(3, 16, 4))
+    assert not torch.equal(transform(flat).flatten(), tall.flatten())
+
+
 def test_another_seed_is_another_image() -> None:
     transform = Corrupt("gaussian_noise", 3)
     other = transform.with_seed(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rwsstore.corruptions import Corrupt, CorruptedDataset, Random, Transform, corrupt
+from rwsstore.errors import TensorError
 from rwsstore.models.vision_shim import import_torchvision
 from tests.corruptions.pictures import smooth_pictures
 
@@ -71,6 +72,11 @@ def test_what_is_no_image_is_handed_through(tv_tensors: Any) -> None:
     assert torch.equal(made["x"][0], NOISE(BATCH[0]))
     for name in ("boxes", "mask", "extra", "id", "none"):
         assert made[name] is sample[name]
+
+
+def test_boxes_and_masks_alone_are_no_image(tv_tensors: Any) -> None:
+    with pytest.raises(TensorError, match="holds no image but Mask"):
+        NOISE(tv_tensors.Mask(torch.ones(1, 32, 32)))
 
 
 def test_the_first_plain_tensor_is_the_image() -> None:
