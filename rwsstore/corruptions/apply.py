@@ -24,9 +24,9 @@ from rwsstore.corruptions.unchanged import any_unchanged, warn_unchanged
 from rwsstore.errors import ConfigError, TensorError
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
-_CHUNK_VALUES = 1 << 18
+_CHUNK_VALUES = 1 << 19
 # But a few images in any case: each operation has its cost, however little it works on.
-_LEAST_IMAGES = 3
+_LEAST_IMAGES = 4
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

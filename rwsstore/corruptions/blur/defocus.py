@@ -42,19 +42,19 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
 
 def _disc_blur(images: Tensor, radius: float, parts: "_Parts") -> Tensor:
     around = Surround(images, radius, 1 if parts.side else 0)
-    sums = _smoothed(around.disc(), parts.side) if parts.side else around.disc()
-    sums = sums.mul(1.0 / disc_area(radius))
+    share = 1.0 / disc_area(radius)
+    sums = _smoothed(around.disc(), parts.side, share) if parts.side else around.disc().mul(share)
     if parts.tip:
-        sums.add_(around.rim().mul_(parts.rim)).add_(around.tips().mul_(parts.tip))
+        sums.add_(around.rim(), alpha=parts.rim).add_(around.tips(), alpha=parts.tip)
     return truncated(sums).view(images.shape)
 
 
-def _smoothed(sums: Tensor, side: float) -> Tensor:
-    """Filter both axes of [N, H + 2, W + 2] with (side, 1 - 2·side, side): [N, H, W]."""
-    pair = (sums[:, :-2] + sums[:, 2:]).mul_(side)
-    sums = sums[:, 1:-1].mul(1.0 - 2.0 * side).add_(pair)
-    pair = (sums[..., :-2] + sums[..., 2:]).mul_(side)
-    return sums[..., 1:-1].mul(1.0 - 2.0 * side).add_(pair)
+def _smoothed(sums: Tensor, side: float, share: float) -> Tensor:
+    """Filter both axes of [N, H + 2, W + 2] with (side, 1 - 2·side, side): a share of [N, H, W]."""
+    middle = 1.0 - 2.0 * side
+    down = sums[:, 1:-1].mul(middle).add_(sums[:, :-2] + sums[:, 2:], alpha=side)
+    pair = down[..., :-2] + down[..., 2:]
+    return down[..., 1:-1].mul(middle * share).add_(pair, alpha=side * share)
 
 
 @dataclass(frozen=True)

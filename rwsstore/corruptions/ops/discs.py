@@ -115,17 +115,24 @@ def _runs(flat: Tensor, lengths: set[int], step: int) -> Mapping[int, Tensor]:
     doubled = {1: flat}
     while 2 * max(doubled) <= max(lengths):
         size = max(doubled)
-        half = doubled[size]
-        doubled[2 * size] = half[: -size * step] + half[size * step :]
-    return {length: _run(doubled, length, step) for length in lengths}
+        doubled[2 * size] = _joined(doubled[size], doubled[size], size * step)
+    runs: dict[int, Tensor] = {}
+    total, done = doubled[1], 1
+    for length in sorted(lengths):
+        # Go on from the run before, or from a power of two, whichever is nearer.
+        start = 1 << (length.bit_length() - 1)
+        if start > done:
+            total, done = doubled[start], start
+        while done < length:
+            size = 1 << ((length - done).bit_length() - 1)
+            total = _joined(total, doubled[size], done * step)
+            done += size
+        runs[length] = total
+    return runs
 
 
-def _run(doubled: Mapping[int, Tensor], length: int, step: int) -> Tensor:
-    size = 1 << (length.bit_length() - 1)
-    end = doubled[1].numel() - (length - 1) * step
-    total, done = doubled[size][:end], size
-    while done < length:
-        size = 1 << ((length - done).bit_length() - 1)
-        total = total + doubled[size][done * step :][:end]
-        done += size
-    return total
+def _joined(first: Tensor, second: Tensor, distance: int) -> Tensor:
+    """Runs that start in `first`, each with the one that starts so far behind it in `second`."""
+    second = second[distance:]
+    end = min(first.numel(), second.numel())
+    return first[:end] + second[:end]

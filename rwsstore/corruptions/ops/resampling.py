@@ -11,6 +11,9 @@ from torch import Tensor
 
 from rwsstore.corruptions.ops.borders import Border, padded
 
+# Values worked on at a time, to stay in the processor's cache.
+_BLOCK_VALUES = 1 << 18
+
 
 def centre_zoom(pixels: Tensor, factor: float) -> Tensor:
     """Enlarge the centre of float32 [H, W, ...] by a factor of at least 1; the size stays.
@@ -55,6 +58,12 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
     Returns:
         float32 [B, C, H', W'].
     """
+    block = max(1, _BLOCK_VALUES // images[0].numel()) if len(images) else 1
+    parts = (tensor.split(block) for tensor in (images, rows, columns))
+    return torch.cat([_sample(*part, border) for part in zip(*parts, strict=True)])
+
+
+def _sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
     batch, channels, height, width = images.shape
     top, left = rows.floor(), columns.floor()
     down, right = (rows - top).to(torch.float32), (columns - left).to(torch.float32)
@@ -65,7 +74,7 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
     )
     plane, stride = source[0, 0].numel(), source.shape[-1]
     place = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1) * (channels * plane)
-    place = (place + (left - first_column)).add_(top - first_row, alpha=stride).view(-1)
+    place = (place + (left - first_column)).add_(top - first_row, alpha=stride).view(-1).long()
     flat, shares = source.view(-1), (right.view(-1), down.view(-1))
     result = torch.empty(batch, channels, *rows.shape[1:])
     for channel in range(channels):
