@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.corruptions.keys import ImageKeys
-from rwsstore.corruptions.memory import keep_freed_memory
+from rwsstore.corruptions.memory import empty_like, keep_freed_memory
 from rwsstore.corruptions.ops.colour import luma
 from rwsstore.corruptions.ops.levels import floats, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
@@ -88,7 +88,7 @@ def corrupt(
         table=chosen,
         overlays=check_overlays(frost_overlays),
     )
-    result = torch.empty_like(images)
+    result = empty_like(images)
     keep_freed_memory()
     chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():

@@ -1,10 +1,12 @@
-"""Keeping the memory of temporary tensors, which else goes back to the system all the time."""
+"""Memory for results and temporary tensors, at the least cost in page faults."""
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["empty_like", "keep_freed_memory"]
 
 from functools import lru_cache
 
+import numpy as np
 import torch
+from torch import Tensor
 
 _BYTES = 31 << 20
 
@@ -20,3 +22,14 @@ def keep_freed_memory() -> None:
     take no notice.
     """
     torch.empty(_BYTES, dtype=torch.uint8)
+
+
+def empty_like(images: Tensor) -> Tensor:
+    """A tensor of the same shape, dtype, device and memory format, its values not set.
+
+    For large arrays numpy asks Linux for pages of 2 MB, torch does not: the 38 MB of 256 images of
+    224 px cost 19 page faults then instead of 9,408, a third of some corruptions' time.
+    """
+    if images.dtype != torch.uint8 or not (images.is_cpu and images.is_contiguous()):
+        return torch.empty_like(images)
+    return torch.from_numpy(np.empty(tuple(images.shape), dtype=np.uint8))
