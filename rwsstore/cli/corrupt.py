@@ -136,6 +136,9 @@ def _export(options: dict[str, Any]) -> None:
     reporter = ConsoleReporter()
     images = load_images(options["dataset"], split, size=options["size"], progress=reporter)
     images, indices = _limited(images, options["limit"], options["seed"])
+    # Pieces side by side use the cores better than torch does within each small operation.
+    workers = torch.get_num_threads()
+    torch.set_num_threads(1)
     report = export_corrupted(
         images,
         options["out"],
@@ -143,6 +146,7 @@ def _export(options: dict[str, Any]) -> None:
         layout=layout,
         split=split,
         indices=indices,
+        workers=workers,
         progress=reporter,
     )
     if options["as_json"]:

@@ -2,13 +2,14 @@
 
 __all__ = ["LAYOUTS", "export_corrupted"]
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
-from rwsstore.corruptions import load_frost_overlays
+from rwsstore.corruptions import UnchangedWarning, load_frost_overlays
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, UnknownNameError
 from rwsstore.export.cifar_c import CifarC
@@ -37,6 +38,7 @@ def export_corrupted(
     layout: str = "cifar-c",
     split: Split = "test",
     indices: Sequence[int] | None = None,
+    workers: int = 1,
     progress: Reporter = SILENT,
 ) -> ExportReport:
     """Write every corruption of a data set at every severity into a folder.
@@ -53,16 +55,20 @@ def export_corrupted(
         layout: a name in `LAYOUTS`.
         split: of the data set that the images are from; written down.
         indices: each image's index in its data set, rising; 0 … N - 1 by default.
+        workers: threads that corrupt side by side. torch's own threads come on top: with several
+            workers, leave it one (`torch.set_num_threads(1)`), or they get in each other's way.
         progress: told of every image.
 
     Raises:
         UnknownNameError: no such layout.
         ConfigError: the folder holds something else or a copy made otherwise, the indices do not
-            fit the images, or a class's name cannot name a folder.
+            fit the images, there is no worker, or a class's name cannot name a folder.
         ConflictError: another process is writing there.
         MissingFileError, DataError: the frost photographs cannot be had.
         StorageFullError, ReadOnlyError, StoreError: the files could not be written.
     """
+    if workers < 1:
+        raise ConfigError(f"{workers} workers; expected at least 1")
     if layout not in LAYOUTS:
         raise UnknownNameError("layout", layout, LAYOUTS)
     place = LAYOUTS[layout]
@@ -73,13 +79,16 @@ def export_corrupted(
         options,
         folder,
         None if overlays is None else load_frost_overlays(overlays),
+        workers,
     )
     place.prepare(job)
     manifest = manifest_of(job, layout, split)
     make_folders(folder)
     with _alone(folder):
         manifest = claim(folder, manifest)
-        written, kept = _write(job, place, progress)
+        with warnings.catch_warnings():  # unchanged images are counted instead
+            warnings.simplefilter("ignore", UnchangedWarning)
+            written, kept = _write(job, place, progress)
     unchanged = tuple((name, at, count) for (name, at), count in job.unchanged.items())
     return ExportReport(manifest, tuple(written), tuple(kept), unchanged)
 

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from rwsstore.corruptions import corrupt
+from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.export import ExportOptions, export_corrupted
 from tests.export.making import small_set
 
@@ -43,9 +44,21 @@ def test_an_image_is_the_same_whichever_others_are_written(tmp_path: Path) -> No
     assert np.array_equal(np.load(tmp_path / "part" / "gaussian_noise.npy"), whole[kept])
 
 
-def test_pieces_do_not_show(tmp_path: Path) -> None:
-    many = small_set(1100, 8)  # more than are worked on at a time
-    export_corrupted(many, tmp_path, ExportOptions(("shot_noise",), severities=(3,)))
-    array = np.load(tmp_path / "shot_noise.npy")
-    expected = corrupt(many.images, "shot_noise", 3, seed=0)
-    assert np.array_equal(array, expected.permute(0, 2, 3, 1).numpy())
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pieces_and_workers_do_not_show(tmp_path: Path, workers: int) -> None:
+    many = small_set(2600, 8)  # six pieces
+    options = ExportOptions(("shot_noise", "glass_blur"), severities=(3,))
+    export_corrupted(many, tmp_path, options, workers=workers)
+    for name in options.corruptions:
+        expected = corrupt(many.images, name, 3, seed=0).permute(0, 2, 3, 1)
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), expected.numpy())
+
+
+@pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")
+def test_workers_may_share_every_corruption(tmp_path: Path) -> None:
+    many = small_set(1100, 16)
+    options = ExportOptions(tuple(CORRUPTIONS), severities=(5,))
+    export_corrupted(many, tmp_path, options, workers=3)
+    for name in CORRUPTIONS:
+        expected = corrupt(many.images, name, 5, seed=0).permute(0, 2, 3, 1)
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), expected.numpy()), name

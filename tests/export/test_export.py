@@ -201,6 +201,12 @@ def test_indices_that_do_not_fit(tmp_path: Path, indices: list[int]) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_no_workers(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 workers"):
+        export_corrupted(IMAGES, tmp_path / "out", OPTIONS, workers=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_that_cannot_be_folders(tmp_path: Path) -> None:
     images = ImageSet(IMAGES.images, IMAGES.labels, ("..", "a/b", "owl"), "odd")
     with pytest.raises(ConfigError, match="cannot name a folder"):
