@@ -100,3 +100,12 @@ def test_floats_between_levels_go_to_the_nearest() -> None:
 def test_requires_grad_is_left_behind() -> None:
     images = (smooth_pictures(1).float() / 255).requires_grad_()
     assert not corrupt(images, "fog", 1, seed=0).requires_grad
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_images_on_a_gpu_come_out_the_same_and_stay_there(name: str) -> None:
+    images = smooth_pictures(3)
+    result = corrupt(images.cuda(), name, 4, seed=2)
+    assert result.is_cuda
+    assert torch.equal(result.cpu(), corrupt(images, name, 4, seed=2))
