@@ -11,7 +11,7 @@ from torch import Tensor
 from rwsstore.corruptions.keys import ImageKeys
 from rwsstore.corruptions.memory import empty_like, keep_freed_memory
 from rwsstore.corruptions.ops.colour import luma
-from rwsstore.corruptions.ops.levels import floats, to_levels, truncated
+from rwsstore.corruptions.ops.levels import floats, rounded, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
 from rwsstore.corruptions.setting import Setting
 from rwsstore.corruptions.severity import (
@@ -82,12 +82,12 @@ def corrupt(
     severity = check_severity(severity)
     _check_images(images)
     chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
-    setting = Setting(
-        numbers=_constants(corruption, chosen, severity),
-        keys=ImageKeys(check_seed(seed), name, int(severity), _as_indices(indices, len(images))),
-        table=chosen,
-        overlays=check_overlays(frost_overlays),
-    )
+    keys = ImageKeys(check_seed(seed), name, int(severity), _as_indices(indices, len(images)))
+    overlays = check_overlays(frost_overlays)
+    settings = [
+        Setting(numbers, keys, chosen, overlays)
+        for numbers in _constants(corruption, chosen, severity)
+    ]
     result = empty_like(images)
     keep_freed_memory()
     chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
@@ -95,19 +95,28 @@ def corrupt(
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))
             levels = _levels(images[start:stop])
-            levels = _corrupted_levels(corruption, levels, setting.part(start, stop))
+            parts = [setting.part(start, stop) for setting in settings]
+            made = [_corrupted_levels(corruption, levels, part) for part in parts]
+            levels = made[0] if len(made) == 1 else _mixed(made[0], made[1], severity % 1)
             result[start:stop] = _like(levels, images)
     if any_unchanged(images, result):
         warn_unchanged(name, severity, corruption.spares)
     return result
 
 
-def _constants(corruption: Corruption, table: SeverityTable, severity: float) -> tuple[float, ...]:
-    """The table's constants at a whole severity, else what the corruption's rule makes of two."""
-    rows, below = table.numbers[corruption.name], int(severity)
-    if severity == below:
-        return rows[below - 1]
-    return corruption.between(rows[below - 1], rows[below], severity - below)
+def _constants(
+    corruption: Corruption, table: SeverityTable, severity: float
+) -> tuple[tuple[float, ...], ...]:
+    """The table's constants at a whole severity, else what the corruption's rule makes of two.
+
+    Where it makes nothing of them, these two: their images are mixed.
+    """
+    rows, step = table.numbers[corruption.name], int(severity)
+    if severity == step:
+        return (rows[step - 1],)
+    below, above = rows[step - 1 : step + 1]
+    between = corruption.between(below, above, severity - step)
+    return (below, above) if between is None else (between,)
 
 
 def _levels(images: Tensor) -> Tensor:
@@ -123,6 +132,11 @@ def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) 
         return corruption.function(levels, setting)
     spread = corruption.function(levels.repeat(1, 3, 1, 1), setting)
     return truncated(luma(floats(spread)))
+
+
+def _mixed(below: Tensor, above: Tensor, share: float) -> Tensor:
+    """Two uint8 images mixed, rounded to the nearest level."""
+    return rounded(torch.lerp(floats(below), floats(above), share))
 
 
 def _like(levels: Tensor, images: Tensor) -> Tensor:

@@ -2,18 +2,22 @@
 
 A whole severity has exactly the table's constants. In between, each constant goes in a straight
 line from one severity's to the next one's; what cannot, because it is a count or a choice, has a
-rule of its own, which the corruption's row in the registry names.
+rule of its own, which the corruption's row in the registry names. Where no constants lie between
+the two, both images are made and mixed.
 """
 
-__all__ = ["Rule", "linear", "liquid", "whole_at", "zoom_factors"]
+__all__ = ["Rule", "linear", "liquid", "mixed_images", "whole_at", "zoom_factors"]
 
 import math
 from collections.abc import Callable
 
 Numbers = tuple[float, ...]
 
-Rule = Callable[[Numbers, Numbers, float], Numbers]
-"""The constants of the severity below, those of the one above, how far up (0 to 1): the mix."""
+Rule = Callable[[Numbers, Numbers, float], Numbers | None]
+"""The constants of the severity below, those of the one above, how far up (0 to 1): those between.
+
+None stands for mixing the two images.
+"""
 
 
 def linear(below: Numbers, above: Numbers, share: float) -> Numbers:
@@ -21,7 +25,7 @@ def linear(below: Numbers, above: Numbers, share: float) -> Numbers:
     return tuple(_mix(low, high, share) for low, high in zip(below, above, strict=True))
 
 
-def whole_at(*places: int) -> Rule:
+def whole_at(*places: int) -> Callable[[Numbers, Numbers, float], Numbers]:
     """A rule that interpolates and rounds the constants at `places`, which are counts.
 
     A half is rounded towards the severity above.
@@ -48,16 +52,16 @@ def zoom_factors(below: Numbers, above: Numbers, share: float) -> Numbers:
     return tuple(1.0 + reach * step / (count - 1) for step in range(count))
 
 
-def liquid(below: Numbers, above: Numbers, share: float) -> Numbers:
+def mixed_images(below: Numbers, above: Numbers, share: float) -> None:
+    """Mix the two images: for kernels that constants change by whole pixels, in jumps."""
+
+
+def liquid(below: Numbers, above: Numbers, share: float) -> Numbers | None:
     """Spatter: its last constant chooses water or mud, the one before means something else in each.
 
-    The layer's constants are interpolated always; where the kind changes, it and its strength
-    are those of the nearer severity, of the one above in the middle.
+    Constants are interpolated where both severities have the same kind; else images are mixed.
     """
-    mixed = linear(below, above, share)
-    if below[-1] == above[-1]:
-        return mixed
-    return mixed[:-2] + (above if share >= 0.5 else below)[-2:]
+    return linear(below, above, share) if below[-1] == above[-1] else None
 
 
 def _mix(low: float, high: float, share: float) -> float:

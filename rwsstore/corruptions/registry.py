@@ -10,7 +10,14 @@ from typing import Literal
 from torch import Tensor
 
 from rwsstore.corruptions import blur, digital, noise, weather
-from rwsstore.corruptions.between import Rule, linear, liquid, whole_at, zoom_factors
+from rwsstore.corruptions.between import (
+    Rule,
+    linear,
+    liquid,
+    mixed_images,
+    whole_at,
+    zoom_factors,
+)
 from rwsstore.corruptions.setting import Setting
 from rwsstore.errors import ConfigError, UnknownNameError
 
@@ -67,6 +74,7 @@ _ROWS = (
         blur.defocus_blur,
         "a lens out of focus",
         is_random=False,
+        between=mixed_images,
         spares=_FLAT,
     ),
     Corruption(
