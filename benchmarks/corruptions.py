@@ -13,6 +13,7 @@ The package has ImageNet's constants at every size. Ours takes those of the size
 """
 
 import argparse
+import itertools
 import json
 import math
 import resource
@@ -143,7 +144,7 @@ def throughput(count: int, workers: int) -> None:
     edges = [count * number // workers for number in range(workers + 1)]
     start = time.perf_counter()
     with ProcessPoolExecutor(workers) as pool:
-        peaks = list(pool.map(corrupt_range, zip(edges[:-1], edges[1:], strict=True)))
+        peaks = list(pool.map(corrupt_range, itertools.pairwise(edges)))
     seconds = time.perf_counter() - start
     print(file=sys.stderr)
     print(

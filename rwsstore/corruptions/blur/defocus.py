@@ -37,7 +37,7 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
     if parts is None:
         return truncated(correlate(floats(images), disc_kernel(radius, sigma), "mirror"))
     block = max(1, _BLOCK_VALUES // images[0].numel())
-    return torch.cat([_disc_blur(part, radius, parts) for part in images.split(block)])
+    return torch.cat([_disc_blur(part, radius, parts) for part in torch.split(images, block)])
 
 
 def _disc_blur(images: Tensor, radius: float, parts: "_Parts") -> Tensor:

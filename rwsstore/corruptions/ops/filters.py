@@ -102,7 +102,7 @@ def symmetric_filter(images: Tensor, weights: Sequence[float], border: Border) -
     result = torch.empty(images.shape)
     planes, out = images.reshape(-1, height, width), result.view(-1, height, width)
     block = max(1, _BLOCK_VALUES // (height * width))
-    for part, done in zip(planes.split(block), out.split(block), strict=True):
+    for part, done in zip(torch.split(planes, block), torch.split(out, block), strict=True):
         source = padded(part, radius, radius, 0, 0, border)
         down = _folded_sum(source, width, half)[:, :height]
         source = padded(down, 0, 0, radius, radius, border)

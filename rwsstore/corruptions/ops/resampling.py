@@ -59,8 +59,8 @@ def sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Ten
         float32 [B, C, H', W'].
     """
     block = max(1, _BLOCK_VALUES // images[0].numel()) if len(images) else 1
-    parts = (tensor.split(block) for tensor in (images, rows, columns))
-    return torch.cat([_sample(*part, border) for part in zip(*parts, strict=True)])
+    places = [slice(start, start + block) for start in range(0, max(1, len(images)), block)]
+    return torch.cat([_sample(images[at], rows[at], columns[at], border) for at in places])
 
 
 def _sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
