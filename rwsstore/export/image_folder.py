@@ -70,7 +70,7 @@ def _threads() -> int:
 
 def _path(job: Job, folder: Path, place: int) -> Path:
     """Named by the index in the data set, with leading zeros, so that names sort as indices do."""
-    digits = max(5, len(str(max(job.indices))))
+    digits = max(5, len(str(job.indices[-1])))  # they rise
     index = f"{job.indices[place]:0{digits}d}{PICTURE_FORMATS[job.options.picture_format]}"
     return folder / job.images.classes[int(job.images.labels[place])] / index
 
