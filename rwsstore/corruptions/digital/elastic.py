@@ -67,6 +67,10 @@ def affine_sources(moves: Tensor, height: int, width: int) -> tuple[Tensor, Tens
         start = before[0, axis] - per_column * origin[:, 0] - per_row * origin[:, 1]
         along = start[:, None] + per_column[:, None] * torch.arange(width, dtype=torch.float64)
         down = per_row[:, None] * torch.arange(height, dtype=torch.float64)
-        place = down.to(torch.float32)[:, :, None] + along.to(torch.float32)[:, None]
-        sources.append(place.nan_to_num_(0.0).clamp_(-_FAR, _FAR))
+        sources.append(_inside(down)[:, :, None] + _inside(along)[:, None])
     return sources[0], sources[1]
+
+
+def _inside(places: Tensor) -> Tensor:
+    """Positions that integers can hold, as float32; three points on a line have no warp: 0."""
+    return places.nan_to_num(0.0).clamp_(-_FAR, _FAR).to(torch.float32)

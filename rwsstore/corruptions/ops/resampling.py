@@ -15,18 +15,27 @@ from rwsstore.corruptions.ops.borders import Border, padded
 _BLOCK_VALUES = 1 << 18
 
 
-def centre_zoom(pixels: Tensor, factor: float) -> Tensor:
-    """Enlarge the centre of float32 [H, W, ...] by a factor of at least 1; the size stays.
+def centre_zoom(pixels: Tensor, factor: float, dims: tuple[int, int] = (0, 1)) -> Tensor:
+    """Enlarge the centre of float32 images by a factor of at least 1; the size stays.
 
     The crop of ceil(size / factor) pixels is stretched, corner to corner, to round(crop · factor)
-    pixels, whose middle is kept: the benchmark's use of `scipy.ndimage.zoom` of order 1. Pixels
-    come first because all images are read at the same places: whole runs of memory are copied.
+    pixels, whose middle is kept: the benchmark's use of `scipy.ndimage.zoom` of order 1. It is
+    fastest on [H, W, ...]: all images are read at the same places, so whole runs of memory are
+    copied.
+
+    Args:
+        pixels: the images.
+        factor: at least 1.
+        dims: where their height and width are.
+
+    Returns:
+        Same shape and dtype.
     """
     if factor == 1.0:
         return pixels
-    for dim in (0, 1):
+    for dim in dims:
         first, second, share = _zoom_axis(pixels.shape[dim], factor)
-        share = share.view(-1, *[1] * (pixels.ndim - 1 - dim))
+        share = share.view(-1, *[1] * (pixels.ndim - 1 - dim % pixels.ndim))
         low, high = pixels.index_select(dim, first), pixels.index_select(dim, second)
         pixels = low.add_(high.sub_(low).mul_(share))
     return pixels

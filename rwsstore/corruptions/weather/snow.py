@@ -35,7 +35,7 @@ def _flakes(height: int, width: int, setting: Setting) -> Tensor:
     """One layer of smeared flakes: float32 [B, 1, H, W], levels."""
     mean, deviation, zoom, threshold, radius, sigma, _ = setting.numbers
     layer = setting.keys.normal(1, height, width, stream=0).mul_(deviation).add_(mean)
-    layer = centre_zoom(layer.permute(2, 3, 0, 1), zoom).permute(2, 3, 0, 1).contiguous()
+    layer = centre_zoom(layer, zoom, dims=(2, 3))
     layer = F.threshold(layer, threshold, 0.0).mul_(255.0)
     chance = setting.keys.uniform(1, stream=1)[:, 0].double()
     degrees = _STEEPEST + (_SHALLOWEST - _STEEPEST) * chance
