@@ -114,26 +114,34 @@ class _Sheet:
         widest = max(self.name_font.getlength(row.label) for row in rows)
         self.label_width = int(widest) + unit // 6
         self.mask = _rounded_mask(self.width, self.height, max(3, unit // 28))
+        self.title = _title(len(rows), len(severities))
+        self.columns = self._columns()
+        self.block = self._block_width()
+        self.sheet = Image.new("RGB", self._size(), _PAPER)
+        self.pen = ImageDraw.Draw(self.sheet)
 
     def draw(self) -> Image.Image:
-        columns = self._columns()
-        block = self.label_width + len(self.severities) * (self.width + self.gap) - self.gap
-        heights = [self._height(groups) for groups in columns]
-        heights[0] += self.height + self.gap
-        size = (
-            2 * self.margin + len(columns) * (block + self.between) - self.between,
-            2 * self.margin + max(heights),
-        )
-        self.sheet = Image.new("RGB", size, _PAPER)
-        self.pen = ImageDraw.Draw(self.sheet)
-        for place, groups in enumerate(columns):
-            left, top = self.margin + place * (block + self.between), self.margin
+        for place, groups in enumerate(self.columns):
+            left, top = self.margin + place * (self.block + self.between), self.margin
             if place == 0:
                 self._draw_title(left, top)
                 top += self.height + self.gap
             for group, rows in groups:
                 top = self._draw_group(group, rows, left, top)
         return self.sheet
+
+    def _block_width(self) -> int:
+        """Of a column: its label and cells, or the title where that is longer."""
+        cells = len(self.severities) * (self.width + self.gap) - self.gap
+        lengths = [self.small_font.getlength(note) for note in self.notes]
+        text = int(max(self.title_font.getlength(self.title), *lengths))
+        return self.label_width + max(cells, self.width + self.margin // 2 + text)
+
+    def _size(self) -> tuple[int, int]:
+        heights = [self._height(groups) for groups in self.columns]
+        heights[0] += self.height + self.gap
+        width = len(self.columns) * (self.block + self.between) - self.between
+        return 2 * self.margin + width, 2 * self.margin + max(heights)
 
     def _columns(self) -> list[list[tuple[str, list[_Row]]]]:
         """Groups with their rows, in one column or in two of about the same height."""
@@ -161,11 +169,8 @@ class _Sheet:
         self._paste(self.image, left + self.label_width, top)
         self._text(left, top + self.height // 2, "clean", self.name_font, _INK)
         x = left + self.label_width + self.width + self.margin // 2
-        count, steps = len(self.rows), len(self.severities)
-        kinds = "1 corruption" if count == 1 else f"{count} corruptions"
-        title = f"{kinds} at {'1 severity' if steps == 1 else f'{steps} severities'}"
         middle, line = top + self.height // 2, int(self.small_font.size * 1.5)
-        self._text(x, middle - line * 2 // 3, title, self.title_font, _INK)
+        self._text(x, middle - line * 2 // 3, self.title, self.title_font, _INK)
         for place, note in enumerate(self.notes):
             self._text(x, middle + line + place * line, note, self.small_font, _MUTED)
 
@@ -200,6 +205,11 @@ class _Sheet:
         for letter in text:
             self._text(x, y, letter, self.small_font, _MUTED)
             x += self.small_font.getlength(letter) + self.small_font.size * 0.18
+
+
+def _title(corruptions: int, severities: int) -> str:
+    kinds = "1 corruption" if corruptions == 1 else f"{corruptions} corruptions"
+    return f"{kinds} at {'1 severity' if severities == 1 else f'{severities} severities'}"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

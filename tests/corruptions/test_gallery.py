@@ -47,6 +47,13 @@ def test_a_few_stand_in_one_column() -> None:
     assert few.width < 9 * 128
 
 
+def test_the_title_fits_on_a_narrow_sheet() -> None:
+    sheet = draw_gallery(PICTURE, corruptions=("fog",), severities=(5,))
+    edge = np.asarray(sheet)[:, -16:]
+    assert edge.min() == 255  # white down to the margin
+    assert sheet.width > 4 * 128
+
+
 def test_small_images_are_enlarged_pixel_by_pixel() -> None:
     small = smooth_pictures(1)[0]
     sheet = draw_gallery(small, corruptions=("fog",), severities=(2,))
