@@ -4,6 +4,7 @@ __all__ = ["pixelate"]
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from rwsstore.corruptions.setting import Setting
 
 _PRECISION = 22
 _EVEN_BYTES = 0x00FF00FF
+# Machine words of so many bytes, and the factor that puts a byte into each of them.
+_WORDS = {2: (np.uint16, np.uint16(0x0101)), 4: (np.uint32, np.uint32(0x01010101))}
 
 
 def pixelate(images: Tensor, setting: Setting) -> Tensor:
@@ -48,6 +51,8 @@ def _shrunk(planes: Tensor, dim: int, size: int) -> Tensor:
 def _averaged(planes: Tensor, dim: int, count: int) -> Tensor:
     """Average neighbours, so many at a time."""
     total = _row_sums(planes, count) if dim == -1 else _column_sums(planes, count)
+    if count in _WORDS:  # the weight is a power of two, so this is the same
+        return total.add_(count // 2).bitwise_right_shift_(count.bit_length() - 1).to(torch.uint8)
     weight = int((1 << _PRECISION) / count + 0.5)
     total = total.to(torch.int32).mul_(weight).add_(1 << (_PRECISION - 1))
     return total.bitwise_right_shift_(_PRECISION).to(torch.uint8)
@@ -67,15 +72,22 @@ def _row_sums(planes: Tensor, count: int) -> Tensor:
 
 
 def _column_sums(planes: Tensor, count: int) -> Tensor:
-    wide = planes.to(torch.int32)
+    wide = planes.to(torch.int16 if count in _WORDS else torch.int32)
     return sum((wide[:, start::count] for start in range(1, count)), wide[:, ::count])
 
 
 def _enlarged(planes: Tensor, height: int, width: int) -> Tensor:
     """Enlarge uint8 [N, h, w]: Pillow's box filter then takes the one nearest pixel."""
-    columns, _ = _windows(planes.shape[-1], width)
+    times, rest = divmod(width, planes.shape[-1])
+    if times in _WORDS and not rest:
+        kind, ones = _WORDS[times]
+        words = np.multiply(planes.contiguous().numpy(), ones, dtype=kind)
+        planes = torch.from_numpy(words.view(np.uint8))
+    else:
+        columns, _ = _windows(planes.shape[-1], width)
+        planes = planes.index_select(-1, columns[0])
     rows, _ = _windows(planes.shape[-2], height)
-    return planes.index_select(-1, columns[0]).index_select(-2, rows[0])
+    return planes.index_select(-2, rows[0])
 
 
 def _fixed_point(counts: Tensor) -> Tensor:
