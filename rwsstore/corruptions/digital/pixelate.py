@@ -13,7 +13,7 @@ from rwsstore.corruptions.setting import Setting
 _PRECISION = 22
 _EVEN_BYTES = 0x00FF00FF
 # Machine words of so many bytes, and the factor that puts a byte into each of them.
-_WORDS = {2: (np.uint16, np.uint16(0x0101)), 4: (np.uint32, np.uint32(0x01010101))}
+_WORDS = {2: ("u2", 0x0101), 4: ("u4", 0x01010101)}
 
 
 def pixelate(images: Tensor, setting: Setting) -> Tensor:
@@ -81,7 +81,7 @@ def _enlarged(planes: Tensor, height: int, width: int) -> Tensor:
     times, rest = divmod(width, planes.shape[-1])
     if times in _WORDS and not rest:
         kind, ones = _WORDS[times]
-        words = np.multiply(planes.contiguous().numpy(), ones, dtype=kind)
+        words = planes.contiguous().numpy().astype(kind) * np.array(ones, dtype=kind)
         planes = torch.from_numpy(words.view(np.uint8))
     else:
         columns, _ = _windows(planes.shape[-1], width)
