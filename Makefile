@@ -31,6 +31,7 @@ $(VENV)/.base: $(VENV)/.torch pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
 	@echo "installing what the tests need into $(VENV) ..."
 	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@
 
 demo: $(VENV)/.base

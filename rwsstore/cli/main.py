@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "train": CommandRow("train", "Train a clean classifier."),
         "extract": CommandRow("extract", "Extract robustness patches into a store."),
         "evaluate": CommandRow("evaluate", "Measure accuracy with and without patches."),
+        "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
         "compose": CommandRow("compose", "Store several patches at fixed strengths as one."),
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
 __all__ = [
+    "DATASET_HELP",
     "dataset_option",
     "json_option",
     "limit_option",
@@ -9,6 +10,7 @@ __all__ = [
     "network_options",
     "open_store",
     "severities",
+    "severity_steps",
     "spec_of",
     "store_option",
     "transfer_option",
@@ -20,6 +22,7 @@ from typing import Any
 
 import click
 
+from rwsstore.corruptions.severity import check_severity
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, ModelSpec, load_clean_model
 from rwsstore.store import Store, default_store_path
@@ -35,13 +38,12 @@ store_option = click.option(
     help="Folder of the store. Default: $RWS_STORE, else the platform's data directory.",
 )
 
-dataset_option = click.option(
-    "--dataset",
-    required=True,
-    metavar="NAME[:PATH]",
-    help="digits, cifar10:PATH, cifar100:PATH, or imagefolder:PATH (one folder a class, or train/ "
-    "and test/ of that form).",
+DATASET_HELP = (
+    "digits, cifar10:PATH, cifar100:PATH, or imagefolder:PATH (one folder a class, or train/ "
+    "and test/ of that form)."
 )
+
+dataset_option = click.option("--dataset", required=True, metavar="NAME[:PATH]", help=DATASET_HELP)
 
 limit_option = click.option(
     "--limit",
@@ -126,3 +128,27 @@ def severities(text: str) -> tuple[int, ...]:
     if not numbers or len(set(numbers)) != len(numbers):
         raise ConfigError(f"severity {text!r} is empty or names one twice")
     return tuple(numbers)
+
+
+def severity_steps(text: str) -> tuple[float, ...]:
+    """Read `5`, `3,5` or `1-5`, as `severities` does, and steps in between: `2.5` or `1,1.5,2`.
+
+    Raises:
+        ConfigError: that is not a list of severities from 1 to 5.
+    """
+    steps: list[float] = []
+    for part in text.split(","):
+        if "." in part:
+            steps.append(_fraction(part))
+        else:
+            steps += severities(part)
+    if len(set(steps)) != len(steps):
+        raise ConfigError(f"severity {text!r} names one twice")
+    return tuple(steps)
+
+
+def _fraction(text: str) -> float:
+    try:
+        return check_severity(float(text))
+    except ValueError:
+        raise ConfigError(f"severity {text!r}; expected 1 to 5, as in 2.5 or 1-5") from None

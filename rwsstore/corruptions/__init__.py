@@ -4,8 +4,14 @@ __all__ = [
     "CORRUPTIONS",
     "GROUPS",
     "SEVERITIES",
+    "Chain",
+    "Corrupt",
+    "CorruptedDataset",
     "Corruption",
+    "Random",
     "SeverityTable",
+    "Transform",
+    "UnchangedWarning",
     "corrupt",
     "frost_source",
     "load_frost_overlays",
@@ -22,4 +28,6 @@ from rwsstore.corruptions.severity import (
     severity_table,
     table_for,
 )
+from rwsstore.corruptions.transforms import Chain, Corrupt, CorruptedDataset, Random, Transform
+from rwsstore.corruptions.unchanged import UnchangedWarning
 from rwsstore.corruptions.weather.frost_overlays import frost_source, load_frost_overlays

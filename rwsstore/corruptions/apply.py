@@ -1,6 +1,6 @@
 """Applying a corruption: checks before and after, the corruption's own function in between."""
 
-__all__ = ["corrupt"]
+__all__ = ["check_overlays", "check_seed", "corrupt"]
 
 import numbers
 from collections.abc import Sequence
@@ -9,15 +9,24 @@ import torch
 from torch import Tensor
 
 from rwsstore.corruptions.keys import ImageKeys
+from rwsstore.corruptions.memory import empty_like, keep_freed_memory
 from rwsstore.corruptions.ops.colour import luma
-from rwsstore.corruptions.ops.levels import from_levels, to_levels, truncated
+from rwsstore.corruptions.ops.levels import floats, rounded, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
 from rwsstore.corruptions.setting import Setting
-from rwsstore.corruptions.severity import check_severity, severity_table, table_for
+from rwsstore.corruptions.severity import (
+    SeverityTable,
+    check_severity,
+    severity_table,
+    table_for,
+)
+from rwsstore.corruptions.unchanged import any_unchanged, warn_unchanged
 from rwsstore.errors import ConfigError, TensorError
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
-_CHUNK_VALUES = 1 << 18
+_CHUNK_VALUES = 1 << 19
+# But a few images in any case: each operation has its cost, however little it works on.
+_LEAST_IMAGES = 4
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -25,7 +34,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def corrupt(
     images: Tensor,
     name: str,
-    severity: int,
+    severity: float,
     *,
     seed: int,
     indices: Tensor | Sequence[int] | None = None,
@@ -45,7 +54,9 @@ def corrupt(
         images: [B, 3, H, W] or grey [B, 1, H, W], uint8, or floats in [0, 1] (float16, bfloat16,
             float32, float64); not changed.
         name: a name in `CORRUPTIONS`.
-        severity: 1 to 5.
+        severity: 1 to 5. Between two whole numbers the constants are interpolated (the row's
+            rule, `between`), and the random numbers are those of the severity below, so that an
+            image changes smoothly.
         seed: any integer.
         indices: integers [B], each image's index in its dataset; 0 … B - 1 by default.
         table: name of the severity table; by default the one for the shorter side
@@ -56,6 +67,9 @@ def corrupt(
     Returns:
         The same shape, dtype, device and memory format; floats are multiples of 1/255.
 
+    Warns:
+        UnchangedWarning: an image came out as it went in, such as a grey one from `saturate`.
+
     Raises:
         UnknownNameError: no such corruption or table.
         ConfigError: `severity`, `seed` or the number of indices is not as said.
@@ -65,41 +79,69 @@ def corrupt(
     and Perturbations, 2019.
     """
     corruption = find_corruption(name)
-    check_severity(severity)
+    severity = check_severity(severity)
     _check_images(images)
     chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
-    setting = Setting(
-        numbers=chosen.numbers[name][severity - 1],
-        keys=ImageKeys(_checked_seed(seed), name, severity, _as_indices(indices, len(images))),
-        table=chosen,
-        overlays=_checked_overlays(frost_overlays),
-    )
-    result = torch.empty_like(images)
-    chunk = max(1, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
+    keys = ImageKeys(check_seed(seed), name, int(severity), _as_indices(indices, len(images)))
+    overlays = check_overlays(frost_overlays)
+    settings = [
+        Setting(numbers, keys, chosen, overlays)
+        for numbers in _constants(corruption, chosen, severity)
+    ]
+    result = empty_like(images)
+    keep_freed_memory()
+    chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))
-            levels = _corrupted_levels(corruption, images[start:stop], setting.part(start, stop))
+            levels = _levels(images[start:stop])
+            parts = [setting.part(start, stop) for setting in settings]
+            made = [_corrupted_levels(corruption, levels, part) for part in parts]
+            levels = made[0] if len(made) == 1 else _mixed(made[0], made[1], severity % 1)
             result[start:stop] = _like(levels, images)
+    if any_unchanged(images, result):
+        warn_unchanged(name, severity, corruption.spares)
     return result
 
 
-def _corrupted_levels(corruption: Corruption, images: Tensor, setting: Setting) -> Tensor:
-    """Run the corruption's function on part of a batch: float32 levels, same shape, on the CPU."""
+def _constants(
+    corruption: Corruption, table: SeverityTable, severity: float
+) -> tuple[tuple[float, ...], ...]:
+    """The table's constants at a whole severity, else what the corruption's rule makes of two.
+
+    Where it makes nothing of them, these two: their images are mixed.
+    """
+    rows, step = table.numbers[corruption.name], int(severity)
+    if severity == step:
+        return (rows[step - 1],)
+    below, above = rows[step - 1 : step + 1]
+    between = corruption.between(below, above, severity - step)
+    return (below, above) if between is None else (between,)
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Images of the caller's dtype as contiguous uint8 levels, on the CPU."""
     images = images.detach().cpu()
-    levels = images.to(torch.float32) if images.dtype == torch.uint8 else to_levels(images)
-    source = from_levels(levels.contiguous())
-    is_spread = corruption.needs_colour and source.shape[1] == 1
-    if is_spread:
-        source = source.repeat(1, 3, 1, 1)
-    result = corruption.function(source, setting)
-    return truncated(luma(result) if is_spread else result)
+    levels = images if images.dtype == torch.uint8 else to_levels(images)
+    return levels.contiguous()
+
+
+def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) -> Tensor:
+    """Run the corruption's function on part of a batch: uint8 levels, same shape, on the CPU."""
+    if levels.shape[1] == 3 or not corruption.needs_colour:
+        return corruption.function(levels, setting)
+    spread = corruption.function(levels.repeat(1, 3, 1, 1), setting)
+    return truncated(luma(floats(spread)))
+
+
+def _mixed(below: Tensor, above: Tensor, share: float) -> Tensor:
+    """Two uint8 images mixed, rounded to the nearest level."""
+    return rounded(torch.lerp(floats(below), floats(above), share))
 
 
 def _like(levels: Tensor, images: Tensor) -> Tensor:
-    """Float32 levels as the caller's dtype."""
-    converted = levels.to(images.dtype)
-    return converted if images.dtype == torch.uint8 else converted / 255
+    """Levels as the caller's dtype."""
+    return levels if images.dtype == torch.uint8 else levels.to(images.dtype) / 255
 
 
 def _check_images(images: Tensor) -> None:
@@ -138,13 +180,24 @@ def _is_integer(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
-def _checked_seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
+    """Refuse a seed that is no integer, and return it.
+
+    Raises:
+        ConfigError: it is something else; `True` is not taken for 1.
+    """
     if type(seed) is not int:
         raise ConfigError(f"seed is {seed!r}; expected an integer")
     return seed
 
 
-def _checked_overlays(overlays: Sequence[Tensor] | None) -> Sequence[Tensor]:
+def check_overlays(overlays: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    """Refuse frost photographs of the wrong kind, and return them; none is an empty sequence.
+
+    Raises:
+        ConfigError: the sequence is empty.
+        TensorError: one is not uint8 [3, H, W].
+    """
     if overlays is None:
         return ()
     if not overlays:

@@ -4,6 +4,7 @@ __all__ = ["SEVERITIES", "SeverityTable", "check_severity", "severity_table", "t
 
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,13 @@ class SeverityTable:
     side: int
     frost_scale: float
     numbers: Mapping[str, tuple[Numbers, ...]]
+
+    def note(self, height: int, width: int) -> str:
+        """Say which constants these are, and of what size the images are where that differs."""
+        made = f"constants of {self.name}, made for {self.side} px"
+        if min(height, width) == self.side:
+            return made
+        return f"{made}, on images of {width} x {height} px"
 
 
 @lru_cache(maxsize=1)
@@ -71,11 +79,18 @@ def table_for(height: int, width: int) -> SeverityTable:
     return min(_tables().values(), key=lambda table: abs(math.log(short / table.side)))
 
 
-def check_severity(severity: int) -> None:
-    """Refuse a severity that is not one of the integers 1 to 5.
+def check_severity(severity: object) -> float:
+    """Refuse a severity that is not a number from 1 to 5.
+
+    Returns:
+        A whole one as an int, another one as a float.
 
     Raises:
         ConfigError: it is something else; `True` is not taken for 1.
     """
-    if type(severity) is not int or severity not in SEVERITIES:
-        raise ConfigError(f"severity is {severity!r}; expected an integer from 1 to 5")
+    if isinstance(severity, bool) or not isinstance(severity, numbers.Real):
+        raise ConfigError(f"severity is {severity!r}; expected a number from 1 to 5")
+    value = float(severity)
+    if not SEVERITIES[0] <= value <= SEVERITIES[-1]:  # not NaN either
+        raise ConfigError(f"severity is {severity!r}; expected a number from 1 to 5")
+    return int(value) if value.is_integer() else value

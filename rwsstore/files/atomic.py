@@ -1,6 +1,12 @@
 """Writing a file whole or not at all, and reading one within a bound."""
 
-__all__ = ["is_temporary", "make_folders", "read_bounded", "write_atomic"]
+__all__ = [
+    "is_temporary",
+    "make_folders",
+    "read_bounded",
+    "temporary_beside",
+    "write_atomic",
+]
 
 import secrets
 from contextlib import suppress
@@ -19,6 +25,11 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A new temporary name in the folder of `path`."""
+    return path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+
+
 def write_atomic(path: Path, data: bytes, *, files: FileLayer = OS_FILES) -> None:
     """Write a file so that, whatever happens, the old content or the new one is there.
 
@@ -33,7 +44,7 @@ def write_atomic(path: Path, data: bytes, *, files: FileLayer = OS_FILES) -> Non
         MissingFileError: the folder does not exist.
         StoreError: anything else that the operating system refused.
     """
-    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    temporary = temporary_beside(path)
     with writing(path):
         try:
             files.create(temporary, data)

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from rwsstore.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from rwsstore.corruptions.ops.levels import from_levels, truncated
 from tests.corruptions.pictures import TABLES, smooth_pictures
 
 NAMES = tuple(CORRUPTIONS)
@@ -43,6 +42,7 @@ def test_severity_five_changes_more_than_severity_one(name: str) -> None:
     assert change(5) > change(1) > 0
 
 
+@pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")  # single pixels
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_works_at_odd_sizes(name: str, table: str) -> None:
@@ -88,12 +88,6 @@ def test_the_shorter_side_chooses_the_table() -> None:
     assert not torch.equal(chosen, corrupt(images, "gaussian_noise", 5, seed=0, table="cifar"))
 
 
-def test_levels_survive_truncation_exactly() -> None:
-    levels = torch.arange(256, dtype=torch.float32)
-    assert torch.equal(truncated(from_levels(levels)), levels)
-    assert torch.equal(truncated(from_levels(levels + 0.99)), levels)
-
-
 def test_floats_between_levels_go_to_the_nearest() -> None:
     images = smooth_pictures(2)
     off = (images.double() / 255 + 0.4 / 255).clamp(max=1)
@@ -106,3 +100,12 @@ def test_floats_between_levels_go_to_the_nearest() -> None:
 def test_requires_grad_is_left_behind() -> None:
     images = (smooth_pictures(1).float() / 255).requires_grad_()
     assert not corrupt(images, "fog", 1, seed=0).requires_grad
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_images_on_a_gpu_come_out_the_same_and_stay_there(name: str) -> None:
+    images = smooth_pictures(3)
+    result = corrupt(images.cuda(), name, 4, seed=2)
+    assert result.is_cuda
+    assert torch.equal(result.cpu(), corrupt(images, name, 4, seed=2))

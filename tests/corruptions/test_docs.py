@@ -14,11 +14,19 @@ def test_the_table_is_the_registry() -> None:
     assert rows == [(row.name, row.group, row.summary) for row in CORRUPTIONS.values()]
 
 
-def test_the_example_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+def test_the_examples_run() -> None:
     names: dict[str, Any] = {}
-    exec(example, names)
-    assert names["noisy"].shape == names["worst"].shape == (8, 3, 32, 32)
+    for example in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+        exec(example, names)
+    for name in ("noisy", "worst", "foggy", "both", "shown"):
+        assert names[name].shape == (8, 3, 32, 32)
+
+
+def test_what_each_spares_is_in_the_text() -> None:
+    (section,) = re.findall(r"^## Images that do not change\n(.*?)^## ", PAGE, re.DOTALL | re.M)
+    named = [row for row in CORRUPTIONS.values() if row.spares == "black images"]
+    for row in (*named, CORRUPTIONS["saturate"], CORRUPTIONS["brightness"]):
+        assert f"`{row.name}`" in section
 
 
 def test_the_corruptions_that_need_colour_are_named() -> None:

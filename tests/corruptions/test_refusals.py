@@ -45,7 +45,9 @@ def test_empty_list(text: str) -> None:
         parse_corruptions(text)
 
 
-@pytest.mark.parametrize("severity", [0, 6, -1, True, 2.0, "3", None])
+@pytest.mark.parametrize(
+    "severity", [0, 6, -1, 0.99, 5.01, float("nan"), float("inf"), True, "3", 2j, None]
+)
 def test_severity_that_is_none(severity: Any) -> None:
     with pytest.raises(ConfigError, match=r"severity is .*from 1 to 5"):
         corrupt(IMAGES, "fog", severity, seed=0)

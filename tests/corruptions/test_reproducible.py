@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from tests.corruptions.pictures import smooth_pictures
@@ -107,3 +109,24 @@ def test_another_process_makes_the_same_images() -> None:
     code = "from tests.corruptions.test_reproducible import all_digest as d; print(d())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == all_digest()
+
+
+class Corrupted(Dataset[Tensor]):
+    """Each image under each corruption, made where it is asked for."""
+
+    images = smooth_pictures(4)
+
+    def __len__(self) -> int:
+        return len(self.images) * len(NAMES)
+
+    def __getitem__(self, place: int) -> Tensor:
+        number, index = divmod(place, len(self.images))
+        one = self.images[index : index + 1]
+        return corrupt(one, NAMES[number], 5, seed=9, indices=[index])[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_of_a_data_loader_make_the_same_images(workers: int) -> None:
+    loader = DataLoader(Corrupted(), batch_size=4, num_workers=workers)
+    for name, found in zip(NAMES, loader, strict=True):
+        assert torch.equal(found, corrupt(Corrupted.images, name, 5, seed=9))

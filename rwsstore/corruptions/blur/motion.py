@@ -4,7 +4,7 @@ __all__ = ["motion_blur"]
 
 from torch import Tensor
 
-from rwsstore.corruptions.ops.levels import rounded
+from rwsstore.corruptions.ops.levels import floats, rounded
 from rwsstore.corruptions.ops.streaks import streak_filter
 from rwsstore.corruptions.setting import Setting
 
@@ -17,10 +17,10 @@ def motion_blur(images: Tensor, setting: Setting) -> Tensor:
     The benchmark leaves this one to ImageMagick, which rounds to 8 bits; so does this.
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
+        images: uint8 [B, C, H, W].
         setting: numbers (radius in pixels, sigma in pixels).
     """
     radius, sigma = setting.numbers
     chance = setting.keys.uniform(1)[:, 0].double()
     degrees = (2.0 * chance - 1.0) * _WIDEST_ANGLE
-    return rounded(streak_filter(images, degrees, int(radius), sigma))
+    return rounded(streak_filter(floats(images), degrees, int(radius), sigma))

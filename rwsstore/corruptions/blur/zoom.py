@@ -4,6 +4,7 @@ __all__ = ["zoom_blur"]
 
 from torch import Tensor
 
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.ops.resampling import centre_zoom
 from rwsstore.corruptions.setting import Setting
 
@@ -12,11 +13,12 @@ def zoom_blur(images: Tensor, setting: Setting) -> Tensor:
     """Average the image and its centre enlarged by each factor.
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
+        images: uint8 [B, C, H, W].
         setting: numbers (the zoom factors; the first is 1, so the image itself counts twice).
     """
-    pixels = images.permute(2, 3, 0, 1).contiguous()
+    pixels = floats(images.permute(2, 3, 0, 1).contiguous())
     total = pixels.clone()
     for factor in setting.numbers:
         total.add_(centre_zoom(pixels, factor))
-    return total.div_(len(setting.numbers) + 1).permute(2, 3, 0, 1).contiguous()
+    blurred = truncated(total.div_(len(setting.numbers) + 1))
+    return blurred.permute(2, 3, 0, 1).contiguous()

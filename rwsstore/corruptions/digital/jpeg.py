@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rwsstore.corruptions.ops.levels import from_levels, to_levels
 from rwsstore.corruptions.setting import Setting
 
 
@@ -18,15 +17,15 @@ def jpeg_compression(images: Tensor, setting: Setting) -> Tensor:
     """Encode and decode each image with Pillow.
 
     Args:
-        images: float32 [B, 3 or 1, H, W] in [0, 1].
+        images: uint8 [B, 3 or 1, H, W].
         setting: numbers (quality, 1 to 95,).
     """
     quality = int(setting.numbers[0])
-    pixels = to_levels(images).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
     decoded = np.empty_like(pixels)
     for row, image in zip(decoded, pixels, strict=True):
         row[...] = _round_trip(image, quality)
-    return from_levels(torch.from_numpy(decoded).permute(0, 3, 1, 2).to(torch.float32))
+    return torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous()
 
 
 def _round_trip(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ __all__ = ["saturate"]
 import torch
 from torch import Tensor
 
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.setting import Setting
 
 
@@ -16,17 +17,18 @@ def saturate(images: Tensor, setting: Setting) -> Tensor:
     offset tints it red.
 
     Args:
-        images: float32 [B, 3, H, W] in [0, 1].
+        images: uint8 [B, 3, H, W].
         setting: numbers (factor, offset).
     """
     factor, offset = setting.numbers
-    value = images.amax(1, keepdim=True)
-    spread = value - images.amin(1, keepdim=True)
-    grey = spread == 0.0
-    one = torch.ones_like(value)
-    saturation = spread / torch.where(value == 0.0, one, value)
-    wanted = (saturation * factor + offset).clamp_(0.0, 1.0)
-    distance = (value - images) / torch.where(grey, one, spread)
-    red_hue = torch.tensor([0.0, 1.0, 1.0]).view(1, 3, 1, 1)
-    distance = torch.where(grey, red_hue, distance)
-    return value - distance * (wanted * value)
+    value = floats(images.amax(1, keepdim=True))
+    spread = value - floats(images.amin(1, keepdim=True))
+    is_grey = (spread == 0).to(torch.float32)
+    # What is divided by is at least 1 level, or divides 0.
+    wanted = (spread / value.clamp(min=1.0)).mul_(factor).add_(offset).clamp_(0.0, 1.0)
+    wanted.mul_(value)
+    scale = wanted / spread.add_(is_grey)
+    tint = is_grey.mul_(wanted)
+    result = torch.sub(value, floats(images)).neg_().mul_(scale).add_(value)
+    result[:, 1:].sub_(tint)
+    return truncated(result)

@@ -2,22 +2,26 @@
 
 __all__ = ["impulse_noise"]
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from rwsstore.corruptions.setting import Setting
 
 
 def impulse_noise(images: Tensor, setting: Setting) -> Tensor:
-    """Replace a share of the values, half of it by 0 and half by 1.
+    """Replace a share of the values, half of it by 0 and half by 255.
 
     One uniform number decides both whether a value is hit and by what.
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
-        setting: numbers (share of values that are replaced,).
+        images: uint8 [B, C, H, W].
+        setting: numbers (share of values that are replaced, to 1/65,536).
     """
     (share,) = setting.numbers
-    chance = setting.keys.uniform(*images.shape[1:])
-    hit = chance < share
-    salt = (chance < share / 2).to(images.dtype)
-    return salt.where(hit, images)
+    chance = setting.keys.bits16(*images.shape[1:])
+    hit = np.less(chance, np.uint32(round(share * 65536))).view(np.uint8)
+    salt = np.less(chance, np.uint32(round(share * 32768))).view(np.uint8)
+    # A hit makes the mask 0, anything else 255; salt is 255 where it falls.
+    kept = np.bitwise_and(images.numpy(), np.subtract(hit, np.uint8(1), out=hit), out=hit)
+    return torch.from_numpy(np.bitwise_or(kept, np.negative(salt, out=salt), out=kept))

@@ -2,6 +2,7 @@
 
 __all__ = ["Border", "fold_index", "padded"]
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -27,10 +28,22 @@ def fold_index(index: Tensor, size: int, border: Border) -> Tensor:
 def padded(images: Tensor, top: int, bottom: int, left: int, right: int, border: Border) -> Tensor:
     """Extend [..., H, W] by a border rule to a contiguous [..., top+H+bottom, left+W+right]."""
     height, width = images.shape[-2:]
-    if top or bottom:
-        rows = fold_index(torch.arange(-top, height + bottom), height, border)
-        images = images.index_select(-2, rows)
-    if left or right:
-        columns = fold_index(torch.arange(-left, width + right), width, border)
-        images = images.index_select(-1, columns)
-    return images.contiguous()
+    shape = (*images.shape[:-2], top + height + bottom, left + width + right)
+    out = torch.empty(shape, dtype=images.dtype)
+    middle = out[..., top : top + height, :]
+    middle[..., left : left + width] = images
+    for start, count in ((0, left), (left + width, right)):
+        if count:
+            index = _outside(start - left, count, width, border)
+            middle[..., start : start + count] = images.index_select(-1, index)
+    for start, count in ((0, top), (top + height, bottom)):
+        if count:
+            index = _outside(start - top, count, height, border)
+            out[..., start : start + count, :] = middle.index_select(-2, index)
+    return out
+
+
+@lru_cache(maxsize=512)
+def _outside(start: int, count: int, size: int, border: Border) -> Tensor:
+    """Where the positions from `start` on lie inside."""
+    return fold_index(torch.arange(start, start + count), size, border)

@@ -1,6 +1,6 @@
-"""8-bit levels: where numbers in [0, 1] become the integers 0 to 255 and back."""
+"""8-bit levels: where numbers become the integers 0 to 255."""
 
-__all__ = ["TRUNCATION_GUARD", "from_levels", "rounded", "to_levels", "truncated"]
+__all__ = ["TRUNCATION_GUARD", "floats", "rounded", "to_levels", "truncated"]
 
 import torch
 from torch import Tensor
@@ -14,24 +14,39 @@ result that is k by the algebra, and k - 0.00001 in float32, would be truncated 
 
 
 def to_levels(images: Tensor) -> Tensor:
-    """Nearest levels of numbers in [0, 1]: float32 integers 0 to 255, same shape."""
-    return (images.to(torch.float32) * 255.0).round_()
+    """Nearest levels of numbers in [0, 1]: uint8, same shape."""
+    return (images.to(torch.float32) * 255.0).round_().to(torch.uint8)
 
 
-def from_levels(levels: Tensor) -> Tensor:
-    """Numbers in [0, 1] of float32 levels, same shape."""
-    return levels / 255.0
+def floats(levels: Tensor) -> Tensor:
+    """Levels as float32 0 to 255, same shape."""
+    return levels.to(torch.float32)
 
 
-def truncated(images: Tensor) -> Tensor:
-    """Levels as the benchmark stores them: clipped to [0, 1], times 255, the fraction cut off.
+def truncated(numbers: Tensor) -> Tensor:
+    """Levels as the benchmark stores them: clipped to 0 … 255, the fraction cut off.
+
+    Args:
+        numbers: float32 in units of levels; overwritten.
 
     Returns:
-        float32 integers 0 to 255, same shape. k/255 comes out as k for every k.
+        uint8, same shape.
     """
-    return images.clamp(0.0, 1.0).mul_(255.0).add_(TRUNCATION_GUARD).floor_()
+    return _cut(numbers.add_(TRUNCATION_GUARD))
 
 
-def rounded(images: Tensor) -> Tensor:
-    """Numbers in [0, 1] rounded to the nearest level, halves up: float32, same shape."""
-    return images.clamp(0.0, 1.0).mul_(255.0).add_(0.5 + TRUNCATION_GUARD).floor_().div_(255.0)
+def rounded(numbers: Tensor) -> Tensor:
+    """Clipped to 0 … 255 and rounded to the nearest level, halves up.
+
+    Args:
+        numbers: float32 in units of levels; overwritten.
+
+    Returns:
+        uint8, same shape.
+    """
+    return _cut(numbers.add_(0.5 + TRUNCATION_GUARD))
+
+
+def _cut(numbers: Tensor) -> Tensor:
+    # By way of int16: torch has a fast conversion for each of the two steps, none for both.
+    return numbers.clamp_(0.0, 255.0).to(torch.int16).to(torch.uint8)

@@ -3,50 +3,58 @@
 __all__ = ["streak_filter"]
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from rwsstore.corruptions.ops.borders import padded
 
-# A tap of less than this share moves no 8-bit result.
-_NEGLIGIBLE = 1e-7
+# Levels are integers up to 255. With weights that are multiples of 1/65,536 every product and sum
+# is exact in float32, so the order of adding and fused operations make no difference.
+_UNIT = 65536
 
 
 def streak_filter(images: Tensor, degrees: Tensor, radius: int, sigma: float) -> Tensor:
     """Average pixels along a ray, with weights of half a Gaussian; the border is repeated.
 
     Args:
-        images: float32 [B, C, H, W].
+        images: float32 [B, C, H, W], integers 0 to 255.
         degrees: float64 [B], the direction of the ray from the pixel on: 0 is to the right,
             90 is down.
         radius: the ray has 2 · radius + 1 taps, one pixel apart.
         sigma: of the Gaussian, in pixels.
 
     Returns:
-        Same shape and dtype.
+        Same shape and dtype, exact for the weights rounded to 1/65,536.
     """
-    batch, channels, height, width = images.shape
+    height, width = images.shape[-2:]
     weights = _ray_weights(radius, sigma)
     rows, columns = _ray_offsets(degrees, len(weights))
-    reach = len(weights) - 1
-    source = padded(images, reach, reach, reach, reach, "nearest")
+    up, down = -int(rows.amin()), int(rows.amax())
+    left, right = -int(columns.amin()), int(columns.amax())
+    source = padded(images.flatten(0, 1), up, down, left, right, "nearest")
+    # Every `width` neighbours in memory are a row that can be picked whole.
     stride = source.shape[-1]
-    here = (torch.arange(height)[:, None] + reach) * stride + torch.arange(width) + reach
-    source = source.view(batch, channels, -1)
-    total = torch.zeros(batch, channels, height * width)
+    windows = source.as_strided((source.numel() - width + 1, width), (1, 1))
+    first = torch.arange(len(source)) * source[0].numel()
+    here = (first[:, None] + torch.arange(height) * stride).view(len(images), -1)
+    shifts = (rows + up) * stride + (columns + left)
+    total = torch.zeros(here.numel(), width)
     for tap, weight in enumerate(weights):
-        shift = rows[:, tap] * stride + columns[:, tap]
-        index = (here.view(1, -1) + shift[:, None])[:, None].expand(-1, channels, -1)
-        total.add_(source.gather(2, index).mul_(weight))
-    return total.view(images.shape)
+        places = (here + shifts[:, tap, None]).view(-1)
+        total.add_(windows.index_select(0, places), alpha=weight)
+    return total.div_(_UNIT).view(images.shape)
 
 
-def _ray_weights(radius: int, sigma: float) -> list[float]:
-    """exp(-i² / 2σ²) for i = 0 … 2·radius, adding up to 1, without the vanishing tail."""
+@lru_cache(maxsize=64)
+def _ray_weights(radius: int, sigma: float) -> tuple[float, ...]:
+    """exp(-i² / 2σ²) for i = 0 … 2·radius, whole numbers that add up to 65,536; no zero tail."""
     weights = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(2 * radius + 1)]
-    total = math.fsum(weights)
-    return [weight / total for weight in weights if weight / total > _NEGLIGIBLE]
+    scale = _UNIT / math.fsum(weights)
+    whole = [round(weight * scale) for weight in weights]
+    whole[0] += _UNIT - sum(whole)
+    return tuple(float(weight) for weight in whole if weight > 0)
 
 
 def _ray_offsets(degrees: Tensor, taps: int) -> tuple[Tensor, Tensor]:

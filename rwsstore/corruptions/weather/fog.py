@@ -4,6 +4,7 @@ __all__ = ["fog"]
 
 from torch import Tensor
 
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.ops.plasma import map_side, plasma
 from rwsstore.corruptions.setting import Setting
 
@@ -12,7 +13,7 @@ def fog(images: Tensor, setting: Setting) -> Tensor:
     """Add a plasma fractal, then scale so that the brightest value stays in range.
 
     Args:
-        images: float32 [B, C, H, W] in [0, 1].
+        images: uint8 [B, C, H, W].
         setting: numbers (amount of fog, decay of the fractal).
     """
     amount, decay = setting.numbers
@@ -20,6 +21,7 @@ def fog(images: Tensor, setting: Setting) -> Tensor:
     side = map_side(height, width)
     veil = plasma(setting.keys.uniform(side * side - 1), side, decay)
     lowest, highest = veil.amin((1, 2), keepdim=True), veil.amax((1, 2), keepdim=True)
-    veil = ((veil - lowest) / (highest - lowest))[:, None, :height, :width]
-    brightest = images.amax((1, 2, 3), keepdim=True)
-    return (images + veil * amount) * (brightest / (brightest + amount))
+    brightest = floats(images.amax((1, 2, 3), keepdim=True))
+    shrink = brightest / (brightest + 255.0 * amount)
+    veil = veil[:, :height, :width].sub(lowest).mul_(255.0 * amount / (highest - lowest))
+    return truncated(floats(images).add_(veil[:, None]).mul_(shrink))

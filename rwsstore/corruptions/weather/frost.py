@@ -2,9 +2,9 @@
 
 __all__ = ["frost"]
 
-import torch
 from torch import Tensor
 
+from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.setting import Setting
 from rwsstore.corruptions.weather.frost_overlays import crop_overlays
 from rwsstore.corruptions.weather.frost_synthetic import synthetic_frost
@@ -14,7 +14,7 @@ def frost(images: Tensor, setting: Setting) -> Tensor:
     """Blend with frost: a crop of a photograph where overlays are given, else synthetic frost.
 
     Args:
-        images: float32 [B, 3, H, W] in [0, 1].
+        images: uint8 [B, 3, H, W].
         setting: numbers (weight of the image, weight of the frost), and overlays.
     """
     image_weight, frost_weight = setting.numbers
@@ -24,4 +24,4 @@ def frost(images: Tensor, setting: Setting) -> Tensor:
         if setting.overlays
         else synthetic_frost(height, width, setting.table.name, setting.keys)
     )
-    return images * image_weight + ice.to(torch.float32) / 255.0 * frost_weight
+    return truncated(floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))

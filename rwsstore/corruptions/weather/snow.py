@@ -3,10 +3,11 @@
 __all__ = ["snow"]
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions.ops.colour import luma
-from rwsstore.corruptions.ops.levels import from_levels, rounded, truncated
+from rwsstore.corruptions.ops.levels import floats, rounded, truncated
 from rwsstore.corruptions.ops.resampling import centre_zoom
 from rwsstore.corruptions.ops.streaks import streak_filter
 from rwsstore.corruptions.setting import Setting
@@ -18,23 +19,25 @@ def snow(images: Tensor, setting: Setting) -> Tensor:
     """Draw flakes, smear them along their fall, whiten the scene and add flakes from two sides.
 
     Args:
-        images: float32 [B, 3, H, W] in [0, 1].
+        images: uint8 [B, 3, H, W].
         setting: numbers (layer mean, layer standard deviation, zoom, threshold, radius and sigma
             in pixels of the motion blur, weight of the image).
     """
     weight = setting.numbers[6]
     flakes = _flakes(images.shape[-2], images.shape[-1], setting)
-    white = torch.maximum(images, luma(images) * 1.5 + 0.5)
-    return images * weight + white * (1.0 - weight) + flakes + flakes.flip(-2, -1)
+    scene = floats(images)
+    white = torch.maximum(scene, luma(scene).mul_(1.5).add_(127.5))
+    scene.mul_(weight).add_(white.mul_(1.0 - weight))
+    return truncated(scene.add_(flakes + flakes.flip(-2, -1)))
 
 
 def _flakes(height: int, width: int, setting: Setting) -> Tensor:
-    """One layer of smeared flakes on 8-bit levels: float32 [B, 1, H, W]."""
+    """One layer of smeared flakes: float32 [B, 1, H, W], levels."""
     mean, deviation, zoom, threshold, radius, sigma, _ = setting.numbers
-    layer = setting.keys.normal(1, height, width, stream=0) * deviation + mean
-    layer = centre_zoom(layer.permute(2, 3, 0, 1), zoom).permute(2, 3, 0, 1).contiguous()
-    layer = torch.where(layer < threshold, torch.zeros_like(layer), layer)
-    layer = from_levels(truncated(layer))
+    layer = setting.keys.normal(1, height, width, stream=0).mul_(deviation).add_(mean)
+    layer = centre_zoom(layer, zoom, dims=(2, 3))
+    layer = F.threshold(layer, threshold, 0.0).mul_(255.0)
     chance = setting.keys.uniform(1, stream=1)[:, 0].double()
     degrees = _STEEPEST + (_SHALLOWEST - _STEEPEST) * chance
-    return rounded(streak_filter(layer, degrees, int(radius), sigma))
+    smeared = streak_filter(floats(truncated(layer)), degrees, int(radius), sigma)
+    return floats(rounded(smeared))

@@ -3,13 +3,14 @@
 __all__ = ["mud_cover", "spatter", "water_cover"]
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions.ops.canny import canny
 from rwsstore.corruptions.ops.distance import chamfer_distance
 from rwsstore.corruptions.ops.filters import correlate, gaussian_filter
 from rwsstore.corruptions.ops.histogram import equalized
-from rwsstore.corruptions.ops.levels import TRUNCATION_GUARD
+from rwsstore.corruptions.ops.levels import TRUNCATION_GUARD, floats, truncated
 from rwsstore.corruptions.setting import Setting
 
 _WATER_RGB = (175.0, 238.0, 238.0)
@@ -24,29 +25,30 @@ def spatter(images: Tensor, setting: Setting) -> Tensor:
     """Draw a layer of liquid and add it as water or cover the image with it as mud.
 
     Args:
-        images: float32 [B, 3, H, W] in [0, 1].
+        images: uint8 [B, 3, H, W].
         setting: numbers (layer mean, layer standard deviation, sigma in pixels of its blur,
             threshold, water's gain or sigma in pixels of the mud's edge, 0 for water and 1 for
             mud).
     """
     mean, deviation, sigma, threshold, strength, is_mud = setting.numbers
-    layer = setting.keys.normal(*images.shape[-2:]) * deviation + mean
+    layer = setting.keys.normal(*images.shape[-2:]).mul_(deviation).add_(mean)
     layer = gaussian_filter(layer, sigma)
-    layer = torch.where(layer < threshold, torch.zeros_like(layer), layer)
+    layer = F.threshold(layer, threshold, 0.0)
+    scene = floats(images)
     if is_mud:
-        cover = mud_cover(layer, threshold, strength)[:, None]
-        return images * (1.0 - cover) + cover * _colour(_MUD_RGB)
-    return images + water_cover(layer, strength)[:, None] * _colour(_WATER_RGB)
+        cover = mud_cover(layer, strength)[:, None]
+        return truncated(scene.mul_(1.0 - cover).add_(cover * _colour(_MUD_RGB)))
+    return truncated(scene.add_(water_cover(layer, strength)[:, None] * _colour(_WATER_RGB)))
 
 
 def _colour(rgb: tuple[float, float, float]) -> Tensor:
-    return torch.tensor(rgb).view(1, 3, 1, 1) / 255.0
+    return torch.tensor(rgb).view(1, 3, 1, 1)
 
 
-def mud_cover(layer: Tensor, threshold: float, sigma: float) -> Tensor:
-    """How much of each pixel mud hides, 0 or 0.8 to 1: float32 [B, H, W]."""
-    cover = gaussian_filter((layer > threshold).to(torch.float32), sigma)
-    return torch.where(cover < _THINNEST_MUD, torch.zeros_like(cover), cover)
+def mud_cover(layer: Tensor, sigma: float) -> Tensor:
+    """How much of each pixel mud hides, 0 or 0.8 to 1, where the layer is not 0: [B, H, W]."""
+    cover = gaussian_filter(layer.sign(), sigma)
+    return F.threshold(cover, _THINNEST_MUD, 0.0)
 
 
 def water_cover(layer: Tensor, gain: float) -> Tensor:

@@ -8,7 +8,7 @@ from tests.corruptions.pictures import TABLES, as_pictures, numbers_of, smooth_p
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (47, 61)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (47, 61), (64, 40)])
 def test_pixelate_is_pillows_box_resize(height: int, width: int, severity: int, table: str) -> None:
     images = smooth_pictures(3, height, width)
     (factor,) = numbers_of("pixelate", severity, table)

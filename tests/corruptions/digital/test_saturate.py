@@ -27,6 +27,7 @@ def test_saturate_changes_s_of_hsv(severity: int, table: str) -> None:
     assert largest_difference(found, as_levels(hsv2rgb(hsv) * 255)) <= 1
 
 
+@pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")
 def test_grey_is_tinted_only_where_there_is_an_offset() -> None:
     grey = torch.full((1, 3, 4, 4), 120, dtype=torch.uint8)
     for severity in (1, 2, 3):

@@ -38,6 +38,7 @@ def test_shot_noise_counts_photons(severity: int) -> None:
     assert abs(photons.var() / (0.4 * count) - 1) < 0.05
 
 
+@pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")
 def test_no_light_makes_no_photons() -> None:
     dark = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     assert torch.equal(corrupt(dark, "shot_noise", 5, seed=0), dark)

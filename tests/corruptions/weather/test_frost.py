@@ -116,6 +116,7 @@ def test_crops_come_from_opencvs_resized_photographs(scale: float, size: int) ->
         assert float(np.abs(crop.numpy() - expected).max()) <= 1
 
 
+@pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")
 def test_the_sixth_photograph_is_never_taken() -> None:
     dark = torch.zeros(3, 200, 200, dtype=torch.uint8)
     images = torch.zeros(60, 3, 32, 32, dtype=torch.uint8)

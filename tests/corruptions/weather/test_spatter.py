@@ -48,7 +48,7 @@ def test_water_is_made_as_opencv_makes_it(severity: int) -> None:
 def test_mud_covers_as_the_formula_says(severity: int) -> None:
     layers = liquid_layers(severity, 4)
     threshold, sigma = numbers_of("spatter", severity)[3:5]
-    found = mud_cover(torch.from_numpy(layers).float(), threshold, sigma).numpy()
+    found = mud_cover(torch.from_numpy(layers).float(), sigma).numpy()
     expected = np.stack([blurred_by_skimage(layer > threshold, sigma) for layer in layers])
     expected[expected < 0.8] = 0
     np.testing.assert_allclose(found, expected, atol=1e-5)

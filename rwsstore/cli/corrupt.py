@@ -1,0 +1,229 @@
+"""`rws corrupt`."""
+
+__all__ = ["command"]
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from rwsstore.cli.options import DATASET_HELP, json_option, limit_option, severity_steps
+from rwsstore.cli.output import write_json, write_lines
+from rwsstore.corruptions import (
+    UnchangedWarning,
+    frost_source,
+    load_frost_overlays,
+    parse_corruptions,
+    severity_table,
+    table_for,
+)
+from rwsstore.corruptions.gallery import draw_gallery
+from rwsstore.data import ImageSet, Split, decode_image, load_images
+from rwsstore.data.pixels import MAX_FILE_BYTES
+from rwsstore.data.selection import balanced_indices
+from rwsstore.errors import ConfigError, FormatError, MissingFileError
+from rwsstore.export import (
+    LAYOUTS,
+    PICTURE_FORMATS,
+    ExportOptions,
+    ExportReport,
+    export_corrupted,
+)
+from rwsstore.files import read_bounded, write_atomic
+from rwsstore.progress import ConsoleReporter
+
+_SHEETS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_SHEET_SIZE = 224
+# What --gallery has no use for.
+_DATASET_ONLY = ("split", "layout", "picture_format", "limit")
+
+
+@click.command("corrupt", short_help="Write corrupted data sets, or a sheet of one image.")
+@click.option("--dataset", metavar="NAME[:PATH]", help=DATASET_HELP)
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    metavar="IMAGE",
+    help="Instead of a data set: draw this image under every corruption at every severity.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the data set; file of the sheet, .png or .jpg.",
+)
+@click.option(
+    "--corruptions",
+    default="all",
+    show_default=True,
+    help="all, a group (noise, blur, weather, digital), or names: fog,snow.",
+)
+@click.option(
+    "--severities",
+    "severity_text",
+    default="1-5",
+    show_default=True,
+    help="1-5, 3,5 or steps in between: 2.5.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--split", type=click.Choice(["train", "test"]), help="Default: test.")
+@limit_option
+@click.option(
+    "--size",
+    type=click.IntRange(1, 4096),
+    help="Height and width in pixels. Default: the images' own; 224 for --gallery.",
+)
+@click.option(
+    "--table",
+    help="Constants to use: cifar, tiny_imagenet or imagenet. Default: those nearest to the size.",
+)
+@click.option(
+    "--frost-overlays",
+    type=click.Path(path_type=Path),
+    help="Folder of frost photographs; without it frost is synthetic.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(list(LAYOUTS)),
+    help="cifar-c: CORRUPTION.npy, severity by severity, and labels.npy. imagefolder: "
+    "CORRUPTION/SEVERITY/CLASS/INDEX.png. Default: cifar-c.",
+)
+@click.option(
+    "--picture-format",
+    type=click.Choice(list(PICTURE_FORMATS)),
+    help="Of imagefolder. png holds the images to the bit; jpeg, quality 85, is how ImageNet-C is "
+    "published, and compresses every image once more. Default: png.",
+)
+@json_option
+def command(**options: Any) -> None:
+    """Write corrupted copies of a data set, or draw one image under all corruptions.
+
+    The images follow from the seed alone, to the bit. Each file or folder appears when it is
+    complete, so an interrupted run goes on where it was when the same command is given again, and
+    corruptions may be added later. A folder that was begun with other parameters is refused.
+
+    \b
+    Examples:
+      rws corrupt --dataset cifar10:data --out cifar10-c
+      rws corrupt --dataset imagefolder:photos --size 224 --layout imagefolder --out photos-c
+      rws corrupt --gallery photo.jpg --out sheet.png
+    """
+    if (options["dataset"] is None) == (options["gallery"] is None):
+        raise click.UsageError("give --dataset NAME to write a data set, or --gallery IMAGE")
+    if options["gallery"] is None:
+        _export(options)
+    else:
+        _draw(options)
+
+
+def _export(options: dict[str, Any]) -> None:
+    layout = options["layout"] or "cifar-c"
+    if options["picture_format"] is not None and layout != "imagefolder":
+        raise ConfigError("--picture-format goes with --layout imagefolder")
+    settings = ExportOptions(
+        corruptions=parse_corruptions(options["corruptions"]),
+        severities=severity_steps(options["severity_text"]),
+        seed=options["seed"],
+        table=options["table"],
+        frost_overlays=options["frost_overlays"],
+        picture_format=options["picture_format"] or "png",
+    )
+    split: Split = options["split"] or "test"
+    reporter = ConsoleReporter()
+    images = load_images(options["dataset"], split, size=options["size"], progress=reporter)
+    images, indices = _limited(images, options["limit"], options["seed"])
+    # Pieces side by side use the cores better than torch does within each small operation.
+    workers = torch.get_num_threads()
+    torch.set_num_threads(1)
+    report = export_corrupted(
+        images,
+        options["out"],
+        settings,
+        layout=layout,
+        split=split,
+        indices=indices,
+        workers=workers,
+        progress=reporter,
+    )
+    if options["as_json"]:
+        write_json(report.to_dict())
+    else:
+        write_lines(_told(options["out"], report))
+
+
+def _limited(images: ImageSet, limit: int | None, seed: int) -> tuple[ImageSet, list[int]]:
+    """As many images as wanted, each with its index in the whole set."""
+    if limit is None or limit >= len(images):
+        return images, list(range(len(images)))
+    kept = balanced_indices(images.labels.numpy(), limit, seed)
+    return images.take(torch.from_numpy(kept)), kept.tolist()
+
+
+def _told(out: Path, report: ExportReport) -> list[str]:
+    manifest = report.manifest
+    severities = ", ".join(map(str, manifest["severities"]))
+    what = "files" if manifest["layout"] == "cifar-c" else "folders"
+    lines = [f"wrote {len(report.written)} {what} into {out}"]
+    if report.kept:
+        lines.append(f"{len(report.kept)} {what} were complete already and left alone")
+    lines.append(f"{manifest['images']:,} images of {manifest['dataset']}, severities {severities}")
+    lines.append(manifest["table_note"])
+    if "frost" in manifest["corruptions"]:
+        lines.append(f"frost: {manifest['frost']}")
+    lines += [
+        f"{name} at severity {severity} could not change {count:,} images"
+        for name, severity, count in report.unchanged
+    ]
+    return lines
+
+
+def _draw(options: dict[str, Any]) -> None:
+    given = [name for name in _DATASET_ONLY if options[name] is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} goes with --dataset, not --gallery")
+    out: Path = options["out"]
+    if out.suffix.lower() not in _SHEETS:
+        raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_SHEETS)}")
+    if not out.absolute().parent.is_dir():
+        raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
+    image = _read(options["gallery"], options["size"] or _SHEET_SIZE)
+    folder = options["frost_overlays"]
+    with warnings.catch_warnings(record=True) as told:  # shown as lines of the result instead
+        warnings.simplefilter("always", UnchangedWarning)
+        sheet = draw_gallery(
+            image,
+            corruptions=parse_corruptions(options["corruptions"]),
+            severities=severity_steps(options["severity_text"]),
+            seed=options["seed"],
+            table=options["table"],
+            frost_overlays=None if folder is None else load_frost_overlays(folder),
+        )
+    encoded = io.BytesIO()
+    sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, optimize=True, progressive=True)
+    write_atomic(out, encoded.getvalue())
+    note, frost = _table_note(image, options["table"]), frost_source(folder)
+    spared = [str(warning.message) for warning in told]
+    if options["as_json"]:
+        write_json({"written": str(out), "table_note": note, "frost": frost, "unchanged": spared})
+    else:
+        write_lines([f"wrote {out}", note, f"frost: {frost}", *spared])
+
+
+def _table_note(image: Tensor, table: str | None) -> str:
+    height, width = image.shape[1:]
+    chosen = table_for(height, width) if table is None else severity_table(table)
+    return chosen.note(height, width)
+
+
+def _read(path: Path, size: int) -> Tensor:
+    """A picture's middle square: uint8 [3, size, size]."""
+    data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
+    try:
+        pixels = decode_image(data, size=size)
+    except FormatError as error:
+        raise FormatError(f"{path} {error}") from None
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)

@@ -1,0 +1,15 @@
+"""Corrupted copies of data sets on disk, in the layouts that published scripts read."""
+
+__all__ = [
+    "LAYOUTS",
+    "PICTURE_FORMATS",
+    "ExportOptions",
+    "ExportReport",
+    "Layout",
+    "export_corrupted",
+]
+
+from rwsstore.export.export import LAYOUTS, export_corrupted
+from rwsstore.export.layout import Layout
+from rwsstore.export.options import PICTURE_FORMATS, ExportOptions
+from rwsstore.export.report import ExportReport
