@@ -58,7 +58,7 @@ class LiveModel:
         self._lock = threading.RLock()
         self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
-        self._read: dict[Digest, Patch] = {}
+        self._composed: dict[Digest, Patch] = {}
         self._on: Mapping[str, _Chosen] = {}  # by what the caller called each
         self._active = self._clean_variant
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
@@ -173,10 +173,14 @@ class LiveModel:
         }
 
     def _patch(self, digest: Digest) -> Patch:
-        """Read a patch once; the same digest is the same patch ever after."""
-        if digest not in self._read:
-            self._read[digest] = self._source.get(digest)
-        return self._read[digest]
+        """Find a patch; once admitted it is not read again, for a digest is always one patch."""
+        known = self._admission.patches.get(digest) or self._composed.get(digest)
+        if known is not None:
+            return known
+        patch = self._source.get(digest)
+        if patch.parts:
+            self._composed[digest] = patch
+        return patch
 
     def _choose(self, wanted: Request) -> dict[str, _Chosen]:
         chosen = {}
@@ -207,8 +211,9 @@ class LiveModel:
 
     def _resolve(self, chosen: list[_Chosen]) -> PatchSet:
         patches = PatchSet.of(chosen)
+        named = {patch.digest: patch for patch, _ in chosen}
         for digest, alpha in patches:
-            part = self._patch(digest)
+            part = named.get(digest) or self._patch(digest)
             part.metadata.alpha.check(alpha, part.name)
             self._admission.admit(part)
         return patches
