@@ -35,11 +35,12 @@ __all__ = [
     "quantize",
     "record_golden",
     "requantize",
+    "scale",
 ]
 
 from rwsstore.patches.arithmetic import patched_tensor
 from rwsstore.patches.card import CardPoint, RobustnessCard
-from rwsstore.patches.compose import compose
+from rwsstore.patches.compose import compose, scale
 from rwsstore.patches.fields import MAX_PATCHES, NAME_PATTERN
 from rwsstore.patches.fit import check_fit
 from rwsstore.patches.format import MAX_PATCH_BYTES

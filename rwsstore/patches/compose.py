@@ -1,6 +1,6 @@
 """Composed patches: several patches at fixed strengths, under one name."""
 
-__all__ = ["compose"]
+__all__ = ["compose", "scale"]
 
 import math
 from collections.abc import Sequence
@@ -49,6 +49,20 @@ def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
         tool=f"rwsstore {__version__}",
     )
     return Patch.build(metadata, {}, None)
+
+
+def scale(patch: Patch, alpha: float, *, name: str) -> Patch:
+    """Make a patch whose strength 1 is another's strength α; a composed patch of one part.
+
+    Args:
+        patch: to be scaled.
+        alpha: its strength, not 0.
+        name: of the new patch.
+
+    Raises:
+        ConfigError: as `compose` does.
+    """
+    return compose(name, [(patch, alpha)])
 
 
 def _model(metadata: PatchMetadata) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rwsstore.errors import ConfigError, MismatchError
-from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor
+from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor, scale
 from tests.patches.factory import SHAPES, make_test_patch
 
 WEIGHT = "network.conv1.weight"
@@ -127,3 +127,15 @@ def test_products_beyond_what_is_stored_are_refused() -> None:
     assert inner.metadata.alpha.maximum == 10.0
     with pytest.raises(ConfigError, match="alpha of 'inner' is"):
         compose("outer", [(inner, 11.0)])
+
+
+@given(st.floats(0.01, 2.0), st.floats(0.0, 1.0))
+def test_a_scaled_patch_is_the_patch_at_the_product(alpha: float, strength: float) -> None:
+    scaled = scale(FOG, alpha, name="scaled")
+    assert PatchSet.of([(scaled, strength)]) == PatchSet.of([(FOG, alpha * strength)])
+    assert scaled.metadata.alpha.maximum * alpha <= FOG.metadata.alpha.maximum
+
+
+def test_a_patch_is_not_scaled_to_nothing() -> None:
+    with pytest.raises(ConfigError, match="no part with an alpha other than 0"):
+        scale(FOG, 0.0, name="scaled")
