@@ -4,10 +4,9 @@ __all__ = ["AugmentedRecipe"]
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from rwsstore.corruptions import CORRUPTIONS, corrupt
+from rwsstore.corruptions import CORRUPTIONS, Random
 from rwsstore.training.recipes.base import Recipe
 
 
@@ -27,15 +26,10 @@ class AugmentedRecipe(Recipe):
 
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:
         """The images, each with what was drawn for it."""
-        generator = torch.Generator().manual_seed(seed)
-        choices = len(self.corruptions) + 1  # the last one: clean
-        # Drawn by image index, so that an image's corruption does not depend on its batch.
-        draw = torch.randint(choices, (int(indices.max()) + 1,), generator=generator)[indices]
-        shown = images.clone()
-        for number, name in enumerate(self.corruptions):
-            chosen = torch.nonzero(draw == number).flatten()
-            if len(chosen):
-                shown[chosen] = corrupt(
-                    images[chosen], name, self.severity, seed=seed, indices=indices[chosen]
-                )
-        return shown
+        mixture = Random(
+            self.corruptions,
+            severities=(self.severity,),
+            clean=1 / (len(self.corruptions) + 1),
+            seed=seed,
+        )
+        return mixture.on_batch(images, indices.tolist())
