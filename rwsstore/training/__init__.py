@@ -3,6 +3,7 @@
 __all__ = [
     "RECIPES",
     "AugmentedRecipe",
+    "AveragingConfig",
     "ClassifierRun",
     "CleanRecipe",
     "EpochRecord",
@@ -10,6 +11,7 @@ __all__ = [
     "RobustRecipe",
     "TrainingConfig",
     "TrainingResult",
+    "average_cycles",
     "derive_seed",
     "fit",
     "hold_out",
@@ -18,6 +20,7 @@ __all__ = [
     "train_classifier",
 ]
 
+from rwsstore.training.averaging import AveragingConfig, average_cycles
 from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.holdout import hold_out

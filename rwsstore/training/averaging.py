@@ -1,0 +1,141 @@
+"""Stochastic weight averaging: short cycles of training, and the mean of where they end.
+
+Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018,
+algorithm 1 with a cyclical learning rate; a cycle is one epoch here, its rate a short warm-up and
+a cosine to zero.
+"""
+
+__all__ = ["AveragingConfig", "average_cycles"]
+
+import copy
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from rwsstore.data import ImageSet, batches
+from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.machine import ComputeMode
+from rwsstore.progress import SILENT, Reporter
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.loop import fit
+from rwsstore.training.recipes import Recipe
+from rwsstore.training.result import EpochRecord, TrainingResult
+from rwsstore.training.seeds import derive_seed
+
+
+class AveragingConfig(BaseModel):
+    """How many cycles are averaged, and how far each of them goes.
+
+    Attributes:
+        cycles: epochs of training, each of which ends in one point of the mean.
+        learning_rate: peak of each cycle.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    cycles: Annotated[int, Field(ge=1, le=1000)]
+    learning_rate: Annotated[float, Field(gt=0)] = 0.03
+
+
+def average_cycles(
+    model: nn.Module,
+    recipe: Recipe,
+    train: ImageSet,
+    validation: ImageSet,
+    config: TrainingConfig,
+    averaging: AveragingConfig,
+    *,
+    state_file: Path | None = None,
+    mode: ComputeMode | None = None,
+    progress: Reporter = SILENT,
+) -> TrainingResult:
+    """Go on training a finished model in cycles, and average the weights where they end.
+
+    BatchNorm's running statistics, which belong to no single point, are measured anew on the
+    training images.
+
+    Args:
+        model: a trained one, with its BatchNorm; left as it is.
+        recipe: as in `fit`.
+        train: as in `fit`.
+        validation: as in `fit`.
+        config: of the training; what `averaging` does not say stays as it is there.
+        averaging: cycles and their learning rate.
+        state_file: where the state of each cycle is kept, with the cycle's number behind its
+            name; an interrupted run goes on from there.
+        mode: as in `fit`.
+        progress: where to report.
+
+    Returns:
+        The averaged model; `history` has the cycles' ends, `best` the mean itself, counted as the
+        epoch after them.
+
+    Raises:
+        RwsError: as `fit` does.
+    """
+    mode = mode or ComputeMode()
+    total: dict[str, Tensor] = {}
+    history: list[EpochRecord] = []
+    current = model
+    for cycle in range(1, averaging.cycles + 1):
+        result = fit(
+            current, recipe, train, validation, _of_cycle(config, averaging, cycle),
+            label=f"{recipe.name}, cycle {cycle} of {averaging.cycles}",
+            state_file=_numbered(state_file, cycle), mode=mode, progress=progress,
+        )  # fmt: skip
+        current = result.model
+        for name, parameter in current.named_parameters():
+            total[name] = total.get(name, 0) + parameter.detach().double()
+        history.append(result.best.model_copy(update={"epoch": cycle}))
+    mean = copy.deepcopy(current)
+    for name, parameter in mean.named_parameters():
+        parameter.data = (total[name] / averaging.cycles).float()
+    _measure_statistics(mean, recipe, train, config, mode)
+    mean.eval().requires_grad_(False)
+    shown = recipe.show(
+        validation.images, torch.arange(len(validation)), derive_seed(config.seed, "validation")
+    )
+    found = accuracy(mean, shown, validation.labels)
+    best = EpochRecord(epoch=averaging.cycles + 1, loss=history[-1].loss, accuracy=found)
+    return TrainingResult(mean, best, tuple(history))
+
+
+def _of_cycle(config: TrainingConfig, averaging: AveragingConfig, cycle: int) -> TrainingConfig:
+    return config.model_copy(
+        update={
+            "epochs": 1,
+            "learning_rate": averaging.learning_rate,
+            "seed": derive_seed(config.seed, "cycle", cycle),
+        }
+    )
+
+
+def _numbered(path: Path | None, cycle: int) -> Path | None:
+    return None if path is None else path.with_name(f"{path.name}.cycle{cycle:03}")
+
+
+@torch.no_grad()
+def _measure_statistics(
+    model: nn.Module, recipe: Recipe, train: ImageSet, config: TrainingConfig, mode: ComputeMode
+) -> None:
+    """Set BatchNorm's running statistics to their mean over batches of the training images."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a cumulative mean
+    model.train()
+    seed = derive_seed(config.seed, "statistics")
+    order = torch.Generator().manual_seed(seed)
+    with mode.autocast():
+        for indices in batches(len(train), config.batch_size, shuffle=order):
+            if len(indices) > 1:
+                model(recipe.show(train.images[indices], indices, seed))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
