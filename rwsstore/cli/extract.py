@@ -10,15 +10,15 @@ import platformdirs
 
 from rwsstore.cli.options import (
     json_option,
-    network_options,
+    model_options,
     open_store,
+    read_model,
     spec_of,
     store_option,
 )
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.data import load_images, match_classes
-from rwsstore.models import load_clean_model
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 from rwsstore.signatures import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
@@ -34,10 +34,7 @@ _TRAINING = _OPTIONS.training
     type=click.Path(path_type=Path),
     help="Take every parameter from this TOML file; no other option but --json then.",
 )
-@click.option(
-    "--model", "model_path", type=click.Path(path_type=Path), help="Checkpoint of the clean model."
-)
-@network_options
+@model_options
 @click.option(
     "--dataset",
     metavar="NAME[:PATH]",
@@ -95,13 +92,13 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
 
     \b
     Examples:
-      rws extract --model clean.safetensors --dataset imagefolder:cifar10 --corruptions fog,snow
+      rws extract --model clean.safetensors --dataset imagefolder:photos --corruptions fog,snow
       rws extract --config extraction.toml
     """
     run = read_run(_alone(config)) if config is not None else _run_of(options)
     reporter = ConsoleReporter()
-    clean = load_clean_model(run.model, spec=run.network)
-    anchor = None if run.anchor_model is None else load_clean_model(run.anchor_model)
+    clean = read_model(run.model, run.network)
+    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
     images = load_images(run.dataset, "train", size=clean.spec.input_size, progress=reporter)
     images = match_classes(images, clean.spec.classes, num_classes=clean.spec.num_classes)
     train, validation = hold_out(images, validation=run.validation, limit=run.limit, seed=run.seed)
@@ -144,10 +141,8 @@ def _alone(config: Path) -> Path:
 
 
 def _run_of(options: dict[str, Any]) -> ExtractionRun:
-    for name in ("model_path", "dataset"):
-        if options[name] is None:
-            flag = name.removesuffix("_path")
-            raise click.UsageError(f"--{flag} is missing (or give --config FILE)")
+    if options["dataset"] is None:
+        raise click.UsageError("--dataset is missing (or give --config FILE)")
     training = {
         name: options[name]
         for name in (

@@ -9,6 +9,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from rwsstore.bundle.contents import BUNDLED, bundled_model
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_json, write_table
 from rwsstore.errors import FormatError, MissingFileError
@@ -18,16 +19,20 @@ from rwsstore.patches import MAX_PATCH_BYTES, Patch, identify
 
 
 @click.command("inspect", short_help="Show what a checkpoint or a patch is.")
-@click.argument("what", metavar="FILE|PATCH")
+@click.argument("what", metavar="FILE|PATCH|bundled")
 @store_option
 @json_option
 def command(what: str, store_path: Path | None, as_json: bool) -> None:
     """Show a checkpoint's network, layers and fingerprints, or a patch's description and card.
 
-    The argument is a file, or a patch in the store by name, version or digest.
+    The argument is a file, a patch in the store by name, version or digest, or "bundled": the
+    model that comes with rwsstore.
     """
     path = Path(what)
-    if path.is_file():
+    found: Patch | Classifier
+    if what == BUNDLED:
+        found = bundled_model()
+    elif path.is_file():
         found = _read(path)
     elif path.suffix or "/" in what:
         raise MissingFileError(f"there is no file {what}")

@@ -9,6 +9,7 @@ __all__ = [
     "model_options",
     "network_options",
     "open_store",
+    "read_model",
     "severities",
     "severity_steps",
     "spec_of",
@@ -22,6 +23,7 @@ from typing import Any
 
 import click
 
+from rwsstore.bundle.contents import BUNDLED, bundled_model, bundled_store
 from rwsstore.corruptions.severity import check_severity
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, ModelSpec, load_clean_model
@@ -35,7 +37,8 @@ store_option = click.option(
     "--store",
     "store_path",
     type=click.Path(path_type=Path),
-    help="Folder of the store. Default: $RWS_STORE, else the platform's data directory.",
+    help="Folder of the store, alone; or bundled: what comes with rwsstore, alone. Default: "
+    "$RWS_STORE, else the platform's data directory, with the bundled patches beneath.",
 )
 
 DATASET_HELP = (
@@ -84,14 +87,33 @@ def model_options(command: _Command) -> _Command:
         "--model",
         "model_path",
         type=click.Path(path_type=Path),
-        required=True,
-        help="Checkpoint: .safetensors, or .pth with a state dict. BatchNorm is folded on loading.",
+        default=BUNDLED,
+        show_default=True,
+        help="Checkpoint: .safetensors, or .pth with a state dict, its BatchNorm folded on "
+        "loading; or bundled: the CIFAR-10 classifier that comes with rwsstore.",
     )(network_options(command))
 
 
 def load_model(options: Mapping[str, Any]) -> Classifier:
     """Load the clean model that the values of `model_options` name."""
-    return load_clean_model(options["model_path"], spec=spec_of(options))
+    return read_model(options["model_path"], spec_of(options))
+
+
+def read_model(path: Path, spec: ModelSpec | None = None) -> Classifier:
+    """Load a clean model from a checkpoint, or the bundled one.
+
+    Raises:
+        ConfigError: a specification for the bundled model, which needs none.
+        RwsError: as `load_clean_model`.
+    """
+    if str(path) != BUNDLED:
+        return load_clean_model(path, spec=spec)
+    if spec is not None:
+        raise ConfigError(
+            "the bundled model says itself what it is: leave --network and its like out, or name "
+            "a checkpoint (--model)"
+        )
+    return bundled_model()
 
 
 def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
@@ -108,8 +130,10 @@ def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
 
 
 def open_store(path: Path | None) -> Store:
-    """Open the store that was named, or the default one."""
-    return Store(path if path is not None else default_store_path())
+    """Open the store that was named, or the default one over the bundled patches."""
+    if path is None:
+        return Store(default_store_path(), base=bundled_store())
+    return bundled_store() if str(path) == BUNDLED else Store(path)
 
 
 def severities(text: str) -> tuple[int, ...]:

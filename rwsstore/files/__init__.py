@@ -13,13 +13,16 @@ __all__ = [
     "make_folders",
     "read_bounded",
     "read_header",
+    "read_toml",
     "remove_temporaries",
     "staged_file",
     "staged_folder",
+    "validated",
     "write_atomic",
 ]
 
 from rwsstore.files.atomic import is_temporary, make_folders, read_bounded, write_atomic
+from rwsstore.files.configuration import read_toml, validated
 from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, Header, TensorEntry, read_header
 from rwsstore.files.layer import OS_FILES, FileLayer, OsFiles
 from rwsstore.files.staging import remove_temporaries, staged_file, staged_folder

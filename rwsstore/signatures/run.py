@@ -2,19 +2,16 @@
 
 __all__ = ["ExtractionRun", "read_run"]
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rwsstore.corruptions import parse_corruptions
-from rwsstore.errors import ConfigError, FormatError
-from rwsstore.files import read_bounded
+from rwsstore.errors import ConfigError
+from rwsstore.files import read_toml, validated
 from rwsstore.models import ModelSpec
 from rwsstore.signatures.options import ExtractionOptions
-
-_LARGEST_FILE = 2**20
 
 
 class ExtractionRun(BaseModel):
@@ -22,7 +19,7 @@ class ExtractionRun(BaseModel):
 
     Attributes:
         version: of this description.
-        model: path of the clean model's checkpoint.
+        model: path of the clean model's checkpoint, or "bundled".
         network: what the checkpoint holds, where it does not say so itself.
         store: folder of the store; None is the default one.
         dataset: name, as `load_images` takes it.
@@ -39,7 +36,7 @@ class ExtractionRun(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    model: Path
+    model: Path = Path("bundled")
     network: ModelSpec | None = None
     store: Path | None = None
     dataset: str
@@ -67,12 +64,7 @@ class ExtractionRun(BaseModel):
         Raises:
             ConfigError: an unknown key, or a value out of its range; it is named.
         """
-        try:
-            run = cls.model_validate(fields)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the run"
-            raise ConfigError(f"extraction, {where}: {first['msg']}") from None
+        run = validated(cls, fields, what="extraction")
         if (run.anchor_model is None) != (run.extraction.anchor == "clean"):
             raise ConfigError(
                 "extraction: an anchor other than the clean model and its checkpoint "
@@ -89,9 +81,4 @@ def read_run(path: Path) -> ExtractionRun:
         FormatError: it is not TOML.
         ConfigError: an unknown key, or a value out of its range.
     """
-    data = read_bounded(path, limit=_LARGEST_FILE, what="configuration")
-    try:
-        fields = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is not TOML: {error}") from None
-    return ExtractionRun.of(**fields)
+    return ExtractionRun.of(**read_toml(path))

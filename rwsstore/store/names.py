@@ -12,8 +12,8 @@ from rwsstore.patches import NAME_PATTERN
 MAX_NAME = 64
 MIN_PREFIX = 8
 
-RESERVED = frozenset({"active", "none"})
-"""Words that stand for a whole patch set where a patch's name could stand."""
+RESERVED = frozenset({"active", "bundled", "none"})
+"""Words that stand for a patch set or a model where a patch's name could stand."""
 
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -21,7 +21,7 @@ from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.machine import ComputeMode
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.loop import fit
+from rwsstore.training.loop import augmented, fit
 from rwsstore.training.recipes import Recipe
 from rwsstore.training.result import EpochRecord, TrainingResult
 from rwsstore.training.seeds import derive_seed
@@ -122,7 +122,11 @@ def _numbered(path: Path | None, cycle: int) -> Path | None:
 def _measure_statistics(
     model: nn.Module, recipe: Recipe, train: ImageSet, config: TrainingConfig, mode: ComputeMode
 ) -> None:
-    """Set BatchNorm's running statistics to their mean over batches of the training images."""
+    """Set BatchNorm's running statistics to their mean over batches of the training images.
+
+    Cropped and flipped as in training: the zero borders belong to what the weights were fitted to
+    (measured on CIFAR-10: without them the mean of six cycles had 84.4 %, with them 86.9).
+    """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
@@ -133,9 +137,11 @@ def _measure_statistics(
     model.train()
     seed = derive_seed(config.seed, "statistics")
     order = torch.Generator().manual_seed(seed)
+    crops = torch.Generator().manual_seed(derive_seed(config.seed, "statistics", "crops"))
     with mode.autocast():
         for indices in batches(len(train), config.batch_size, shuffle=order):
             if len(indices) > 1:
-                model(recipe.show(train.images[indices], indices, seed))
+                shown = recipe.show(train.images[indices], indices, seed)
+                model(augmented(shown, config, crops))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

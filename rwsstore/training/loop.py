@@ -1,6 +1,6 @@
 """The one training loop; recipes plug into it."""
 
-__all__ = ["fit"]
+__all__ = ["augmented", "fit"]
 
 import copy
 from pathlib import Path
@@ -176,10 +176,7 @@ class _Run:
         total, done = 0.0, (epoch - 1) * self.steps
         for indices in batches(len(self.train), self.config.batch_size, shuffle=order):
             images = self.recipe.show(self.train.images[indices], indices, seed)
-            if self.config.padding or self.config.flip:
-                images = random_crop_flip(
-                    images, padding=self.config.padding, flip=self.config.flip, generator=crops
-                )
+            images = augmented(images, self.config, crops)
             loss = self._step(images, self.train.labels[indices], done)
             total, done = total + loss * len(indices), done + 1
             task.advance()
@@ -242,6 +239,13 @@ class _Run:
         model.eval().requires_grad_(False)
         chosen = max(self.history, key=lambda record: record.accuracy) if best else self.history[-1]
         return TrainingResult(model, chosen, self.history)
+
+
+def augmented(images: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+    """Crop and flip a batch as a run's parameters say."""
+    if not (config.padding or config.flip):
+        return images
+    return random_crop_flip(images, padding=config.padding, flip=config.flip, generator=generator)
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

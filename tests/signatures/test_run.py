@@ -100,7 +100,7 @@ def test_unknown_keys_and_values_out_of_range_are_named(
         read_run(write(tmp_path, least + text))
 
 
-@pytest.mark.parametrize("key", ["model", "dataset", "corruptions"])
+@pytest.mark.parametrize("key", ["dataset", "corruptions"])
 def test_what_is_needed_is_named(tmp_path: Path, key: str) -> None:
     text = "".join(line + "\n" for line in LEAST.splitlines() if not line.startswith(key))
     with pytest.raises(ConfigError, match=key):
@@ -139,3 +139,8 @@ def test_a_run_and_its_options_cannot_be_changed() -> None:
         run.seed = 1  # type: ignore[misc]  # this is what is tested
     with pytest.raises(ValueError, match="frozen"):
         run.extraction.bits = 4  # type: ignore[misc]  # this is what is tested
+
+
+def test_the_bundled_model_is_the_one_that_is_meant_without_a_word(tmp_path: Path) -> None:
+    least = "".join(line + "\n" for line in LEAST.splitlines() if not line.startswith("model"))
+    assert read_run(write(tmp_path, least)).model == Path("bundled")

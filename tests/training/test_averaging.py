@@ -50,7 +50,8 @@ def test_the_weights_are_the_mean_of_where_the_cycles_end() -> None:
 
 
 def test_running_statistics_are_those_of_the_averaged_weights() -> None:
-    found = average_cycles(_network(), CleanRecipe(), TRAIN, VALIDATION, CONFIG, AVERAGING).model
+    config = CONFIG.model_copy(update={"padding": 0})
+    found = average_cycles(_network(), CleanRecipe(), TRAIN, VALIDATION, config, AVERAGING).model
     assert isinstance(found, Classifier)
     convolution = next(module for module in found.modules() if isinstance(module, nn.Conv2d))
     norm = next(module for module in found.modules() if isinstance(module, nn.BatchNorm2d))
@@ -58,6 +59,25 @@ def test_running_statistics_are_those_of_the_averaged_weights() -> None:
     torch.testing.assert_close(norm.running_mean, outputs.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
     assert norm.momentum == 0.1
     assert not found.training
+
+
+def test_running_statistics_are_measured_on_cropped_images() -> None:
+    plain, cropped = (
+        average_cycles(
+            _network(), CleanRecipe(), TRAIN, VALIDATION,
+            CONFIG.model_copy(update={"padding": padding, "learning_rate": 1e-9}),
+            AVERAGING.model_copy(update={"learning_rate": 1e-9}),
+        ).model
+        for padding in (0, 8)
+    )  # fmt: skip
+    means = [
+        next(norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)).running_mean
+        for model in (plain, cropped)
+    ]
+    assert means[0] is not None
+    assert means[1] is not None
+    # Black borders of 8 pixels leave less than all of a picture of 16.
+    assert not torch.allclose(means[0], means[1], rtol=0.05)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path: Path) -> None:

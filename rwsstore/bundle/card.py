@@ -1,0 +1,123 @@
+"""The model card of a bundle: what it is, how it was made, what was measured, what it is not."""
+
+__all__ = [
+    "BundleCard",
+    "PatchSummary",
+    "TrainingSummary",
+    "describe_patches",
+]
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rwsstore import __version__
+from rwsstore.bundle.config import BundleConfig
+from rwsstore.canonical import canonical_json
+from rwsstore.errors import FormatError
+from rwsstore.evaluation import EvaluationReport
+from rwsstore.files import read_bounded
+from rwsstore.patches import Patch
+
+_LIMIT = 2**22
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what was written.
+
+        Raises:
+            MissingFileError: there is no such file.
+            FormatError: it is damaged, or a newer rwsstore wrote it.
+        """
+        data = read_bounded(path, limit=_LIMIT, what=str(path))
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise FormatError(f"{path} is damaged: {where}: {first['msg']}") from None
+
+
+class TrainingSummary(_Part):
+    """How the training of the clean model went.
+
+    Attributes:
+        images: trained on.
+        validation_images: held out.
+        validation_accuracy: on the latter, in percent.
+        weights: fingerprint of the folded model.
+    """
+
+    images: int
+    validation_images: int
+    validation_accuracy: float
+    weights: str
+
+
+class PatchSummary(_Part):
+    """One patch of the bundle.
+
+    Attributes:
+        name: in the store.
+        digest: of its file.
+        payload_bytes: codes, scales and float32 deltas.
+        file_bytes: of the whole file.
+    """
+
+    name: str
+    digest: str
+    payload_bytes: int
+    file_bytes: int
+
+
+class BundleCard(_Part):
+    """Everything that is known of a bundle.
+
+    Attributes:
+        version: of this description.
+        name: of the bundle.
+        config: what it was made with.
+        images: digest of the training images and their labels.
+        test_images: digest of the test images.
+        training: of the clean model.
+        weights: weights fingerprint of the clean model.
+        parameters: how many it has.
+        patches: by name.
+        report: the one measurement on the test images.
+        tool: what made it.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    config: BundleConfig
+    images: str
+    test_images: str
+    training: TrainingSummary
+    weights: str
+    parameters: int
+    patches: tuple[PatchSummary, ...]
+    report: EvaluationReport
+    tool: str = f"rwsstore {__version__}"
+
+    def to_json(self) -> str:
+        """Write the card as canonical JSON, with a newline at its end."""
+        return canonical_json(self.model_dump(mode="json")) + "\n"
+
+
+def describe_patches(patches: Iterable[Patch]) -> tuple[PatchSummary, ...]:
+    """List patches for a card."""
+    return tuple(
+        PatchSummary(
+            name=patch.name,
+            digest=patch.digest,
+            payload_bytes=patch.payload_bytes,
+            file_bytes=patch.file_bytes,
+        )
+        for patch in patches
+    )

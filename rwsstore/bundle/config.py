@@ -1,0 +1,150 @@
+"""How a bundle is made, as a file: every parameter, versioned, unknown keys refused."""
+
+__all__ = ["BundleConfig", "read_config"]
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rwsstore.corruptions import parse_corruptions
+from rwsstore.data import ImageSet
+from rwsstore.files import read_toml, validated
+from rwsstore.models import ModelSpec, build, shallowest
+from rwsstore.signatures import ExtractionOptions
+from rwsstore.training import AveragingConfig, TrainingConfig, pixel_statistics
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkConfig(_Part):
+    """The network.
+
+    Attributes:
+        network: name in the registry.
+        width: factor on the number of channels.
+        batch_norm: train with BatchNorm; it is folded afterwards.
+        input_size: pixels.
+    """
+
+    network: str = "vgg16"
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0
+    batch_norm: bool = True
+    input_size: Annotated[int, Field(ge=8, le=1024)] = 32
+
+
+class DataConfig(_Part):
+    """The images.
+
+    Attributes:
+        name: what the dataset is called in patches and cards.
+        classes: their names, in the order of the outputs; a folder with others is refused.
+        validation: training images held out, on which everything is chosen.
+        seed: of that choice.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    validation: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class MeasuringConfig(_Part):
+    """The one look at the test images.
+
+    Attributes:
+        bits: widths that are compared; the stored one stands first in the card.
+        resamples: of the bootstrap intervals.
+        seed: of the corruptions and the resamples.
+    """
+
+    bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (8, 4)
+    resamples: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class BundleConfig(_Part):
+    """A model, its patches, and how they are measured.
+
+    Attributes:
+        version: of this description.
+        name: of the bundle.
+        corruptions: names; in a file also "all" or a group.
+        mode: arithmetic of the trainings; "auto" is left out, for it depends on the machine.
+        data: the images.
+        network: what is trained.
+        training: of the clean model; its seed also draws the initial weights.
+        averaging: cycles after the training whose ends are averaged; none without it.
+        extraction: of each patch.
+        measuring: of the card.
+    """
+
+    version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    corruptions: Annotated[tuple[str, ...], Field(min_length=1)]
+    mode: Literal["plain", "bf16"] = "plain"
+    data: DataConfig
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    averaging: AveragingConfig | None = None
+    extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
+    measuring: MeasuringConfig = MeasuringConfig()
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        return parse_corruptions(",".join(map(str, names)))
+
+    @model_validator(mode="after")
+    def _check_contradictions(self) -> Self:
+        if self.extraction.anchor != "clean":
+            raise ValueError("extraction.anchor: a bundle's patches start at its clean model")
+        if self.extraction.card_images > self.data.validation:
+            raise ValueError(
+                f"extraction.card_images is {self.extraction.card_images}, but only "
+                f"{self.data.validation} images are held out (data.validation)"
+            )
+        over = [bits for bits in self.measuring.bits if bits > self.extraction.bits]
+        if over:
+            raise ValueError(
+                f"measuring.bits asks for {over[0]}, but patches are stored at "
+                f"{self.extraction.bits} bits (extraction.bits)"
+            )
+        return self
+
+    def spec(self, train: ImageSet) -> ModelSpec:
+        """Specify the network, its normalization taken from the training images."""
+        mean, std = pixel_statistics(train)
+        return ModelSpec(
+            num_classes=len(self.data.classes),
+            classes=self.data.classes,
+            mean=mean,
+            std=std,
+            **self.network.model_dump(),
+        )
+
+    def check_network(self) -> None:
+        """Build the network once without images, so that a wrong one is refused before any work.
+
+        Raises:
+            UnknownNameError: no such network.
+            ConfigError: a patch is to cover more layers than there are.
+        """
+        spec = ModelSpec(num_classes=len(self.data.classes), **self.network.model_dump())
+        shallowest(build(spec, seed=0), self.extraction.layers)
+
+
+def read_config(path: Path) -> BundleConfig:
+    """Read a bundle's configuration from a TOML file.
+
+    Raises:
+        MissingFileError: there is none.
+        FormatError: it is not TOML.
+        ConfigError: an unknown key, a value out of its range, or values that contradict each other.
+    """
+    config = validated(BundleConfig, read_toml(path), what=str(path))
+    config.check_network()
+    return config

@@ -1,0 +1,166 @@
+"""A bundle's card as Markdown, for people."""
+
+__all__ = ["card_markdown"]
+
+from collections.abc import Iterable, Iterator
+
+from rwsstore.bundle.card import BundleCard
+from rwsstore.evaluation import Interval, StoredResult
+
+
+def card_markdown(card: BundleCard) -> str:
+    """Render a card; the same card gives the same text."""
+    blocks = (
+        f"# {card.name}: model card\n",
+        _summary(card),
+        _figures(card),
+        _corruptions(card),
+        _making(card),
+        _limits(card),
+    )
+    return "\n".join(blocks)
+
+
+def _summary(card: BundleCard) -> str:
+    spec, sides = card.config.network, card.config.network.input_size
+    return (
+        f"A `{spec.network}` classifier of width {spec.width:g} with its BatchNorm folded "
+        f"({card.parameters:,} parameters, {card.report.model_bytes:,} bytes in float32) for "
+        f"{sides}×{sides} RGB images of {len(card.config.data.classes)} classes "
+        f"({', '.join(card.config.data.classes)}), and {len(card.patches)} Robust Weight Signature "
+        f"patches, one for each corruption below at severity {card.config.extraction.severity}. "
+        "A patch covers the weights and biases of the shallowest "
+        f"{card.config.extraction.layers} layers.\n"
+    )
+
+
+def _figures(card: BundleCard) -> str:
+    report, images = card.report, card.report.images
+    stored = str(card.config.extraction.bits)
+    rows = [
+        ("TA, clean model", _percent(report.clean_accuracy, report.clean_accuracy_interval)),
+        (
+            "mean RA, clean model",
+            _percent(report.mean.clean_model, report.mean.clean_model_interval),
+        ),
+    ]
+    for bits, result in report.by_bits.items():
+        mark = " (as shipped)" if bits == stored else ""
+        rows += _width_rows(f"{bits} bits{mark}", result, report.model_bytes)
+    return (
+        f"## Figures\n\nMeasured once, on {images:,} test images, when everything was chosen. "
+        "In brackets the 95 % bootstrap interval over the images: what another draw of test images "
+        "would change; another training seed changes more. RA is accuracy under a patch's own "
+        "corruption, told by an oracle which one it is; gap recovered is (mean RA with patches − "
+        "mean RA without) / (TA − mean RA without).\n\n" + _table(("figure", "value"), rows)
+    )
+
+
+def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tuple[str, str]]:
+    gap, interval = result.gap_recovered, result.gap_recovered_interval
+    recovered = "-" if gap is None else f"{gap:.3f}"
+    if interval is not None:
+        recovered += f" ({interval.low:.3f} to {interval.high:.3f})"
+    share = result.patch_payload_bytes / model_bytes
+    return [
+        (
+            f"mean RA, patches at {label}",
+            _percent(result.mean.patched, result.mean.patched_interval),
+        ),
+        (f"gap recovered, {label}", recovered),
+        (
+            f"all patches at {label}",
+            (
+                f"{result.patch_payload_bytes:,} bytes of payload, {share:.3f} of the model's; files "
+                f"{result.patch_file_bytes:,}"
+            ),
+        ),
+    ]
+
+
+def _corruptions(card: BundleCard) -> str:
+    stored = card.report.by_bits[str(card.config.extraction.bits)]
+    rows = [
+        (
+            name,
+            _percent(found.clean_model, found.clean_model_interval),
+            _percent(found.patched, found.patched_interval),
+            _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
+        )
+        for name, found in stored.corruptions.items()
+    ]
+    header = ("corruption", "RA, no patch", "RA, its patch", "TA while it is on")
+    source = ""
+    if "frost" in stored.corruptions:
+        source = f"\nFrost is {card.report.frost_source}: not the benchmark's photographs.\n"
+    return "## By corruption\n\nIn percent.\n\n" + _table(header, rows) + source
+
+
+def _making(card: BundleCard) -> str:
+    config, training = card.config, card.training
+    schedule, extraction = config.training, config.extraction
+    return (
+        "## How it was made\n\n"
+        f"- Data: {config.data.name}; {training.images:,} training images, and "
+        f"{training.validation_images:,} split off them (seed {config.data.seed}) on which every "
+        "choice was made. Digest of the training images: "
+        f"`{card.images}`; of the test images: `{card.test_images}`.\n"
+        f"- Clean model: {schedule.epochs} epochs of SGD with Nesterov momentum, learning rate "
+        f"{schedule.learning_rate:g} with a cosine to zero, weight decay "
+        f"{schedule.weight_decay:g}, batch {schedule.batch_size}, label smoothing "
+        f"{schedule.label_smoothing:g}, random crop and flip, seed {schedule.seed}, arithmetic "
+        f"{config.mode}{_averaging(card)}. {training.validation_accuracy:.1f} % of the split-off "
+        "images.\n"
+        f"- Patches: from the clean model as anchor, {extraction.training.epochs} epochs each, "
+        f"learning rate {extraction.training.learning_rate:g}, {_mode(extraction.training_mode)}, "
+        f"{extraction.bits} bits, seed {extraction.training.seed}.\n"
+        f"- Weights: `{card.weights}`. Made by {card.tool}. Every parameter is in card.json and in "
+        "the configuration; `rws bundle` repeats it.\n"
+    )
+
+
+def _averaging(card: BundleCard) -> str:
+    averaging = card.config.averaging
+    if averaging is None:
+        return ""
+    return (
+        f"; then the mean of the weights at the ends of {averaging.cycles} more epochs, each with "
+        f"its own cosine from {averaging.learning_rate:g} (stochastic weight averaging)"
+    )
+
+
+def _mode(training_mode: str) -> str:
+    if training_mode == "shallow":
+        return "the patched layers trained alone"
+    return "all layers trained, the deeper ones cut off"
+
+
+def _limits(card: BundleCard) -> str:
+    side = card.config.network.input_size
+    return (
+        "## What it must not be used for\n\n"
+        "It is there to show, test and study patches. It must not be used for decisions about "
+        f"people, safety or property: it knows {len(card.config.data.classes)} classes, sees "
+        f"{side} pixels a side, calls everything else one of its classes, and its figures hold "
+        "for images like those that it was tested on. The corruptions are synthetic; weather and "
+        "lenses in the field differ. A patch is for its corruption: the wrong one, or one on a "
+        "clean image, usually costs accuracy (last column). Nothing here defends against an "
+        "adversary.\n"
+    )
+
+
+def _percent(value: float, interval: Interval | None) -> str:
+    if interval is None:
+        return f"{value:.1f}"
+    return f"{value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(_lines(header, rows)) + "\n"
+
+
+def _lines(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"| {' | '.join(['---', *['---:'] * (len(header) - 1)])} |"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

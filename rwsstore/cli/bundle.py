@@ -1,0 +1,77 @@
+"""`rws bundle`."""
+
+__all__ = ["command"]
+
+from pathlib import Path
+
+import click
+import platformdirs
+
+from rwsstore.bundle import BundleCard, build_bundle, read_config
+from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.cli.options import DATASET_HELP, json_option
+from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.data import load_images
+from rwsstore.evaluation import report_table
+from rwsstore.progress import ConsoleReporter
+
+
+@click.command("bundle", short_help="Train a model and all its patches from one file.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="TOML file with every parameter.",
+)
+@click.option("--dataset", required=True, metavar="NAME[:PATH]", help=DATASET_HELP)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the bundle; new."
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    help="Folder for what is kept between runs. Default: one for this run in the user's cache.",
+)
+@json_option
+def command(config: Path, dataset: str, out: Path, work: Path | None, as_json: bool) -> None:
+    """Train a clean model, extract its patches, measure both once on the test images.
+
+    Writes the model, a read-only store of the patches and a model card. Everything is chosen on
+    images split off the training set. An interrupted run goes on where it was: run the same
+    command again. The network before folding and the patches at 32 bits stay in the work folder.
+
+    \b
+    Example:
+      rws bundle --config rwsstore/bundle/cifar10.toml --dataset imagefolder:cifar10 --out mine
+    """
+    settings = read_config(config)
+    reporter = ConsoleReporter()
+    size = settings.network.input_size
+    train = load_images(dataset, "train", size=size, progress=reporter)
+    test = load_images(dataset, "test", size=size, progress=reporter)
+    card = build_bundle(
+        settings, train, test, out, work=work or _default_work(settings.model_dump_json(), out),
+        progress=reporter,
+    )  # fmt: skip
+    if as_json:
+        write_json(card.model_dump(mode="json"))
+    else:
+        write_table(report_table(card.report))
+        write_lines(_lines(card, out))
+
+
+def _default_work(config: str, out: Path) -> Path:
+    """A folder that two bundles never share."""
+    key = sha256_hex(canonical_json([config, str(out.absolute())]).encode())[:16]
+    return platformdirs.user_cache_path("rwsstore", appauthor=False) / "bundles" / key
+
+
+def _lines(card: BundleCard, out: Path) -> list[str]:
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return [
+        f"wrote {out}: {len(card.patches)} patches, {size:,} bytes altogether",
+        (
+            f"read {out / 'CARD.md'}, and use it: rws evaluate --model {out / 'model.safetensors'} "
+            f"--store {out / 'store'} --dataset ..."
+        ),
+    ]

@@ -1,0 +1,67 @@
+"""A bundle's configuration: what it means, and what is refused before any work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rwsstore.bundle
+from rwsstore.bundle import read_config
+from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.errors import ConfigError, FormatError, MissingFileError, UnknownNameError
+from tests.bundle.conftest import TOML
+
+Write = Callable[[str], Path]
+
+
+def test_shipped_configuration_is_the_one_that_the_issue_of_record_asks_for() -> None:
+    path = Path(rwsstore.bundle.__file__).with_name("cifar10.toml")
+    config = read_config(path)
+    assert config.corruptions == tuple(CORRUPTIONS)
+    assert (config.extraction.severity, config.extraction.bits, config.extraction.layers) == (
+        5,
+        8,
+        5,
+    )
+    assert config.network.batch_norm
+    assert config.data.classes[0] == "airplane"
+
+
+def test_groups_are_resolved(write: Write) -> None:
+    config = read_config(write(TOML.replace('["fog", "contrast"]', '"noise"')))
+    assert "gaussian_noise" in config.corruptions
+    assert "fog" not in config.corruptions
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("card_images = 50", "card_images = 200", "card_images is 200, but only 100"),
+        ("bits = [8, 4]", "bits = [16]", "measuring.bits asks for 16"),
+        ("layers = 3", "layers = 99", "99"),
+        ("layers = 3", 'layers = 3\nanchor = "early"', "start at its clean model"),
+        ("epochs = 3", "epochs = 0", "training.epochs"),
+        ("width = 0.125", "width = -1.0", "network.width"),
+        ("validation = 100", "validaton = 100", "data.validation"),
+        ("version = 1", "version = 2", "version"),
+        ('name = "digits"\ncor', 'name = "Di/gits"\ncor', "name"),
+    ],
+)
+def test_contradictions_and_slips_are_named(write: Write, old: str, new: str, message: str) -> None:
+    assert old in TOML
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        read_config(write(TOML.replace(old, new, 1)))
+
+
+def test_unknown_words_are_refused(write: Write) -> None:
+    with pytest.raises(UnknownNameError, match="vgg61"):
+        read_config(write(TOML.replace("[network]", '[network]\nnetwork = "vgg61"')))
+    with pytest.raises(ConfigError, match="smog"):
+        read_config(write(TOML.replace("fog", "smog")))
+
+
+def test_files_that_are_none(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="not TOML"):
+        read_config(write("version = "))
+    with pytest.raises(MissingFileError):
+        read_config(tmp_path / "nothing.toml")

@@ -1,0 +1,59 @@
+"""The bundle that comes with the package."""
+
+import json
+
+from rwsstore.bundle import (
+    BundleCard,
+    bundled_folder,
+    bundled_model,
+    bundled_store,
+    card_markdown,
+    read_config,
+)
+from rwsstore.bundle.contents import card_path
+from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.models import weights_fingerprint
+from rwsstore.runtime import LiveModel
+
+LARGEST = 10_000_000
+
+
+def _card() -> BundleCard:
+    return BundleCard.read(card_path(bundled_folder()))
+
+
+def test_it_is_small_and_whole() -> None:
+    size = sum(path.stat().st_size for path in bundled_folder().rglob("*") if path.is_file())
+    assert size <= LARGEST
+    assert bundled_store().fsck().clean
+    assert {entry.name for entry in bundled_store().list()} == set(CORRUPTIONS)
+
+
+def test_it_is_what_its_card_says() -> None:
+    card, model = _card(), bundled_model()
+    assert weights_fingerprint(model.state_dict()) == card.weights
+    assert {patch.name: patch.digest for patch in card.patches} == {
+        entry.name: entry.digest for entry in bundled_store().list()
+    }
+    assert card.config == read_config(bundled_folder().parent / "cifar10.toml")
+    assert (bundled_folder() / "CARD.md").read_text() == card_markdown(card)
+    assert json.loads(card.to_json())["report"]["images"] == 5000
+
+
+def test_every_patch_passes_its_golden_check() -> None:
+    live = LiveModel(bundled_model(), bundled_store())
+    for name in CORRUPTIONS:
+        variant = live.variant({name: None})
+        assert variant.digest != live.variant({}).digest
+        assert not variant.transferred
+
+
+def test_the_figures_are_those_that_it_ships_for() -> None:
+    report = _card().report
+    assert report.clean_accuracy >= 86
+    assert report.by_bits["8"].gap_recovered is not None
+    assert report.by_bits["8"].gap_recovered >= 0.80
+    for name, found in report.by_bits["8"].corruptions.items():
+        assert found.patched >= found.clean_model - 0.5, name
+    assert report.by_bits["4"].patch_payload_bytes <= 0.10 * report.model_bytes
+    assert report.by_bits["8"].mean.patched - report.by_bits["4"].mean.patched <= 0.5
