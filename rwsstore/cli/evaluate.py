@@ -66,7 +66,14 @@ from rwsstore.progress import ConsoleReporter
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the limit and the corruptions.",
+    help="Of the limit, the corruptions and the resamples.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Draws of the images behind the 95 % bootstrap intervals, 40 or more; 0: no intervals.",
 )
 @click.option(
     "--frost-overlays",
@@ -111,6 +118,7 @@ def command(**options: Any) -> None:
         bits=_widths(options["bits"]),
         seed=options["seed"],
         frost_overlays=options["frost_overlays"],
+        resamples=options["resamples"],
     )
     for patch in filter(None, patches.values()):  # refused before the images are read
         for bits in settings.bits:

@@ -5,13 +5,19 @@ __all__ = [
     "CorruptionResult",
     "EvaluationOptions",
     "EvaluationReport",
+    "Figure",
+    "Interval",
     "Pair",
+    "Resampling",
     "RivalResult",
     "StoredResult",
     "accuracy",
+    "bootstrap",
     "choose_patches",
+    "correctness",
     "evaluate",
     "find_patches",
+    "mean_of",
     "plot_report",
     "predictions",
     "report_table",
@@ -19,7 +25,8 @@ __all__ = [
     "with_batch_statistics",
 ]
 
-from rwsstore.evaluation.accuracy import accuracy, predictions
+from rwsstore.evaluation.accuracy import accuracy, correctness, predictions
+from rwsstore.evaluation.bootstrap import Figure, Interval, Resampling, bootstrap, mean_of
 from rwsstore.evaluation.choice import choose_patches, find_patches
 from rwsstore.evaluation.evaluate import EvaluationOptions, evaluate
 from rwsstore.evaluation.plots import plot_report

@@ -1,6 +1,6 @@
 """Accuracy of anything that takes images to logits."""
 
-__all__ = ["Predict", "accuracy", "predictions"]
+__all__ = ["Predict", "accuracy", "correctness", "predictions"]
 
 from collections.abc import Callable
 
@@ -28,7 +28,14 @@ def predictions(predict: Predict, images: Tensor, *, batch_size: int = 250) -> T
     return torch.cat(parts)
 
 
+def correctness(
+    predict: Predict, images: Tensor, labels: Tensor, *, batch_size: int = 250
+) -> Tensor:
+    """Tell which images are classified as labelled, bool [N]; what `bootstrap` takes."""
+    return predictions(predict, images, batch_size=batch_size) == labels
+
+
 def accuracy(predict: Predict, images: Tensor, labels: Tensor, *, batch_size: int = 250) -> float:
     """Share of images that are classified as labelled, in percent."""
-    right = predictions(predict, images, batch_size=batch_size) == labels
+    right = correctness(predict, images, labels, batch_size=batch_size)
     return 100.0 * float(right.double().mean())

@@ -5,8 +5,8 @@ __all__ = ["EvaluationOptions", "evaluate"]
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
+import torch
 from torch import Tensor, nn
 
 from rwsstore.corruptions import corrupt, frost_source, load_frost_overlays
@@ -14,15 +14,11 @@ from rwsstore.corruptions.registry import find_corruption
 from rwsstore.corruptions.severity import check_severity
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import accuracy
-from rwsstore.evaluation.report import (
-    CorruptionResult,
-    EvaluationReport,
-    Pair,
-    RivalResult,
-    StoredResult,
-)
-from rwsstore.evaluation.rival import RIVAL_BATCH_SIZES, rival_accuracy, with_batch_statistics
+from rwsstore.evaluation.accuracy import correctness
+from rwsstore.evaluation.assembly import Assembly, Measured
+from rwsstore.evaluation.bootstrap import Resampling, bootstrap
+from rwsstore.evaluation.report import EvaluationReport, StoredResult
+from rwsstore.evaluation.rival import RIVAL_BATCH_SIZES, shuffled, with_batch_statistics
 from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter, Task
 from rwsstore.runtime import LiveModel, PatchBag, Variant
@@ -35,13 +31,15 @@ class EvaluationOptions:
     Attributes:
         severities: of the corruptions, each 1 to 5.
         bits: bit widths to quantize the patches to again; empty: as stored.
-        seed: of the corruptions.
+        seed: of the corruptions and of the bootstrap's draws.
         frost_overlays: folder of photographs for the exact frost; None is the synthetic one.
         rival_batches: batch sizes for the re-estimated BatchNorm.
+        resamples: draws of the images behind the intervals; 0: no intervals.
+        confidence: of the intervals, above 0 and below 1.
 
     Raises:
         ConfigError: no severity, or one out of its range, or one that is there twice; a batch
-            size below 1.
+            size below 1; resamples or confidence as `Resampling` refuses them.
     """
 
     severities: tuple[int, ...] = (5,)
@@ -49,6 +47,8 @@ class EvaluationOptions:
     seed: int = 0
     frost_overlays: Path | None = None
     rival_batches: tuple[int, ...] = RIVAL_BATCH_SIZES
+    resamples: int = 1000
+    confidence: float = 0.95
 
     def __post_init__(self) -> None:
         for severity in self.severities:
@@ -59,6 +59,12 @@ class EvaluationOptions:
             )
         if any(batch < 1 for batch in self.rival_batches):
             raise ConfigError(f"rival_batches are {self.rival_batches}; each must be 1 or more")
+        _ = self.resampling  # refuses what is out of range
+
+    @property
+    def resampling(self) -> Resampling:
+        """How the images are drawn again."""
+        return Resampling(self.resamples, self.confidence, self.seed)
 
 
 def evaluate(
@@ -114,17 +120,14 @@ class _Evaluation:
             str(bits): {name: patch.at_bits(bits) for name, patch in stored.items()}
             for bits in options.bits
         }
-        self.names, self.stored = tuple(patches), stored
+        self.names, self.chosen, self.stored = tuple(patches), dict(patches), stored
         self.widths = widths or {"stored": stored}
         every = [patch for width in (stored, *self.widths.values()) for patch in width.values()]
         self.live = LiveModel(model, PatchBag(every), allow_transfer=allow_transfer)
         for patch in every:  # so that every refusal comes before the first measurement
             self.live.variant({patch.digest: None})
         self.rival = None if rival is None else with_batch_statistics(rival)
-        self.clean_ra: dict[tuple[str, int], float] = {}
-        self.patched_ra: dict[tuple[str, str, int], float] = {}
-        self.patched_ta: dict[tuple[str, str], float] = {}
-        self.rival_ra: dict[tuple[int, str, int], float] = {}
+        self.correct: dict[Measured, Tensor] = {}
 
     def run(self, progress: Reporter) -> EvaluationReport:
         """Measure everything, one corrupted copy of the images at a time."""
@@ -133,11 +136,11 @@ class _Evaluation:
         patched = len(self.stored) * len(self.widths) * (1 + severities)
         total = 1 + rivals + patched + len(self.names) * severities * (1 + rivals)
         with progress.task("evaluating", total=total) as task:
-            clean = self._measure(self.live.variant({}), self.images.images, task, "clean")
-            rival_ta = self._rival(self.images.images, task)
+            self._measure(Measured("clean"), self.live.variant({}), self.images.images, task)
+            self._measure_rival(self.images.images, None, None, task)
             for name in self.names:
                 self._measure_corruption(name, task)
-        return self._report(clean, rival_ta)
+        return self._report()
 
     def _measure_corruption(self, name: str, task: Task) -> None:
         variants = {
@@ -146,7 +149,7 @@ class _Evaluation:
             if name in patches
         }
         for bits, variant in variants.items():
-            self.patched_ta[bits, name] = self._measure(variant, self.images.images, task, name)
+            self._measure(Measured(bits, name), variant, self.images.images, task)
         for severity in self.options.severities:
             corrupted = corrupt(
                 self.images.images,
@@ -155,87 +158,61 @@ class _Evaluation:
                 seed=self.options.seed,
                 frost_overlays=self.overlays,
             )
-            clean = self.live.variant({})
-            self.clean_ra[name, severity] = self._measure(clean, corrupted, task, name)
+            what = Measured("clean", None, name, severity)
+            self._measure(what, self.live.variant({}), corrupted, task)
             for bits, variant in variants.items():
-                found = self._measure(variant, corrupted, task, name)
-                self.patched_ra[bits, name, severity] = found
-            for batch, found in self._rival(corrupted, task).items():
-                self.rival_ra[batch, name, severity] = found
+                self._measure(Measured(bits, name, name, severity), variant, corrupted, task)
+            self._measure_rival(corrupted, name, severity, task)
 
-    def _measure(self, variant: Variant, images: Tensor, task: Task, note: str) -> float:
-        found = accuracy(variant, images, self.images.labels)
-        task.advance(note=f"{note}: {found:.1f} %")
-        return found
+    def _measure(self, what: Measured, variant: Variant, images: Tensor, task: Task) -> None:
+        right = correctness(variant, images, self.images.labels)
+        self.correct[what] = right
+        note = what.corruption or what.patch or "clean"
+        task.advance(note=f"{note}: {_percent(right):.1f} %")
 
-    def _rival(self, images: Tensor, task: Task) -> dict[int, float]:
-        found: dict[int, float] = {}
-        if self.rival is not None:
-            for batch in self.options.rival_batches:
-                found[batch] = rival_accuracy(self.rival, images, self.images.labels, batch)
-                task.advance(note=f"BatchNorm at batch {batch}: {found[batch]:.1f} %")
-        return found
+    def _measure_rival(
+        self, images: Tensor, corruption: str | None, severity: int | None, task: Task
+    ) -> None:
+        if self.rival is None:
+            return
+        for batch in self.options.rival_batches:
+            right = _rival_correctness(self.rival, images, self.images.labels, batch)
+            self.correct[Measured(batch, None, corruption, severity)] = right
+            task.advance(note=f"BatchNorm at batch {batch}: {_percent(right):.1f} %")
 
-    def _report(self, clean_accuracy: float, rival_ta: Mapping[int, float]) -> EvaluationReport:
-        by_bits = {bits: self._stored(bits, clean_accuracy) for bits in self.widths}
+    def _report(self) -> EvaluationReport:
+        figures = bootstrap(self.correct, self.options.resampling)
+        parts = Assembly(figures, self.options.severities, self.chosen)
+        by_bits = {bits: parts.stored(bits, patches) for bits, patches in self.widths.items()}
         first = next(iter(by_bits.values()))
+        batches = self.options.rival_batches if self.rival is not None else ()
         return EvaluationReport(
             dataset=self.images.name,
             images=len(self.images),
             severities=self.options.severities,
-            clean_accuracy=clean_accuracy,
+            clean_accuracy=parts.clean.value,
+            clean_accuracy_interval=parts.clean.interval,
+            resamples=self.options.resamples,
+            confidence=self.options.confidence,
             model_bytes=_tensor_bytes(self.live.clean.state),
             bits=self.options.bits[0] if self.options.bits else None,
             by_bits=by_bits,
-            rival={batch: self._rival_result(batch, ta) for batch, ta in rival_ta.items()},
+            rival={batch: parts.rival(batch) for batch in batches},
             frost_source=frost_source(self.options.frost_overlays),
             **{name: getattr(first, name) for name in StoredResult.model_fields},
         )
 
-    def _stored(self, bits: str, clean_accuracy: float) -> StoredResult:
-        results = {name: self._corruption(bits, name, clean_accuracy) for name in self.names}
-        mean = Pair(
-            clean_model=fmean(result.clean_model for result in results.values()),
-            patched=fmean(result.patched for result in results.values()),
-        )
-        lost = clean_accuracy - mean.clean_model
-        patches = self.widths[bits].values()
-        return StoredResult(
-            patch_payload_bytes=sum(patch.payload_bytes for patch in patches),
-            patch_file_bytes=sum(patch.file_bytes for patch in patches),
-            corruptions=results,
-            mean=mean,
-            gap_recovered=(mean.patched - mean.clean_model) / lost if lost > 0 else None,
-        )
 
-    def _corruption(self, bits: str, name: str, clean_accuracy: float) -> CorruptionResult:
-        patch = self.stored.get(name)
-        by_severity = {
-            severity: Pair(
-                clean_model=self.clean_ra[name, severity],
-                patched=self.patched_ra.get((bits, name, severity), self.clean_ra[name, severity]),
-            )
-            for severity in self.options.severities
-        }
-        return CorruptionResult(
-            clean_model=fmean(pair.clean_model for pair in by_severity.values()),
-            patched=fmean(pair.patched for pair in by_severity.values()),
-            patch=None if patch is None else patch.name,
-            digest=None if patch is None else patch.digest,
-            patched_clean_accuracy=self.patched_ta.get((bits, name), clean_accuracy),
-            by_severity=by_severity,
-        )
+def _rival_correctness(rival: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+    """What `rival_accuracy` counts, in the order of the images."""
+    stream, order = shuffled(images, torch.arange(len(images)))
+    right = torch.empty(len(images), dtype=torch.bool)
+    right[order] = correctness(rival, stream, labels[order], batch_size=batch_size)
+    return right
 
-    def _rival_result(self, batch: int, clean_accuracy: float) -> RivalResult:
-        corruptions = {
-            name: fmean(self.rival_ra[batch, name, s] for s in self.options.severities)
-            for name in self.names
-        }
-        return RivalResult(
-            clean_accuracy=clean_accuracy,
-            corruptions=corruptions,
-            mean=fmean(corruptions.values()),
-        )
+
+def _percent(right: Tensor) -> float:
+    return 100.0 * float(right.double().mean())
 
 
 def _tensor_bytes(state: Mapping[str, Tensor]) -> int:

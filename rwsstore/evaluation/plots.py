@@ -3,17 +3,32 @@
 __all__ = ["plot_report"]
 
 import io
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import MissingExtraError
+from rwsstore.evaluation.bootstrap import Interval
 from rwsstore.evaluation.report import EvaluationReport
 from rwsstore.files import write_atomic
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _CLEAN, _PATCHED, _LINE = "#b7bdc6", "#1f6fb2", "#444444"
+_FEW = 5
+"""The picture is never narrower than for so many corruptions: the legend needs the room."""
+_MANY = 9
+"""From so many corruptions on bars are narrower and names slant, so that print stays large
+enough to read where the picture is shown at the width of a page."""
 
 
 def plot_report(report: EvaluationReport, path: Path) -> None:
     """Draw accuracy with and without its patch for each corruption, as PNG.
+
+    The corruptions are ordered by group; thin lines on the bars are the intervals, if there are.
 
     Args:
         report: to draw.
@@ -28,30 +43,80 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("drawing a picture", "plots") from None
-    names = list(report.corruptions)
-    figure = Figure(figsize=(2.2 + 0.75 * len(names), 4.2), layout="constrained")
+    names = _by_group(report)
+    figure = Figure(figsize=_size(len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    places = range(len(names))
-    results = report.corruptions.values()
-    bars = (
-        ("clean model", _CLEAN, "black", -0.2, [result.clean_model for result in results]),
-        ("with its patch", _PATCHED, "white", 0.2, [result.patched for result in results]),
-    )
-    for label, colour, ink, shift, heights in bars:
-        drawn = axes.bar([x + shift for x in places], heights, 0.38, label=label, color=colour)
-        # Inside the bars, where no line crosses them.
-        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=-12, color=ink)
-    axes.axhline(report.clean_accuracy, color=_LINE, linestyle="--", linewidth=1)
-    axes.text(
-        len(names) - 0.45, report.clean_accuracy + 1, "clean images", ha="right", color=_LINE,
-        fontsize=8,
-    )  # fmt: skip
-    axes.set_xticks(list(places), [name.replace("_", "\n") for name in names], fontsize=9)
+    _draw_bars(axes, report, names)
+    _draw_clean(axes, report)
+    _name_places(axes, names)
     axes.set_ylim(0, 100)
     axes.set_ylabel("accuracy in %")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     write_atomic(path, picture.getvalue())
+
+
+def _size(count: int) -> tuple[float, float]:
+    """Width and height in inches."""
+    if count < _MANY:
+        return 2.2 + 0.75 * max(count, _FEW), 4.2
+    return 1.6 + 0.5 * count, 4.8
+
+
+def _by_group(report: EvaluationReport) -> list[str]:
+    groups = list(dict.fromkeys(row.group for row in CORRUPTIONS.values()))
+    return sorted(report.corruptions, key=lambda name: groups.index(CORRUPTIONS[name].group))
+
+
+def _draw_bars(axes: "Axes", report: EvaluationReport, names: Sequence[str]) -> None:
+    results = [report.corruptions[name] for name in names]
+    clean = [(result.clean_model, result.clean_model_interval) for result in results]
+    patched = [(result.patched, result.patched_interval) for result in results]
+    for label, colour, ink, shift, bars in (
+        ("clean model", _CLEAN, "black", -0.2, clean),
+        ("with its patch", _PATCHED, "white", 0.2, patched),
+    ):
+        places = [place + shift for place in range(len(names))]
+        heights = [height for height, _ in bars]
+        axes.bar(places, heights, 0.38, label=label, color=colour)
+        for place, (height, interval) in zip(places, bars, strict=True):
+            _draw_interval(axes, place, interval)
+            # At the foot of the bar, where no line crosses it; dark where it looks out above.
+            seen = ink if height > 6 else "black"
+            axes.text(place, 1.5, f"{height:.0f}", ha="center", va="bottom", color=seen, fontsize=8)
+
+
+def _draw_interval(axes: "Axes", place: float, interval: Interval | None) -> None:
+    if interval is not None:
+        axes.plot([place] * 2, [interval.low, interval.high], color=_LINE, linewidth=1)
+
+
+def _draw_clean(axes: "Axes", report: EvaluationReport) -> None:
+    """TA of the clean model: a line over all corruptions, its interval a band."""
+    label = "clean model on clean images"
+    axes.axhline(report.clean_accuracy, label=label, color=_LINE, linestyle="--", linewidth=1)
+    if (band := report.clean_accuracy_interval) is not None:
+        axes.axhspan(band.low, band.high, color=_LINE, alpha=0.12, linewidth=0, zorder=0)
+
+
+def _name_places(axes: "Axes", names: Sequence[str]) -> None:
+    places = list(range(len(names)))
+    margin = 0.6 + max(0, _FEW - len(names)) / 2  # so that few bars do not grow fat
+    axes.set_xlim(-margin, len(names) - 1 + margin)
+    if len(names) < _MANY:
+        axes.set_xticks(places, [name.replace("_", "\n") for name in names], fontsize=9)
+        return
+    axes.set_xticks(
+        places, [name.replace("_", " ") for name in names], fontsize=9, rotation=40, ha="right",
+        rotation_mode="anchor",
+    )  # fmt: skip
+    first = 0
+    for group, members in groupby(names, key=lambda name: CORRUPTIONS[name].group):
+        count = len(list(members))
+        if first:
+            axes.axvline(first - 0.5, color=_LINE, linewidth=0.5, alpha=0.5)
+        axes.text(first + (count - 1) / 2, 101, group, ha="center", va="bottom", fontsize=9)
+        first += count

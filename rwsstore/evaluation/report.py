@@ -8,16 +8,29 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rwsstore.evaluation.bootstrap import Interval
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Pair(_Frozen):
-    """Accuracies in percent, of the clean model and of the clean model with its patch."""
+    """Accuracies in percent, of the clean model and of the clean model with its patch.
+
+    Attributes:
+        clean_model: without the patch.
+        patched: with it.
+        clean_model_interval: of `clean_model`; None, as every interval, without resamples.
+        patched_interval: of `patched`.
+        gain_interval: of `patched` − `clean_model`, on the same draws of the images.
+    """
 
     clean_model: float
     patched: float
+    clean_model_interval: Interval | None = None
+    patched_interval: Interval | None = None
+    gain_interval: Interval | None = None
 
 
 class CorruptionResult(Pair):
@@ -27,12 +40,14 @@ class CorruptionResult(Pair):
         patch: name of its patch; None where the store has none and `patched` is the clean model's.
         digest: of that patch as stored.
         patched_clean_accuracy: TA with the patch on, in percent: what it costs while it is on.
+        patched_clean_accuracy_interval: of that.
         by_severity: RA for each severity.
     """
 
     patch: str | None
     digest: str | None
     patched_clean_accuracy: float
+    patched_clean_accuracy_interval: Interval | None = None
     by_severity: dict[int, Pair]
 
 
@@ -46,6 +61,8 @@ class StoredResult(_Frozen):
         mean: RA over the corruptions.
         gap_recovered: (mean patched − mean clean model) / (TA − mean clean model), a fraction;
             None where the clean model loses nothing.
+        gap_recovered_interval: of that; None too where the clean model loses nothing in some draw
+            of the images, because the ratio then has no bounds.
     """
 
     patch_payload_bytes: int
@@ -53,6 +70,7 @@ class StoredResult(_Frozen):
     corruptions: dict[str, CorruptionResult]
     mean: Pair
     gap_recovered: float | None
+    gap_recovered_interval: Interval | None = None
 
 
 class RivalResult(_Frozen):
@@ -62,11 +80,17 @@ class RivalResult(_Frozen):
         clean_accuracy: on clean images, in percent.
         corruptions: accuracy in percent by corruption, the mean over the severities.
         mean: over the corruptions.
+        clean_accuracy_interval: of `clean_accuracy`, for the batches as they were composed.
+        corruption_intervals: of `corruptions`.
+        mean_interval: of `mean`.
     """
 
     clean_accuracy: float
     corruptions: dict[str, float]
     mean: float
+    clean_accuracy_interval: Interval | None = None
+    corruption_intervals: dict[str, Interval] | None = None
+    mean_interval: Interval | None = None
 
 
 class EvaluationReport(_Frozen):
@@ -79,6 +103,9 @@ class EvaluationReport(_Frozen):
         images: how many.
         severities: of the corruptions.
         clean_accuracy: TA of the clean model, in percent.
+        clean_accuracy_interval: of that.
+        resamples: draws of the images behind the intervals; 0: there are none.
+        confidence: of the intervals.
         model_bytes: of its tensors.
         bits: asked for; None: as stored.
         by_bits: results by bit width ("stored", or the number).
@@ -90,6 +117,9 @@ class EvaluationReport(_Frozen):
     images: int
     severities: tuple[int, ...]
     clean_accuracy: float
+    clean_accuracy_interval: Interval | None = None
+    resamples: int = 0
+    confidence: float = 0.95
     model_bytes: int
     bits: int | None
     patch_payload_bytes: int
@@ -97,6 +127,7 @@ class EvaluationReport(_Frozen):
     corruptions: dict[str, CorruptionResult]
     mean: Pair
     gap_recovered: float | None
+    gap_recovered_interval: Interval | None = None
     by_bits: dict[str, StoredResult]
     rival: dict[int, RivalResult]
     frost_source: str
@@ -106,13 +137,26 @@ class EvaluationReport(_Frozen):
         return self.model_dump(mode="json")
 
     def to_csv(self) -> str:
-        """One row for each corruption, severity and bit width."""
+        """One row for each corruption, severity and bit width; no intervals: empty cells."""
         buffer = io.StringIO()
         rows = csv.writer(buffer, lineterminator="\n")
-        rows.writerow(("bits", "corruption", "severity", "patch", "clean_model", "patched"))
+        rows.writerow(_COLUMNS)
         for bits, stored in self.by_bits.items():
             for name, result in stored.corruptions.items():
                 for severity, pair in result.by_severity.items():
-                    numbers = (f"{pair.clean_model:.3f}", f"{pair.patched:.3f}")
-                    rows.writerow((bits, name, severity, result.patch or "", *numbers))
+                    rows.writerow((bits, name, severity, result.patch or "", *_numbers(pair)))
         return buffer.getvalue()
+
+
+_COLUMNS = (
+    "bits", "corruption", "severity", "patch", "clean_model", "patched", "clean_model_low",
+    "clean_model_high", "patched_low", "patched_high", "gain_low", "gain_high",
+)  # fmt: skip
+
+
+def _numbers(pair: Pair) -> list[str]:
+    cells = [f"{pair.clean_model:.3f}", f"{pair.patched:.3f}"]
+    for interval in (pair.clean_model_interval, pair.patched_interval, pair.gain_interval):
+        ends = ("", "") if interval is None else (f"{interval.low:.3f}", f"{interval.high:.3f}")
+        cells.extend(ends)
+    return cells

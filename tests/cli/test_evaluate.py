@@ -40,7 +40,7 @@ def test_the_table_names_every_corruption_and_the_rival(bench: Bench, rws: Rws) 
     model = ["--model", bench.model, "--store", bench.store, "--rival", rival]
     outcome = rws(*COMMON, *model, "--severity", "3,5", "--bits", 8, "--bits", 2)
     assert outcome.code == 0
-    for text in ("fog", "contrast", "clean model", "8 bits", "2 bits", "batch 200", "severity 3"):
+    for text in ("fog", "contrast", "model ┃", "8 bits", "2 bits", "200 ┃", "severity 3"):
         assert text in outcome.out
 
 
@@ -61,6 +61,20 @@ def test_csv_and_png_are_written_beside(bench: Bench, rws: Rws, tmp_path: Path) 
         assert min(image.size) > 300
 
 
+def test_figures_have_intervals_unless_none_are_wanted(bench: Bench, rws: Rws) -> None:
+    model = [*COMMON, "--model", bench.model, "--store", bench.store]
+    report = rws(*model, "--json").document
+    interval = report["clean_accuracy_interval"]
+    assert interval["low"] < report["clean_accuracy"] < interval["high"]
+    assert report["resamples"] == 1000
+    assert rws(*model, "--json").document == report
+    bare = rws(*model, "--json", "--resamples", 0).document
+    assert bare["clean_accuracy"] == report["clean_accuracy"]
+    assert bare["mean"]["gain_interval"] is bare["clean_accuracy_interval"] is None
+    assert "±" in rws(*model, "--resamples", 40).out
+    assert "±" not in rws(*model, "--resamples", 0).out
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -74,6 +88,8 @@ def test_csv_and_png_are_written_beside(bench: Bench, rws: Rws, tmp_path: Path) 
         (["--dataset", "imagefolder:nowhere"], 3, "nowhere"),
         (["--frost-overlays", "nowhere"], 3, "nowhere"),
         (["--network", "vgg16"], 4, "--num-classes"),
+        (["--resamples", "39"], 4, "40 or more"),
+        (["--resamples", "-1"], 2, "--resamples"),
     ],
 )
 def test_bad_input_is_refused(

@@ -1,10 +1,18 @@
 """A tiny trained model, patches for it, and reports that need no measuring."""
 
 from functools import cache
+from typing import Any
 
 from torch import nn
 
-from rwsstore.evaluation import CorruptionResult, EvaluationReport, Pair, RivalResult, StoredResult
+from rwsstore.evaluation import (
+    CorruptionResult,
+    EvaluationReport,
+    Interval,
+    Pair,
+    RivalResult,
+    StoredResult,
+)
 from rwsstore.patches import Patch
 from rwsstore.training import CleanRecipe, fit
 from tests.runtime.making import a_patch
@@ -34,16 +42,30 @@ def make_report(
     widths: tuple[str, ...] = ("stored",),
     rival: bool = False,
     dataset: str = "tiny",
+    intervals: bool = False,
 ) -> EvaluationReport:
     """A report of made-up numbers."""
+
+    def around(value: float, half: float) -> Interval | None:
+        return Interval(low=value - half, high=value + half) if intervals else None
+
+    def pair(clean_model: float, patched: float, half: float) -> dict[str, Any]:
+        return {
+            "clean_model": clean_model,
+            "patched": patched,
+            "clean_model_interval": around(clean_model, half),
+            "patched_interval": around(patched, 1.5 * half),
+            "gain_interval": around(patched - clean_model, half / 2),
+        }
+
     results = {
         name: CorruptionResult(
-            clean_model=40.0 + n,
-            patched=60.25 + n,
+            **pair(40.0 + n, 60.25 + n, 2.0),
             patch=f"{name}_patch",
             digest="d" * 64,
             patched_clean_accuracy=88.5,
-            by_severity={5: Pair(clean_model=40.0 + n, patched=60.25 + n)},
+            patched_clean_accuracy_interval=around(88.5, 1.0),
+            by_severity={5: Pair(**pair(40.0 + n, 60.25 + n, 2.0))},
         )
         for n, name in enumerate(names)
     }
@@ -51,15 +73,24 @@ def make_report(
         patch_payload_bytes=1000,
         patch_file_bytes=2000,
         corruptions=results,
-        mean=Pair(clean_model=40.5, patched=60.75),
+        mean=Pair(**pair(40.5, 60.75, 1.2)),
         gap_recovered=0.4091,
+        gap_recovered_interval=around(0.4091, 0.02),
     )
-    found = RivalResult(clean_accuracy=70.0, corruptions=dict.fromkeys(names, 55.5), mean=55.5)
+    found = RivalResult(
+        clean_accuracy=70.0,
+        corruptions=dict.fromkeys(names, 55.5),
+        mean=55.5,
+        clean_accuracy_interval=around(70.0, 1.6),
+        mean_interval=around(55.5, 1.7),
+    )
     return EvaluationReport(
         dataset=dataset,
         images=1234,
         severities=(5,),
         clean_accuracy=90.0,
+        clean_accuracy_interval=around(90.0, 0.9),
+        resamples=1000 if intervals else 0,
         model_bytes=10_000,
         bits=None if widths == ("stored",) else int(widths[0]),
         by_bits=dict.fromkeys(widths, stored),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rwsstore.evaluation import accuracy, predictions
+from rwsstore.evaluation import accuracy, correctness, predictions
 from tests.evaluation.making import TEST, clean_model
 
 
@@ -18,6 +18,8 @@ def test_predictions_are_the_largest_logits() -> None:
     assert predictions(predict, images, batch_size=2).tolist() == [1, 0, 2]
     assert seen == [2, 1]
     assert accuracy(predict, images, torch.tensor([1, 0, 0])) == pytest.approx(200 / 3)
+    right = correctness(predict, images, torch.tensor([1, 0, 0]), batch_size=2)
+    assert right.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])

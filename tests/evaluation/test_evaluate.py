@@ -179,7 +179,7 @@ def test_the_progress_ends_where_it_said() -> None:
 def refuse(monkeypatch: pytest.MonkeyPatch, **named: object) -> EvaluationReport:
     """Evaluate, where nothing may be measured."""
     module = sys.modules["rwsstore.evaluation.evaluate"]  # the package's name is the function's
-    monkeypatch.setattr(module, "accuracy", None)
+    monkeypatch.setattr(module, "correctness", None)
     fields = {"patches": PATCHES, "options": EvaluationOptions(), "images": TEST, **named}
     return evaluate(clean_model(), **fields)  # type: ignore[arg-type]  # each test names its own
 
@@ -222,10 +222,11 @@ def test_patches_of_other_weights_are_taken_where_asked_for() -> None:
     [
         {"severities": ()}, {"severities": (0,)}, {"severities": (6,)}, {"severities": (5, 5)},
         {"severities": (True,)}, {"rival_batches": (0,)}, {"rival_batches": (8, -1)},
+        {"resamples": -1}, {"resamples": 39}, {"confidence": 1.0}, {"confidence": 0.0},
     ],
     ids=str,
 )  # fmt: skip
-def test_options_out_of_range_are_refused(fields: dict[str, tuple[int, ...]]) -> None:
+def test_options_out_of_range_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         EvaluationOptions(**fields)  # type: ignore[arg-type]  # names and values vary
 
