@@ -5,7 +5,6 @@ __all__ = ["build_bundle"]
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rwsstore.bundle.card import BundleCard, TrainingSummary, describe_patches
@@ -32,7 +31,13 @@ from rwsstore.progress import SILENT, Reporter
 from rwsstore.signatures import extract_all
 from rwsstore.signatures.evidence import with_evidence
 from rwsstore.store import Store
-from rwsstore.training import CleanRecipe, EpochRecord, average_cycles, fit, hold_out
+from rwsstore.training import (
+    CleanRecipe,
+    EpochRecord,
+    forget_states,
+    hold_out,
+    train_averaged,
+)
 from rwsstore.training.resume import images_digest
 
 _WIDE_BITS = 32
@@ -169,8 +174,7 @@ def _trained(
             weights=weights_fingerprint(folded.state_dict()),
         )
         write_atomic(files.summary, (canonical_json(summary.model_dump()) + "\n").encode())
-        for state in files.folder.glob(f"{files.state.name}*"):
-            state.unlink()
+        forget_states(files.state)
     summary = TrainingSummary.read(files.summary)
     clean = load_checkpoint(files.clean)
     if weights_fingerprint(clean.state_dict()) != summary.weights:
@@ -185,16 +189,10 @@ def _train(
 ) -> tuple[Classifier, EpochRecord]:
     """The network as it was trained, before folding, and its accuracy on the held-out images."""
     start = build(config.spec(train), seed=config.training.seed)
-    run = partial(
-        fit, recipe=CleanRecipe(), train=train, validation=held_out, mode=_mode(config),
-        progress=progress,
+    result = train_averaged(
+        start, CleanRecipe(), train, held_out, config.training, config.averaging,
+        state_file=files.state, mode=_mode(config), progress=progress,
     )  # fmt: skip
-    result = run(start, config=config.training, state_file=files.state)
-    if config.averaging is not None:
-        result = average_cycles(
-            result.model, CleanRecipe(), train, held_out, config.training, config.averaging,
-            state_file=files.state, mode=_mode(config), progress=progress,
-        )  # fmt: skip
     assert isinstance(result.model, Classifier)  # noqa: S101  (training returns what it was given)
     return result.model, result.best
 
@@ -218,6 +216,7 @@ def _patches(
         update={
             "bits": _WIDE_BITS,
             "card_images": min(_WIDE_CARD_IMAGES, options.card_images),
+            "alphas": (1.0,),
         }
     )
     extracted = extract_all(

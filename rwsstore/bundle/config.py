@@ -61,7 +61,7 @@ class MeasuringConfig(_Part):
     """
 
     bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (8, 4)
-    resamples: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    resamples: Annotated[int, Field(ge=40, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 

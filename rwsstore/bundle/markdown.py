@@ -71,8 +71,8 @@ def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tupl
         (
             f"all patches at {label}",
             (
-                f"{result.patch_payload_bytes:,} bytes of payload, {share:.3f} of the model's; files "
-                f"{result.patch_file_bytes:,}"
+                f"{result.patch_payload_bytes:,} bytes of payload, {share:.3f} of the model's; "
+                f"files {result.patch_file_bytes:,}"
             ),
         ),
     ]

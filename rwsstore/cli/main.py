@@ -33,6 +33,9 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "train": CommandRow("train", "Train a clean classifier."),
         "extract": CommandRow("extract", "Extract robustness patches into a store."),
         "evaluate": CommandRow("evaluate", "Measure accuracy with and without patches."),
+        "compare": CommandRow("compare", "Compare patches: norms, cosines, gains on each other."),
+        "features": CommandRow("features", "Draw feature maps with and without a patch."),
+        "bundle": CommandRow("bundle", "Train a model and all its patches from one file."),
         "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
         "compose": CommandRow("compose", "Store several patches at fixed strengths as one."),
@@ -86,6 +89,7 @@ def cli(threads: int | None) -> None:
       rws extract    patches that make it robust, into a store
       rws evaluate   what they buy
       rws apply      put on and written out
+    A model and its 19 patches come with rwsstore: try rws store ls.
     """
     context = click.get_current_context()
     if context.invoked_subcommand in COMMANDS and not _asks_for_help():

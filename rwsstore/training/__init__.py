@@ -14,13 +14,20 @@ __all__ = [
     "average_cycles",
     "derive_seed",
     "fit",
+    "forget_states",
     "hold_out",
     "learning_rate",
     "pixel_statistics",
+    "train_averaged",
     "train_classifier",
 ]
 
-from rwsstore.training.averaging import AveragingConfig, average_cycles
+from rwsstore.training.averaging import (
+    AveragingConfig,
+    average_cycles,
+    forget_states,
+    train_averaged,
+)
 from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.holdout import hold_out

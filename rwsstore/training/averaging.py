@@ -5,9 +5,10 @@ algorithm 1 with a cyclical learning rate; a cycle is one epoch here, its rate a
 a cosine to zero.
 """
 
-__all__ = ["AveragingConfig", "average_cycles"]
+__all__ = ["AveragingConfig", "average_cycles", "forget_states", "train_averaged"]
 
 import copy
+import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,49 @@ class AveragingConfig(BaseModel):
 
     cycles: Annotated[int, Field(ge=1, le=1000)]
     learning_rate: Annotated[float, Field(gt=0)] = 0.03
+
+
+def train_averaged(
+    model: nn.Module,
+    recipe: Recipe,
+    train: ImageSet,
+    validation: ImageSet,
+    config: TrainingConfig,
+    averaging: AveragingConfig | None,
+    *,
+    state_file: Path | None = None,
+    mode: ComputeMode | None = None,
+    progress: Reporter = SILENT,
+) -> TrainingResult:
+    """Train as `fit` does, and then average cycles, if any are asked for.
+
+    Args:
+        model: as in `fit`.
+        recipe: as in `fit`.
+        train: as in `fit`.
+        validation: as in `fit`.
+        config: as in `fit`.
+        averaging: as in `average_cycles`; None: `fit` alone.
+        state_file: as in both; `forget_states` deletes what they leave.
+        mode: as in `fit`.
+        progress: as in `fit`.
+    """
+    result = fit(
+        model, recipe, train, validation, config,
+        state_file=state_file, mode=mode, progress=progress,
+    )  # fmt: skip
+    if averaging is None:
+        return result
+    return average_cycles(
+        result.model, recipe, train, validation, config, averaging,
+        state_file=state_file, mode=mode, progress=progress,
+    )  # fmt: skip
+
+
+def forget_states(state_file: Path) -> None:
+    """Delete the states that a finished run leaves, those of its cycles too."""
+    for path in state_file.parent.glob(f"{glob.escape(state_file.name)}*"):
+        path.unlink(missing_ok=True)
 
 
 def average_cycles(

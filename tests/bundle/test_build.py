@@ -80,6 +80,13 @@ def test_a_lost_bundle_is_made_again_from_the_work_folder(
     assert _files(again) == _files(made.out)
 
 
+def test_the_same_configuration_gives_the_same_bytes(
+    made: Made, digits: Digits, tmp_path: Path
+) -> None:
+    build_bundle(made.config, *digits, tmp_path / "out", work=tmp_path / "work")
+    assert _files(tmp_path / "out") == _files(made.out)
+
+
 def test_another_configuration_is_refused(made: Made, digits: Digits, tmp_path: Path) -> None:
     other = made.config.model_copy(update={"name": "other"})
     before = _files(made.out), _files(made.work)

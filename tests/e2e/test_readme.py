@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from rwsstore.bundle import bundled_model
 from rwsstore.cli.main import main
 from rwsstore.signatures import ExtractionRun
 
@@ -23,10 +24,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def make_photographs(folder: Path) -> None:
     """A folder like CIFAR-10's, of random blocks in a colour for each class."""
+    classes = bundled_model().spec.classes
     generator = torch.Generator().manual_seed(0)
     for split, count in (("train", 8), ("test", 3)):
-        for label in range(10):
-            place = folder / split / f"class{label}"
+        for name in classes:
+            place = folder / split / name
             place.mkdir(parents=True)
             colour = torch.randint(256, (3, 1, 1), generator=generator)
             for number in range(count):
@@ -63,6 +65,15 @@ def test_the_readmes_commands_and_its_python(
     assert isinstance(logits, torch.Tensor)
     assert logits.shape == (2, 10)
     exec(compile(blocks(ROOT / "docs" / "runtime.md", "python")[0], "runtime.md", "exec"), names)
+    _follow_the_page_on_bundles()
+
+
+def _follow_the_page_on_bundles() -> None:
+    page = ROOT / "docs" / "bundle.md"
+    for line in blocks(page, "sh")[0].splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    (program,) = blocks(page, "python")
+    exec(compile(program, "bundle.md", "exec"), {})
 
 
 @pytest.mark.slow
