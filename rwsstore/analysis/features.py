@@ -1,0 +1,217 @@
+"""What layers make of one image, with patches on the model and without.
+
+Cai et al., Robust Weight Signatures, ICML 2023, figure 9.
+"""
+
+__all__ = ["FeatureMaps", "LayerMaps", "View", "feature_maps"]
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.errors import ConfigError, TensorError
+from rwsstore.models import ordered_layers
+from rwsstore.patches import Request
+from rwsstore.runtime import LiveModel, PatchSource, Variant
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A model that looks at an image.
+
+    Attributes:
+        label: which model, and at what.
+        image: as the network is given it; uint8 [3, H, W].
+        predicted: index of the class with the largest logit.
+        probability: of that class, by softmax; 0 to 1.
+    """
+
+    label: str
+    image: Tensor
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMaps:
+    """Some channels of one layer's output.
+
+    Attributes:
+        layer: name of the layer; the maps are its output, before any activation that follows.
+        channels: those that the patches change most (mean absolute difference), that first.
+        maps: of each view, in their order; float32 [views, channels, H, W].
+        change: ‖patched − clean‖₂ / ‖clean‖₂ over all channels; 0 where both are zeros.
+        distances: the same of the clean and of the patched model from the clean model on the
+            uncorrupted image; None without such an image.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    maps: Tensor
+    change: float
+    distances: tuple[float, float] | None
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """Views of one image, and what each layer makes of them.
+
+    Attributes:
+        views: the clean model, the patched model and, where an uncorrupted image was given, the
+            clean model on that.
+        layers: in the order asked for.
+    """
+
+    views: tuple[View, ...]
+    layers: tuple[LayerMaps, ...]
+
+
+def feature_maps(
+    model: nn.Module,
+    patches: Request,
+    source: PatchSource,
+    image: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    channels: int = 6,
+    uncorrupted: Tensor | None = None,
+    allow_transfer: bool = False,
+) -> FeatureMaps:
+    """Show an image to a model with patches and without.
+
+    The model is left as it is: a copy of it looks at the images, and nothing stays hooked to it.
+
+    Args:
+        model: the clean model, traceable.
+        patches: name, version or digest → α (None: the recommended one).
+        source: where they are found.
+        image: uint8 [3, H, W].
+        layers: names, as `ordered_layers` has them; by default those that the patches change
+            and that give feature maps.
+        channels: how many of each layer, at most.
+        uncorrupted: the image before it was corrupted, of the same size.
+        allow_transfer: accept patches that were extracted from other clean weights.
+
+    Raises:
+        ConfigError: no patch, or none of a strength other than 0; `channels` below 1; a layer that
+            is unknown, or gives no feature maps.
+        TensorError: an image of another dtype or shape.
+        RwsError: as `LiveModel.variant` does, for patches that may not be put on.
+    """
+    if channels < 1:
+        raise ConfigError(f"channels is {channels}; expected 1 or more")
+    for given in (image, uncorrupted):
+        if given is not None:
+            _check_image(given, image.shape)
+    live = LiveModel(model, source, allow_transfer=allow_transfer)
+    patched = live.variant(patches)
+    if not len(patched.patches):
+        raise ConfigError("no patch is put on: name one, with an alpha other than 0")
+    names = _known_layers(model, patched, layers)
+    clean = live.variant({})
+    label = ", ".join(f"{patched.names[digest]}={alpha:g}" for digest, alpha in patched.patches)
+    shown = [("clean model", clean, image), (label, patched, image)]
+    if uncorrupted is not None:
+        shown.append(("clean model, uncorrupted image", clean, uncorrupted))
+    looked = [_look(text, variant, pixels, names) for text, variant, pixels in shown]
+    outputs = [found for _, found in looked]
+    kept = [name for name in names if layers is not None or outputs[0][name].ndim == 4]
+    if not kept:
+        raise ConfigError("the patches change no layer that gives feature maps: name some layers")
+    return FeatureMaps(
+        views=tuple(view for view, _ in looked),
+        layers=tuple(
+            _layer_maps(name, [found[name] for found in outputs], channels) for name in kept
+        ),
+    )
+
+
+def _check_image(image: Tensor, shape: torch.Size) -> None:
+    if image.dtype != torch.uint8 or image.shape != shape or shape[:-2] != (3,):
+        raise TensorError(
+            f"an image is {image.dtype} {list(image.shape)}; expected uint8 [3, H, W], all of one "
+            "size"
+        )
+
+
+def _known_layers(
+    model: nn.Module, patched: Variant, wanted: Sequence[str] | None
+) -> Sequence[str]:
+    layers = ordered_layers(model)
+    if wanted is None:
+        touched = set(patched.patched)
+        return [layer.name for layer in layers if not touched.isdisjoint(layer.parameters)]
+    known = [layer.name for layer in layers]
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted or len(set(wanted)) != len(wanted):
+        raise ConfigError(
+            f"layers are {', '.join(wanted) or 'none'}; expected some of {', '.join(known)}, each "
+            "once"
+        )
+    return wanted
+
+
+def _look(
+    label: str, variant: Variant, image: Tensor, names: Sequence[str]
+) -> tuple[View, dict[str, Tensor]]:
+    with _outputs(variant.module, names) as found:
+        probabilities = variant(image[None]).double().softmax(1)[0]
+    predicted = int(probabilities.argmax())
+    return View(label, image, predicted, float(probabilities[predicted])), found
+
+
+@contextmanager
+def _outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Collect what layers give out while the block runs; no hook outlives it."""
+    found: dict[str, Tensor] = {}
+    hooks = []
+    try:
+        for name in names:
+            layer = module.get_submodule(name)
+            hooks.append(layer.register_forward_hook(partial(_keep, found, name)))
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _keep(
+    found: dict[str, Tensor], name: str, _module: nn.Module, _inputs: object, output: object
+) -> None:
+    """Keep the first output of a layer."""
+    if not isinstance(output, Tensor):
+        raise ConfigError(f"layer {name!r} gives no feature maps but {type(output).__name__}")
+    # A copy, for an activation in place may come next.
+    found.setdefault(name, output.detach().float().clone())
+
+
+def _layer_maps(name: str, outputs: Sequence[Tensor], channels: int) -> LayerMaps:
+    if outputs[0].ndim != 4:
+        raise ConfigError(
+            f"layer {name!r} gives no feature maps: its output has the shape "
+            f"{list(outputs[0].shape)}; expected [1, channels, height, width]"
+        )
+    views = torch.cat(list(outputs))
+    clean, patched = views[0], views[1]
+    difference = (patched - clean).abs().mean((1, 2))
+    chosen = difference.argsort(descending=True, stable=True)[:channels]
+    distances = None
+    if len(views) > 2:
+        distances = _distance(clean, views[2]), _distance(patched, views[2])
+    return LayerMaps(
+        layer=name,
+        channels=tuple(chosen.tolist()),
+        maps=views[:, chosen],
+        change=_distance(patched, clean),
+        distances=distances,
+    )
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """‖one − other‖₂ / ‖other‖₂."""
+    apart, size = float((one - other).double().norm()), float(other.double().norm())
+    return apart / size if size > 0 else apart

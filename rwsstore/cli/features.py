@@ -1,0 +1,161 @@
+"""`rws features`."""
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from rwsstore.analysis import (
+    FeatureMaps,
+    check_picture,
+    draw_features,
+    feature_maps,
+    parse_layers,
+    short_names,
+)
+from rwsstore.cli.options import (
+    json_option,
+    load_model,
+    model_options,
+    open_store,
+    store_option,
+    transfer_option,
+)
+from rwsstore.cli.output import write_json, write_lines
+from rwsstore.corruptions import corrupt
+from rwsstore.data import decode_image
+from rwsstore.data.pixels import MAX_FILE_BYTES
+from rwsstore.errors import ConfigError, FormatError
+from rwsstore.files import read_bounded, write_atomic
+from rwsstore.patches import parse_request
+
+
+@click.command("features", short_help="Draw feature maps with and without a patch.")
+@click.option(
+    "--image",
+    "image_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JPEG, PNG, WebP or BMP; its middle square, at the size that the network takes.",
+)
+@click.option(
+    "--patch",
+    "patchset",
+    required=True,
+    metavar="NAME[=ALPHA][,...]",
+    help="Patches to put on, by name, version or digest; without ALPHA at their recommended "
+    "strength.",
+)
+@model_options
+@store_option
+@click.option(
+    "--layers",
+    help="1-3, 1,4 or names (conv2). Default: those that the patches change.",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 16),
+    default=6,
+    show_default=True,
+    help="Feature maps of each layer: those that the patches change most.",
+)
+@click.option("--corruption", help="Corrupt the image first: fog, snow, ...")
+@click.option("--severity", type=click.IntRange(1, 5), help="Of the corruption. Default: 5.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the corruption."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="FILE.png. Needs rwsstore[plots]."
+)
+@transfer_option
+@json_option
+def command(**options: Any) -> None:
+    """Draw what shallow layers make of one image, and what the model takes it for.
+
+    The picture has a row for the clean model and one for the patched; with --corruption a third
+    one for the clean model on the image as it was. Each channel has the same colours in all rows.
+
+    \b
+    Example:
+      rws features --image cat.jpg --model m.safetensors --patch fog --corruption fog --out c.png
+    """
+    if options["severity"] is not None and options["corruption"] is None:
+        raise ConfigError("--severity goes with --corruption")
+    check_picture(options["out"])
+    wanted = parse_request(options["patchset"])
+    model = load_model(options)
+    layers = None if options["layers"] is None else parse_layers(model, options["layers"])
+    image = _read(options["image_path"], model.spec.input_size)
+    shown = image
+    if options["corruption"] is not None:
+        severity = options["severity"] or 5
+        shown = corrupt(image[None], options["corruption"], severity, seed=options["seed"])[0]
+    features = feature_maps(
+        model,
+        wanted,
+        open_store(options["store_path"]),
+        shown,
+        layers=layers,
+        channels=options["channels"],
+        uncorrupted=None if options["corruption"] is None else image,
+        allow_transfer=options["allow_transfer"],
+    )
+    write_atomic(options["out"], draw_features(features, model.spec.classes))
+    document = _document(features, options["out"], model.spec.classes)
+    if options["as_json"]:
+        write_json(document)
+    else:
+        write_lines(_told(document))
+
+
+def _read(path: Path, size: int) -> Tensor:
+    """A picture's middle square: uint8 [3, size, size]."""
+    data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
+    try:
+        pixels = decode_image(data, size=size)
+    except FormatError as error:
+        raise FormatError(f"{path} {error}") from None
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def _document(features: FeatureMaps, out: Path, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "views": [
+            {
+                "label": view.label,
+                "predicted": view.predicted,
+                "class": classes[view.predicted] if classes else None,
+                "probability": view.probability,
+            }
+            for view in features.views
+        ],
+        "layers": [
+            {
+                "name": layer.layer,
+                "channels": list(layer.channels),
+                "change": layer.change,
+                "distances": layer.distances,
+            }
+            for layer in features.layers
+        ],
+    }
+
+
+def _told(document: dict[str, Any]) -> list[str]:
+    lines = []
+    for view in document["views"]:
+        name = view["class"] if view["class"] is not None else f"class {view['predicted']}"
+        lines.append(f"{view['label']}: {name}, {view['probability']:.1%}")
+    names = short_names([layer["name"] for layer in document["layers"]])
+    for name, layer in zip(names, document["layers"], strict=True):
+        line = f"{name}: the patches change its output by {layer['change']:.1%}"
+        if layer["distances"] is not None:
+            clean, patched = layer["distances"]
+            line += f"; from the uncorrupted one: clean {clean:.1%}, patched {patched:.1%}"
+        lines.append(line)
+    return [*lines, f"wrote {document['out']}"]
