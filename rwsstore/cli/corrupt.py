@@ -22,10 +22,9 @@ from rwsstore.corruptions import (
     table_for,
 )
 from rwsstore.corruptions.gallery import draw_gallery
-from rwsstore.data import ImageSet, Split, decode_image, load_images
-from rwsstore.data.pixels import MAX_FILE_BYTES
+from rwsstore.data import ImageSet, Split, load_images, read_image
 from rwsstore.data.selection import balanced_indices
-from rwsstore.errors import ConfigError, FormatError, MissingFileError
+from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.export import (
     LAYOUTS,
     PICTURE_FORMATS,
@@ -33,7 +32,7 @@ from rwsstore.export import (
     ExportReport,
     export_corrupted,
 )
-from rwsstore.files import read_bounded, write_atomic
+from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
 
 _SHEETS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -190,7 +189,7 @@ def _draw(options: dict[str, Any]) -> None:
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_SHEETS)}")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-    image = _read(options["gallery"], options["size"] or _SHEET_SIZE)
+    image = read_image(options["gallery"], size=options["size"] or _SHEET_SIZE)
     folder = options["frost_overlays"]
     with warnings.catch_warnings(record=True) as told:  # shown as lines of the result instead
         warnings.simplefilter("always", UnchangedWarning)
@@ -217,13 +216,3 @@ def _table_note(image: Tensor, table: str | None) -> str:
     height, width = image.shape[1:]
     chosen = table_for(height, width) if table is None else severity_table(table)
     return chosen.note(height, width)
-
-
-def _read(path: Path, size: int) -> Tensor:
-    """A picture's middle square: uint8 [3, size, size]."""
-    data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
-    try:
-        pixels = decode_image(data, size=size)
-    except FormatError as error:
-        raise FormatError(f"{path} {error}") from None
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)

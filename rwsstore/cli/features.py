@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from torch import Tensor
 
 from rwsstore.analysis import (
     FeatureMaps,
@@ -27,10 +25,9 @@ from rwsstore.cli.options import (
 )
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.corruptions import corrupt
-from rwsstore.data import decode_image
-from rwsstore.data.pixels import MAX_FILE_BYTES
-from rwsstore.errors import ConfigError, FormatError
-from rwsstore.files import read_bounded, write_atomic
+from rwsstore.data import read_image
+from rwsstore.errors import ConfigError
+from rwsstore.files import write_atomic
 from rwsstore.patches import parse_request
 
 
@@ -89,7 +86,7 @@ def command(**options: Any) -> None:
     wanted = parse_request(options["patchset"])
     model = load_model(options)
     layers = None if options["layers"] is None else parse_layers(model, options["layers"])
-    image = _read(options["image_path"], model.spec.input_size)
+    image = read_image(options["image_path"], size=model.spec.input_size)
     shown = image
     if options["corruption"] is not None:
         severity = options["severity"] or 5
@@ -110,16 +107,6 @@ def command(**options: Any) -> None:
         write_json(document)
     else:
         write_lines(_told(document))
-
-
-def _read(path: Path, size: int) -> Tensor:
-    """A picture's middle square: uint8 [3, size, size]."""
-    data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
-    try:
-        pixels = decode_image(data, size=size)
-    except FormatError as error:
-        raise FormatError(f"{path} {error}") from None
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def _document(features: FeatureMaps, out: Path, classes: tuple[str, ...]) -> dict[str, Any]:

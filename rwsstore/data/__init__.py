@@ -3,7 +3,7 @@
 from rwsstore.data.augment import batches, random_crop_flip
 from rwsstore.data.classes import match_classes
 from rwsstore.data.imageset import ImageSet
-from rwsstore.data.pixels import decode_image
+from rwsstore.data.pixels import decode_image, read_image
 from rwsstore.data.request import LoadRequest, Split
 from rwsstore.data.sources import DATASETS, DataSource, load_images, parse_dataset
 
@@ -19,4 +19,5 @@ __all__ = [
     "match_classes",
     "parse_dataset",
     "random_crop_flip",
+    "read_image",
 ]

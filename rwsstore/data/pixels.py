@@ -11,18 +11,22 @@ __all__ = [
     "decode_image",
     "fit_all",
     "fit_image",
+    "read_image",
 ]
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from rwsstore.data.imageset import ImageSet
 from rwsstore.errors import ConfigError, DataError, FormatError
+from rwsstore.files import read_bounded
 from rwsstore.progress import Reporter
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -102,6 +106,28 @@ def decode_image(data: bytes, *, size: int | None = None) -> NDArray[np.uint8]:
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise FormatError(f"is damaged: {error}") from error
     return np.asarray(picture if size is None else fit_image(picture, size))
+
+
+def read_image(path: Path, *, size: int) -> Tensor:
+    """Read one image file and bring its middle square to a size.
+
+    Args:
+        path: a JPEG, PNG, WebP or BMP.
+        size: height and width wanted.
+
+    Returns:
+        uint8 [3, size, size].
+
+    Raises:
+        MissingFileError: there is no such file.
+        FormatError, ConfigError: as `decode_image`.
+    """
+    data = read_bounded(path, limit=MAX_FILE_BYTES, what="image")
+    try:
+        pixels = decode_image(data, size=size)
+    except FormatError as error:
+        raise FormatError(f"{path} {error}") from None
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def _check_header(image: Image.Image) -> None:
