@@ -5,7 +5,7 @@ __all__ = ["card_markdown"]
 from collections.abc import Iterable, Iterator
 
 from rwsstore.bundle.card import BundleCard
-from rwsstore.evaluation import Interval, StoredResult
+from rwsstore.evaluation import CorruptionResult, Interval, StoredResult
 
 
 def card_markdown(card: BundleCard) -> str:
@@ -44,9 +44,9 @@ def _figures(card: BundleCard) -> str:
             _percent(report.mean.clean_model, report.mean.clean_model_interval),
         ),
     ]
-    for bits, result in report.by_bits.items():
+    for bits in map(str, card.config.measuring.bits):
         mark = " (as shipped)" if bits == stored else ""
-        rows += _width_rows(f"{bits} bits{mark}", result, report.model_bytes)
+        rows += _width_rows(f"{bits} bits{mark}", report.by_bits[bits], report.model_bytes)
     return (
         f"## Figures\n\nMeasured once, on {images:,} test images, when everything was chosen. "
         "In brackets the 95 % bootstrap interval over the images: what another draw of test images "
@@ -80,20 +80,21 @@ def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tupl
 
 def _corruptions(card: BundleCard) -> str:
     stored = card.report.by_bits[str(card.config.extraction.bits)]
-    rows = [
-        (
-            name,
-            _percent(found.clean_model, found.clean_model_interval),
-            _percent(found.patched, found.patched_interval),
-            _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
-        )
-        for name, found in stored.corruptions.items()
-    ]
+    rows = [_corruption_row(name, stored.corruptions[name]) for name in card.config.corruptions]
     header = ("corruption", "RA, no patch", "RA, its patch", "TA while it is on")
     source = ""
     if "frost" in stored.corruptions:
         source = f"\nFrost is {card.report.frost_source}: not the benchmark's photographs.\n"
     return "## By corruption\n\nIn percent.\n\n" + _table(header, rows) + source
+
+
+def _corruption_row(name: str, found: CorruptionResult) -> tuple[str, ...]:
+    return (
+        name,
+        _percent(found.clean_model, found.clean_model_interval),
+        _percent(found.patched, found.patched_interval),
+        _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
+    )
 
 
 def _making(card: BundleCard) -> str:

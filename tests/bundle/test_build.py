@@ -50,9 +50,10 @@ def test_the_card_says_what_anyone_can_measure_again(made: Made, digits: Digits)
 
 
 def test_the_card_is_read_back_and_written_for_people(made: Made) -> None:
-    assert BundleCard.read(card_path(made.out)) == made.card
+    card = BundleCard.read(card_path(made.out))
+    assert card == made.card
     text = (made.out / "CARD.md").read_text()
-    assert text == card_markdown(made.card)
+    assert text == card_markdown(card) == card_markdown(made.card)
     for word in ("fog", "contrast", "seed", made.card.weights, "must not"):
         assert word in text
 
