@@ -2,15 +2,19 @@
 
 __all__ = [
     "RIVAL_BATCH_SIZES",
+    "TENT_BATCH_SIZE",
     "CorruptionResult",
     "EvaluationOptions",
     "EvaluationReport",
     "Figure",
     "Interval",
+    "MixedStream",
     "Pair",
     "Resampling",
     "RivalResult",
     "StoredResult",
+    "Tent",
+    "TentOptions",
     "accuracy",
     "bootstrap",
     "choose_patches",
@@ -18,10 +22,12 @@ __all__ = [
     "evaluate",
     "find_patches",
     "mean_of",
+    "mixed_stream",
     "plot_report",
     "predictions",
     "report_table",
     "rival_accuracy",
+    "tent_accuracy",
     "with_batch_statistics",
 ]
 
@@ -37,5 +43,12 @@ from rwsstore.evaluation.report import (
     RivalResult,
     StoredResult,
 )
-from rwsstore.evaluation.rival import RIVAL_BATCH_SIZES, rival_accuracy, with_batch_statistics
+from rwsstore.evaluation.rival import (
+    RIVAL_BATCH_SIZES,
+    MixedStream,
+    mixed_stream,
+    rival_accuracy,
+    with_batch_statistics,
+)
 from rwsstore.evaluation.table import report_table
+from rwsstore.evaluation.tent import TENT_BATCH_SIZE, Tent, TentOptions, tent_accuracy

@@ -5,15 +5,27 @@ and normalize each batch by its own. It needs no knowledge of the corruption, bu
 are large and of one kind.
 """
 
-__all__ = ["RIVAL_BATCH_SIZES", "rival_accuracy", "with_batch_statistics"]
+__all__ = [
+    "RIVAL_BATCH_SIZES",
+    "MixedStream",
+    "affine_parameters",
+    "mixed_stream",
+    "rival_accuracy",
+    "shuffled",
+    "with_batch_statistics",
+]
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.corruptions import corrupt
+from rwsstore.corruptions.registry import find_corruption
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.accuracy import accuracy
 
@@ -61,6 +73,19 @@ class _BatchStatistics(nn.Module):
         return zeros if self.bias is None else zeros + self.bias.view(1, -1, *[1] * (x.dim() - 2))
 
 
+def affine_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """List the scales and shifts of a network from `with_batch_statistics`, each once."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchStatistics)]
+    every = [parameter for norm in norms for parameter in norm.parameters()]
+    return list({id(parameter): parameter for parameter in every}.values())
+
+
+def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Put a test stream in the one random order that all rivals see it in."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return images[order], labels[order]
+
+
 def rival_accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
     """Accuracy in percent over a shuffled stream in batches of one size.
 
@@ -70,5 +95,52 @@ def rival_accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size:
         labels: int64 [N].
         batch_size: images that are normalized together.
     """
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    return accuracy(model, images[order], labels[order], batch_size=batch_size)
+    return accuracy(model, *shuffled(images, labels), batch_size=batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class MixedStream:
+    """Images each of which has a corruption of its own.
+
+    Attributes:
+        images: uint8 [N, 3, H, W].
+        corruptions: the names that were mixed.
+        which: int64 [N], the place of each image's corruption in `corruptions`.
+    """
+
+    images: Tensor
+    corruptions: tuple[str, ...]
+    which: Tensor
+
+
+def mixed_stream(
+    images: Tensor, corruptions: Sequence[str], severity: float, *, seed: int
+) -> MixedStream:
+    """Give every image one of several corruptions, each to equally many as far as they go round.
+
+    An image with a corruption is the same, to the bit, as in a set that has it throughout and the
+    same seed.
+
+    Args:
+        images: uint8 [N, 3, H, W], clean.
+        corruptions: names, none of them twice.
+        severity: 1 to 5.
+        seed: of the corruptions, and of which image gets which.
+
+    Raises:
+        UnknownNameError: no such corruption.
+        ConfigError: none is named, or one twice.
+    """
+    names = tuple(corruptions)
+    for name in names:
+        find_corruption(name)
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"a mixed stream of {names}; expected names, none of them twice")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    which = torch.empty(len(images), dtype=torch.int64)
+    which[order] = torch.arange(len(images)) % len(names)
+    mixed = torch.empty_like(images)
+    for place, name in enumerate(names):
+        chosen = (which == place).nonzero().flatten()
+        mixed[chosen] = corrupt(images[chosen], name, severity, seed=seed, indices=chosen)
+    return MixedStream(mixed, names, which)

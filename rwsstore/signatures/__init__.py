@@ -12,9 +12,10 @@ __all__ = [
     "project_out",
     "read_run",
     "signature",
+    "starting_point",
 ]
 
-from rwsstore.signatures.extraction import extract_patch, patch_recipe
+from rwsstore.signatures.extraction import extract_patch, patch_recipe, starting_point
 from rwsstore.signatures.options import Anchor, ExtractionOptions
 from rwsstore.signatures.projection import project_out, signature
 from rwsstore.signatures.run import ExtractionRun, read_run

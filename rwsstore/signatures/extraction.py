@@ -1,6 +1,6 @@
 """From a clean model to a patch: train the counterpart, extract, quantize, measure."""
 
-__all__ = ["extract_patch", "patch_recipe"]
+__all__ = ["extract_patch", "patch_recipe", "starting_point"]
 
 import copy
 from collections.abc import Sequence
@@ -25,8 +25,6 @@ from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.signatures.projection import signature
 from rwsstore.training import RobustRecipe, fit
 from rwsstore.training.resume import images_digest
-
-_PROBE_IMAGES = 8
 
 
 def patch_recipe(
@@ -98,7 +96,7 @@ def extract_patch(
     layers = shallowest(clean, options.layers)
     names = [parameter for layer in layers for parameter in layer.parameters]
     result = fit(
-        clean if anchor is None else _start(clean, anchor, names, options),
+        starting_point(clean, anchor, names if options.training_mode == "shallow" else None),
         _recipe(corruption, options),
         train,
         validation,
@@ -135,20 +133,34 @@ def _recipe(corruption: str, options: ExtractionOptions) -> RobustRecipe:
     return RobustRecipe(corruption, options.severity, layers=options.layers if shallow else None)
 
 
-def _start(
-    clean: nn.Module, anchor: nn.Module, names: Sequence[str], options: ExtractionOptions
+def starting_point(
+    clean: nn.Module, anchor: nn.Module | None, shallow: Sequence[str] | None
 ) -> nn.Module:
-    """θ_init; where only shallow layers train, with the clean model's deep ones behind them."""
-    full = options.training_mode == "full"
+    """Where the training of a robust counterpart starts.
+
+    Args:
+        clean: θ_std.
+        anchor: θ_init; None: the clean model itself.
+        shallow: names of the tensors that train, where only these do: they start at θ_init, with
+            the clean model's deep ones behind them. None: all train, and start at θ_init.
+
+    Returns:
+        One of the two models, or a new one.
+
+    Raises:
+        TensorError: the anchor lacks a tensor that it should give, or has it in another shape.
+    """
+    if anchor is None:
+        return clean
     state, origin = clean.state_dict(), anchor.state_dict()
-    for name in state if full else names:
+    for name in state if shallow is None else shallow:
         if name not in origin or origin[name].shape != state[name].shape:
             raise TensorError(
                 f"the anchor has no tensor {name!r} like the clean model's: it is not the same "
                 "network"
             )
-    if full:
+    if shallow is None:
         return anchor
     start = copy.deepcopy(clean)
-    start.load_state_dict({**state, **{name: origin[name] for name in names}})
+    start.load_state_dict({**state, **{name: origin[name] for name in shallow}})
     return start

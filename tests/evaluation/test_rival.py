@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rwsstore.errors import ConfigError
+from rwsstore.corruptions import corrupt
+from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.evaluation import rival_accuracy, with_batch_statistics
+from rwsstore.evaluation.rival import affine_parameters, mixed_stream
 from tests.evaluation.making import TEST
 from tests.training.tiny import classifier, same, two_convs
 
@@ -101,3 +103,44 @@ def test_accuracy_is_over_a_shuffled_stream_and_follows_from_nothing_else(batch:
             right += int((model(TEST.images[part]).argmax(1) == TEST.labels[part]).sum())
     torch.manual_seed(batch)
     assert rival_accuracy(model, TEST.images, TEST.labels, batch) == pytest.approx(100 * right / 30)
+
+
+MIXED = ("fog", "contrast", "gaussian_noise", "pixelate")
+
+
+def test_a_mixed_stream_gives_each_image_one_corruption_evenly() -> None:
+    stream = mixed_stream(TEST.images, MIXED, 5, seed=3)
+    assert stream.corruptions == MIXED
+    counts = torch.bincount(stream.which, minlength=4).tolist()
+    assert sorted(counts) == [7, 7, 8, 8]
+    assert stream.which.tolist() != sorted(stream.which.tolist())
+    for place, name in enumerate(MIXED):
+        whole = corrupt(TEST.images, name, 5, seed=3)
+        chosen = stream.which == place
+        assert torch.equal(stream.images[chosen], whole[chosen])
+
+
+def test_a_mixed_stream_follows_from_its_seed() -> None:
+    one, again = (mixed_stream(TEST.images, MIXED, 5, seed=3) for _ in range(2))
+    assert torch.equal(one.images, again.images)
+    assert not torch.equal(one.which, mixed_stream(TEST.images, MIXED, 5, seed=4).which)
+
+
+def test_fewer_images_than_corruptions_will_do() -> None:
+    stream = mixed_stream(TEST.images[:2], MIXED, 5, seed=0)
+    assert sorted(stream.which.tolist()) == [0, 1]
+
+
+def test_a_mixed_stream_of_nothing_twice_or_the_unknown_is_refused() -> None:
+    for names in ((), ("fog", "fog")):
+        with pytest.raises(ConfigError, match="none of them twice"):
+            mixed_stream(TEST.images, names, 5, seed=0)
+    with pytest.raises(UnknownNameError, match="smoke"):
+        mixed_stream(TEST.images, ("fog", "smoke"), 5, seed=0)
+
+
+def test_affine_parameters_are_batchnorms_own_each_once() -> None:
+    norm = nn.BatchNorm2d(3)
+    model = with_batch_statistics(nn.Sequential(nn.Conv2d(3, 3, 1), norm, nn.ReLU(), norm))
+    assert len(affine_parameters(model)) == 2
+    assert affine_parameters(with_batch_statistics(LateNorm(affine=False))) == []

@@ -1,0 +1,259 @@
+"""Every parameter of the studies, as a file."""
+
+__all__ = [
+    "AlphaSettings",
+    "AnchorsSettings",
+    "CompositionsSettings",
+    "LayersSettings",
+    "RivalSettings",
+    "Settings",
+    "TablesSettings",
+    "read_settings",
+]
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
+from rwsstore.errors import ConfigError, FormatError
+from rwsstore.files import read_bounded
+from rwsstore.training import TrainingConfig
+
+_LARGEST_FILE = 2**20
+
+Severity = Annotated[int, Field(ge=1, le=5)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TablesSettings(_Part):
+    """Tables 1, 4 and 5.
+
+    Attributes:
+        corruptions: of the large table; the five are a part of them.
+        bits: widths of the shallow patches, the widest first; made of the patches at 32 bits.
+        all_layers_bits: of the patches over all layers.
+    """
+
+    corruptions: Names = tuple(CORRUPTIONS)
+    bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (
+        16, 8, 4, 3, 2,
+    )  # fmt: skip
+    all_layers_bits: Literal[32, 16, 8, 4, 3, 2] = 8
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        return _names(value)
+
+
+class LayersSettings(_Part):
+    """Figure 6.
+
+    Attributes:
+        training: of the shallow-constrained counterparts.
+        constrained: numbers of layers K for which one is trained.
+        bits: of the patches.
+    """
+
+    training: TrainingConfig
+    constrained: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 5, 8, 13)
+    bits: Literal[32, 16, 8, 4, 3, 2] = 8
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if list(self.constrained) != sorted(set(self.constrained)):
+            raise ValueError("constrained must rise, and name no K twice")
+        return self
+
+
+class AlphaSettings(_Part):
+    """Figure 7.
+
+    Attributes:
+        alphas: strengths, rising from 0; 1 is among them.
+        severities: of the images.
+    """
+
+    alphas: Annotated[tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=2)] = tuple(
+        step / 10 for step in range(13)
+    )
+    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (3, 5)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if list(self.alphas) != sorted(set(self.alphas)) or not {0, 1} <= set(self.alphas):
+            raise ValueError("alphas must rise, name none twice, and hold 0 and 1")
+        if list(self.severities) != sorted(set(self.severities)):
+            raise ValueError("severities must rise, and name none twice")
+        return self
+
+
+class AnchorsSettings(_Part):
+    """The three anchors, on a small network of their own; and how much full training loses.
+
+    Attributes:
+        width: of the small network.
+        layers: how many of its shallowest layers a patch covers.
+        pretraining: on quarter turns, with BatchNorm.
+        clean: from the pre-trained anchor, folded, to the clean model.
+        early: epoch of that run whose checkpoint is the early anchor.
+        training: of each robust counterpart, from each anchor.
+        alphas: strengths of which the best is chosen besides 1.
+    """
+
+    width: Annotated[float, Field(gt=0, le=8)] = 0.25
+    layers: Annotated[int, Field(ge=1)] = 5
+    pretraining: TrainingConfig
+    clean: TrainingConfig
+    early: Annotated[int, Field(ge=1)]
+    training: TrainingConfig
+    alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=2)], ...], Field(min_length=1)] = (
+        0.25, 0.5, 0.75, 1.0,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _check_early(self) -> Self:
+        if self.early >= self.clean.epochs:
+            raise ValueError(
+                f"early is epoch {self.early} of a clean run of {self.clean.epochs}; expected an "
+                "earlier one"
+            )
+        return self
+
+
+class CompositionsSettings(_Part):
+    """Figure 8.
+
+    Attributes:
+        severities: of both corruptions of a pair, rising.
+        alphas: strengths of which the best pair is chosen for each pair of corruptions.
+        validation_images: on which it is chosen, at most.
+    """
+
+    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (3, 5)
+    alphas: Annotated[tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=1)] = (
+        0.25, 0.5, 0.75, 1.0,
+    )  # fmt: skip
+    validation_images: Annotated[int, Field(ge=1)] = 1000
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        for name in ("severities", "alphas"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must rise, and name none twice")
+        return self
+
+
+class RivalSettings(_Part):
+    """BatchNorm re-estimated on the test stream, and TENT.
+
+    Attributes:
+        corruptions: the 19; the benchmark's 15 are those among them.
+        batches: batch sizes of re-estimated BatchNorm.
+        batch_one_images: of the test images that are measured at batch 1, at most: it is slow.
+        tent_batches: batch sizes of TENT, and of both on mixed streams.
+        tent_learning_rates: of Adam; the best on validation images is taken, a batch size.
+    """
+
+    corruptions: Names = tuple(CORRUPTIONS)
+    batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 8, 200)
+    batch_one_images: Annotated[int, Field(ge=1)] = 1000
+    tent_batches: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (8, 200)
+    tent_learning_rates: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)
+    ] = (1e-2, 3e-3, 1e-3, 2e-4)
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        return _names(value)
+
+
+class Settings(_Part):
+    """What the studies share, and a part for each.
+
+    Attributes:
+        version: of this description.
+        corruptions: of the studies that train: five of different groups.
+        severity: of the corruptions.
+        validation: training images held out, on which everything is chosen.
+        seed: of that choice, of the corruptions and of `test_images`.
+        test_images: use only so many, but for the tables, which take all; None: all.
+        mode: arithmetic of the trainings; measuring is always plain float32.
+        robust: full training of a robust counterpart.
+        augmented: training of the one model on all corruptions.
+        tables: of the study of this name, as all below.
+    """
+
+    version: Literal[1] = 1
+    corruptions: Names
+    severity: Severity = 5
+    validation: Annotated[int, Field(ge=1)] = 2000
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    test_images: Annotated[int, Field(ge=1)] | None = None
+    mode: Literal["plain", "bf16", "auto"] = "bf16"
+    robust: TrainingConfig
+    augmented: TrainingConfig
+    tables: TablesSettings = TablesSettings()
+    layers: LayersSettings
+    alpha: AlphaSettings = AlphaSettings()
+    anchors: AnchorsSettings | None = None
+    compositions: CompositionsSettings = CompositionsSettings()
+    rival: RivalSettings = RivalSettings()
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        return _names(value)
+
+    @model_validator(mode="after")
+    def _check_contradictions(self) -> Self:
+        missing = [name for name in self.corruptions if name not in self.tables.corruptions]
+        if missing:
+            raise ValueError(f"{missing[0]} is in corruptions, but not in tables.corruptions")
+        return self
+
+    def of_study(self, name: str) -> dict[str, Any]:
+        """What the numbers of one study depend on, as JSON values."""
+        everything = self.model_dump(mode="json")
+        parts = {part for part in everything if isinstance(everything[part], dict)}
+        wanted = {"robust", "augmented", name} if name == "tables" else {"robust", name}
+        return {key: everything[key] for key in everything if key not in parts or key in wanted}
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, str):
+        return parse_corruptions(value)
+    if isinstance(value, list | tuple):
+        return parse_corruptions(",".join(map(str, value)))
+    return value
+
+
+def read_settings(path: Path) -> Settings:
+    """Read the studies' parameters from a TOML file.
+
+    Raises:
+        MissingFileError: there is none.
+        FormatError: it is not TOML.
+        ConfigError: an unknown key, a value out of its range, or values that contradict each other.
+    """
+    data = read_bounded(path, limit=_LARGEST_FILE, what="configuration")
+    try:
+        fields = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path} is not TOML: {error}") from None
+    try:
+        return Settings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where + ': ' if where else ''}{message}") from None
