@@ -138,13 +138,18 @@ def _write(study: Study, base: Point, full: Sequence[Point], shallow: Sequence[P
 
 def _about(study: Study, base: Point) -> str:
     settings = study.settings
-    return (
+    said = (
         f"Means over {', '.join(settings.corruptions)}, patches at {settings.layers.bits} bits. "
         f"Without a patch RA is {base.mean_ra:.1f} % and TA {base.mean_ta:.1f} %. Full and cut is "
-        "the paper's protocol: a robust model trained in full, cut to its shallowest K layers. "
-        "Constrained is trained with the deeper layers frozen. Epochs of training: "
-        f"{settings.robust.epochs} in full, {settings.layers.training.epochs} constrained."
+        f"the paper's protocol: a robust model trained in full, {settings.robust.epochs} epochs, "
+        "cut to its shallowest K layers."
     )
+    if settings.layers.constrained:
+        said += (
+            " Constrained is trained with the deeper layers frozen, "
+            f"{settings.layers.training.epochs} epochs."
+        )
+    return said
 
 
 def _sentences(full: Sequence[Point], shallow: Sequence[Point]) -> str:
@@ -168,15 +173,18 @@ def _sentences(full: Sequence[Point], shallow: Sequence[Point]) -> str:
 def _summary(
     full: Sequence[Point], shallow: Sequence[Point], size: int
 ) -> tuple[list[str], list[list[str]]]:
+    between = ["RA, constrained", "TA, constrained"] if shallow else []
     header = [
-        "K", "RA, full and cut", "TA, full and cut", "RA, constrained", "TA, constrained",
+        "K", "RA, full and cut", "TA, full and cut", *between,
         "payload of all patches", "payload / model",
     ]  # fmt: skip
     beside = {found.layers: found for found in shallow}
     rows = []
     for found in full:
         other = beside.get(found.layers)
-        pair = ["", ""] if other is None else [f"{other.mean_ra:.1f}", f"{other.mean_ta:.1f}"]
+        pair = [""] * len(between)
+        if other is not None:
+            pair = [f"{other.mean_ra:.1f}", f"{other.mean_ta:.1f}"]
         sizes = [f"{found.payload:,}", f"{found.payload / size:.3f}"]
         first = [str(found.layers), f"{found.mean_ra:.1f}", f"{found.mean_ta:.1f}"]
         rows.append([*first, *pair, *sizes])

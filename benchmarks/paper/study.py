@@ -110,8 +110,9 @@ class Study:
                 settings.
         """
         rest, validation = hold_out(train, validation=settings.validation, seed=settings.seed)
-        if settings.test_images is not None and name != "tables":
-            test = test.limit(settings.test_images, settings.seed)
+        most = len(test) if name == "tables" else settings.test_images or len(test)
+        if most < len(test):
+            test = test.limit(most, settings.seed)
         identity = {
             "settings": settings.of_study(name),
             "clean_weights": weights_fingerprint(clean.state_dict()),

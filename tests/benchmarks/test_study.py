@@ -33,8 +33,8 @@ def test_the_papers_settings_are_read() -> None:
     found = read_settings(PAPER)
     assert len(found.corruptions) == 5
     assert len(found.tables.corruptions) == 19
-    assert (found.robust.epochs, found.robust.learning_rate, found.robust.clip_norm) == (4, 0.02, 1)
-    assert 5 in found.layers.constrained
+    assert found.robust.clip_norm == 1
+    assert {0, 1, 1.2} <= set(found.alpha.alphas)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_papers_settings_are_read() -> None:
         ("seed = 0", "sead = 0", "sead"),
         ("severity = 5", "severity = 6", "severity"),
         ('corruptions = "all"', 'corruptions = "noise"', "motion_blur is in corruptions"),
-        ("[1, 2, 3, 5, 8, 13]", "[1, 3, 2]", "must rise"),
+        ("constrained = []", "constrained = [1, 3, 2]", "must rise"),
         ("alphas = [0.0, 0.1,", "alphas = [0.1,", "hold 0 and 1"),
         ('"fog"', '"fogg"', "fogg"),
     ],
