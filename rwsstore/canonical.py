@@ -1,6 +1,6 @@
 """Canonical JSON and SHA-256: the one way in which rwsstore writes what it hashes."""
 
-__all__ = ["Digest", "canonical_json", "sha256_hex"]
+__all__ = ["Digest", "canonical_json", "first_difference", "sha256_hex"]
 
 import hashlib
 import json
@@ -26,3 +26,29 @@ def canonical_json(value: Any) -> str:
 def sha256_hex(data: bytes) -> Digest:
     """Hash bytes to 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def first_difference(found: Any, wanted: Any, where: str = "") -> str | None:
+    """Say where two JSON values differ first.
+
+    Args:
+        found: what was recorded.
+        wanted: what is asked for now.
+        where: the path to both, for messages.
+
+    Returns:
+        As in "training.epochs was 3, and is 4 now"; None where they are equal.
+    """
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted({*found, *wanted}):
+            path = f"{where}.{key}" if where else key
+            inner = first_difference(found.get(key), wanted.get(key), path)
+            if inner is not None:
+                return inner
+        return None
+    return None if found == wanted else f"{where} was {_short(found)}, and is {_short(wanted)} now"
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -14,13 +14,12 @@ __all__ = [
     "write_page",
 ]
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rwsstore.errors import MissingExtraError
+from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.files import make_folders, write_atomic
 
 if TYPE_CHECKING:
@@ -110,22 +109,6 @@ def _origin(study: "Study") -> str:
     )
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure, in inches; `figure.add_subplot(...)` and `tidy` make axes of it.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("drawing a picture", "plots") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def tidy(axes: Any) -> Any:
     """Take the upper and the right spine away."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -134,9 +117,7 @@ def tidy(axes: Any) -> Any:
 
 def save_figure(study: "Study", figure: Any, suffix: str = "") -> Path:
     """Write a figure as `docs/paper/NAME.png`, or `NAME-SUFFIX.png`, and return its path."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
     make_folders(study.docs)
     path = study.docs / f"{study.name}{'-' + suffix if suffix else ''}.png"
-    write_atomic(path, picture.getvalue())
+    write_atomic(path, png_bytes(figure))
     return path

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rwsstore.canonical import canonical_json
+from rwsstore.canonical import canonical_json, first_difference
 from rwsstore.errors import ConfigError, FormatError
 from rwsstore.files import make_folders, read_bounded, write_atomic
 
@@ -66,26 +66,10 @@ class Results:
             values = {str(key): float(value) for key, value in numbers.items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise FormatError(f"{self._path} holds no results: delete it") from None
-        difference = _difference(identity, self._identity, "")
+        difference = first_difference(identity, self._identity)
         if difference is not None:
             raise ConfigError(
                 f"{self._path} belongs to another run: {difference}. Nothing was changed; give "
                 "this run another folder (--work), or delete that file to start again"
             )
         return values
-
-
-def _difference(found: Any, wanted: Any, where: str) -> str | None:
-    """Where two JSON values differ first, in words."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in sorted({*found, *wanted}):
-            inner = _difference(found.get(key), wanted.get(key), f"{where}.{key}" if where else key)
-            if inner is not None:
-                return inner
-        return None
-    return None if found == wanted else f"{where} was {_short(found)}, and is {_short(wanted)} now"
-
-
-def _short(value: Any) -> str:
-    text = canonical_json(value)
-    return text if len(text) <= 60 else text[:57] + "..."

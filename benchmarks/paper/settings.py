@@ -11,18 +11,14 @@ __all__ = [
     "read_settings",
 ]
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
-from rwsstore.errors import ConfigError, FormatError
-from rwsstore.files import read_bounded
+from rwsstore.files import read_toml, validated
 from rwsstore.training import TrainingConfig
-
-_LARGEST_FILE = 2**20
 
 Severity = Annotated[int, Field(ge=1, le=5)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -245,15 +241,4 @@ def read_settings(path: Path) -> Settings:
         FormatError: it is not TOML.
         ConfigError: an unknown key, a value out of its range, or values that contradict each other.
     """
-    data = read_bounded(path, limit=_LARGEST_FILE, what="configuration")
-    try:
-        fields = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is not TOML: {error}") from None
-    try:
-        return Settings.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where + ': ' if where else ''}{message}") from None
+    return validated(Settings, read_toml(path), what=str(path))

@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 from rwsstore.analysis.comparison import Comparison, LayerSummary, summarize
-from rwsstore.analysis.drawing import check_picture
 from rwsstore.analysis.feature_pictures import draw_features
 from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, feature_maps
 from rwsstore.analysis.gains import GainOptions, Gains, Measure, measure_gains
@@ -47,3 +46,4 @@ from rwsstore.analysis.signatures import (
 )
 from rwsstore.analysis.similarity import Similarity, compare_signatures
 from rwsstore.analysis.text import comparison_text
+from rwsstore.drawing import check_picture

@@ -5,9 +5,9 @@ __all__ = ["draw_features"]
 from collections.abc import Sequence
 from typing import Any
 
-from rwsstore.analysis.drawing import new_figure, png_bytes
 from rwsstore.analysis.features import FeatureMaps, LayerMaps
 from rwsstore.analysis.names import short_names
+from rwsstore.drawing import new_figure, png_bytes
 
 _COLOURS = "viridis"
 _CELL = 1.15

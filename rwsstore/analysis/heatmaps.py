@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rwsstore.analysis.comparison import Comparison
-from rwsstore.analysis.drawing import new_figure, png_bytes
 from rwsstore.analysis.gains import Gains
 from rwsstore.analysis.names import short_names
 from rwsstore.analysis.signatures import group_of
+from rwsstore.drawing import new_figure, png_bytes
 
 _LINE = "#222222"
 _SIGNED, _UNSIGNED = "RdBu", "Blues"

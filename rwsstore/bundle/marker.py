@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rwsstore.canonical import canonical_json
+from rwsstore.canonical import canonical_json, first_difference
 from rwsstore.errors import ConfigError, FormatError
 from rwsstore.files import make_folders, read_bounded, write_atomic
 
@@ -36,25 +36,9 @@ def claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
         found = json.loads(read_bounded(path, limit=_LIMIT, what=str(path)))
     except ValueError:
         raise FormatError(f"{path} is damaged: delete the folder to start again") from None
-    difference = _difference(found, wanted, "")
+    difference = first_difference(found, wanted)
     if difference is not None:
         raise ConfigError(
             f"{folder} belongs to another run: {difference}. Nothing was changed; give this run "
             "another folder, or delete that one to start again"
         )
-
-
-def _difference(found: Any, wanted: Any, where: str) -> str | None:
-    """Where two JSON values differ first, in words."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in sorted({*found, *wanted}):
-            inner = _difference(found.get(key), wanted.get(key), f"{where}.{key}" if where else key)
-            if inner is not None:
-                return inner
-        return None
-    return None if found == wanted else f"{where} was {_short(found)}, and is {_short(wanted)} now"
-
-
-def _short(value: Any) -> str:
-    text = canonical_json(value)
-    return text if len(text) <= 60 else text[:57] + "..."

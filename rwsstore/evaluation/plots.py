@@ -2,14 +2,13 @@
 
 __all__ = ["plot_report"]
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.errors import MissingExtraError
+from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.evaluation.bootstrap import Interval
 from rwsstore.evaluation.report import EvaluationReport
 from rwsstore.files import write_atomic
@@ -38,14 +37,8 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         RwsError: as `write_atomic` does.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("drawing a picture", "plots") from None
     names = _by_group(report)
-    figure = Figure(figsize=_size(len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*_size(len(names)))
     axes = figure.add_subplot()
     _draw_bars(axes, report, names)
     _draw_clean(axes, report)
@@ -54,9 +47,7 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     axes.set_ylabel("accuracy in %")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    write_atomic(path, picture.getvalue())
+    write_atomic(path, png_bytes(figure))
 
 
 def _size(count: int) -> tuple[float, float]:

@@ -140,12 +140,17 @@ def average_cycles(
         parameter.data = (total[name] / averaging.cycles).float()
     _measure_statistics(mean, recipe, train, config, mode)
     mean.eval().requires_grad_(False)
-    shown = recipe.show(
-        validation.images, torch.arange(len(validation)), derive_seed(config.seed, "validation")
-    )
-    found = accuracy(mean, shown, validation.labels)
-    best = EpochRecord(epoch=averaging.cycles + 1, loss=history[-1].loss, accuracy=found)
+    loss, found = history[-1].loss, _accuracy(mean, recipe, validation, config)
+    best = EpochRecord(epoch=averaging.cycles + 1, loss=loss, accuracy=found)
     return TrainingResult(mean, best, tuple(history))
+
+
+def _accuracy(
+    model: nn.Module, recipe: Recipe, validation: ImageSet, config: TrainingConfig
+) -> float:
+    seed = derive_seed(config.seed, "validation")
+    shown = recipe.show(validation.images, torch.arange(len(validation)), seed)
+    return accuracy(model, shown, validation.labels)
 
 
 def _of_cycle(config: TrainingConfig, averaging: AveragingConfig, cycle: int) -> TrainingConfig:

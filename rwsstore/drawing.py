@@ -1,4 +1,4 @@
-"""What all pictures of this package share; matplotlib is imported when one is drawn."""
+"""Pictures: what all of them share; matplotlib is imported when one is drawn."""
 
 __all__ = ["check_picture", "new_figure", "png_bytes"]
 
