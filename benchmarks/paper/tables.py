@@ -160,7 +160,9 @@ def _draw_bytes(study: Study, small: Sequence[Method], size: int) -> Path:
     axes = tidy(figure.add_subplot())
     drawn = {method.name: (_payload(method) / size, fmean(method.ra.values())) for method in small}
     shallow = [at for name, at in drawn.items() if name.startswith("RWS") and "all" not in name]
-    axes.plot(*zip(*shallow, strict=True), "o-", color=PATCHED, label="RWS, shallowest layers")
+    axes.plot(
+        *zip(*shallow, strict=True), "o-", color=PATCHED, label="RWS, shallowest layers, by bits"
+    )
     for name, (share, ra) in drawn.items():
         if not share:
             axes.axhline(ra, color=LINE, linestyle="--", linewidth=1)
@@ -171,10 +173,13 @@ def _draw_bytes(study: Study, small: Sequence[Method], size: int) -> Path:
             continue
         if (share, ra) not in shallow:
             axes.plot([share], [ra], "o", color=COLOURS[1])
-        below = "all layers" in name
+        label = name
+        if (share, ra) in shallow:
+            label = name.removeprefix("RWS, ").removesuffix(" bits")
+        left = "all layers" in name
         axes.annotate(
-            name if below else name.removeprefix("RWS, "), (share, ra), (0, -14 if below else 7),
-            textcoords="offset points", fontsize=8, ha="center",
+            label, (share, ra), (-8, -3) if left else (0, 7),
+            textcoords="offset points", fontsize=8, ha="right" if left else "center",
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("payload of all patches or models / the clean model's bytes")
