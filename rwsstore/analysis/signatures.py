@@ -20,7 +20,7 @@ from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import ConfigError, UnknownPatchError
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, check_fit, identify
 from rwsstore.runtime import PatchBag, PatchSource
-from rwsstore.store import Store
+from rwsstore.store import FittingStore, Store
 
 OTHER = "other"
 """The group of what is for none of the corruptions, such as a composed patch."""
@@ -116,7 +116,7 @@ def _signature(name: str, patch: Patch, model: ModelIdentity, source: PatchSourc
 
 
 def find_signatures(model: nn.Module, store: Store) -> tuple[Signature, ...]:
-    """Find all RWS patches of a model in a store: the latest version of each name.
+    """Find all RWS patches of a model in a store, each name at its newest version.
 
     They stand group by group, in the order of `CORRUPTIONS`, then by name. A patch that has
     several names stands under the first of them.
@@ -126,12 +126,10 @@ def find_signatures(model: nn.Module, store: Store) -> tuple[Signature, ...]:
     """
     identity = identify(model.state_dict())
     places = {corruption: place for place, corruption in enumerate(CORRUPTIONS)}
-    entries = [
-        entry
-        for entry in store.list(kind="rws", architecture=identity.architecture)
-        if entry.clean_weights == identity.clean_weights
-    ]
-    entries.sort(key=lambda entry: (places.get(entry.corruption or "", len(places)), entry.name))
+    entries = sorted(
+        FittingStore(store, identity).list(kind="rws"),
+        key=lambda entry: (places.get(entry.corruption or "", len(places)), entry.name),
+    )
     names: dict[Digest, str] = {}
     for entry in entries:
         names.setdefault(entry.digest, entry.name)

@@ -18,8 +18,9 @@ from rwsstore.cli.options import (
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, save_checkpoint, weights_fingerprint
-from rwsstore.patches import parse_request
+from rwsstore.patches import identify, parse_request
 from rwsstore.runtime import LiveModel
+from rwsstore.store import FittingStore
 
 
 @click.command("apply", short_help="Write a model's weights with patches put on.")
@@ -63,13 +64,14 @@ def command(
     Example:
       rws apply --model clean.safetensors --patch fog=0.6 --patch snow --out wintry.safetensors
     """
-    store = open_store(store_path)
     wanted = _wanted(patches)
+    clean = load_model(model)
+    store = FittingStore(open_store(store_path), identify(clean.state_dict()))
     if ta_loss is not None:
         if any(alpha is not None for alpha in wanted.values()):
             raise ConfigError("--ta-loss chooses the strengths: give --patch without ALPHA")
         wanted = {name: store.get(name).alpha_for(ta_loss) for name in wanted}
-    live = LiveModel(load_model(model), store, allow_transfer=allow_transfer)
+    live = LiveModel(clean, store, allow_transfer=allow_transfer)
     variant = live.variant(wanted)
     assert isinstance(variant.module, Classifier)  # noqa: S101  (load_model gave a Classifier)
     save_checkpoint(out, variant.module)

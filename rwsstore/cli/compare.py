@@ -35,8 +35,9 @@ from rwsstore.data import load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
 from rwsstore.models import Classifier
-from rwsstore.patches import Patch
+from rwsstore.patches import Patch, identify
 from rwsstore.progress import ConsoleReporter
+from rwsstore.store import FittingStore
 
 _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
 
@@ -114,11 +115,12 @@ def _signatures(
     store = open_store(store_path)
     if not names:
         return find_signatures(model, store)
+    fitting = FittingStore(store, identify(model.state_dict()))
     patches: dict[str, Patch] = {}
     for name in names:
         if name in patches:
             raise ConfigError(f"patch {name!r} is named twice")
-        patches[name] = store.get(name)
+        patches[name] = fitting.get(name)
     return gather_signatures(model, patches, store)
 
 

@@ -28,7 +28,8 @@ from rwsstore.corruptions import corrupt
 from rwsstore.data import read_image
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
-from rwsstore.patches import parse_request
+from rwsstore.patches import identify, parse_request
+from rwsstore.store import FittingStore
 
 
 @click.command("features", short_help="Draw feature maps with and without a patch.")
@@ -94,7 +95,7 @@ def command(**options: Any) -> None:
     features = feature_maps(
         model,
         wanted,
-        open_store(options["store_path"]),
+        FittingStore(open_store(options["store_path"]), identify(model.state_dict())),
         shown,
         layers=layers,
         channels=options["channels"],

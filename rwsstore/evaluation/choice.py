@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import UnknownPatchError
 from rwsstore.patches import ModelIdentity, Patch
-from rwsstore.store import Store
+from rwsstore.store import FittingStore, Store
 
 
 def choose_patches(
@@ -19,8 +19,8 @@ def choose_patches(
 ) -> dict[str, Patch]:
     """Find an RWS patch for each corruption.
 
-    Among the latest versions those extracted from this very model come first, then the one that
-    bears the corruption's name.
+    Patches extracted from this very model come first, each name at its newest such version, then
+    the one that bears the corruption's name.
 
     Args:
         store: to look in.
@@ -63,9 +63,9 @@ def find_patches(
 def _choose(
     store: Store, model: ModelIdentity, corruption: str, allow_transfer: bool
 ) -> Patch | None:
-    entries = store.list(kind="rws", corruption=corruption, architecture=model.architecture)
-    own = [entry for entry in entries if entry.clean_weights == model.clean_weights]
-    candidates = own or (list(entries) if allow_transfer else [])
+    candidates = FittingStore(store, model).list(kind="rws", corruption=corruption)
+    if not candidates and allow_transfer:
+        candidates = store.list(kind="rws", corruption=corruption, architecture=model.architecture)
     if not candidates:
         return None
     best = min(candidates, key=lambda entry: (entry.name != corruption, entry.name))

@@ -4,6 +4,7 @@ __all__ = [
     "MAX_OBJECT_BYTES",
     "Entry",
     "Finding",
+    "FittingStore",
     "FsckReport",
     "GcReport",
     "Published",
@@ -14,6 +15,7 @@ __all__ = [
     "default_store_path",
 ]
 
+from rwsstore.store.fitting import FittingStore
 from rwsstore.store.names import check_digest, check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.paths import default_store_path
