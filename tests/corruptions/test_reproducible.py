@@ -125,6 +125,8 @@ class Corrupted(Dataset[Tensor]):
         return corrupt(one, NAMES[number], 5, seed=9, indices=[index])[0]
 
 
+# With one core, torch advises against two workers; that they agree is the point.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_of_a_data_loader_make_the_same_images(workers: int) -> None:
     loader = DataLoader(Corrupted(), batch_size=4, num_workers=workers)
