@@ -43,7 +43,7 @@ def test_the_papers_settings_are_read() -> None:
         ("seed = 0", "sead = 0", "sead"),
         ("severity = 5", "severity = 6", "severity"),
         ('corruptions = "all"', 'corruptions = "noise"', "motion_blur is in corruptions"),
-        ("constrained = []", "constrained = [1, 3, 2]", "must rise"),
+        ("constrained = [1, 3, 5, 8]", "constrained = [1, 3, 2]", "must rise"),
         ("alphas = [0.0, 0.1,", "alphas = [0.1,", "hold 0 and 1"),
         ('"fog"', '"fogg"', "fogg"),
     ],
