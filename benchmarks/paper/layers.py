@@ -145,9 +145,10 @@ def _about(study: Study, base: Point) -> str:
         "cut to its shallowest K layers."
     )
     if settings.layers.constrained:
+        epochs = settings.layers.training.epochs
         said += (
-            " Constrained is trained with the deeper layers frozen, "
-            f"{settings.layers.training.epochs} epochs."
+            " Constrained is trained with the deeper layers frozen, for "
+            f"{epochs} epoch{'' if epochs == 1 else 's'}."
         )
     return said
 
