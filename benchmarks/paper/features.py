@@ -6,8 +6,6 @@ The picture is scikit-image's `chelsea` (CC0) unless another one is named; how n
 model's features come to those of the uncorrupted image is also measured on test images.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -19,13 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.paper.pages import Picture, Table, write_blocks
-from benchmarks.paper.study import Study, open_study, study_arguments
+from benchmarks.paper.study import Study, errors_told, open_study, study_parser
 from rwsstore.analysis import FeatureMaps, draw_features, feature_maps, short_names
 from rwsstore.corruptions import corrupt
-from rwsstore.data import decode_image
-from rwsstore.data.pixels import MAX_FILE_BYTES, fit_image
-from rwsstore.errors import MissingExtraError, RwsError
-from rwsstore.files import make_folders, read_bounded, write_atomic
+from rwsstore.data import read_image
+from rwsstore.data.pixels import fit_image
+from rwsstore.errors import MissingExtraError
+from rwsstore.files import make_folders, write_atomic
 from rwsstore.patches import Patch
 from rwsstore.runtime import PatchBag
 
@@ -147,23 +145,15 @@ def chelsea(size: int) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.paper.features", description=__doc__
-    )
-    study_arguments(parser)
+    parser = study_parser("features", __doc__)
     parser.add_argument("--image", type=Path, metavar="FILE", help="default: scikit-image's cat")
     arguments = parser.parse_args()
-    try:
+    with errors_told():
         study = open_study("features", arguments)
         image = None
         if arguments.image is not None:
-            data = read_bounded(arguments.image, limit=MAX_FILE_BYTES, what="image")
-            pixels = decode_image(data, size=study.clean.spec.input_size)
-            image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
+            image = read_image(arguments.image, size=study.clean.spec.input_size)
         run(study, image)
-    except RwsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
 
 
 if __name__ == "__main__":

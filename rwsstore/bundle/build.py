@@ -151,7 +151,8 @@ def _named(config: BundleConfig, images: ImageSet) -> ImageSet:
 
 def _finished(out: Path, config: BundleConfig, origin: dict[str, str]) -> BundleCard:
     card = BundleCard.read(card_path(out))
-    if card.config != config or card.images != origin["images"]:
+    made_of = {"images": card.images, "test_images": card.test_images}
+    if card.config != config or made_of != origin:
         raise ConfigError(
             f"{out} holds the finished bundle {card.name!r} of another configuration or of other "
             "images: nothing was changed; choose another folder"

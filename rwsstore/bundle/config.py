@@ -55,7 +55,7 @@ class MeasuringConfig(_Part):
     """The one look at the test images.
 
     Attributes:
-        bits: widths that are compared; the stored one stands first in the card.
+        bits: widths that are compared, the stored one among them.
         resamples: of the bootstrap intervals.
         seed: of the corruptions and the resamples.
     """
@@ -112,6 +112,11 @@ class BundleConfig(_Part):
             raise ValueError(
                 f"measuring.bits asks for {over[0]}, but patches are stored at "
                 f"{self.extraction.bits} bits (extraction.bits)"
+            )
+        if self.extraction.bits not in self.measuring.bits:
+            raise ValueError(
+                f"measuring.bits leaves out {self.extraction.bits}, at which patches are stored "
+                "(extraction.bits)"
             )
         return self
 

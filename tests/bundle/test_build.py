@@ -93,6 +93,9 @@ def test_another_configuration_is_refused(made: Made, digits: Digits, tmp_path: 
     before = _files(made.out), _files(made.work)
     with pytest.raises(ConfigError, match="finished bundle 'digits' of another"):
         build_bundle(other, *digits, made.out, work=tmp_path / "work")
+    fewer = digits[1].limit(50)
+    with pytest.raises(ConfigError, match="or of other images"):
+        build_bundle(made.config, digits[0], fewer, made.out, work=tmp_path / "work")
     with pytest.raises(ConfigError, match=r'config\.name was "digits", and is "other" now'):
         build_bundle(other, *digits, tmp_path / "new", work=made.work)
     with pytest.raises(ConfigError, match="images was"):

@@ -38,6 +38,7 @@ def test_groups_are_resolved(write: Write) -> None:
     [
         ("card_images = 50", "card_images = 200", "card_images is 200, but only 100"),
         ("bits = [8, 4]", "bits = [16]", "measuring.bits asks for 16"),
+        ("bits = [8, 4]", "bits = [4]", "measuring.bits leaves out 8"),
         ("layers = 3", "layers = 99", "99"),
         ("layers = 3", 'layers = 3\nanchor = "early"', "start at its clean model"),
         ("epochs = 3", "epochs = 0", "training.epochs"),
