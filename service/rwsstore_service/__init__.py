@@ -1,0 +1,1 @@
+"""The HTTP service: patch a live model over REST, and predict."""

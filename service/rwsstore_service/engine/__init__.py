@@ -1,0 +1,1 @@
+"""The model behind the routes: inference, patch sets, their journal. No HTTP in here."""

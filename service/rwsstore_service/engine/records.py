@@ -1,0 +1,106 @@
+"""What the engine's parts hand to each other."""
+
+__all__ = ["Actor", "Chosen", "Entry", "Prediction", "Wanted"]
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from torch import Tensor
+
+from rwsstore.canonical import Digest
+
+Action = Literal[
+    "start", "replace", "clear", "apply", "scale", "remove", "rollback",  # change the patch set
+    "publish", "compose", "delete",  # change the store
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks.
+
+    Attributes:
+        name: of the token; "anonymous" where none is needed.
+        address: where the request comes from.
+        request_id: of the request.
+    """
+
+    name: str
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One patch of a patch set, as it was asked for.
+
+    Attributes:
+        patch: what it was called.
+        digest: what was found under that.
+        alpha: its strength.
+    """
+
+    patch: str
+    digest: Digest
+    alpha: float
+
+
+Wanted = tuple[Chosen, ...] | None
+"""The patch set that a prediction wants; None is the active one."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of the journal.
+
+    Attributes:
+        seq: its number, from 1 on, without gaps.
+        at: when it was written (UTC).
+        actor: who caused it.
+        action: what was done.
+        subject: what it was done to: the model's name, or a patch as name@version.
+        generation: number of the patch set that became active; None if none did.
+        patches: the active patch set, as it was asked for; or the patch that was stored.
+        resolved: (name, digest, α) of what is added to the clean weights, in order.
+        clean_weights: fingerprint of the clean model.
+        state_digest: after it ("" where no patch set changed).
+        previous_digest: before it.
+        rolled_back_to: the generation that a rollback went back to.
+        chain: SHA-256 over the chain of the record before and everything in this one.
+    """
+
+    seq: int
+    at: datetime
+    actor: Actor
+    action: Action
+    subject: str
+    generation: int | None
+    patches: tuple[Chosen, ...]
+    resolved: tuple[tuple[str, Digest, float], ...]
+    clean_weights: Digest
+    state_digest: Digest
+    previous_digest: Digest
+    rolled_back_to: int | None
+    chain: Digest
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was computed for one request.
+
+    Attributes:
+        logits: float32 [B, C].
+        patches: the patch set that computed it.
+        state_digest: of its variant.
+        generation: of the active patch set; None where the request brought its own.
+        queued: seconds that it waited.
+        computed: seconds that the batch it was in took.
+    """
+
+    logits: Tensor
+    patches: tuple[Chosen, ...]
+    state_digest: Digest
+    generation: int | None
+    queued: float
+    computed: float

@@ -1,0 +1,213 @@
+"""Bodies of answers."""
+
+__all__ = [
+    "AppliedPatch",
+    "CardAnswer",
+    "CardPointAnswer",
+    "Fingerprint",
+    "GenerationAnswer",
+    "HistoryAnswer",
+    "InputDescription",
+    "LabelProbability",
+    "ModelAnswer",
+    "ModelList",
+    "PatchAnswer",
+    "PatchList",
+    "PatchSetAnswer",
+    "PredictAnswer",
+    "Prediction",
+    "ResolvedPatch",
+    "Timing",
+    "VerificationAnswer",
+]
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from rwsstore_service.schemas.fields import Answer
+
+Action = Literal["start", "replace", "clear", "apply", "scale", "remove", "rollback"]
+
+
+class AppliedPatch(Answer):
+    """One patch of a set, as it was asked for."""
+
+    patch: str = Field(description="What it was called: a name, name@version or digest.")
+    digest: str = Field(description="SHA-256 of its file.")
+    alpha: float
+
+
+class ResolvedPatch(Answer):
+    """One patch whose tensors are added; composed patches stand as their parts."""
+
+    name: str
+    digest: str
+    alpha: float
+
+
+class PatchSetAnswer(Answer):
+    """A patch set that is, or was made, active."""
+
+    model: str
+    generation: int = Field(description="Its number; the ETag is the same in quotes.")
+    patches: tuple[AppliedPatch, ...]
+    resolved: tuple[ResolvedPatch, ...] = Field(
+        description="In the order in which they are added; the state digest is a hash of these and "
+        "of the clean weights."
+    )
+    state_digest: str
+    at: datetime = Field(description="When it became active.")
+
+
+class GenerationAnswer(PatchSetAnswer):
+    """One line of the history."""
+
+    action: Action
+    actor: str = Field(description="Name of the token that was used.")
+    address: str = Field(description="Where the request came from.")
+    request_id: str
+    previous_state_digest: str
+    rolled_back_to: int | None = None
+
+
+class HistoryAnswer(Answer):
+    """Generations, the newest first."""
+
+    model: str
+    generations: tuple[GenerationAnswer, ...]
+    next_before: int | None = Field(description="Ask with before= this for older ones.")
+
+
+class VerificationAnswer(Answer):
+    """Whether the weights in memory are those that were loaded and patched."""
+
+    model: str
+    generation: int
+    state_digest: str
+    live_weights: str = Field(description="Weights fingerprint of the tensors in memory.")
+    tensors: int
+    ok: bool
+    problems: tuple[str, ...]
+
+
+class CardPointAnswer(Answer):
+    """Accuracies at one strength, in percent."""
+
+    alpha: float
+    ta: float = Field(description="On clean images.")
+    ra: float = Field(description="On images with the patch's corruption.")
+
+
+class CardAnswer(Answer):
+    """TA and RA over strengths."""
+
+    images: int
+    points: tuple[CardPointAnswer, ...]
+
+
+class PatchAnswer(Answer):
+    """One patch of the store."""
+
+    name: str
+    version: int | None = Field(description="Under its name; none where no name reaches it.")
+    digest: str
+    kind: str
+    corruption: str | None
+    severity: int | None
+    bits: int | None
+    alpha: float = Field(description="Recommended strength.")
+    alpha_minimum: float
+    alpha_maximum: float
+    layers: tuple[str, ...]
+    parts: tuple[ResolvedPatch, ...] = Field(description="Of a composed patch.")
+    architecture: str
+    clean_weights: str
+    fits: bool = Field(description="Whether it was extracted from the served clean model.")
+    payload_bytes: int
+    file_bytes: int
+    layer: Literal["user", "bundled"]
+    card: CardAnswer | None
+    dataset: str | None
+    tool: str
+
+
+class PatchList(Answer):
+    """A page of patches, by name."""
+
+    patches: tuple[PatchAnswer, ...]
+    total: int
+
+
+class Fingerprint(Answer):
+    """SHA-256 fingerprints of the clean model."""
+
+    architecture: str
+    weights: str
+
+
+class InputDescription(Answer):
+    """What the model takes."""
+
+    channels: int
+    height: int
+    width: int
+    formats: tuple[str, ...]
+    resize: str
+    max_images: int
+    max_pixels: int
+    max_image_bytes: int
+
+
+class ModelAnswer(Answer):
+    """The served model."""
+
+    name: str
+    network: str
+    parameters: int
+    classes: tuple[str, ...]
+    fingerprint: Fingerprint
+    input: InputDescription
+    patchset: PatchSetAnswer
+
+
+class ModelList(Answer):
+    """All served models."""
+
+    models: tuple[ModelAnswer, ...]
+
+
+class LabelProbability(Answer):
+    """A class and its probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+class Prediction(Answer):
+    """What one image shows, the likeliest first."""
+
+    top: tuple[LabelProbability, ...]
+
+
+class Timing(Answer):
+    """Where the time went, in milliseconds."""
+
+    queued_ms: float
+    decode_ms: float
+    compute_ms: float
+
+
+class PredictAnswer(Answer):
+    """Predictions, in the order of the images, and which weights made them."""
+
+    model: str
+    patches: tuple[AppliedPatch, ...]
+    state_digest: str
+    generation: int | None = Field(
+        description="Of the active patch set; none where the request brought its own."
+    )
+    predictions: tuple[Prediction, ...]
+    timing: Timing
