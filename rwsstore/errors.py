@@ -8,6 +8,8 @@ RwsError                                     exit code 1
 │   ├── UnknownNameError                     not a corruption, network, dataset or recipe
 │   ├── ConfigError                          a parameter out of its range, or in contradiction
 │   ├── FormatError                          bytes that are not what their name promises
+│   │   ├── TooLargeError                    more bytes or pixels than are read
+│   │   └── UnsupportedError                 a format, or a kind of it, that is not read
 │   ├── DataError                            a dataset that cannot be used
 │   ├── TensorError                          NaN, infinite or misshapen numbers
 │   ├── MismatchError                        a patch that does not belong on this model
@@ -39,8 +41,10 @@ __all__ = [
     "StorageFullError",
     "StoreError",
     "TensorError",
+    "TooLargeError",
     "UnknownNameError",
     "UnknownPatchError",
+    "UnsupportedError",
 ]
 
 import difflib
@@ -99,6 +103,14 @@ class ConfigError(RefusedError):
 
 class FormatError(RefusedError):
     """Bytes that are not what their name promises: a patch, a checkpoint, an image."""
+
+
+class TooLargeError(FormatError):
+    """More bytes or pixels than are read."""
+
+
+class UnsupportedError(FormatError):
+    """A format, or a kind of it, that is not read."""
 
 
 class DataError(RefusedError):

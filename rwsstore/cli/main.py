@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "compose": CommandRow("compose", "Store several patches at fixed strengths as one."),
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
         "store": CommandRow("store", "List, verify and clean a store of patches."),
+        "serve": CommandRow("serve", "Serve a model and its patches over HTTP."),
     }
 )
 """Commands by name. A new one is a module with a function of that name, and a row here."""

@@ -25,7 +25,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from rwsstore.data.imageset import ImageSet
-from rwsstore.errors import ConfigError, DataError, FormatError
+from rwsstore.errors import (
+    ConfigError,
+    DataError,
+    FormatError,
+    TooLargeError,
+    UnsupportedError,
+)
 from rwsstore.files import read_bounded
 from rwsstore.progress import Reporter
 
@@ -72,7 +78,9 @@ def check_memory(count: int, height: int, width: int) -> None:
         )
 
 
-def decode_image(data: bytes, *, size: int | None = None) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, *, size: int | None = None, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode one JPEG, PNG, WebP or BMP to RGB.
 
     The orientation in EXIF is honoured, so a photograph is seen upright. Transparency is
@@ -81,26 +89,28 @@ def decode_image(data: bytes, *, size: int | None = None) -> NDArray[np.uint8]:
     Args:
         data: the whole file.
         size: height and width wanted; None keeps the image's own.
+        max_pixels: an image with more is refused from its header.
 
     Returns:
         uint8 [H, W, 3].
 
     Raises:
-        FormatError: another format, a damaged file, more than `MAX_PIXELS` pixels or
-            `MAX_FILE_BYTES` bytes, an animation, or more than 8 bits a channel.
+        TooLargeError: more than `max_pixels` pixels or `MAX_FILE_BYTES` bytes.
+        UnsupportedError: another format, an animation, or more than 8 bits a channel.
+        FormatError: a damaged file.
         ConfigError: `size` is out of range.
     """
     check_size(size)
     if len(data) > MAX_FILE_BYTES:
-        raise FormatError(f"has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are read")
+        raise TooLargeError(f"has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are read")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_header(image)
+            _check_header(image, max_pixels)
             picture = _upright_rgb(image)
     except UnidentifiedImageError:
-        raise FormatError("is not a JPEG, PNG, WebP or BMP image") from None
+        raise UnsupportedError("is not a JPEG, PNG, WebP or BMP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FormatError(f"is too large: {error}") from None
+        raise TooLargeError(f"is too large: {error}") from None
     except (FormatError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -130,16 +140,18 @@ def read_image(path: Path, *, size: int) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
-def _check_header(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise FormatError(
-            f"is {image.width}x{image.height}; at most {MAX_PIXELS:,} pixels are decoded"
+def _check_header(image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise TooLargeError(
+            f"is {image.width}x{image.height}; at most {max_pixels:,} pixels are decoded"
         )
     # A multi-picture JPEG (MPO) is an ordinary photograph with a preview behind it.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise FormatError("is an animation; single images are wanted")
+        raise UnsupportedError("is an animation; single images are wanted")
     if image.mode not in _MODES:
-        raise FormatError(f"has pixels of mode {image.mode}; at most 8 bits a channel are read")
+        raise UnsupportedError(
+            f"has pixels of mode {image.mode}; at most 8 bits a channel are read"
+        )
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

@@ -2,34 +2,39 @@
 
 __all__ = ["Admission"]
 
+from collections import OrderedDict
+
+import torch
+
 from rwsstore.canonical import Digest
 from rwsstore.errors import GoldenError, MismatchError
 from rwsstore.patches import Patch, PatchSet, check_fit, check_golden, probe_images
-from rwsstore.runtime.variant import CleanModel, build_variant
+from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+
+_REMEMBERED = 10_000
+"""How many digests are remembered as admitted; an older one would be checked once more."""
 
 
 class Admission:
-    """The patches that were found to belong on a clean model.
+    """Finds out which patches belong on a clean model, and remembers it by their digests.
 
     Args:
         clean: the model.
         allow_transfer: accept patches that were extracted from other clean weights.
-
-    Attributes:
-        patches: those admitted, by digest.
-        transferred: digests of those among them that come from other clean weights.
     """
 
     def __init__(self, clean: CleanModel, *, allow_transfer: bool) -> None:
-        self.patches: dict[Digest, Patch] = {}
-        self.transferred: set[Digest] = set()
+        self._admitted: OrderedDict[Digest, bool] = OrderedDict()  # whether it is transferred
         self._clean, self._allow_transfer = clean, allow_transfer
         self._parameters = {
             name for name, _ in clean.module.named_parameters(remove_duplicate=False)
         }
 
-    def admit(self, patch: Patch) -> None:
+    def admit(self, patch: Patch) -> bool:
         """Check that a patch fits the model and does what it recorded; admitted ones pass.
+
+        Returns:
+            Whether it comes from other clean weights.
 
         Raises:
             MismatchError: it belongs on another model, patches a tensor that is no weight, or is
@@ -37,8 +42,8 @@ class Admission:
             GoldenError: it does not do on this model what it recorded.
             TensorError: the patched weights are not finite.
         """
-        if patch.digest in self.patches:
-            return
+        if patch.digest in self._admitted:
+            return self._admitted[patch.digest]
         if patch.parts:
             raise MismatchError(
                 f"patch {patch.name!r} is composed and cannot be a part of another one: name its "
@@ -46,11 +51,14 @@ class Admission:
             )
         transferred = check_fit(patch, self._clean.identity, allow_transfer=self._allow_transfer)
         self._check_tensors(patch)
-        if transferred:
-            self.transferred.add(patch.digest)
+        if transferred or patch.golden is None:
+            self._check_effect(patch)
         else:
             self._check_golden(patch)
-        self.patches[patch.digest] = patch
+        self._admitted[patch.digest] = transferred
+        if len(self._admitted) > _REMEMBERED:
+            self._admitted.popitem(last=False)
+        return transferred
 
     def _check_tensors(self, patch: Patch) -> None:
         others = sorted(set(patch.tensors) - self._parameters)
@@ -60,13 +68,26 @@ class Admission:
                 "a buffer; running statistics and the like are never patched"
             )
 
+    def _check_effect(self, patch: Patch) -> None:
+        """Without golden logits to go by: at least one weight has to become another one."""
+        candidate = self._alone(patch)
+        state = candidate.state()
+        if all(torch.equal(state[name], self._clean.state[name]) for name in candidate.patched):
+            raise GoldenError(
+                f"patch {patch.name!r} changes no weight of this model at its recommended "
+                "strength: it does nothing"
+            )
+
+    def _alone(self, patch: Patch) -> Variant:
+        alone = PatchSet(((patch.digest, patch.metadata.alpha.recommended),))
+        return build_variant(self._clean, alone, {patch.digest: patch})
+
     def _check_golden(self, patch: Patch) -> None:
         probe = patch.metadata.golden
         if patch.golden is None or probe is None:
             return
-        alone = PatchSet(((patch.digest, patch.metadata.alpha.recommended),))
         clean = build_variant(self._clean, PatchSet(), {})
-        candidate = build_variant(self._clean, alone, {patch.digest: patch})
+        candidate = self._alone(patch)
         images = probe_images(probe.seed, probe.count, probe.size)
         try:
             check_golden(patch.golden, clean, candidate, images)

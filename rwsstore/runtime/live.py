@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from weakref import WeakValueDictionary
 
 from torch import Tensor, nn
 
@@ -19,6 +20,9 @@ from rwsstore.runtime.variant import CleanModel, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
 
 _Chosen = tuple[Patch, float]
+
+_COMPOSED = 256
+"""How many composed patches are kept at hand; they hold no tensors."""
 
 
 class LiveModel:
@@ -58,7 +62,9 @@ class LiveModel:
         self._lock = threading.RLock()
         self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
-        self._composed: dict[Digest, Patch] = {}
+        # A patch lives as long as a variant that uses it, and no longer.
+        self._used: WeakValueDictionary[Digest, Patch] = WeakValueDictionary()
+        self._composed: OrderedDict[Digest, Patch] = OrderedDict()
         self._on: Mapping[str, _Chosen] = {}  # by what the caller called each
         self._active = self._clean_variant
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
@@ -72,6 +78,11 @@ class LiveModel:
     def active(self) -> Variant:
         """The variant that is active for everybody who asks for nothing else."""
         return self._active
+
+    @property
+    def resident(self) -> int:
+        """How many variants are kept for reuse."""
+        return len(self._variants)
 
     @property
     def current(self) -> Variant:
@@ -120,6 +131,18 @@ class LiveModel:
         with self._lock:
             return self._activate(self._choose(wanted))
 
+    def activate(self, variant: Variant) -> None:
+        """Make a variant that `variant` gave the active one.
+
+        Nothing is built or looked up, so that this cannot fail: prepare a change, write it down,
+        then activate it.
+        """
+        with self._lock:
+            self._on = {
+                digest: (variant.sources[digest], alpha) for digest, alpha in variant.patches
+            }
+            self._active = variant
+
     def apply(self, patch: str, alpha: float | None = None) -> Variant:
         """Put one patch on, or change its α; the others stay.
 
@@ -156,7 +179,7 @@ class LiveModel:
         Args:
             variant: what to verify; the active one if None.
         """
-        return verify_variant(self._clean, variant or self._active, self._admission.patches)
+        return verify_variant(self._clean, variant or self._active)
 
     def _digest_of(self, ref: str) -> Digest | None:
         try:
@@ -172,20 +195,25 @@ class LiveModel:
             if name != ref and chosen[0].digest != digest
         }
 
+    def _known(self, digest: str) -> Patch | None:
+        return self._used.get(digest) or self._composed.get(digest)
+
     def _patch(self, digest: Digest) -> Patch:
-        """Find a patch; once admitted it is not read again, for a digest is always one patch."""
-        known = self._admission.patches.get(digest) or self._composed.get(digest)
+        """Find a patch; one at hand is not read again, for a digest is always one patch."""
+        known = self._known(digest)
         if known is not None:
             return known
         patch = self._source.get(digest)
         if patch.parts:
             self._composed[digest] = patch
+            if len(self._composed) > _COMPOSED:
+                self._composed.popitem(last=False)
         return patch
 
     def _choose(self, wanted: Request) -> dict[str, _Chosen]:
         chosen = {}
         for ref, alpha in wanted.items():
-            patch = self._patch(self._source.resolve(ref))
+            patch = self._known(ref) or self._patch(self._source.resolve(ref))
             chosen[ref] = patch, patch.metadata.alpha.recommended if alpha is None else alpha
         return chosen
 
@@ -195,7 +223,8 @@ class LiveModel:
         return variant
 
     def _variant_of(self, chosen: Iterable[_Chosen]) -> Variant:
-        patches = self._resolve(list(chosen))
+        chosen = list(chosen)
+        patches = PatchSet.of(chosen)
         if not patches:
             return self._clean_variant
         if patches == self._active.patches:
@@ -203,22 +232,20 @@ class LiveModel:
         if patches in self._variants:
             self._variants.move_to_end(patches)
             return self._variants[patches]
-        variant = self._build(patches)
+        variant = self._build(patches, {patch.digest: patch for patch, _ in chosen})
         self._variants[patches] = variant
         while len(self._variants) > self._resident:
             self._variants.popitem(last=False)
         return variant
 
-    def _resolve(self, chosen: list[_Chosen]) -> PatchSet:
-        patches = PatchSet.of(chosen)
-        named = {patch.digest: patch for patch, _ in chosen}
+    def _build(self, patches: PatchSet, named: Mapping[Digest, Patch]) -> Variant:
+        parts, transferred = {}, []
         for digest, alpha in patches:
             part = named.get(digest) or self._patch(digest)
             part.metadata.alpha.check(alpha, part.name)
-            self._admission.admit(part)
-        return patches
-
-    def _build(self, patches: PatchSet) -> Variant:
-        admitted = self._admission
-        transferred = tuple(digest for digest, _ in patches if digest in admitted.transferred)
-        return build_variant(self._clean, patches, admitted.patches, transferred)
+            if self._admission.admit(part):
+                transferred.append(digest)
+            parts[digest] = part
+        variant = build_variant(self._clean, patches, parts, tuple(transferred))
+        self._used.update(parts)
+        return variant

@@ -56,7 +56,7 @@ class Variant:
 
     Attributes:
         patches: what is on it; composed patches stand as their parts.
-        names: each patch's name, by digest.
+        sources: the patches themselves, by digest.
         module: the network; every tensor that no patch touches is the clean model's own.
         patched: names of the tensors that a patch touches.
         digest: the state digest.
@@ -64,11 +64,16 @@ class Variant:
     """
 
     patches: PatchSet
-    names: Mapping[Digest, str]
+    sources: Mapping[Digest, Patch]
     module: nn.Module
     patched: tuple[str, ...]
     digest: Digest
     transferred: tuple[Digest, ...] = ()
+
+    @property
+    def names(self) -> dict[Digest, str]:
+        """Each patch's name, by digest."""
+        return {digest: patch.name for digest, patch in self.sources.items()}
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
@@ -101,7 +106,7 @@ def build_variant(
     tensors = patched_state(clean, patches, available)
     return Variant(
         patches=patches,
-        names={digest: available[digest].name for digest, _ in patches},
+        sources={digest: available[digest] for digest, _ in patches},
         module=clean.sharing.with_tensors(tensors) if tensors else clean.module,
         patched=tuple(sorted(tensors)),
         digest=state_digest(clean.identity.clean_weights, patches),

@@ -2,7 +2,6 @@
 
 __all__ = ["Verification", "verify_variant"]
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,9 +35,7 @@ class Verification:
         return not self.problems
 
 
-def verify_variant(
-    clean: CleanModel, variant: Variant, available: Mapping[Digest, Patch]
-) -> Verification:
+def verify_variant(clean: CleanModel, variant: Variant) -> Verification:
     """Hash the resident clean weights, build the variant's tensors anew, and compare to the bit.
 
     The patches are read again from their files' bytes, and those are hashed first, so that a
@@ -48,16 +45,14 @@ def verify_variant(
     if weights_fingerprint(clean.state) != clean.identity.clean_weights:
         problems.append("the clean weights in memory differ from those that were loaded")
     live = variant.state()
-    problems += _compare_patched(clean, variant, available)
+    problems += _compare_patched(clean, variant)
     problems += _compare_shared(clean, variant)
     return Verification(variant.digest, weights_fingerprint(live), len(live), tuple(problems))
 
 
-def _compare_patched(
-    clean: CleanModel, variant: Variant, available: Mapping[Digest, Patch]
-) -> list[str]:
+def _compare_patched(clean: CleanModel, variant: Variant) -> list[str]:
     try:
-        fresh = patched_state(clean, variant.patches, _read_again(variant, available))
+        fresh = patched_state(clean, variant.patches, _read_again(variant))
     except RwsError as error:
         return [f"a fresh build fails: {error}"]
     live = variant.state()
@@ -80,11 +75,11 @@ def _compare_shared(clean: CleanModel, variant: Variant) -> list[str]:
     ]
 
 
-def _read_again(variant: Variant, available: Mapping[Digest, Patch]) -> dict[Digest, Patch]:
+def _read_again(variant: Variant) -> dict[Digest, Patch]:
     again = {}
-    for digest, _ in variant.patches:
-        data = available[digest].to_bytes()
+    for digest, patch in variant.sources.items():
+        data = patch.to_bytes()
         if sha256_hex(data) != digest:
-            raise RwsError(f"the bytes of {variant.names[digest]!r} do not have its digest")
+            raise RwsError(f"the bytes of {patch.name!r} do not have its digest")
         again[digest] = Patch.from_bytes(data)
     return again

@@ -23,6 +23,7 @@ class FittingStore:
 
     def __init__(self, store: Store, model: ModelIdentity) -> None:
         self._store, self._model = store, model
+        self._weights: dict[Digest, Digest] = {}  # a digest is always one patch: asked once
 
     def resolve(self, ref: str) -> Digest:
         """Find the digest that a reference stands for.
@@ -65,4 +66,6 @@ class FittingStore:
         return tuple(newest.values())
 
     def _fits(self, digest: Digest) -> bool:
-        return self._store.get(digest).metadata.clean_weights == self._model.clean_weights
+        if digest not in self._weights:
+            self._weights[digest] = self._store.get(digest).metadata.clean_weights
+        return self._weights[digest] == self._model.clean_weights

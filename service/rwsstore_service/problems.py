@@ -32,8 +32,24 @@ from rwsstore.errors import (
     StorageFullError,
     StoreError,
     TensorError,
+    TooLargeError,
     UnknownPatchError,
+    UnsupportedError,
 )
+from rwsstore_service.engine.errors import (
+    DuplicatePatchError,
+    InvalidImageError,
+    KeyReusedError,
+    NotAppliedError,
+    OtherModelError,
+    OverloadedError,
+    PatchInUseError,
+    StaleGenerationError,
+    StateLostError,
+    StoppingError,
+    UnknownGenerationError,
+)
+from rwsstore_service.oip.errors import oip_members
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -63,6 +79,7 @@ _KINDS = (
     ProblemKind("unknown-generation", 404, "There is no such generation"),
     ProblemKind("not-applied", 404, "The patch is not on"),
     ProblemKind("method-not-allowed", 405, "The resource has no such method"),
+    ProblemKind("request-timeout", 408, "The request came too slowly"),
     ProblemKind("conflict", 409, "Somebody else was first"),
     ProblemKind("duplicate-patch", 409, "The patch is stored already"),
     ProblemKind("patch-in-use", 409, "The patch is in use"),
@@ -71,6 +88,7 @@ _KINDS = (
     ProblemKind("stale-generation", 412, "The patch set has changed since"),
     ProblemKind("too-large", 413, "The request is too large"),
     ProblemKind("unsupported-media", 415, "This kind of content is not read"),
+    ProblemKind("misdirected", 421, "This host is not served here"),
     ProblemKind("invalid-request", 422, "A value is not allowed"),
     ProblemKind("invalid-image", 422, "The image cannot be used"),
     ProblemKind("invalid-patch", 422, "This is not a patch"),
@@ -91,13 +109,30 @@ _KINDS = (
 PROBLEMS: Mapping[str, ProblemKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 """Every kind of problem, by name."""
 
+_OF_ENGINE: tuple[tuple[type[RwsError], str], ...] = (
+    (StaleGenerationError, "stale-generation"),
+    (UnknownGenerationError, "unknown-generation"),
+    (NotAppliedError, "not-applied"),
+    (PatchInUseError, "patch-in-use"),
+    (DuplicatePatchError, "duplicate-patch"),
+    (OtherModelError, "other-model"),
+    (KeyReusedError, "idempotency-mismatch"),
+    (OverloadedError, "overloaded"),
+    (StoppingError, "unavailable"),
+    (StateLostError, "unavailable"),
+    (InvalidImageError, "invalid-image"),
+)
+
 # The first row that an error is an instance of counts.
 _OF_ERRORS: tuple[tuple[type[RwsError], str], ...] = (
+    *_OF_ENGINE,
     (UnknownPatchError, "unknown-patch"),
     (NotFoundError, "not-found"),
     (MismatchError, "wrong-model"),
     (GoldenError, "golden-mismatch"),
     (TensorError, "not-finite"),
+    (TooLargeError, "too-large"),
+    (UnsupportedError, "unsupported-media"),
     (FormatError, "invalid-patch"),
     (RefusedError, "invalid-request"),
     (IntegrityError, "integrity"),
@@ -163,13 +198,23 @@ class ProblemError(Exception):
 def describe(error: RwsError) -> ProblemError:
     """Say which problem one of the library's errors is; an unforeseen one is `internal`."""
     name = next((name for kind, name in _OF_ERRORS if isinstance(error, kind)), "internal")
-    return ProblemError(name, str(error))
+    headers = {"Retry-After": "1"} if PROBLEMS[name].status == 503 else None
+    return ProblemError(name, str(error), headers=headers, **_members(error))
+
+
+def _members(error: RwsError) -> dict[str, Any]:
+    if isinstance(error, StaleGenerationError):
+        return {"current_generation": error.current}
+    if isinstance(error, DuplicatePatchError):
+        return {"digest": error.digest, "name": error.name, "version": error.version}
+    return {}
 
 
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:
     """Write a problem as a response."""
     body = {
         **error.extra,
+        **oip_members(instance, error.detail),
         "type": f"urn:rwsstore:problem:{error.kind.name}",
         "title": error.kind.title,
         "status": error.kind.status,

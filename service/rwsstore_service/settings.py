@@ -17,6 +17,9 @@ BUNDLED = "bundled"
 
 _MIB = 2**20
 
+# A DNS name, an IPv4 address, or an IPv6 address in brackets.
+HostName = Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])$")]
+
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -85,6 +88,12 @@ class Settings(BaseSettings):
     docs: bool = Field(True, description="Whether /docs and /openapi.json are served.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the service, separated by commas."
+    )
+    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode] = Field(
+        (),
+        description="Names that requests may ask for in their Host header, separated by commas, "
+        "without ports. Default: on a loopback address localhost, 127.0.0.1 and [::1], which are "
+        "always allowed; on any other address every name.",
     )
     allow_transfer: bool = Field(
         False,
@@ -204,7 +213,7 @@ class Settings(BaseSettings):
             message = first["msg"].removeprefix("Value error, ")
             raise ConfigError(f"{name}{message} (see docs/settings.md)") from None
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -215,6 +224,8 @@ class Settings(BaseSettings):
     def _check_bounds(self) -> Self:
         if self.max_image_bytes > self.max_body_bytes:
             raise ValueError("RWS_MAX_IMAGE_BYTES is more than RWS_MAX_BODY_BYTES")
+        if 0 < self.rate_limit < 0.001:
+            raise ValueError("RWS_RATE_LIMIT is 0 for no limit, else 0.001 or more")
         return self
 
     @property

@@ -11,13 +11,14 @@ from rwsstore.models import shallowest
 from rwsstore.patches import (
     GoldenProbe,
     Patch,
+    PatchSet,
     QuantizedTensor,
     identify,
     make_patch,
     probe_images,
     record_golden,
 )
-from rwsstore.runtime import LiveModel, PatchBag
+from rwsstore.runtime import CleanModel, build_variant
 from tests.training.tiny import classifier, two_convs
 
 SIZE = 16
@@ -138,10 +139,14 @@ def bare_patch(
 
 
 def with_golden(model: nn.Module, patch: Patch, *, size: int = SIZE) -> Patch:
-    live = LiveModel(model, PatchBag([patch]))
+    clean = CleanModel.of(model)
+    alone = PatchSet(((patch.digest, patch.metadata.alpha.recommended),))
+    models = (
+        build_variant(clean, PatchSet(), {}),
+        build_variant(clean, alone, {patch.digest: patch}),
+    )
     probe = GoldenProbe(seed=3, count=2, size=size)
-    images = probe_images(probe.seed, probe.count, probe.size)
-    golden = record_golden(live.variant({}), live.variant({patch.name: None}), images)
+    golden = record_golden(*models, probe_images(probe.seed, probe.count, probe.size))
     return patch.with_evidence(card=None, golden=golden, probe=probe)
 
 

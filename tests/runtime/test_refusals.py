@@ -253,3 +253,10 @@ def test_a_refused_block_is_not_entered() -> None:
     with pytest.raises(UnknownPatchError), live.patched({"frost": 1.0}):
         pytest.fail("entered")
     assert torch.equal(live(pixels()), logits)
+
+
+def test_a_patch_without_golden_logits_that_changes_no_weight() -> None:
+    idle = bare_patch(MODEL, "idle", scale=0.0)
+    live = live_with(idle)
+    with refused(live, GoldenError, "'idle' changes no weight"):
+        live.apply("idle")

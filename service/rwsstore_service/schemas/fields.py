@@ -6,6 +6,7 @@ __all__ = [
     "Alpha",
     "Answer",
     "GenerationNumber",
+    "Name",
     "Reference",
     "Request",
     "TaLoss",

@@ -1,0 +1,182 @@
+"""The two clients."""
+
+__all__ = ["AsyncClient", "Client"]
+
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from rwsstore_client._config import DEFAULT_TIMEOUT, resolve
+from rwsstore_client._errors import ConnectError, RequestTimeoutError
+from rwsstore_client._model import AsyncModel, Model
+from rwsstore_client._patches import AsyncPatches, Patches
+from rwsstore_client._plans import Plan
+from rwsstore_client._requests import get, path
+from rwsstore_client._responses import accept, read
+from rwsstore_client._results import ModelInfo, ModelPage
+from rwsstore_client._retries import Backoff
+from rwsstore_client._transport import AsyncTransport, Transport
+
+
+def _models() -> Plan[tuple[ModelInfo, ...]]:
+    return read((yield get(path("v1", "models"))), ModelPage).models
+
+
+def _answers(where: str) -> Plan[bool]:
+    try:
+        reply = yield replace(get(path(where)), once=True)
+    except (ConnectError, RequestTimeoutError):
+        return False
+    if reply.status != 503:
+        accept(reply)
+    return reply.status != 503
+
+
+class Client:
+    """A rwsstore service; threads may share one.
+
+    Use it as a context manager, or close it: it keeps connections open.
+
+    Args:
+        url: of the service. Default: $RWS_URL, else http://127.0.0.1:8000.
+        token: what opens it. Default: $RWS_TOKEN, else none; "" is none.
+        timeout: seconds for each step of a request, or one of httpx.
+        retries: most further tries where the service was not reached or was busy.
+        transport: of httpx, for certificates of one's own, sockets or tests.
+
+    Raises:
+        ValueError: the URL, the token or the number of retries cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        retries: int = 2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(
+            resolve(url, token), timeout=timeout, backoff=Backoff(retries), transport=transport
+        )
+        self.patches = Patches(self._transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._transport.url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def model(self, name: str = "bundled") -> Model:
+        """One of its models; nothing is asked yet."""
+        return Model(self._transport, name)
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Describe all its models."""
+        return self._transport.run(_models())
+
+    def ready(self) -> bool:
+        """Whether it predicts; asked once, without retries.
+
+        Raises:
+            ApiError, ProtocolError: something else than a rwsstore service answered.
+        """
+        return self._transport.run(_answers("readyz"))
+
+    def live(self) -> bool:
+        """Whether it runs; asked once, without retries.
+
+        Raises:
+            ApiError, ProtocolError: something else than a rwsstore service answered.
+        """
+        return self._transport.run(_answers("livez"))
+
+
+class AsyncClient:
+    """A rwsstore service, from an event loop of asyncio; as `Client`, which says more.
+
+    Use it with `async with`, or close it: it keeps connections open.
+
+    Args:
+        url: of the service. Default: $RWS_URL, else http://127.0.0.1:8000.
+        token: what opens it. Default: $RWS_TOKEN, else none; "" is none.
+        timeout: seconds for each step of a request, or one of httpx.
+        retries: most further tries where the service was not reached or was busy.
+        transport: of httpx, for certificates of one's own, sockets or tests.
+
+    Raises:
+        ValueError: the URL, the token or the number of retries cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        retries: int = 2,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._transport = AsyncTransport(
+            resolve(url, token), timeout=timeout, backoff=Backoff(retries), transport=transport
+        )
+        self.patches = AsyncPatches(self._transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._transport.url
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    def model(self, name: str = "bundled") -> AsyncModel:
+        """One of its models; nothing is asked yet."""
+        return AsyncModel(self._transport, name)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """Describe all its models."""
+        return await self._transport.run(_models())
+
+    async def ready(self) -> bool:
+        """Whether it predicts; asked once, without retries."""
+        return await self._transport.run(_answers("readyz"))
+
+    async def live(self) -> bool:
+        """Whether it runs; asked once, without retries."""
+        return await self._transport.run(_answers("livez"))

@@ -1,0 +1,184 @@
+"""Images in whatever form the caller has them, as files to be sent.
+
+PIL and numpy are recognised by what their objects can do; neither is imported.
+"""
+
+__all__ = ["Encoded", "ImageLike", "ImagesLike", "loaders"]
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from rwsstore_client._png import encode_png
+
+_SENT_AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes of PIL that a PNG file holds
+
+
+class ArrayLike(Protocol):
+    """A numpy array, as far as it is needed: uint8 of shape [H, W, 3] or [N, H, W, 3]."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its size in each dimension."""
+
+    @property
+    def dtype(self) -> Any:
+        """What its elements are."""
+
+    def tobytes(self) -> bytes:
+        """Its bytes in C order."""
+
+
+class PictureLike(Protocol):
+    """A PIL image, as far as it is needed."""
+
+    @property
+    def mode(self) -> str:
+        """What its pixels are."""
+
+    def convert(self, mode: str) -> Any:
+        """It with other pixels."""
+
+    def save(self, fp: Any, format: str) -> None:  # noqa: A002 - PIL's name
+        """Write it."""
+
+
+class FileLike(Protocol):
+    """A file that is open for reading bytes."""
+
+    def read(self) -> bytes:
+        """What is left of it."""
+
+
+ImageLike = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | FileLike | PictureLike | ArrayLike
+)
+"""One image: a file's bytes, its path, the open file, a PIL image, or an array of numpy, uint8 of
+shape [H, W, 3]."""
+
+ImagesLike = ImageLike | Sequence[ImageLike] | Iterator[ImageLike]
+"""One image or several; also an array of shape [N, H, W, 3]."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file.
+
+    Attributes:
+        data: its bytes.
+        media_type: what they are.
+    """
+
+    data: bytes
+    media_type: str
+
+
+Loader = Callable[[], Encoded]
+
+
+def loaders(images: ImagesLike) -> list[Loader]:
+    """What reads or encodes each image; nothing is read yet, so that many need little memory.
+
+    Raises:
+        TypeError: something is no image.
+        ValueError: there are none, or an array is not of the right shape.
+    """
+    found = _loaders(images)
+    if not found:
+        raise ValueError("there are no images")
+    return found
+
+
+def _loaders(images: Any) -> list[Loader]:
+    if _is_array(images):
+        return _array_loaders(images)
+    loader = _loader(images)
+    if loader is not None:
+        return [loader]
+    if not isinstance(images, Sequence | Iterator):
+        raise _refusal(images)
+    return [_one(image) for image in images]
+
+
+def _one(image: Any) -> Loader:
+    if _is_array(image):
+        return _array_loaders(image, dimensions=(3,))[0]
+    loader = _loader(image)
+    if loader is None:
+        raise _refusal(image)
+    return loader
+
+
+def _refusal(image: Any) -> TypeError:
+    return TypeError(
+        f"{type(image).__name__} is no image; expected bytes, a path, a file open for reading "
+        "bytes, a PIL image, an array of uint8 of shape [H, W, 3], or a list of these"
+    )
+
+
+def _loader(image: Any) -> Loader | None:
+    """What reads an image that is no array."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        return partial(_encoded, bytes(image))
+    if isinstance(image, str | os.PathLike):
+        return lambda: _encoded(Path(image).read_bytes())
+    if any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__):
+        return partial(_from_picture, image)
+    if hasattr(image, "read"):
+        if isinstance(image, io.TextIOBase):
+            raise TypeError("a file is open for reading text; expected mode 'rb'")
+        return lambda: _encoded(image.read())
+    return None
+
+
+def _encoded(data: bytes) -> Encoded:
+    return Encoded(data, _media_type(data))
+
+
+def _media_type(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data.startswith(b"BM"):
+        return "image/bmp"
+    return "application/octet-stream"  # the service says what it thinks of it
+
+
+def _from_picture(picture: PictureLike) -> Encoded:
+    buffer = io.BytesIO()
+    as_is = picture.mode in _SENT_AS_THEY_ARE
+    (picture if as_is else picture.convert("RGB")).save(buffer, format="PNG")
+    return Encoded(buffer.getvalue(), "image/png")
+
+
+def _is_array(image: Any) -> bool:
+    return all(hasattr(image, name) for name in ("shape", "dtype", "tobytes")) and not isinstance(
+        image, memoryview
+    )
+
+
+def _array_loaders(array: ArrayLike, dimensions: tuple[int, ...] = (3, 4)) -> list[Loader]:
+    shape = tuple(array.shape)
+    if str(array.dtype) != "uint8":
+        raise TypeError(f"an array of {array.dtype} is no image; expected uint8, 0 to 255")
+    if len(shape) not in dimensions or shape[-1] != 3 or 0 in shape[-3:]:
+        expected = " or ".join("[H, W, 3]" if size == 3 else "[N, H, W, 3]" for size in dimensions)
+        raise ValueError(f"an array of shape {list(shape)} is no image; expected {expected}")
+    height, width, _ = shape[-3:]
+    size = 3 * height * width
+    data = array.tobytes()
+    return [
+        partial(_from_rgb, data[start : start + size], width, height)
+        for start in range(0, len(data), size)
+    ]
+
+
+def _from_rgb(rgb: bytes, width: int, height: int) -> Encoded:
+    return Encoded(encode_png(rgb, width=width, height=height), "image/png")

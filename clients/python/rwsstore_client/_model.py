@@ -1,0 +1,201 @@
+"""A model of the service, `rws.model()`; and one that is patched for one's own requests."""
+
+__all__ = ["AsyncModel", "AsyncPatchedModel", "Model", "PatchedModel"]
+
+from types import TracebackType
+from typing import Self
+
+from rwsstore_client._images import ImagesLike
+from rwsstore_client._patchset import ActivePatchSet, AsyncActivePatchSet
+from rwsstore_client._plans import Plan
+from rwsstore_client._predicting import predict
+from rwsstore_client._requests import get, path
+from rwsstore_client._responses import read
+from rwsstore_client._results import ModelInfo, Predictions
+from rwsstore_client._strengths import PatchSetLike, as_text
+from rwsstore_client._transport import AsyncTransport, Transport
+
+_BATCH = 64  # what a service takes in one request unless told otherwise
+
+
+def _info(model: str) -> Plan[ModelInfo]:
+    return read((yield get(path("v1", "models", model))), ModelInfo)
+
+
+class Model:
+    """One model of the service.
+
+    Attributes:
+        name: of the model.
+        patchset: what it has on for everybody.
+    """
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self.name = name
+        self.patchset = ActivePatchSet(transport, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r} at {self._transport.url})"
+
+    def info(self) -> ModelInfo:
+        """Describe it: network, classes, input, fingerprints.
+
+        Raises:
+            NotFoundError: the service has no such model.
+        """
+        return self._transport.run(_info(self.name))
+
+    def predict(
+        self,
+        images: ImagesLike,
+        *,
+        top_k: int | None = None,
+        patchset: PatchSetLike = "active",
+        batch: int = _BATCH,
+    ) -> Predictions:
+        """Predict what images show.
+
+        Several images go into one request. More than `batch`, or than 32 MiB together, go into
+        several, one after the other, whose answers are joined: all of them come from the same
+        weights, or `StateChangedError` is raised.
+
+        Args:
+            images: bytes, path, file, PIL image or array of one image, or a list of these; an
+                array of [N, H, W, 3] is N images.
+            top_k: how many classes to name for each.
+            patchset: "active"; "none", the clean model; or patches for this request alone:
+                `{"fog": 0.6, "frost": None}`.
+            batch: most images in one request.
+
+        Raises:
+            TypeError, ValueError: something is no image, or no strength; nothing was sent.
+            StateChangedError: the active patch set changed in between.
+            InvalidRequestError, TooLargeError, UnsupportedMediaError: the service does not take an
+                image.
+            UnknownPatchError: there is no such patch.
+        """
+        return self._transport.run(
+            predict(self.name, images, top_k=top_k, patchset=patchset, batch=batch)
+        )
+
+    def patched(self, patchset: PatchSetLike) -> "PatchedModel":
+        """The model with other patches on, for requests made through it only.
+
+        Nothing is changed on the service: each request brings the patch set along. So it needs no
+        admin token, and no clearing up.
+
+        Raises:
+            TypeError, ValueError: a strength is no finite number.
+        """
+        return PatchedModel(self._transport, self.name, as_text(patchset))
+
+
+class PatchedModel:
+    """A model with a patch set of one's own: `with model.patched({"fog": 0.6}) as scene`.
+
+    Attributes:
+        name: of the model.
+        patchset: as one string.
+    """
+
+    def __init__(self, transport: Transport, name: str, patchset: str) -> None:
+        self._transport = transport
+        self.name = name
+        self.patchset = patchset
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r} with {self.patchset})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def predict(
+        self, images: ImagesLike, *, top_k: int | None = None, batch: int = _BATCH
+    ) -> Predictions:
+        """Predict what images show with this patch set; as `Model.predict`."""
+        return self._transport.run(
+            predict(self.name, images, top_k=top_k, patchset=self.patchset, batch=batch)
+        )
+
+
+class AsyncModel:
+    """One model of the service; as `Model`, which says more of each method.
+
+    Attributes:
+        name: of the model.
+        patchset: what it has on for everybody.
+    """
+
+    def __init__(self, transport: AsyncTransport, name: str) -> None:
+        self._transport = transport
+        self.name = name
+        self.patchset = AsyncActivePatchSet(transport, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r} at {self._transport.url})"
+
+    async def info(self) -> ModelInfo:
+        """Describe it: network, classes, input, fingerprints."""
+        return await self._transport.run(_info(self.name))
+
+    async def predict(
+        self,
+        images: ImagesLike,
+        *,
+        top_k: int | None = None,
+        patchset: PatchSetLike = "active",
+        batch: int = _BATCH,
+    ) -> Predictions:
+        """Predict what images show."""
+        return await self._transport.run_in_threads(
+            predict(self.name, images, top_k=top_k, patchset=patchset, batch=batch)
+        )
+
+    def patched(self, patchset: PatchSetLike) -> "AsyncPatchedModel":
+        """The model with other patches on, for requests made through it only."""
+        return AsyncPatchedModel(self._transport, self.name, as_text(patchset))
+
+
+class AsyncPatchedModel:
+    """A model with a patch set of one's own: `async with model.patched({"fog": 0.6}) as scene`.
+
+    Attributes:
+        name: of the model.
+        patchset: as one string.
+    """
+
+    def __init__(self, transport: AsyncTransport, name: str, patchset: str) -> None:
+        self._transport = transport
+        self.name = name
+        self.patchset = patchset
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r} with {self.patchset})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def predict(
+        self, images: ImagesLike, *, top_k: int | None = None, batch: int = _BATCH
+    ) -> Predictions:
+        """Predict what images show with this patch set; as `Model.predict`."""
+        return await self._transport.run_in_threads(
+            predict(self.name, images, top_k=top_k, patchset=self.patchset, batch=batch)
+        )

@@ -1,0 +1,219 @@
+"""The patches in a service's store: `rws.patches`."""
+
+__all__ = ["AsyncPatches", "Patches"]
+
+import hashlib
+import os
+from pathlib import Path
+
+from rwsstore_client._errors import ProtocolError
+from rwsstore_client._files import write_atomic
+from rwsstore_client._plans import Plan
+from rwsstore_client._requests import Query, change, get, path
+from rwsstore_client._responses import accept, read
+from rwsstore_client._results import Patch, PatchPage
+from rwsstore_client._strengths import Wanted, as_choices
+from rwsstore_client._transport import AsyncTransport, Transport
+
+_PAGE = 1000
+
+PatchSource = bytes | str | os.PathLike[str]
+"""A patch file: its bytes or its path."""
+
+
+def _list(**filters: str | int | bool | None) -> Plan[tuple[Patch, ...]]:
+    found: list[Patch] = []
+    while True:
+        query: Query = {**filters, "limit": _PAGE, "offset": len(found)}
+        page = read((yield get(path("v1", "patches"), query)), PatchPage)
+        found += page.patches
+        if not page.patches or len(found) >= page.total:
+            return tuple(found)
+
+
+def _get(patch: str) -> Plan[Patch]:
+    return read((yield get(path("v1", "patches", patch))), Patch)
+
+
+def _content(patch: str) -> Plan[bytes]:
+    reply = yield get(path("v1", "patches", patch, "content"))
+    accept(reply)
+    digest = hashlib.sha256(reply.content).hexdigest()
+    if reply.headers.get("etag") != f'"{digest}"':
+        raise ProtocolError(
+            f"the content of {patch!r} has the digest {digest}, the service promised "
+            f"{reply.headers.get('etag')}: it was damaged on its way"
+        )
+    return reply.content
+
+
+def _download(patch: str, file: str | os.PathLike[str]) -> Plan[Path]:
+    target = Path(file)
+    write_atomic(target, (yield from _content(patch)))
+    return target
+
+
+def _upload(source: PatchSource, name: str | None, expected_version: int | None) -> Plan[Patch]:
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    query: Query = {"name": name, "expected_version": expected_version}
+    request = change("POST", path("v1", "patches"), content=data, query=query)
+    return read((yield request), Patch)
+
+
+def _delete(name: str) -> Plan[None]:
+    accept((yield change("DELETE", path("v1", "patches", name))))
+
+
+def _compose(name: str, parts: Wanted, expected_version: int | None) -> Plan[Patch]:
+    document: dict[str, object] = {"name": name, "parts": as_choices(parts)}
+    if expected_version is not None:
+        document["expected_version"] = expected_version
+    return read((yield change("POST", path("v1", "compositions"), document=document)), Patch)
+
+
+class Patches:
+    """The patches in the service's store.
+
+    A patch is named by its name (the newest version that fits the model), by NAME@VERSION, by its
+    digest, or by 8 or more of the digest's first digits.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        kind: str | None = None,
+        corruption: str | None = None,
+        bits: int | None = None,
+        fits: bool | None = None,
+        all_versions: bool = False,
+    ) -> tuple[Patch, ...]:
+        """List all patches, by name; the filters narrow it down.
+
+        Args:
+            kind: only of this kind: rws, composed, ...
+            corruption: only for this one.
+            bits: only of so many bits.
+            fits: only those that belong on the served model, or only the others.
+            all_versions: older versions too.
+        """
+        return self._transport.run(
+            _list(kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions)
+        )
+
+    def get(self, patch: str) -> Patch:
+        """Describe one patch.
+
+        Raises:
+            UnknownPatchError: there is no such patch.
+        """
+        return self._transport.run(_get(patch))
+
+    def content(self, patch: str) -> bytes:
+        """Fetch the bytes of a patch file, checked against their digest.
+
+        Raises:
+            UnknownPatchError: there is no such patch.
+        """
+        return self._transport.run(_content(patch))
+
+    def download(self, patch: str, file: str | os.PathLike[str]) -> Path:
+        """Fetch a patch into a file, whole or not at all; an existing one is replaced.
+
+        Raises:
+            UnknownPatchError: there is no such patch.
+            OSError: the file could not be written.
+        """
+        return self._transport.run(_download(patch, file))
+
+    def upload(
+        self, source: PatchSource, *, name: str | None = None, expected_version: int | None = None
+    ) -> Patch:
+        """Store a patch and make it the latest version of a name.
+
+        Args:
+            source: the patch file's bytes or its path.
+            name: under which name; the patch's own by default.
+            expected_version: the latest version that one saw, 0 for none; another one refuses.
+
+        Raises:
+            DuplicatePatchError: it is the name's latest version already.
+            ConflictError: somebody else published under the name in between.
+            InvalidRequestError: that is no patch.
+        """
+        return self._transport.run(_upload(source, name, expected_version))
+
+    def delete(self, name: str) -> None:
+        """Remove a name with all its versions.
+
+        Raises:
+            UnknownPatchError: there is no such name.
+            PatchInUseError: the active patch set or the history refers to it.
+            ConflictError: it came with the service.
+        """
+        self._transport.run(_delete(name))
+
+    def compose(self, name: str, parts: Wanted, *, expected_version: int | None = None) -> Patch:
+        """Store several patches at fixed strengths as one.
+
+        Args:
+            name: of the new patch.
+            parts: `{"fog": 0.6, "frost": None}`; None is the recommended strength.
+            expected_version: as in `upload`.
+
+        Raises:
+            UnknownPatchError: there is no such part.
+            InvalidRequestError: the name is not allowed, or the parts do not go together.
+        """
+        return self._transport.run(_compose(name, parts, expected_version))
+
+
+class AsyncPatches:
+    """The patches in the service's store; as `Patches`, which says more of each method."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(
+        self,
+        *,
+        kind: str | None = None,
+        corruption: str | None = None,
+        bits: int | None = None,
+        fits: bool | None = None,
+        all_versions: bool = False,
+    ) -> tuple[Patch, ...]:
+        """List all patches, by name; the filters narrow it down."""
+        return await self._transport.run(
+            _list(kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions)
+        )
+
+    async def get(self, patch: str) -> Patch:
+        """Describe one patch."""
+        return await self._transport.run(_get(patch))
+
+    async def content(self, patch: str) -> bytes:
+        """Fetch the bytes of a patch file, checked against their digest."""
+        return await self._transport.run(_content(patch))
+
+    async def download(self, patch: str, file: str | os.PathLike[str]) -> Path:
+        """Fetch a patch into a file, whole or not at all; an existing one is replaced."""
+        return await self._transport.run_in_threads(_download(patch, file))
+
+    async def upload(
+        self, source: PatchSource, *, name: str | None = None, expected_version: int | None = None
+    ) -> Patch:
+        """Store a patch and make it the latest version of a name."""
+        return await self._transport.run_in_threads(_upload(source, name, expected_version))
+
+    async def delete(self, name: str) -> None:
+        """Remove a name with all its versions."""
+        await self._transport.run(_delete(name))
+
+    async def compose(
+        self, name: str, parts: Wanted, *, expected_version: int | None = None
+    ) -> Patch:
+        """Store several patches at fixed strengths as one."""
+        return await self._transport.run(_compose(name, parts, expected_version))

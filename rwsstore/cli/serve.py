@@ -1,0 +1,93 @@
+"""`rws serve`."""
+
+__all__ = ["command"]
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from rwsstore.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rwsstore_service.settings import Settings
+
+
+@click.command("serve", short_help="Serve a model and its patches over HTTP.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one. Default: 8000."
+)
+@click.option(
+    "--model",
+    metavar="FILE|bundled",
+    help="Checkpoint of the clean model (.safetensors). Default: bundled, the CIFAR-10 classifier "
+    "that comes with rwsstore.",
+)
+@click.option("--model-name", metavar="NAME", help="What it is called in URLs.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder of the patches, with the bundled ones beneath. Default: the platform's data "
+    "directory.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Folder of the generations and the audit log. Default: the platform's data directory.",
+)
+@click.option(
+    "--log-format", type=click.Choice(["console", "json"]), help="Log lines. Default: console."
+)
+def command(**options: Any) -> None:
+    """Serve a model and its patches over HTTP, until interrupted.
+
+    Nothing has to be configured on one's own machine: the bundled model and its 19 patches are
+    served at http://127.0.0.1:8000, an admin token is made and shown once, and the API is
+    described at /docs. Every option, and every other setting, is an environment variable too:
+    RWS_PORT, RWS_ADMIN_TOKENS, ... (docs/settings.md).
+
+    \b
+    On another address than this machine's own an admin token is needed:
+      RWS_ADMIN_TOKENS=operator:SECRET rws serve --host 0.0.0.0
+    """
+    try:
+        from rwsstore_service.app import create_app
+        from rwsstore_service.observability.logs import configure_logging
+        from rwsstore_service.security.startup import provide_tokens
+        from rwsstore_service.server import run
+        from rwsstore_service.settings import Settings
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("rws serve", "service") from error
+    settings = Settings.of(threads=_threads(), **options)
+    tokens, made = provide_tokens(settings)
+    configure_logging(settings)
+    app = create_app(settings, tokens=tokens)
+
+    def announce(listening: str) -> None:
+        _announce(listening, settings, made)
+
+    def on_stopping() -> None:
+        app.state.service.stopping = True
+
+    run(app, settings, announce=announce, on_stopping=on_stopping)
+
+
+def _threads() -> int | None:
+    """What `rws --threads` was given; RWS_THREADS reaches the settings by itself."""
+    threads = click.get_current_context().find_root().params.get("threads")
+    return None if os.environ.get("RWS_THREADS") else threads
+
+
+def _announce(listening: str, settings: "Settings", made: str | None) -> None:
+    url = listening.removeprefix("listening on ")
+    lines = [f"[bold]rwsstore[/] is {listening}"]
+    if settings.docs:
+        lines.append(f"  API       {url}/docs")
+    if made is not None:
+        lines.append(f"  token     {made}")
+        lines.append("            for changes; made for this run, shown once")
+    lines.append("  stop      Ctrl-C")
+    Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines))

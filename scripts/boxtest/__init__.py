@@ -1,0 +1,1 @@
+"""The box, tested with a real engine; `scripts/box-test` runs it."""

@@ -1,0 +1,107 @@
+"""The box in use, through the SDK: patched, asked, stopped and started."""
+
+__all__ = ["History", "check_restart", "drive", "whole_history"]
+
+import random
+
+from PIL import Image
+
+from rwsstore_client import Client, Generation, Model, Predictions, UnauthorizedError
+from scripts.boxtest.box import Box
+from scripts.boxtest.checks import expect
+from scripts.boxtest.engine import Failed
+
+History = list[Generation]
+
+_SCENE = {"fog": 0.5, "contrast": 0.25}
+
+
+def drive(box: Box) -> None:
+    """Apply, scale, compose, predict, remove; what is taken off leaves no trace.
+
+    Raises:
+        Failed: an answer is not as it should be.
+    """
+    with Client(box.url, box.token, retries=0) as rws:
+        model = rws.model("bundled")
+        expect("patches", len(rws.patches.list(fits=True)), 19)
+        clean = _predict(model)
+        fog = model.patchset.apply("fog", alpha=0.75)
+        expect("state of a prediction", _predict(model).state_digest, fog.state_digest)
+        scaled = model.patchset.scale("fog", alpha=0.5)
+        expect("generation", scaled.generation, fog.generation + 1)
+        expect("strength", scaled["fog"].alpha, 0.5)
+        rws.patches.compose("box_scene", _SCENE)
+        composed = model.patchset.replace({"box_scene": 1.0}, if_match=scaled)
+        _check_scene(model, clean, composed.state_digest)
+        model.patchset.remove("box_scene", if_match=composed)
+        expect("the clean model", _told(_predict(model)), _told(clean))
+        model.patchset.replace(_SCENE, if_match="*")
+        expect("weights as freshly made", model.patchset.verify().problems, ())
+    _check_guarded(box)
+
+
+def check_restart(box: Box) -> None:
+    """Stop the service in good order and start it: all that was stored is still there.
+
+    Raises:
+        Failed: something was lost, or it did not stop by itself.
+    """
+    with Client(box.url, box.token, retries=0) as rws:
+        model = rws.model("bundled")
+        before = model.patchset.get(), whole_history(model), _told(_predict(model))
+        box.compose("stop", "rwsstore")
+        expect("exit status", box.inspect()["State"]["ExitCode"], 0)
+        box.start()
+        after = model.patchset.get(), whole_history(model), _told(_predict(model))
+        for what, old, new in zip(
+            ("patch set", "history", "prediction"), before, after, strict=True
+        ):
+            expect(f"{what} after a restart", new, old)
+        expect("composed patch", rws.patches.get("box_scene").kind, "composed")
+
+
+def whole_history(model: Model) -> History:
+    """Read all generations, the newest first."""
+    found: History = []
+    before: int | None = None
+    while True:
+        page = model.patchset.history(limit=1000, before=before)
+        found += page.generations
+        if page.next_before is None:
+            return found
+        before = page.next_before
+
+
+def _check_scene(model: Model, clean: Predictions, composed: str) -> None:
+    """Check a composed patch against its parts, brought along by one request."""
+    active = _predict(model)
+    expect("state of the composed patch", active.state_digest, composed)
+    if _told(active) == _told(clean):
+        raise Failed("a prediction with patches is that of the clean model")
+    with model.patched(_SCENE) as scene:
+        brought = scene.predict(_image(), top_k=10)
+    expect("a request's own patch set", brought.state_digest, composed)
+    expect("its generation", brought.generation, None)
+
+
+def _check_guarded(box: Box) -> None:
+    with Client(box.url, "", retries=0) as stranger:
+        try:
+            stranger.model("bundled").patchset.clear()
+        except UnauthorizedError:
+            return
+    raise Failed("a stranger cleared the patch set")
+
+
+def _image() -> Image.Image:
+    return Image.frombytes("RGB", (32, 32), random.Random(0).randbytes(32 * 32 * 3))
+
+
+def _predict(model: Model) -> Predictions:
+    return model.predict(_image(), top_k=10)
+
+
+def _told(answer: Predictions) -> tuple[object, ...]:
+    """What must be equal where the weights are: all but times and the generation's number."""
+    return answer.state_digest, answer.predictions

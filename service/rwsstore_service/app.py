@@ -1,0 +1,123 @@
+"""The factory of the app: settings in, ASGI out."""
+
+__all__ = ["create_app"]
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Scope
+
+from rwsstore import __version__
+from rwsstore_service.engine.service import Service
+from rwsstore_service.handlers import add_handlers
+from rwsstore_service.limits import BodyLimit, InFlight
+from rwsstore_service.observability.context import RequestContext
+from rwsstore_service.observability.metrics import Metrics
+from rwsstore_service.observability.tracing import Tracer, tracer_of
+from rwsstore_service.openapi import DESCRIPTION, TAGS, describe_with
+from rwsstore_service.routes import (
+    docs,
+    health,
+    models,
+    oip,
+    patches,
+    patchset,
+    predict,
+)
+from rwsstore_service.security.gate import Gate
+from rwsstore_service.security.headers import SecurityHeaders
+from rwsstore_service.security.startup import provide_tokens
+from rwsstore_service.security.tokens import Access, Tokens
+from rwsstore_service.settings import Settings
+
+_JSON_BYTES = 2**20
+_IMAGES = re.compile(r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer")
+_EXPOSED = ["ETag", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed"]
+
+
+def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
+    """Make the app. The model is loaded when it starts, not before.
+
+    Args:
+        settings: what the operator chose.
+        tokens: who may do what; by default those of the settings. Pass them where an admin token
+            was made by `provide_tokens`, which is told only once.
+
+    Raises:
+        ConfigError: a token cannot be used, or one is needed and missing.
+        MissingExtraError: tracing is asked for and not installed.
+    """
+    tokens = provide_tokens(settings)[0] if tokens is None else tokens
+    metrics, tracer = Metrics(), tracer_of(settings)
+    service = Service(settings, metrics)
+    app = FastAPI(
+        title="rwsstore",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        openapi_url="/openapi.json" if settings.docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(service, tracer),
+        middleware=_middleware(settings, tokens, metrics, tracer),
+    )
+    app.state.service, app.state.access = service, Access(tokens)
+    for room in (health, models, patchset, predict, patches, oip):
+        app.include_router(room.router)
+    if settings.docs:
+        app.include_router(docs.router)
+    add_handlers(app)
+    describe_with(app, settings)
+    return app
+
+
+def _lifespan(
+    service: Service, tracer: Tracer
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(service.stop)
+            await run_in_threadpool(tracer.close)
+
+    return lifespan
+
+
+def _middleware(
+    settings: Settings, tokens: Tokens, metrics: Metrics, tracer: Tracer
+) -> list[Middleware]:
+    """From the outermost on."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+        expose_headers=_EXPOSED,
+    )
+    return [
+        Middleware(RequestContext, metrics, tracer),
+        Middleware(SecurityHeaders, cors=bool(settings.cors_origins)),
+        *([cors] if settings.cors_origins else []),
+        Middleware(Gate.of, settings, tokens),
+        Middleware(InFlight, settings.max_requests),
+        Middleware(BodyLimit, _limits(settings)),
+    ]
+
+
+def _limits(settings: Settings) -> Callable[[Scope], int]:
+    def limit_for(scope: Scope) -> int:
+        path = scope["path"]
+        if path == "/v1/patches":
+            return settings.max_patch_bytes
+        return settings.max_body_bytes if _IMAGES.fullmatch(path) else _JSON_BYTES
+
+    return limit_for

@@ -1,0 +1,100 @@
+"""What the engine refuses for reasons of its own.
+
+RwsError
+├── StaleGenerationError     another change came first
+├── UnknownGenerationError   no such generation
+├── NotAppliedError          the patch is not on
+├── PatchInUseError          the active set or the history refers to it
+├── DuplicatePatchError      it is the name's latest version already
+├── OtherModelError          a generation of other clean weights
+├── KeyReusedError           an idempotency key used for another request
+├── OverloadedError          the queue is full
+├── StoppingError            the service is stopping
+├── StateLostError           the active patch set could not be restored
+└── InvalidImageError (FormatError)   an upload that cannot be decoded
+"""
+
+__all__ = [
+    "DuplicatePatchError",
+    "InvalidImageError",
+    "KeyReusedError",
+    "NotAppliedError",
+    "OtherModelError",
+    "OverloadedError",
+    "PatchInUseError",
+    "StaleGenerationError",
+    "StateLostError",
+    "StoppingError",
+    "UnknownGenerationError",
+]
+
+from collections.abc import Iterable
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import FormatError, RwsError
+
+
+class StaleGenerationError(RwsError):
+    """Another change came first.
+
+    Attributes:
+        current: the generation that is active.
+    """
+
+    def __init__(self, expected: Iterable[int], current: int) -> None:
+        names = " or ".join(map(str, sorted(expected))) or "none that there is"
+        super().__init__(
+            f"generation {names} was expected, {current} is active: read the patch set again, "
+            "then change it"
+        )
+        self.current = current
+
+
+class UnknownGenerationError(RwsError):
+    """No such generation."""
+
+
+class NotAppliedError(RwsError):
+    """The patch is not on."""
+
+
+class PatchInUseError(RwsError):
+    """The active set or the history refers to the patch."""
+
+
+class DuplicatePatchError(RwsError):
+    """The patch is the name's latest version already.
+
+    Attributes:
+        digest: of the patch.
+        name: the name.
+        version: its version.
+    """
+
+    def __init__(self, digest: Digest, name: str, version: int) -> None:
+        super().__init__(f"{name}@{version} is this very patch ({digest[:12]}) already")
+        self.digest, self.name, self.version = digest, name, version
+
+
+class OtherModelError(RwsError):
+    """A generation of other clean weights."""
+
+
+class KeyReusedError(RwsError):
+    """An idempotency key that was used for another request."""
+
+
+class OverloadedError(RwsError):
+    """The queue is full."""
+
+
+class StoppingError(RwsError):
+    """The service is stopping."""
+
+
+class StateLostError(RwsError):
+    """The active patch set could not be restored."""
+
+
+class InvalidImageError(FormatError):
+    """An uploaded image that cannot be decoded."""

@@ -1,0 +1,332 @@
+"""A served model: its active patch set, the changes to it, and predictions with it."""
+
+__all__ = ["Active", "Change", "ModelHost"]
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from torch import Tensor
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import RwsError
+from rwsstore.models import Classifier
+from rwsstore.runtime import LiveModel, Variant, Verification
+from rwsstore.store import Store
+from rwsstore_service.engine.choosing import ACTIVE, Finder
+from rwsstore_service.engine.editing import Edit
+from rwsstore_service.engine.errors import (
+    OtherModelError,
+    StaleGenerationError,
+    StateLostError,
+    UnknownGenerationError,
+)
+from rwsstore_service.engine.inference import InferenceThread, Ready
+from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.records import Action, Actor, Chosen, Entry, Prediction, Wanted
+from rwsstore_service.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_SERVICE = Actor("service", "", "")
+
+Resolved = tuple[tuple[str, Digest, float], ...]
+
+
+@dataclass(frozen=True)
+class Active:
+    """The active patch set; one reference, swapped whole.
+
+    Attributes:
+        generation: its number.
+        at: when it became active.
+        patches: as it was asked for.
+        variant: the model with it.
+    """
+
+    generation: int
+    at: datetime
+    patches: tuple[Chosen, ...]
+    variant: Variant
+
+    @property
+    def resolved(self) -> Resolved:
+        """(name, digest, α) of what is added to the clean weights, in order."""
+        return _resolved(self.variant)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change to the patch set, as it is asked for.
+
+    Attributes:
+        actor: who asks.
+        action: what it is called in the history.
+        edit: makes the wanted patch set of the active one.
+        expected: generations that the caller accepts as active; None if any will do.
+        key: idempotency key.
+        answer: what is kept under the key.
+        rolled_back_to: generation that a rollback goes back to.
+    """
+
+    actor: Actor
+    action: Action
+    edit: Edit
+    expected: frozenset[int] | None = None
+    key: str | None = None
+    answer: Callable[[Active], Recorded] | None = None
+    rolled_back_to: int | None = None
+
+
+class ModelHost:
+    """One clean model with its patch sets.
+
+    Predictions run in the inference thread on one variant from beginning to end. Changes are
+    made one at a time (`change` is called in one thread only): the new variant is built and
+    checked first, then the change is written down, then the active reference is swapped. So a
+    change that fails at any point leaves the old patch set serving, and one that was
+    acknowledged survives everything.
+
+    Args:
+        name: in URLs.
+        model: the clean model.
+        store: its patches.
+        journal: where generations are kept.
+        settings: of the service.
+        on_batch: told how many images and requests each batch has.
+        on_change: told about every new active patch set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Classifier,
+        store: Store,
+        journal: Journal,
+        settings: Settings,
+        *,
+        on_batch: Callable[[int, int], None] = lambda _images, _requests: None,
+        on_change: Callable[[Active], None] = lambda _active: None,
+    ) -> None:
+        self.name, self.spec = name, model.spec
+        self.live = LiveModel(
+            model,
+            store,
+            allow_transfer=settings.allow_transfer,
+            resident=settings.resident_variants,
+        )
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.identity = self.live.clean.identity
+        self.finder = Finder(store, self.identity, at_most=settings.max_request_patches)
+        self._journal, self._on_change = journal, on_change
+        self._inference = InferenceThread(
+            self._prepare,
+            queue_size=settings.queue_size,
+            max_batch=settings.max_batch,
+            batching=settings.batching,
+            on_batch=on_batch,
+        )
+        self._fault: str | None = None
+        self._active: Active | None = None
+
+    @property
+    def active(self) -> Active:
+        """The active patch set."""
+        if self._active is None:
+            raise StateLostError("the model has not been started")
+        return self._active
+
+    @property
+    def digests_on(self) -> frozenset[Digest]:
+        """Digests of the active patches, composed ones and their parts."""
+        active = self.active
+        named = {one.digest for one in active.patches}
+        return frozenset(named | {digest for digest, _ in active.variant.patches})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; their numbers where they have none."""
+        return self.spec.classes or tuple(str(number) for number in range(self.spec.num_classes))
+
+    @property
+    def fault(self) -> str | None:
+        """Why the active patch set is not served; None if it is."""
+        return self._fault
+
+    @property
+    def ready(self) -> bool:
+        """Whether predictions are served."""
+        return self._fault is None and self._inference.alive
+
+    @property
+    def waiting(self) -> int:
+        """How many predictions wait."""
+        return self._inference.waiting
+
+    def start(self) -> None:
+        """Start computing, with the patch set that was active last."""
+        self._inference.start()
+        last = self._journal.latest(self.name)
+        if last is None or last.clean_weights != self.identity.clean_weights:
+            self._begin(last)
+        else:
+            self._restore(last)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Finish the predictions that were accepted, then stop computing."""
+        self._inference.stop(timeout)
+
+    async def choose(self, text: str) -> Wanted:
+        """Read a patch set as a prediction names it: active, none, or `fog=0.6,frost=0.4`.
+
+        Raises:
+            RwsError: a patch that is not there, is named twice, or may not have that strength.
+        """
+        if text == ACTIVE:
+            return None
+        return await asyncio.to_thread(self.finder.read, text)
+
+    async def predict(self, images: Tensor, wanted: Wanted) -> Prediction:
+        """Classify images.
+
+        Args:
+            images: uint8, or float32 in [0, 1]; [B, 3, H, W] of the model's input size.
+            wanted: the patch set; None for the active one.
+
+        Raises:
+            OverloadedError: too many wait already.
+            StateLostError: the active patch set could not be restored.
+            RwsError: a patch does not belong on the model, or may not have that strength.
+        """
+        if wanted is None and self._fault is not None:
+            raise StateLostError(self._fault)
+        return await asyncio.wrap_future(self._inference.submit(images, wanted))
+
+    def change(self, change: Change) -> Active:
+        """Change the active patch set; to be called in one thread only.
+
+        A change to what is active already makes no new generation.
+
+        Raises:
+            StaleGenerationError: another change came first.
+            RwsError: a patch that is not there, does not belong on the model, does nothing, or
+                may not have that strength; or the journal cannot be written. The old patch set
+                stays active.
+        """
+        before = self.active
+        if change.expected is not None and before.generation not in change.expected:
+            raise StaleGenerationError(change.expected, before.generation)
+        patches = change.edit(before.patches)
+        variant = self._build(patches)
+        if patches == before.patches and self._fault is None:  # already so
+            if change.key is not None and change.answer is not None:
+                self._journal.remember(change.actor.name, change.key, change.answer(before))
+            return before
+        return self._commit(change, patches, variant, before)
+
+    def generation(self, number: int) -> Entry:
+        """Find a generation of this clean model.
+
+        Raises:
+            UnknownGenerationError: there is none of this number.
+            OtherModelError: it belongs to other clean weights.
+        """
+        entry = self._journal.generation(self.name, number)
+        if entry is None:
+            raise UnknownGenerationError(
+                f"there is no generation {number}; {self.active.generation} is active"
+            )
+        if entry.clean_weights != self.identity.clean_weights:
+            raise OtherModelError(
+                f"generation {number} belongs to the clean weights {entry.clean_weights[:12]}, "
+                f"this model has {self.identity.clean_weights[:12]}"
+            )
+        return entry
+
+    async def verify(self) -> tuple[Active, Verification]:
+        """Compare the active variant's tensors in memory with a fresh build, to the bit."""
+        active = self.active
+        future = self._inference.call(lambda: self.live.verify(active.variant))
+        return active, await asyncio.wrap_future(future)
+
+    def _prepare(self, wanted: Wanted) -> Ready:
+        if wanted is None:
+            active = self.active
+            return Ready(active.variant, active.patches, active.generation)
+        variant = self.live.variant({one.digest: one.alpha for one in wanted})
+        return Ready(variant, wanted, None)
+
+    def _build(self, patches: tuple[Chosen, ...]) -> Variant:
+        wanted = {one.digest: one.alpha for one in patches}
+        return self._inference.call(lambda: self.live.variant(wanted)).result()
+
+    def _commit(
+        self, change: Change, patches: tuple[Chosen, ...], variant: Variant, before: Active
+    ) -> Active:
+        note = Note(
+            actor=change.actor,
+            action=change.action,
+            subject=self.name,
+            patches=patches,
+            resolved=_resolved(variant),
+            clean_weights=self.identity.clean_weights,
+            state_digest=variant.digest,
+            previous_digest=before.variant.digest,
+            rolled_back_to=change.rolled_back_to,
+            activates=True,
+        )
+        answer = change.answer
+        entry = self._journal.append(
+            note,
+            key=change.key,
+            answer=None if answer is None else lambda entry: answer(_active(entry, variant)),
+        )
+        self._fault = None
+        return self._swap(_active(entry, variant))
+
+    def _swap(self, active: Active) -> Active:
+        self._active = active
+        self.live.activate(active.variant)
+        self._on_change(active)
+        return active
+
+    def _begin(self, last: Entry | None) -> None:
+        """Start with the clean model: the first time, or after other weights."""
+        clean = self._build(())
+        note = Note(
+            actor=_SERVICE,
+            action="start",
+            subject=self.name,
+            patches=(),
+            resolved=(),
+            clean_weights=self.identity.clean_weights,
+            state_digest=clean.digest,
+            previous_digest="" if last is None else last.state_digest,
+            activates=True,
+        )
+        self._swap(_active(self._journal.append(note), clean))
+
+    def _restore(self, last: Entry) -> None:
+        """Serve the last patch set again, or say why not and serve none."""
+        try:
+            variant = self._build(last.patches)
+            if variant.digest != last.state_digest:
+                raise StateLostError("its patches do not give the recorded state digest")
+        except RwsError as error:
+            self._fault = (
+                f"generation {last.generation} cannot be restored: {error}; set another patch set, "
+                "roll back, or clear it"
+            )
+            _log.error("%s", self._fault)
+            variant = self._build(())
+        self._swap(_active(last, variant))
+
+
+def _resolved(variant: Variant) -> Resolved:
+    return tuple((variant.names[digest], digest, alpha) for digest, alpha in variant.patches)
+
+
+def _active(entry: Entry, variant: Variant) -> Active:
+    return Active(entry.generation or 0, entry.at, entry.patches, variant)

@@ -1,0 +1,7 @@
+"""The journal: audit log, numbered generations and idempotent answers in one SQLite file."""
+
+__all__ = ["Journal", "Note", "Recorded"]
+
+from rwsstore_service.engine.journal.answers import Recorded
+from rwsstore_service.engine.journal.journal import Journal
+from rwsstore_service.engine.journal.rows import Note

@@ -1,0 +1,206 @@
+"""The journal's SQLite file: held by one process, one statement at a time, durable at commit.
+
+Rollback journal with synchronous=EXTRA: when a commit returns, the pages and the removal of the
+rollback journal are on the disk, the folder synced as well, so that neither a killed process nor
+a power cut takes back what was acknowledged. Between commits all is in one file.
+"""
+
+__all__ = ["Database"]
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from rwsstore.errors import IntegrityError, StorageFullError, StoreError
+from rwsstore.files import OS_FILES
+from rwsstore_service.engine.journal.schema import APPLICATION, SCHEMA, VERSION
+
+FILE_NAME = "journal.sqlite"
+LOCK_NAME = "journal.lock"
+
+_BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA synchronous = EXTRA",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA mmap_size = 0",
+)
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class Database:
+    """The open file, shared by threads.
+
+    Args:
+        folder: made with mode 0700 where it is missing.
+
+    Raises:
+        StoreError: another process has it, a newer version wrote it, or it cannot be opened.
+        IntegrityError: the file is damaged, or something else.
+        StorageFullError: it cannot be created for want of space.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._mutex = threading.Lock()
+        self._open = False
+        with ExitStack() as stack:
+            with self._translated():
+                _make_folder(folder)
+                stack.enter_context(_held(folder))
+                self._connection = _connect(self._path)
+                stack.callback(self._connection.close)
+                for pragma in _PRAGMAS:
+                    self._connection.execute(pragma)
+                self._prepare()
+            self._resources = stack.pop_all()
+        self._open = True
+
+    def close(self) -> None:
+        """Close the file and release it to others; a second time does nothing."""
+        with self._mutex:
+            self._open = False
+            self._resources.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Have the connection alone."""
+        with self._mutex, self._translated():
+            if not self._open:
+                raise StoreError("the journal is closed: the service is stopping")
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Have the connection alone, in a transaction that is durable when the block is left.
+
+        Whatever the block or the commit raises, nothing of it is kept.
+        """
+        with self.reading() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    def damage(self, what: str) -> IntegrityError:
+        """The error for a file that is not as it was written."""
+        return IntegrityError(
+            f"{self._path} is damaged: {what}. Keep a copy of it, then put a backup in its place "
+            "or move it away; without it the service starts a new journal, at generation 1."
+        )
+
+    def _prepare(self) -> None:
+        """Make the schema of a new file; check that of an old one."""
+        connection = self._connection
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version == application == objects == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+            return
+        if application != APPLICATION:
+            raise self.damage("it is an SQLite database, and not a journal of this service")
+        if version != VERSION:
+            raise StoreError(
+                f"{self._path} has schema {version}, and this version of rwsstore knows {VERSION}: "
+                "install the version that wrote it, or choose another folder (RWS_STATE)."
+            )
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise self.damage(str(found).replace("\n", " "))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Let errors of SQLite and of the operating system leave as the library's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._error_of(error) from error
+
+    def _error_of(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _FULL:
+            return StorageFullError(
+                f"{self._path} cannot be written ({error}): nothing was recorded. "
+                "Make space on its device, or see whether it is sound, and ask again."
+            )
+        if code in _DAMAGED:
+            return self.damage(str(error))
+        if code in _HELD:
+            return StoreError(
+                f"{self._path} is held by another program ({error}): nothing was recorded. "
+                "Close what reads it there, and ask again."
+            )
+        return StoreError(f"{self._path} cannot be used: {error}")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durable and for this user alone."""
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+            OS_FILES.fsync_folder(path.parent)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    # One count for all threads: whoever closes the journal need not be who opened it.
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StoreError(
+            f"{folder} is in use by another service: stop that one, or give this one a folder "
+            "of its own (RWS_STATE)."
+        ) from None
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        # SQLite would create it for all to read; its rollback journal gets the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    # All text in it is ASCII. Damaged text must get as far as the comparison with its chain.
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return connection
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # Where even this fails, SQLite rolls back from its journal before the next statement.
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _unusable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{folder} cannot hold the journal ({error.strerror or error}): make it a folder that "
+        "this user may write, or choose another (RWS_STATE)."
+    )

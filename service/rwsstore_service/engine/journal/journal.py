@@ -1,0 +1,251 @@
+"""The journal of the service."""
+
+__all__ = ["Journal"]
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConfigError
+from rwsstore_service.engine.journal.answers import (
+    Recorded,
+    find_answer,
+    keep_answer,
+    sweep_answers,
+)
+from rwsstore_service.engine.journal.database import Database
+from rwsstore_service.engine.journal.mentions import last_mention, mention
+from rwsstore_service.engine.journal.rows import (
+    COLUMNS,
+    Note,
+    Row,
+    ascii_text,
+    decode,
+    encode,
+    fault,
+)
+from rwsstore_service.engine.journal.verifying import check_end, find_faults
+from rwsstore_service.engine.records import Entry
+
+_CHECKED_AT_START = 64
+_MOST = 2**63 - 1  # SQLite's greatest integer
+
+_FROM = f"SELECT {COLUMNS} FROM records WHERE"  # noqa: S608 - constant
+_RECORDS = f"{_FROM} seq < ? ORDER BY seq DESC LIMIT ?"
+_GENERATIONS = f"""
+{_FROM} subject = ? AND generation IS NOT NULL AND generation < ? ORDER BY generation DESC LIMIT ?
+"""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Journal:
+    """Audit log, generations and idempotent answers of one service, append-only and durable.
+
+    Any thread may use it. What `append` and `remember` have returned from survives a killed
+    process and a power cut. Every record that is read is compared with its chain first.
+
+    Args:
+        folder: holds the file; made where it is missing. One journal at a time has it open.
+        clock: tells the time; where it goes back, records keep the latest time seen.
+        keep_answers: most answers kept for idempotency keys.
+        answers_for: how long they are kept.
+
+    Raises:
+        StoreError: another service has the folder, a newer version wrote it, or it cannot be used.
+        IntegrityError: the file, or one of the latest records, is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        keep_answers: int = 10_000,
+        answers_for: timedelta = timedelta(hours=24),
+    ) -> None:
+        self._clock = clock
+        self._keep_answers = keep_answers
+        self._answers_for = answers_for
+        self._database = Database(folder)
+        try:
+            self._time = self._check_end()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file and let others have it; a second time does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(
+        self,
+        note: Note,
+        *,
+        key: str | None = None,
+        answer: Callable[[Entry], Recorded] | None = None,
+    ) -> Entry:
+        """Record a change, durably, in one transaction with its answer.
+
+        Args:
+            note: what was done.
+            key: idempotency key that the answer is kept under, for the note's actor.
+            answer: makes it of the record; called only where there is a key.
+
+        Raises:
+            StorageFullError: no space, or the device failed. After this and every other error
+                nothing was recorded, and the next record gets the same number.
+        """
+        with self._database.writing() as connection:
+            row = self._next(connection, note)
+            connection.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+                (row.seq, row.subject, row.generation, row.body, row.chain),
+            )
+            entry = decode(row)
+            if note.activates:
+                mention(connection, row.seq, note.digests)
+            if key is not None and answer is not None:
+                self._keep(connection, note.actor.name, key, answer(entry))
+            return entry
+
+    def remember(self, actor: str, key: str, answer: Recorded) -> None:
+        """Keep an answer that goes with no record.
+
+        Args:
+            actor: name of the token.
+            key: idempotency key; an older answer under it is replaced.
+            answer: what was answered.
+
+        Raises:
+            StorageFullError: no space, or the device failed.
+        """
+        with self._database.writing() as connection:
+            self._keep(connection, actor, key, answer)
+
+    def recall(self, actor: str, key: str) -> Recorded | None:
+        """Find the answer that an actor got under an idempotency key; None once it is too old."""
+        with self._database.reading() as connection:
+            return find_answer(connection, actor, key, self._now() - self._answers_for)
+
+    def latest(self, subject: str) -> Entry | None:
+        """The newest generation of a subject."""
+        return next(iter(self.history(subject, limit=1)), None)
+
+    def generation(self, subject: str, number: int) -> Entry | None:
+        """One generation of a subject; None if there is none of that number."""
+        entries = self.history(subject, limit=1, before=min(number, _MOST - 1) + 1)
+        return next((entry for entry in entries if entry.generation == number), None)
+
+    def history(self, subject: str, *, limit: int, before: int | None = None) -> tuple[Entry, ...]:
+        """Generations of a subject, the newest first.
+
+        Args:
+            subject: whose.
+            limit: most of them, 1 or more.
+            before: only those with a lower number.
+
+        Raises:
+            IntegrityError: one of them is damaged.
+        """
+        with self._database.reading() as connection:
+            values = (ascii_text(subject), _bounded(before), _counted(limit))
+            return self._entries(connection.execute(_GENERATIONS, values))
+
+    def records(self, *, limit: int, before: int | None = None) -> tuple[Entry, ...]:
+        """The whole audit log, the newest first.
+
+        Args:
+            limit: most records, 1 or more.
+            before: only those with a lower number (`Entry.seq`).
+
+        Raises:
+            IntegrityError: one of them is damaged.
+        """
+        with self._database.reading() as connection:
+            values = (_bounded(before), _counted(limit))
+            return self._entries(connection.execute(_RECORDS, values))
+
+    def refers_to(self, digests: Iterable[Digest]) -> int | None:
+        """The newest generation, of any subject, that names one of these patches.
+
+        Args:
+            digests: of patches, looked for in `patches` and in `resolved`.
+        """
+        with self._database.reading() as connection:
+            found = max((last_mention(connection, digest) for digest in set(digests)), default=0)
+            row = connection.execute(
+                "SELECT generation FROM records WHERE seq = ?", (found,)
+            ).fetchone()
+            return int(row[0]) if row else None
+
+    def verify(self) -> tuple[str, ...]:
+        """Walk the whole chain, while others go on; one line for each fault, at most 1000."""
+        return find_faults(self._database)
+
+    def _check_end(self) -> datetime:
+        """Check the latest records; tell the time of the last."""
+        with self._database.reading() as connection:
+            missing = check_end(connection)
+            if missing:
+                raise self._database.damage(missing)
+        entries = self.records(limit=_CHECKED_AT_START)
+        return entries[0].at if entries else datetime.min.replace(tzinfo=UTC)
+
+    def _now(self) -> datetime:
+        """The time, never earlier than before."""
+        self._time = max(self._time, self._clock().astimezone(UTC))
+        return self._time
+
+    def _next(self, connection: sqlite3.Connection, note: Note) -> Row:
+        values = connection.execute(_RECORDS, (_MOST, 1)).fetchone()
+        last = self._sound(Row(*values)) if values else None
+        generation = None
+        if note.activates:
+            (generation,) = connection.execute(
+                "SELECT ifnull(max(generation), 0) + 1 FROM records "
+                "WHERE subject = ? AND generation IS NOT NULL",
+                (ascii_text(note.subject),),
+            ).fetchone()
+        return encode(note, self._now(), generation, last)
+
+    def _keep(self, connection: sqlite3.Connection, actor: str, key: str, answer: Recorded) -> None:
+        now = self._now()
+        keep_answer(connection, actor, key, now, answer)
+        sweep_answers(connection, now - self._answers_for, self._keep_answers)
+
+    def _entries(self, rows: sqlite3.Cursor) -> tuple[Entry, ...]:
+        return tuple(decode(self._sound(Row(*values))) for values in rows)
+
+    def _sound(self, row: Row) -> Row:
+        found = fault(row)
+        if found is not None:
+            raise self._database.damage(found)
+        return row
+
+
+def _bounded(before: int | None) -> int:
+    return _MOST if before is None else max(-_MOST, min(before, _MOST))
+
+
+def _counted(limit: int) -> int:
+    if limit < 1:  # SQLite takes a negative one for none
+        raise ConfigError(f"limit is {limit}; 1 or more are listed")
+    return min(limit, _MOST)

@@ -1,0 +1,312 @@
+"""The store as the service offers it: descriptions, uploads, compositions, deletions."""
+
+__all__ = ["Described", "Library", "Listing"]
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConfigError, ReadOnlyError, RwsError, UnknownPatchError
+from rwsstore.patches import ModelIdentity, Patch, PatchMetadata, compose
+from rwsstore.store import Entry, Store
+from rwsstore.store.names import check_name, parse_reference
+from rwsstore_service.engine.choosing import Choice, Finder
+from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
+from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.records import Actor, Chosen
+
+_CACHED = 1024
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a digest says of its patch, for ever.
+
+    Attributes:
+        metadata: its description.
+        payload_bytes: of its codes, scales and deltas.
+        file_bytes: of its file.
+    """
+
+    metadata: PatchMetadata
+    payload_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Described:
+    """One patch of the store.
+
+    Attributes:
+        name: the name that reaches it, or its own.
+        version: under that name; None where no name reaches it.
+        digest: of its file.
+        layer: where it lies.
+        fits: whether it was extracted from the served clean model.
+        contents: what it is.
+        parts: (name, digest, α) of a composed patch.
+    """
+
+    name: str
+    version: int | None
+    digest: Digest
+    layer: Literal["user", "bundled"]
+    fits: bool
+    contents: Contents
+    parts: tuple[tuple[str, Digest, float], ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What to list.
+
+    Attributes:
+        kind: of patches.
+        corruption: that they are for.
+        bits: of their tensors.
+        fits: whether made for the served model; None for all.
+        all_versions: older ones too.
+    """
+
+    kind: str | None = None
+    corruption: str | None = None
+    bits: int | None = None
+    fits: bool | None = None
+    all_versions: bool = False
+
+
+class Library:
+    """Reads may come from any thread; changes are made in one thread only.
+
+    Args:
+        store: the patches.
+        finder: finds them for the served model.
+        model: the served clean model.
+        journal: where changes are written down, and which history must stay whole.
+    """
+
+    def __init__(
+        self, store: Store, finder: Finder, model: ModelIdentity, journal: Journal
+    ) -> None:
+        self._store, self._finder, self._model, self._journal = store, finder, model, journal
+        # Descriptions are small; patches are not, so those are not kept.
+        self._contents = lru_cache(maxsize=_CACHED)(self._read_contents)
+
+    def describe(self, reference: str) -> Described:
+        """Describe one patch.
+
+        Raises:
+            RwsError: it is not there, or damaged.
+        """
+        digest = self._finder.resolve(reference)
+        name = parse_reference(reference).name
+        versions = self._store.history(name) if name else ()
+        for version in reversed(versions):
+            if version.digest == digest:
+                return self._described(version.name, version.version, digest, version.layer)
+        for entry in self._store.list(all_versions=True):
+            if entry.digest == digest:
+                return self._described(entry.name, entry.version, digest, entry.layer)
+        return self._described(self._contents(digest).metadata.name, None, digest, "user")
+
+    def list(self, wanted: Listing, offset: int, limit: int) -> tuple[tuple[Described, ...], int]:
+        """List patches by name, a page of them, and say how many there are.
+
+        Without `all_versions`, of each name the version that the name stands for.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        entries = self._store.list(
+            kind=wanted.kind, corruption=wanted.corruption, bits=wanted.bits, all_versions=True
+        )
+        if not wanted.all_versions:
+            entries = self._meant(entries)
+        if wanted.fits is not None:
+            entries = tuple(one for one in entries if self._fits(one) == wanted.fits)
+        page = entries[offset : offset + limit]
+        described = tuple(
+            self._described(one.name, one.version, one.digest, one.layer) for one in page
+        )
+        return described, len(entries)
+
+    def content(self, reference: str) -> tuple[Digest, bytes]:
+        """Read a patch's file.
+
+        Raises:
+            RwsError: it is not there, or damaged.
+        """
+        digest = self._finder.resolve(reference)
+        return digest, self._store.read(digest)
+
+    def publish(
+        self,
+        data: bytes,
+        actor: Actor,
+        *,
+        name: str | None = None,
+        expected: int | None = None,
+        key: str | None = None,
+        answer: Callable[[Described], Recorded] | None = None,
+    ) -> Described:
+        """Store an uploaded patch.
+
+        Raises:
+            DuplicatePatchError: it is the name's latest version already.
+            RwsError: it is no patch; a name that is not allowed or has moved on; a part of a
+                composed patch is not there; no space.
+        """
+        patch = Patch.from_bytes(data)
+        return self._store_patch(patch, "publish", actor, name, expected, key, answer)
+
+    def compose(
+        self,
+        name: str,
+        choices: Sequence[Choice],
+        actor: Actor,
+        *,
+        expected: int | None = None,
+        key: str | None = None,
+        answer: Callable[[Described], Recorded] | None = None,
+    ) -> Described:
+        """Store several patches at fixed strengths as one.
+
+        Raises:
+            RwsError: as `publish`; or a part that is not there, does not belong to the same
+                model, or may not have that strength.
+        """
+        check_name(name)
+        chosen = self._finder.choose(choices)
+        parts = [(self._store.get(one.digest), one.alpha) for one in chosen]
+        if not parts:
+            raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
+        patch = compose(name, parts)
+        return self._store_patch(patch, "compose", actor, None, expected, key, answer)
+
+    def delete(
+        self,
+        name: str,
+        actor: Actor,
+        *,
+        active: Collection[Digest],
+        key: str | None = None,
+        recorded: Recorded | None = None,
+    ) -> None:
+        """Delete a name with all its versions, and what nothing else reaches.
+
+        Args:
+            name: in the user's layer.
+            actor: who asks.
+            active: digests in the active patch set, composed ones and their parts.
+            key: idempotency key.
+            recorded: the answer that is kept under it.
+
+        Raises:
+            PatchInUseError: the active set or the history refers to a version.
+            ReadOnlyError: it lies in the bundled layer.
+            RwsError: it is not there.
+        """
+        if parse_reference(name).name != name:
+            raise ConfigError(
+                f"{name!r} is not a name: patches are deleted by name, with all their versions"
+            )
+        own = [version for version in self._store.history(name) if version.layer == "user"]
+        if not own:
+            raise ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
+        digests = [version.digest for version in own]
+        self._refuse_in_use(name, digests, active)
+        self._store.remove(name)
+        self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor, key, recorded)
+        self._store.gc()
+
+    def _store_patch(
+        self,
+        patch: Patch,
+        action: Literal["publish", "compose"],
+        actor: Actor,
+        name: str | None,
+        expected: int | None,
+        key: str | None,
+        answer: Callable[[Described], Recorded] | None,
+    ) -> Described:
+        published = self._store.publish(patch, name=name, expected=expected)
+        if not published.created:
+            raise DuplicatePatchError(published.digest, published.name, published.version)
+        described = self._described(published.name, published.version, published.digest, "user")
+        recorded = None if answer is None else answer(described)
+        subject = f"{published.name}@{published.version}"
+        self._write(action, subject, published.digest, actor, key, recorded)
+        return described
+
+    def _write(
+        self,
+        action: Literal["publish", "compose", "delete"],
+        subject: str,
+        digest: Digest,
+        actor: Actor,
+        key: str | None,
+        recorded: Recorded | None = None,
+    ) -> None:
+        note = Note(
+            actor=actor,
+            action=action,
+            subject=subject,
+            patches=(Chosen(subject, digest, 0.0),),
+            resolved=(),
+            clean_weights=self._model.clean_weights,
+            state_digest="",
+            previous_digest="",
+        )
+        if recorded is None:
+            self._journal.append(note)
+        else:
+            self._journal.append(note, key=key, answer=lambda _entry: recorded)
+
+    def _refuse_in_use(
+        self, name: str, digests: Sequence[Digest], active: Collection[Digest]
+    ) -> None:
+        if set(digests) & set(active):
+            raise PatchInUseError(f"patch {name!r} is in the active patch set: take it off first")
+        generation = self._journal.refers_to(digests)
+        if generation is not None:
+            raise PatchInUseError(
+                f"generation {generation} refers to patch {name!r}; it stays, so that the history "
+                "can be rolled back to"
+            )
+
+    def _meant(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Of each name the newest version that fits the model, or else the newest."""
+        meant: dict[str, Entry] = {}
+        for entry in entries:
+            before = meant.get(entry.name)
+            if before is None or self._fits(entry) or not self._fits(before):
+                meant[entry.name] = entry
+        return tuple(meant.values())
+
+    def _fits(self, entry: Entry) -> bool:
+        return entry.clean_weights == self._model.clean_weights
+
+    def _described(
+        self, name: str, version: int | None, digest: Digest, layer: Literal["user", "bundled"]
+    ) -> Described:
+        contents = self._contents(digest)
+        parts = tuple(
+            (self._name_of(part.digest), part.digest, part.alpha)
+            for part in contents.metadata.parts
+        )
+        fits = contents.metadata.clean_weights == self._model.clean_weights
+        return Described(name, version, digest, layer, fits, contents, parts)
+
+    def _name_of(self, digest: Digest) -> str:
+        try:
+            return self._contents(digest).metadata.name
+        except UnknownPatchError:
+            return ""
+        except RwsError:
+            return "(damaged)"
+
+    def _read_contents(self, digest: Digest) -> Contents:
+        patch = self._store.get(digest)
+        return Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)

@@ -1,0 +1,171 @@
+"""Everything that a running service holds, opened and closed together."""
+
+__all__ = ["Service"]
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+import torch
+
+from rwsstore.bundle import bundled_model, bundled_store
+from rwsstore.errors import ConfigError
+from rwsstore.machine import thread_count
+from rwsstore.models import Classifier, load_clean_model
+from rwsstore.store import Store, default_store_path
+from rwsstore_service.engine.host import Active, ModelHost
+from rwsstore_service.engine.images import Decoder
+from rwsstore_service.engine.journal import Journal
+from rwsstore_service.engine.library import Library
+from rwsstore_service.observability.metrics import Metrics
+from rwsstore_service.settings import BUNDLED, Settings
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """The served model, its patches and its journal.
+
+    Nothing is read or started before `start`.
+
+    Args:
+        settings: what the operator chose.
+        metrics: what happens is counted there.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.stopping = False
+        self._changes = ThreadPoolExecutor(1, thread_name_prefix="rwsstore-changes")
+        self._hosts: dict[str, ModelHost] = {}
+        self._parts: tuple[Journal, Library, Decoder] | None = None
+
+    @property
+    def hosts(self) -> Mapping[str, ModelHost]:
+        """The served models by name."""
+        return MappingProxyType(self._hosts)
+
+    @property
+    def host(self) -> ModelHost:
+        """The one served model."""
+        return next(iter(self._hosts.values()))
+
+    @property
+    def journal(self) -> Journal:
+        """Generations and audit log."""
+        return self._started()[0]
+
+    @property
+    def library(self) -> Library:
+        """The patches."""
+        return self._started()[1]
+
+    @property
+    def decoder(self) -> Decoder:
+        """Decodes uploaded images."""
+        return self._started()[2]
+
+    @property
+    def ready(self) -> bool:
+        """Whether predictions are served."""
+        return bool(self._hosts) and not self.stopping and self.host.ready
+
+    @property
+    def why_not_ready(self) -> str:
+        """What hinders it."""
+        if self.stopping:
+            return "the service is stopping"
+        if not self._hosts:
+            return "the service is starting"
+        return self.host.fault or "the inference thread has ended"
+
+    def start(self) -> None:
+        """Load the model, open the store and the journal, and serve the last patch set again.
+
+        Raises:
+            RwsError: one of them cannot be used.
+        """
+        settings = self.settings
+        threads = settings.threads or thread_count()
+        torch.set_num_threads(threads)
+        model, store = _load_model(settings), _open_store(settings)
+        journal = Journal(settings.state_path)
+        try:
+            host = self._start_host(model, store, journal)
+        except BaseException:
+            journal.close()
+            raise
+        decoder = Decoder(
+            model.spec.input_size,
+            threads=settings.decode_threads or threads,
+            max_pixels=settings.max_pixels,
+        )
+        library = Library(store, host.finder, host.identity, journal)
+        self._parts = journal, library, decoder
+        self._hosts[host.name] = host
+        _log.info(
+            "serving model %s (%s), generation %d, %d thread(s)",
+            host.name, host.identity.clean_weights[:12], host.active.generation, threads,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Finish what was accepted, then close everything."""
+        self.stopping = True
+        self._changes.shutdown(wait=True)
+        for host in self._hosts.values():
+            host.stop(self.settings.shutdown_timeout)
+        if self._parts is not None:
+            journal, _, decoder = self._parts
+            decoder.close()
+            journal.close()
+
+    async def in_turn(self, change: Callable[[], _T]) -> _T:
+        """Run a change in the one thread that makes them, after those asked for before.
+
+        It is carried out even if the caller goes away meanwhile.
+        """
+        return await asyncio.wrap_future(self._changes.submit(change))
+
+    def _started(self) -> tuple[Journal, Library, Decoder]:
+        if self._parts is None:
+            raise ConfigError("the service has not been started")
+        return self._parts
+
+    def _start_host(self, model: Classifier, store: Store, journal: Journal) -> ModelHost:
+        name, metrics = self.settings.served_name, self.metrics
+
+        def changed(active: Active) -> None:
+            metrics.generation(name, active.generation, len(active.patches))
+
+        host = ModelHost(
+            name,
+            model.eval(),
+            store,
+            journal,
+            self.settings,
+            on_batch=lambda images, requests: metrics.batch(images=images, requests=requests),
+            on_change=changed,
+        )
+        host.start()
+        metrics.model(name, network=model.spec.network, weights=host.identity.clean_weights)
+        metrics.watch("queue_depth", lambda: host.waiting)
+        metrics.watch("variants_resident", lambda: host.live.resident, model=name)
+        return host
+
+
+def _load_model(settings: Settings) -> Classifier:
+    if settings.model == BUNDLED:
+        return bundled_model()
+    return load_clean_model(Path(settings.model).expanduser())
+
+
+def _open_store(settings: Settings) -> Store:
+    if settings.store is not None and str(settings.store) == BUNDLED:
+        return bundled_store()
+    root = default_store_path() if settings.store is None else settings.store.expanduser()
+    return Store(root, base=bundled_store())

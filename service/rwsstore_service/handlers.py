@@ -1,0 +1,82 @@
+"""Every error that leaves a route becomes a problem."""
+
+__all__ = ["add_handlers"]
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from rwsstore.errors import RwsError
+from rwsstore.patches.fields import short
+from rwsstore_service.oip.errors import oip_members
+from rwsstore_service.problems import ProblemError, describe, problem_response
+
+_OF_STATUS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media",
+}
+_SHOWN = 20
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let an app answer every error with a problem."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RwsError, _library_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101  (registered for it)
+    return _respond(request, error)
+
+
+async def _library_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RwsError)  # noqa: S101
+    return _respond(request, describe(error))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    name = _OF_STATUS.get(error.status_code, "bad-request")
+    if name == "not-found":
+        detail = f"there is nothing at {short(request.url.path)}; see /docs"
+    elif name == "method-not-allowed":
+        detail = f"{request.method} is not for {short(request.url.path)}; see /docs"
+    else:
+        detail = short(str(error.detail))
+    return _respond(request, ProblemError(name, detail, headers=error.headers))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Say where and what, without echoing the value: a NaN in it could not be written as JSON."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = [_fault(fault) for fault in error.errors()[:_SHOWN]]
+    first = faults[0] if faults else {"where": "", "message": "not allowed"}
+    unreadable = any(fault.get("type") == "json_invalid" for fault in error.errors())
+    detail = f"{first['where']}: {first['message']}" if first["where"] else first["message"]
+    name = "bad-request" if unreadable else "invalid-request"
+    return _respond(request, ProblemError(name, detail, errors=faults))
+
+
+def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
+    message = str(fault.get("msg", "")).removeprefix("Value error, ")
+    return {"where": _where(fault.get("loc", ())), "message": short(message)}
+
+
+def _where(steps: Sequence[object]) -> str:
+    return short(".".join(str(step) for step in steps))
+
+
+def _respond(request: Request, error: ProblemError) -> Response:
+    path = request.url.path
+    error.extra.update(oip_members(path, error.detail))
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return problem_response(error, instance=short(path), request_id=request_id)

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol's shapes, in JSON and in binary. No HTTP in here."""

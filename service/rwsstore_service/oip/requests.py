@@ -1,0 +1,183 @@
+"""An inference request, from the bytes that came to the images in it."""
+
+__all__ = ["Asked", "AskedOutput", "read_index_request", "read_request"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+
+from rwsstore_service.oip import binary_codec, json_codec
+from rwsstore_service.oip.contract import FP32, IMAGES, OUTPUTS, UINT8, Contract
+from rwsstore_service.oip.json_codec import JsonLimits
+from rwsstore_service.oip.schemas import (
+    IndexRequest,
+    InferRequest,
+    RequestInput,
+    RequestOutput,
+    RequestParameters,
+)
+from rwsstore_service.problems import ProblemError
+
+_INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class AskedOutput:
+    """One output, and whether it goes behind the JSON."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks.
+
+    Attributes:
+        id: to be returned; None where there was none.
+        patchset: as it was written.
+        images: uint8, or float32 within [0, 1]; [n, 3, H, W].
+        outputs: in the order of the answer.
+    """
+
+    id: str | None
+    patchset: str
+    images: Tensor
+    outputs: tuple[AskedOutput, ...]
+
+
+def read_request(body: bytes, header_length: str | None, contract: Contract) -> Asked:
+    """Read an inference request.
+
+    Args:
+        body: JSON, and behind it what it says is binary.
+        header_length: value of Inference-Header-Content-Length, if it was sent.
+        contract: what the model takes.
+
+    Raises:
+        ProblemError: `bad-request`, `too-large` or `invalid-request`.
+    """
+    text, rest = binary_codec.split_body(body, header_length)
+    limits = JsonLimits(
+        contract.max_json_bytes, contract.max_json_items, contract.max_json_containers
+    )
+    request = _validate(InferRequest, json_codec.parse_json(text, limits))
+    outputs = _read_outputs(request.outputs, request.parameters)
+    images = _read_images(_the_input(request.inputs), rest, header_length is not None, contract)
+    return Asked(request.id, request.parameters.patchset, images, outputs)
+
+
+def read_index_request(body: bytes) -> IndexRequest:
+    """Read a request for the repository's index; it may be empty.
+
+    Raises:
+        ProblemError: as `read_request`.
+    """
+    return _validate(IndexRequest, json_codec.parse_json(body or b"{}", _INDEX_LIMITS))
+
+
+def _validate(kind: type[Body], value: Any) -> Body:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise ProblemError("invalid-request", _first_fault(error)) from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    known = fault["msg"] if fault["type"] != "extra_forbidden" else "nothing of this name is known"
+    return f"{place or 'the request'}: {known}".encode("ascii", "backslashreplace").decode()[:500]
+
+
+def _the_input(inputs: Sequence[RequestInput]) -> RequestInput:
+    for given in inputs:
+        if given.name != IMAGES:
+            raise ProblemError(
+                "invalid-request", f"unknown input {given.name!a}; the model takes one, {IMAGES!r}"
+            )
+    if len(inputs) > 1:
+        raise ProblemError("invalid-request", f"input {IMAGES!r} is given {len(inputs)} times")
+    return inputs[0]
+
+
+def _read_images(given: RequestInput, rest: memoryview, framed: bool, contract: Contract) -> Tensor:
+    if given.datatype not in (UINT8, FP32):
+        raise ProblemError(
+            "invalid-request",
+            f"images has datatype {given.datatype!a}; expected {UINT8}, or {FP32} within [0, 1]",
+        )
+    shape = contract.check_shape(given.shape)
+    if given.parameters.binary_data_size is None:
+        _check_behind(len(rest), 0)
+        images = json_codec.read_tensor(given.data, shape, given.datatype)
+    else:
+        _check_binary(given, framed, contract.byte_count(shape, given.datatype))
+        _check_behind(len(rest), contract.byte_count(shape, given.datatype))
+        images = binary_codec.read_tensor(rest, shape, given.datatype)
+    _check_range(images)
+    return images
+
+
+def _check_binary(given: RequestInput, framed: bool, expected: int) -> None:
+    if given.data is not None:
+        raise ProblemError("invalid-request", "images has data as well as binary_data_size")
+    if not framed:
+        raise ProblemError(
+            "bad-request", "binary_data_size without the header Inference-Header-Content-Length"
+        )
+    found = given.parameters.binary_data_size
+    if found != expected:
+        raise ProblemError(
+            "invalid-request",
+            f"images has binary_data_size {str(found)[:40]}; its shape and datatype have "
+            f"{expected} bytes",
+        )
+
+
+def _check_behind(found: int, expected: int) -> None:
+    if found != expected:
+        raise ProblemError(
+            "bad-request", f"{found} bytes stand behind the JSON; expected {expected}"
+        )
+
+
+def _check_range(images: Tensor) -> None:
+    if not images.is_floating_point():
+        return
+    low, high = float(images.amin()), float(images.amax())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ProblemError(
+            "invalid-request",
+            f"images holds numbers from {low} to {high}; expected finite ones within [0, 1]",
+        )
+
+
+def _read_outputs(
+    asked: Sequence[RequestOutput], parameters: RequestParameters
+) -> tuple[AskedOutput, ...]:
+    names = [output.name for output in asked]
+    for output in asked:
+        if output.name not in OUTPUTS:
+            raise ProblemError(
+                "invalid-request",
+                f"unknown output {output.name!a}; the model has {' and '.join(OUTPUTS)}",
+            )
+        if "classification" in output.parameters.model_fields_set:
+            raise ProblemError(
+                "invalid-request", "classification is not supported: read labels, or rank logits"
+            )
+    if len(set(names)) != len(names):
+        raise ProblemError("invalid-request", "an output is asked for twice")
+    default = parameters.binary_data_output
+    if not asked:
+        return tuple(AskedOutput(name, default) for name in OUTPUTS)
+    chosen = [(output.name, output.parameters.binary_data) for output in asked]
+    return tuple(
+        AskedOutput(name, default if binary is None else binary) for name, binary in chosen
+    )

@@ -1,0 +1,126 @@
+"""What all changes have in common: in turn, once a key, counted, answered from what is kept."""
+
+__all__ = ["CHANGE_PROBLEMS", "Ask", "as_response", "carry_out", "if_match", "recorded"]
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Header, Request, Response
+from pydantic import BaseModel
+
+from rwsstore.canonical import Digest, sha256_hex
+from rwsstore.errors import NotFoundError, RefusedError, RwsError, StoreError
+from rwsstore_service.engine.errors import KeyReusedError
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.records import Action, Actor
+from rwsstore_service.engine.service import Service
+from rwsstore_service.problems import ProblemError
+
+CHANGE_PROBLEMS = (
+    "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",
+    "invalid-request", "idempotency-mismatch", "rate-limited", "overloaded", "storage-full",
+)  # fmt: skip
+"""What every change may be answered with."""
+
+_REPLAYED = "Idempotency-Replayed"
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description='The generation that was seen, as its ETag: `"7"`; or `*` for whichever.',
+        examples=['"7"'],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A change as it came in.
+
+    Attributes:
+        actor: who asks.
+        action: what for.
+        key: idempotency key.
+        fingerprint: of method, path, query, If-Match and body.
+    """
+
+    actor: Actor
+    action: Action
+    key: str | None
+    fingerprint: Digest
+
+    @classmethod
+    async def of(cls, request: Request, actor: Actor, action: Action, key: str | None) -> "Ask":
+        """Read the request's body and take its fingerprint."""
+        match = request.headers.get("if-match", "")
+        target = f"{request.method} {request.url.path}?{request.url.query}\n{match}\n"
+        body = await request.body()
+        return cls(actor, action, key, sha256_hex(target.encode() + body))
+
+
+def recorded(ask: Ask, status: int, body: BaseModel | None, **headers: str) -> Recorded:
+    """Write an answer so that it can be kept; `ETag` becomes a header of that name."""
+    text = "" if body is None else body.model_dump_json()
+    return Recorded(ask.fingerprint, status, text, headers)
+
+
+def as_response(answer: Recorded, *, replayed: bool = False) -> Response:
+    """Send an answer, the first time or again."""
+    headers = {**answer.headers, **({_REPLAYED: "true"} if replayed else {})}
+    media_type = "application/json" if answer.body else None
+    return Response(answer.body or None, answer.status, headers, media_type)
+
+
+async def carry_out(service: Service, ask: Ask, act: Callable[[], Recorded]) -> Response:
+    """Carry a change out in its turn; or send again what its key was answered with before.
+
+    Args:
+        service: whose changes are made one at a time.
+        ask: the change.
+        act: makes it, keeps its answer under the key, and gives it.
+
+    Raises:
+        KeyReusedError: the key was used for another request.
+        RwsError, ProblemError: as `act` does.
+    """
+
+    def once() -> tuple[Recorded, bool]:
+        kept = service.journal.recall(ask.actor.name, ask.key) if ask.key else None
+        if kept is None:
+            return act(), False
+        if kept.fingerprint != ask.fingerprint:
+            raise KeyReusedError(
+                "this Idempotency-Key was used for another request: make a new one"
+            )
+        return kept, True
+
+    try:
+        answer, replayed = await service.in_turn(once)
+    except (RwsError, ProblemError) as error:
+        failed = isinstance(error, StoreError) and not isinstance(error, NotFoundError)
+        refused = isinstance(error, RefusedError) or not failed
+        service.metrics.changed(ask.action, "refused" if refused else "failed")
+        raise
+    if not replayed:
+        service.metrics.changed(ask.action, "done")
+    return as_response(answer, replayed=replayed)
+
+
+def if_match(header: str | None) -> frozenset[int] | None:
+    """Read If-Match: the generations that it names; None for `*` or no header.
+
+    What is no generation's ETag matches none.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    tags = re.findall(r'(?:^|,)\s*"?([0-9]{1,18})"?\s*(?=,|$)', header)
+    return frozenset(int(tag) for tag in tags)
+
+
+def etag(generation: int) -> Mapping[str, str]:
+    """The ETag of a generation, as a header."""
+    return {"ETag": f'"{generation}"'}

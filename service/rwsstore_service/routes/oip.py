@@ -1,0 +1,216 @@
+"""The Open Inference Protocol: for clients that speak it already."""
+
+__all__ = ["router"]
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+import rwsstore
+from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.oip.answers import Written, write_answer
+from rwsstore_service.oip.contract import VERSION, Contract
+from rwsstore_service.oip.openapi import HEADER_LENGTH, INDEX_BODY, INFER_ANSWER, INFER_BODY
+from rwsstore_service.oip.requests import read_index_request, read_request
+from rwsstore_service.oip.schemas import (
+    IndexEntry,
+    InferResponse,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from rwsstore_service.problems import ProblemError, problem_responses
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+_EXTENSIONS = ["binary_tensor_data", "repository_index", "patchset"]
+_ANY = ("rate-limited", "overloaded")
+_READING = ("unauthorized", *_ANY)
+_OF_A_MODEL = ("unknown-model", "invalid-request", *_READING)
+_INFER = (
+    "bad-request",
+    "unknown-patch",
+    "too-large",
+    "unsupported-media",
+    "wrong-model",
+    "not-finite",
+    "unavailable",
+    "integrity",
+    *_OF_A_MODEL,
+)
+
+
+def _known_version(
+    _reader: ReaderDep,
+    version: Annotated[str, Path(description="1: models have one version.", examples=[VERSION])],
+) -> None:
+    if version != VERSION:
+        raise ProblemError(
+            "unknown-model", f"no version {version[:40]!a} of this model; it has one, {VERSION!r}"
+        )
+
+
+_VERSIONED = [Depends(_known_version)]
+
+
+@router.get(
+    "", operation_id="oip_server", summary="What serves", responses=problem_responses(*_READING)
+)
+async def describe_server(_reader: ReaderDep) -> ServerMetadata:
+    """Name, version and the extensions of the protocol that are supported."""
+    return ServerMetadata(name="rwsstore", version=rwsstore.__version__, extensions=_EXTENSIONS)
+
+
+@router.get("/health/live", operation_id="oip_live", summary="Whether the process answers")
+async def live() -> ServerLive:
+    """As /livez."""
+    return ServerLive(live=True)
+
+
+@router.get(
+    "/health/ready",
+    operation_id="oip_ready",
+    summary="Whether every model can predict",
+    responses=problem_responses("unavailable"),
+)
+async def ready(service: ServiceDep) -> ServerReady:
+    """As /readyz."""
+    if not service.ready:
+        raise ProblemError("unavailable", service.why_not_ready, headers={"Retry-After": "1"})
+    return ServerReady(ready=True)
+
+
+@router.get(
+    "/models/{model}",
+    operation_id="oip_model",
+    summary="A model's inputs and outputs",
+    responses=problem_responses(*_OF_A_MODEL),
+    response_model_exclude_unset=True,
+)
+@router.get(
+    "/models/{model}/versions/{version}",
+    operation_id="oip_model_version",
+    summary="A model's inputs and outputs, of one version",
+    responses=problem_responses(*_OF_A_MODEL),
+    response_model_exclude_unset=True,
+    dependencies=_VERSIONED,
+)
+async def describe_model(_reader: ReaderDep, host: HostDep, service: ServiceDep) -> ModelMetadata:
+    """Input images, as UINT8 or as FP32 within [0, 1]; outputs logits and labels."""
+    return _contract(host, service.settings.max_images).metadata()
+
+
+@router.get(
+    "/models/{model}/ready",
+    operation_id="oip_model_ready",
+    summary="Whether a model can predict",
+    responses=problem_responses(*_OF_A_MODEL, "unavailable"),
+)
+@router.get(
+    "/models/{model}/versions/{version}/ready",
+    operation_id="oip_model_version_ready",
+    summary="Whether one version of a model can predict",
+    responses=problem_responses(*_OF_A_MODEL, "unavailable"),
+    dependencies=_VERSIONED,
+)
+async def model_ready(_reader: ReaderDep, host: HostDep) -> ModelReady:
+    """200 where it can, 503 where it cannot now."""
+    if not host.ready:
+        raise ProblemError(
+            "unavailable",
+            host.fault or f"model {host.name!a} does not compute now",
+            headers={"Retry-After": "1"},
+        )
+    return ModelReady(name=host.name, ready=True)
+
+
+@router.post(
+    "/models/{model}/infer",
+    operation_id="oip_infer",
+    summary="Predict",
+    response_model=InferResponse,
+    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
+    openapi_extra=INFER_BODY,
+)
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    operation_id="oip_infer_version",
+    summary="Predict with one version of a model",
+    response_model=InferResponse,
+    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
+    openapi_extra=INFER_BODY,
+    dependencies=_VERSIONED,
+)
+async def infer(
+    request: Request, _reader: ReaderDep, host: HostDep, service: ServiceDep
+) -> Response:
+    """Logits and labels of images.
+
+    They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
+    chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`).
+    """
+    _refuse_encoded(request)
+    contract = _contract(host, service.settings.max_images)
+    lengths = request.headers.getlist(HEADER_LENGTH)
+    if len(lengths) > 1:
+        raise ProblemError("bad-request", f"{HEADER_LENGTH} is sent {len(lengths)} times")
+    length = lengths[0] if lengths else None
+    asked = await run_in_threadpool(read_request, await request.body(), length, contract)
+    wanted = await host.choose(asked.patchset)
+    prediction = await host.predict(asked.images, wanted)
+    return _respond(await run_in_threadpool(write_answer, asked, prediction, contract))
+
+
+@router.post(
+    "/repository/index",
+    operation_id="oip_repository_index",
+    summary="List the models",
+    responses=problem_responses(
+        "bad-request", "too-large", "unsupported-media", "invalid-request", *_READING
+    ),
+    openapi_extra=INDEX_BODY,
+)
+async def list_models(
+    request: Request, _reader: ReaderDep, service: ServiceDep
+) -> list[IndexEntry]:
+    """Every served model; with `ready` true only those that can predict."""
+    _refuse_encoded(request)
+    asked = read_index_request(await request.body())
+    hosts = [host for host in service.hosts.values() if host.ready or not asked.ready]
+    return [_index_entry(host) for host in hosts]
+
+
+def _contract(host: ModelHost, max_images: int) -> Contract:
+    return Contract(
+        model=host.name, size=host.spec.input_size, classes=host.classes, max_images=max_images
+    )
+
+
+def _index_entry(host: ModelHost) -> IndexEntry:
+    if host.ready:
+        return IndexEntry(name=host.name, version=VERSION, state="READY", reason="")
+    reason = host.fault or "it does not compute now"
+    return IndexEntry(name=host.name, version=VERSION, state="UNAVAILABLE", reason=reason)
+
+
+def _refuse_encoded(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise ProblemError(
+            "unsupported-media",
+            "the body is compressed; send it as it is, without Content-Encoding",
+        )
+
+
+def _respond(written: Written) -> Response:
+    if written.header_length is None:
+        return Response(written.body, media_type="application/json")
+    return Response(
+        written.body,
+        media_type="application/octet-stream",
+        headers={HEADER_LENGTH: str(written.header_length)},
+    )

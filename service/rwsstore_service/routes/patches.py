@@ -1,0 +1,232 @@
+"""The patches of the store: list, upload, describe, download, delete; compositions."""
+
+__all__ = ["router"]
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from rwsstore.corruptions import CORRUPTIONS
+from rwsstore_service.deps import AdminDep, KeyDep, ReaderDep, ServiceDep
+from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.library import Described, Listing
+from rwsstore_service.problems import ProblemError, problem_responses
+from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
+from rwsstore_service.schemas.answers import PatchAnswer, PatchList
+from rwsstore_service.schemas.fields import REFERENCE_PATTERN, Name
+from rwsstore_service.schemas.making import patch_answer
+from rwsstore_service.schemas.requests import CompositionRequest
+
+router = APIRouter(prefix="/v1", tags=["Patches"])
+
+_READ = ("unauthorized", "invalid-request", "rate-limited", "overloaded", "integrity")
+_MEDIA_TYPE = "application/octet-stream"
+_FILE: dict[str, Any] = {
+    "content": {_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+}
+
+_LOCATION: dict[str, Any] = {
+    "headers": {"Location": {"description": "The patch.", "schema": {"type": "string"}}}
+}
+
+PatchPath = Annotated[
+    str,
+    Path(
+        pattern=REFERENCE_PATTERN,
+        description="Its name, name@version, digest, or 8 or more of its first digits.",
+        examples=["fog"],
+    ),
+]
+
+
+@router.get("/patches", summary="List patches", responses=problem_responses(*_READ))
+async def list_patches(
+    service: ServiceDep,
+    _reader: ReaderDep,
+    kind: Annotated[
+        str | None, Query(max_length=64, description="Of this kind: rws, composed, ...")
+    ] = None,
+    corruption: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="For this corruption: " + ", ".join(CORRUPTIONS),
+            examples=["fog"],
+        ),
+    ] = None,
+    bits: Annotated[
+        int | None, Query(ge=2, le=32, description="Of so many bits: 32, 16, 8, 4, 3 or 2.")
+    ] = None,
+    fits: Annotated[
+        bool | None, Query(description="Made for the served model, or not; both if left out.")
+    ] = None,
+    all_versions: Annotated[bool, Query(description="Older versions too.")] = False,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    offset: Annotated[int, Query(ge=0, lt=2**31, description="Leave out so many.")] = 0,
+) -> PatchList:
+    """The patches of the store by name, each with its robustness card."""
+    wanted = Listing(kind, corruption, bits, fits, all_versions)
+    patches, total = await run_in_threadpool(service.library.list, wanted, offset, limit)
+    return PatchList(patches=tuple(map(patch_answer, patches)), total=total)
+
+
+@router.post(
+    "/patches",
+    summary="Upload a patch",
+    status_code=201,
+    response_model=PatchAnswer,
+    responses={
+        201: _LOCATION,
+        **problem_responses(
+            *CHANGE_PROBLEMS, "invalid-patch", "conflict", "duplicate-patch", "unknown-patch",
+            "wrong-model", "not-finite", "read-only",
+        ),
+    },
+    openapi_extra={"requestBody": {"required": True, "description": "The patch's file.", **_FILE}},
+)  # fmt: skip
+async def upload_patch(
+    service: ServiceDep,
+    actor: AdminDep,
+    request: Request,
+    name: Annotated[
+        Name | None, Query(description="To store it under; its own name if left out.")
+    ] = None,
+    expected_version: Annotated[
+        int | None,
+        Query(ge=0, lt=2**31, description="The name's latest version as it was seen; 0: none."),
+    ] = None,
+    key: KeyDep = None,
+) -> Response:
+    """Store a patch file as the latest version of its name.
+
+    It is read and checked in full first. Nothing is put on the model.
+    """
+    media = request.headers.get("content-type", _MEDIA_TYPE).partition(";")[0].strip().lower()
+    if media != _MEDIA_TYPE:
+        raise ProblemError("unsupported-media", f"a patch is sent as {_MEDIA_TYPE}")
+    ask = await Ask.of(request, actor, "publish", key)
+    body = await request.body()
+
+    def answer(described: Described) -> Recorded:
+        return _created(ask, described)
+
+    return await carry_out(
+        service,
+        ask,
+        lambda: answer(
+            service.library.publish(
+                body, actor, name=name, expected=expected_version, key=key, answer=answer
+            )
+        ),
+    )
+
+
+@router.get(
+    "/patches/{patch}",
+    summary="Describe a patch",
+    responses=problem_responses("unknown-patch", *_READ),
+)
+async def describe_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPath) -> PatchAnswer:
+    """What it is for, which strengths it takes, and what it buys and costs."""
+    return patch_answer(await run_in_threadpool(service.library.describe, patch))
+
+
+@router.get(
+    "/patches/{patch}/content",
+    summary="Download a patch",
+    response_class=Response,
+    responses={
+        200: {"description": "The patch's file; its digest is the ETag.", **_FILE},
+        **problem_responses("unknown-patch", *_READ),
+    },
+)
+async def download_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPath) -> Response:
+    """The exact bytes that the digest is of; they are hashed on the way."""
+    digest, data = await run_in_threadpool(service.library.content, patch)
+    name = f"{digest[:16]}.safetensors"
+    headers = {"ETag": f'"{digest}"', "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, headers=headers, media_type=_MEDIA_TYPE)
+
+
+@router.delete(
+    "/patches/{patch}",
+    summary="Delete a patch",
+    status_code=204,
+    response_class=Response,
+    responses=problem_responses(*CHANGE_PROBLEMS, "unknown-patch", "patch-in-use", "read-only"),
+)
+async def delete_patch(
+    service: ServiceDep,
+    actor: AdminDep,
+    request: Request,
+    patch: PatchPath,
+    key: KeyDep = None,
+) -> Response:
+    """Delete a name with all its versions.
+
+    Not while the active patch set or the history refers to one of them, nor what comes with
+    rwsstore.
+    """
+    ask = await Ask.of(request, actor, "delete", key)
+
+    def act() -> Recorded:
+        answer = recorded(ask, 204, None)
+        service.library.delete(
+            patch, actor, active=service.host.digests_on, key=key, recorded=answer
+        )
+        return answer
+
+    return await carry_out(service, ask, act)
+
+
+@router.post(
+    "/compositions",
+    summary="Compose patches into one",
+    status_code=201,
+    response_model=PatchAnswer,
+    responses={
+        201: _LOCATION,
+        **problem_responses(
+            *CHANGE_PROBLEMS, "conflict", "duplicate-patch", "unknown-patch", "wrong-model",
+            "read-only",
+        ),
+    },
+)  # fmt: skip
+async def compose_patches(
+    service: ServiceDep,
+    actor: AdminDep,
+    request: Request,
+    wanted: CompositionRequest,
+    key: KeyDep = None,
+) -> Response:
+    """Store several patches, or one, at fixed strengths under a name of their own.
+
+    The composed patch holds no tensors: it equals its parts at these strengths to the bit.
+    """
+    choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.parts]
+    ask = await Ask.of(request, actor, "compose", key)
+
+    def answer(described: Described) -> Recorded:
+        return _created(ask, described)
+
+    return await carry_out(
+        service,
+        ask,
+        lambda: answer(
+            service.library.compose(
+                wanted.name,
+                choices,
+                actor,
+                expected=wanted.expected_version,
+                key=key,
+                answer=answer,
+            )
+        ),
+    )
+
+
+def _created(ask: Ask, described: Described) -> Recorded:
+    place = f"/v1/patches/{described.name}@{described.version}"
+    return recorded(ask, 201, patch_answer(described), Location=place)

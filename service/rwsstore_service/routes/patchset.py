@@ -1,0 +1,297 @@
+"""The active patch set: declared whole, or changed step by step; its history and the way back."""
+
+__all__ = ["router"]
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+
+from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ReaderDep, ServiceDep, admin_of
+from rwsstore_service.engine import editing
+from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine.editing import Edit
+from rwsstore_service.engine.host import Active, Change, ModelHost
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.service import Service
+from rwsstore_service.problems import ProblemError, problem_responses
+from rwsstore_service.routes.changing import (
+    CHANGE_PROBLEMS,
+    Ask,
+    IfMatch,
+    carry_out,
+    etag,
+    if_match,
+    recorded,
+)
+from rwsstore_service.schemas.answers import HistoryAnswer, PatchSetAnswer, VerificationAnswer
+from rwsstore_service.schemas.fields import REFERENCE_PATTERN
+from rwsstore_service.schemas.making import generation_answer, patchset_answer
+from rwsstore_service.schemas.requests import (
+    PatchSetRequest,
+    RollbackRequest,
+    StrengthRequest,
+)
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"])
+
+_ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation", "unavailable")
+_ON_PATCH = (*_ON_MODEL, "unknown-patch", "wrong-model", "golden-mismatch", "not-finite")
+_READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "rate-limited")
+
+_ETAG: dict[str, Any] = {
+    "headers": {"ETag": {"description": "The generation.", "schema": {"type": "string"}}}
+}
+
+PatchPath = Annotated[
+    str,
+    Path(
+        pattern=REFERENCE_PATTERN,
+        description="A patch: its name, name@version, digest, or 8 or more of its first digits.",
+        examples=["fog"],
+    ),
+]
+
+
+def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": PatchSetAnswer, **_ETAG}, **problem_responses(*problems)}
+
+
+@router.get(
+    "/patchset",
+    summary="Read the active patch set",
+    response_model=PatchSetAnswer | VerificationAnswer,
+    responses={200: _ETAG, **problem_responses(*_READ)},
+)
+async def read_patchset(
+    host: HostDep,
+    _reader: ReaderDep,
+    request: Request,
+    response: Response,
+    verify: Annotated[
+        bool,
+        Query(
+            description="Compare the weights in memory with a fresh build, to the bit, and tell "
+            "that instead; needs an admin token."
+        ),
+    ] = False,
+) -> PatchSetAnswer | VerificationAnswer:
+    """The patch set, its generation (the ETag) and the state digest.
+
+    Whoever has the clean weights and the patches can compute the state digest again.
+    """
+    if verify:
+        admin_of(request)
+        return await _verify(host, response)
+    active = host.active
+    response.headers.update(etag(active.generation))
+    return patchset_answer(host.name, active)
+
+
+async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
+    active, found = await host.verify()
+    response.headers.update(etag(active.generation))
+    return VerificationAnswer(
+        model=host.name,
+        generation=active.generation,
+        state_digest=found.state_digest,
+        live_weights=found.live_weights,
+        tensors=found.tensors,
+        ok=found.ok,
+        problems=found.problems,
+    )
+
+
+@router.put(
+    "/patchset",
+    summary="Replace the active patch set",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "precondition-required"),
+)
+async def replace_patchset(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    wanted: PatchSetRequest,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Make exactly this patch set active; an empty one is the clean model.
+
+    If-Match is needed, so that nobody's change is overwritten unseen. On any error the old patch
+    set stays active.
+    """
+    if match is None:
+        raise ProblemError(
+            "precondition-required",
+            "send If-Match with the ETag of the patch set that this replaces, or *",
+        )
+    choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.patches]
+    ask = await Ask.of(request, actor, "replace", key)
+    return await _change(service, host, ask, editing.replace(host.finder, choices), match)
+
+
+@router.delete(
+    "/patchset",
+    summary="Take every patch off",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_MODEL),
+)
+async def clear_patchset(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Make the clean model active; its weights are back to the bit."""
+    ask = await Ask.of(request, actor, "clear", key)
+    return await _change(service, host, ask, editing.clear(), match)
+
+
+@router.put(
+    "/patchset/{patch}",
+    summary="Put one patch on",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH),
+)
+async def apply_patch(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    patch: PatchPath,
+    strength: Annotated[StrengthRequest | None, Body()] = None,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Put a patch on, or change its strength; the others stay. An alpha of 0 takes it off."""
+    choice = _choice(patch, strength)
+    ask = await Ask.of(request, actor, "apply", key)
+    return await _change(service, host, ask, editing.apply(host.finder, choice), match)
+
+
+@router.patch(
+    "/patchset/{patch}",
+    summary="Scale a patch that is on",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "not-applied"),
+)
+async def scale_patch(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    patch: PatchPath,
+    strength: StrengthRequest,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Give a patch that is on another strength; the very patch stays, whatever its name means."""
+    choice = _choice(patch, strength)
+    ask = await Ask.of(request, actor, "scale", key)
+    return await _change(service, host, ask, editing.scale(host.finder, choice), match)
+
+
+@router.delete(
+    "/patchset/{patch}",
+    summary="Take one patch off",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_MODEL, "not-applied"),
+)
+async def remove_patch(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    patch: PatchPath,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Take a patch off; the others stay."""
+    ask = await Ask.of(request, actor, "remove", key)
+    return await _change(service, host, ask, editing.remove(host.finder, patch), match)
+
+
+@router.get(
+    "/history",
+    summary="List generations",
+    responses=problem_responses(*_READ),
+)
+async def read_history(
+    service: ServiceDep,
+    host: HostDep,
+    _actor: AdminDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    before: Annotated[
+        int | None, Query(ge=1, lt=2**63, description="Only generations below this.")
+    ] = None,
+) -> HistoryAnswer:
+    """Every patch set that was active, the newest first: who made it so, when, from where."""
+    entries = service.journal.history(host.name, limit=limit, before=before)
+    generations = tuple(generation_answer(entry) for entry in entries)
+    more = len(generations) == limit and generations[-1].generation > 1
+    return HistoryAnswer(
+        model=host.name,
+        generations=generations,
+        next_before=generations[-1].generation if more else None,
+    )
+
+
+@router.post(
+    "/rollback",
+    summary="Go back to a generation",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
+)
+async def roll_back(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    to: RollbackRequest,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Response:
+    """Make the patch set of an earlier generation active again, as a new generation.
+
+    Its patches are found by digest, so that it does not matter what their names mean today.
+    """
+
+    def edit(active: tuple[editing.Chosen, ...]) -> tuple[editing.Chosen, ...]:
+        return editing.restore(host.generation(to.generation))(active)
+
+    ask = await Ask.of(request, actor, "rollback", key)
+    return await _change(service, host, ask, edit, match, rolled_back_to=to.generation)
+
+
+def _choice(patch: str, strength: StrengthRequest | None) -> Choice:
+    if strength is None:
+        return Choice(patch)
+    return Choice(patch, strength.alpha, strength.ta_loss)
+
+
+async def _change(
+    service: Service,
+    host: ModelHost,
+    ask: Ask,
+    edit: Edit,
+    match: str | None,
+    *,
+    rolled_back_to: int | None = None,
+) -> Response:
+    def answer(active: Active) -> Recorded:
+        body = patchset_answer(host.name, active)
+        return recorded(ask, 200, body, **etag(active.generation))
+
+    change = Change(
+        actor=ask.actor,
+        action=ask.action,
+        edit=edit,
+        expected=if_match(match),
+        key=ask.key,
+        answer=answer,
+        rolled_back_to=rolled_back_to,
+    )
+    return await carry_out(service, ask, lambda: answer(host.change(change)))

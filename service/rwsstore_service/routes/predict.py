@@ -1,0 +1,99 @@
+"""Predictions from uploaded images."""
+
+__all__ = ["router"]
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.problems import ProblemError, problem_responses
+from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
+from rwsstore_service.schemas.answers import PredictAnswer, Timing
+from rwsstore_service.schemas.making import applied, prediction_of
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"])
+
+_TOP = 5
+_PROBLEMS = (
+    "bad-request", "unauthorized", "unknown-model", "unknown-patch", "too-large",
+    "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
+    "not-finite", "rate-limited", "overloaded", "unavailable",
+)  # fmt: skip
+
+
+@router.post(
+    "/predict",
+    summary="Classify images",
+    responses=problem_responses(*_PROBLEMS),
+    openapi_extra=IMAGE_BODY,
+)
+async def predict(
+    service: ServiceDep,
+    host: HostDep,
+    _reader: ReaderDep,
+    request: Request,
+    patchset: Annotated[
+        str | None,
+        Query(
+            max_length=16_384,
+            description="For this request alone: active (the default), none, or patches with or "
+            "without a strength. May stand in the form instead.",
+            examples=["fog=0.6,gaussian_blur=0.4"],
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        Query(ge=1, le=100_000, description="How many classes to tell; 5, or all if fewer."),
+    ] = None,
+) -> PredictAnswer:
+    """Classify one image (the body) or several (a form's parts), with the patch set of your choice.
+
+    The answer says which patch set and which weights made it.
+    """
+    upload = await read_upload(request, service.settings)
+    wanted = await host.choose(_patchset(patchset, upload))
+    most = _top_k(top_k, upload, len(host.classes))
+    images, decoded = await service.decoder.decode(upload.files)
+    found = await host.predict(images, wanted)
+    service.metrics.predicted(
+        queued=found.queued, decoded=decoded, computed=found.computed, images=len(images)
+    )
+    return PredictAnswer(
+        model=host.name,
+        patches=applied(found.patches),
+        state_digest=found.state_digest,
+        generation=found.generation,
+        predictions=prediction_of(found.logits, host.classes, most),
+        timing=Timing(
+            queued_ms=found.queued * 1000,
+            decode_ms=decoded * 1000,
+            compute_ms=found.computed * 1000,
+        ),
+    )
+
+
+def _patchset(query: str | None, upload: Upload) -> str:
+    return _one("patchset", query, upload) or "active"
+
+
+def _top_k(query: int | None, upload: Upload, classes: int) -> int:
+    text = _one("top_k", None if query is None else str(query), upload)
+    if text is None:
+        return min(_TOP, classes)
+    most = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
+    if not 1 <= most <= classes:
+        raise ProblemError(
+            "invalid-request", f"top_k is {text[:20]!a}; expected 1 to {classes}, the classes"
+        )
+    return most
+
+
+def _one(name: str, query: str | None, upload: Upload) -> str | None:
+    """A value that stands in the query or in the form, not differently in both."""
+    form = upload.texts.get(name)
+    if query is not None and form is not None and query != form:
+        raise ProblemError(
+            "invalid-request", f"{name} is one thing in the query, another in the form"
+        )
+    return query if form is None else form

@@ -1,0 +1,136 @@
+"""Images as they come in: one as the body, or several as the parts of a form."""
+
+__all__ = ["IMAGE_BODY", "Upload", "read_upload"]
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from rwsstore_service.problems import ProblemError
+from rwsstore_service.settings import Settings
+
+_IMAGES = frozenset(
+    {"image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream"}
+)
+_FORM = "multipart/form-data"
+_TEXTS = ("patchset", "top_k")
+_MAX_TEXT = 16_384
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One image, or a form with one or more.",
+        "content": {
+            **dict.fromkeys(sorted(_IMAGES), _BINARY),
+            _FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "minItems": 1,
+                            "maxItems": 64,
+                        },
+                        "patchset": {"type": "string", "examples": ["fog=0.6,gaussian_blur=0.4"]},
+                        "top_k": {"type": "integer", "minimum": 1},
+                    },
+                }
+            },
+        },
+    }
+}
+"""What OpenAPI says of the body."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request brought.
+
+    Attributes:
+        files: bytes of the images.
+        texts: the form's other fields.
+    """
+
+    files: tuple[bytes, ...]
+    texts: dict[str, str]
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, which the body's limit bounds; nothing is written to disk."""
+
+    spool_max_size = 2**40
+
+
+async def read_upload(request: Request, settings: Settings) -> Upload:
+    """Read images from a request's body.
+
+    Raises:
+        ProblemError: another kind of content, a form that cannot be read, no image or too many,
+            or one that is too large.
+    """
+    media = request.headers.get("content-type", "application/octet-stream")
+    kind = media.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        upload = await _read_form(request, settings)
+    elif kind in _IMAGES:
+        upload = Upload((await request.body(),), {})
+    else:
+        raise ProblemError(
+            "unsupported-media",
+            f"Content-Type is {kind[:60]!a}; expected an image ({', '.join(sorted(_IMAGES))}) or "
+            f"{_FORM} with parts named images",
+        )
+    _check(upload, settings)
+    return upload
+
+
+async def _read_form(request: Request, settings: Settings) -> Upload:
+    parser = _InMemory(
+        request.headers,
+        request.stream(),
+        max_files=settings.max_images,
+        max_fields=len(_TEXTS),
+        max_part_size=_MAX_TEXT,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        large = error.message.startswith(("Too many", "Part exceeded"))
+        raise ProblemError("too-large" if large else "bad-request", error.message) from None
+    try:
+        return await _sort(form)
+    finally:
+        await form.close()
+
+
+async def _sort(form: FormData) -> Upload:
+    files, texts = [], {}
+    for name, value in form.multi_items():
+        if name == "images" and isinstance(value, UploadFile):
+            files.append(await value.read())
+        elif name in _TEXTS and isinstance(value, str) and name not in texts:
+            texts[name] = value
+        else:
+            raise ProblemError(
+                "invalid-request",
+                f"unexpected form field {name[:60]!a}; expected files named images, and at most "
+                "one patchset and one top_k, as text",
+            )
+    return Upload(tuple(files), texts)
+
+
+def _check(upload: Upload, settings: Settings) -> None:
+    if not upload.files or not all(upload.files):
+        raise ProblemError("invalid-request", "there is no image, or an empty one")
+    largest = max(map(len, upload.files))
+    if largest > settings.max_image_bytes:
+        raise ProblemError(
+            "too-large",
+            f"an image of {largest:,} bytes; at most {settings.max_image_bytes:,} are read",
+        )

@@ -1,0 +1,161 @@
+"""Answers made of what the engine holds."""
+
+__all__ = [
+    "applied",
+    "generation_answer",
+    "model_answer",
+    "patch_answer",
+    "patchset_answer",
+    "prediction_of",
+]
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from rwsstore.data.pixels import FORMATS
+from rwsstore.patches import RobustnessCard
+from rwsstore_service.engine.host import Active, ModelHost, Resolved
+from rwsstore_service.engine.library import Described
+from rwsstore_service.engine.records import Chosen, Entry
+from rwsstore_service.schemas.answers import (
+    AppliedPatch,
+    CardAnswer,
+    CardPointAnswer,
+    Fingerprint,
+    GenerationAnswer,
+    InputDescription,
+    LabelProbability,
+    ModelAnswer,
+    PatchAnswer,
+    PatchSetAnswer,
+    Prediction,
+    ResolvedPatch,
+)
+from rwsstore_service.settings import Settings
+
+_RESIZE = (
+    "where the size differs: the shorter side to the input's, antialiased bilinear, and the middle "
+    "square cut out"
+)
+
+
+def applied(patches: Iterable[Chosen]) -> tuple[AppliedPatch, ...]:
+    """A patch set as it was asked for."""
+    return tuple(
+        AppliedPatch(patch=one.patch, digest=one.digest, alpha=one.alpha) for one in patches
+    )
+
+
+def patchset_answer(model: str, active: Active) -> PatchSetAnswer:
+    """The active patch set."""
+    return PatchSetAnswer(
+        model=model,
+        generation=active.generation,
+        patches=applied(active.patches),
+        resolved=_resolved(active.resolved),
+        state_digest=active.variant.digest,
+        at=active.at,
+    )
+
+
+def generation_answer(entry: Entry) -> GenerationAnswer:
+    """One line of the history."""
+    return GenerationAnswer.model_validate(
+        {
+            "model": entry.subject,
+            "generation": entry.generation,
+            "patches": applied(entry.patches),
+            "resolved": _resolved(entry.resolved),
+            "state_digest": entry.state_digest,
+            "at": entry.at,
+            "action": entry.action,
+            "actor": entry.actor.name,
+            "address": entry.actor.address,
+            "request_id": entry.actor.request_id,
+            "previous_state_digest": entry.previous_digest,
+            "rolled_back_to": entry.rolled_back_to,
+        }
+    )
+
+
+def patch_answer(described: Described) -> PatchAnswer:
+    """One patch of the store."""
+    metadata = described.contents.metadata
+    return PatchAnswer(
+        name=described.name,
+        version=described.version,
+        digest=described.digest,
+        kind=metadata.kind,
+        corruption=metadata.corruption,
+        severity=metadata.severity,
+        bits=metadata.bits,
+        alpha=metadata.alpha.recommended,
+        alpha_minimum=metadata.alpha.minimum,
+        alpha_maximum=metadata.alpha.maximum,
+        layers=metadata.layers,
+        parts=_resolved(described.parts),
+        architecture=metadata.architecture,
+        clean_weights=metadata.clean_weights,
+        fits=described.fits,
+        payload_bytes=described.contents.payload_bytes,
+        file_bytes=described.contents.file_bytes,
+        layer=described.layer,
+        card=_card(metadata.card),
+        dataset=metadata.dataset,
+        tool=metadata.tool,
+    )
+
+
+def model_answer(host: ModelHost, settings: Settings) -> ModelAnswer:
+    """The served model."""
+    return ModelAnswer(
+        name=host.name,
+        network=host.spec.network,
+        parameters=host.parameters,
+        classes=host.classes,
+        fingerprint=Fingerprint(
+            architecture=host.identity.architecture, weights=host.identity.clean_weights
+        ),
+        input=InputDescription(
+            channels=3,
+            height=host.spec.input_size,
+            width=host.spec.input_size,
+            formats=FORMATS,
+            resize=_RESIZE,
+            max_images=settings.max_images,
+            max_pixels=settings.max_pixels,
+            max_image_bytes=settings.max_image_bytes,
+        ),
+        patchset=patchset_answer(host.name, host.active),
+    )
+
+
+def prediction_of(logits: Tensor, classes: tuple[str, ...], top_k: int) -> tuple[Prediction, ...]:
+    """The likeliest classes of each image, from logits [B, C]."""
+    values, indices = torch.softmax(logits, dim=1).topk(top_k, dim=1)
+    return tuple(
+        Prediction(
+            top=tuple(
+                LabelProbability(label=classes[index], index=index, probability=probability)
+                for probability, index in zip(*row, strict=True)
+            )
+        )
+        for row in zip(values.tolist(), indices.tolist(), strict=True)
+    )
+
+
+def _resolved(resolved: Resolved) -> tuple[ResolvedPatch, ...]:
+    return tuple(
+        ResolvedPatch(name=name, digest=digest, alpha=alpha) for name, digest, alpha in resolved
+    )
+
+
+def _card(card: RobustnessCard | None) -> CardAnswer | None:
+    if card is None:
+        return None
+    points = tuple(
+        CardPointAnswer(alpha=point.alpha, ta=point.ta, ra=point.ra) for point in card.points
+    )
+    return CardAnswer(images=card.images, points=points)

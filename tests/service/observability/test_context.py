@@ -1,0 +1,306 @@
+"""Request ids, access lines, counting, and errors that nobody caught."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from rwsstore_service.observability.logs import REQUEST_ID
+from tests.service.observability.app import Watched, around, http_scope, run_raw, watched
+
+PREDICT = "/v1/models/{model}/predict"
+FAILS = "/v1/models/{model}/fails"
+ACCESS = "rwsstore_service.access"
+
+
+@pytest.fixture
+def box() -> Watched:
+    return watched()
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    with caplog.at_level(logging.DEBUG, logger="rwsstore_service"):
+        yield caplog.records
+
+
+def access(lines: list[logging.LogRecord]) -> list[dict[str, object]]:
+    return [vars(line) for line in lines if line.name == ACCESS]
+
+
+@pytest.mark.parametrize("given_id", ["a", "A-b_c.9", "0" * 64])
+def test_a_good_request_id_is_taken_over(box: Watched, given_id: str) -> None:
+    answer = box.ask("POST", "/v1/models/m/predict", {"X-Request-ID": given_id})
+    assert answer.headers.get_list("X-Request-ID") == [given_id]
+    assert answer.json()["request_id"] == given_id
+
+
+@pytest.mark.parametrize("given_id", ["", "0" * 65, "a b", "a\tb", "ä", "a,b", "<script>", "../x"])
+def test_any_other_is_replaced(box: Watched, given_id: str) -> None:
+    answer = box.ask("GET", "/livez", {"X-Request-ID": given_id})
+    assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize("values", [[b"a\n"], [b"a", b"b"], []])
+def test_a_line_break_or_two_ids_are_none(values: list[bytes]) -> None:
+    headers = [(b"x-request-id", value) for value in values]
+    sent = run_raw(watched().app, http_scope("/livez", headers))
+    (found,) = [value for name, value in sent[0]["headers"] if name == b"x-request-id"]
+    assert re.fullmatch(rb"[0-9a-f]{16}", found)
+
+
+def test_made_ids_differ(box: Watched) -> None:
+    answers = box.ask_all([("GET", "/livez")] * 20)
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == 20
+
+
+def test_an_answers_own_request_id_gives_way_and_other_headers_stay(box: Watched) -> None:
+    answer = box.ask("GET", "/who", {"X-Request-ID": "mine"})
+    assert answer.headers.get_list("X-Request-ID") == ["mine"]
+    assert answer.headers["X-Kept"] == "yes"
+
+
+def test_the_id_is_known_to_log_lines_in_the_request_and_not_after(
+    lines: list[logging.LogRecord],
+) -> None:
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(REQUEST_ID.get())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    run_raw(around(app).app, http_scope(headers=[(b"x-request-id", b"abc")]))
+    assert seen == ["abc"]
+    assert REQUEST_ID.get() == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "status"),
+    [
+        ("POST", "/v1/models/bundled/predict?x=1", PREDICT, "200"),
+        ("GET", "/v1/models/bundled/predict", PREDICT, "405"),
+        ("GET", "/livez", "/livez", "200"),
+        ("GET", "/outer/x", "/outer/{thing}", "200"),
+        ("GET", "/inner/plain/x", "/inner/plain/{thing}", "200"),
+        ("GET", "/static/a/b", "/static", "200"),
+        ("GET", "/livez/", "unmatched", "307"),
+        ("GET", "/nowhere", "unmatched", "404"),
+    ],
+)
+def test_requests_are_counted_by_the_template_of_their_route(
+    box: Watched, method: str, path: str, route: str, status: str
+) -> None:
+    box.ask(method, path)
+    assert box.count("requests_total", method=method, route=route, status=status) == 1
+    assert box.count("request_seconds_count", route=route) == 1
+    assert box.count("requests_in_flight") == 0
+
+
+def series(box: Watched) -> set[str]:
+    families = text_string_to_metric_families(box.metrics.render()[0].decode())
+    return {
+        f"{one.name}{sorted(one.labels.items())}" for found in families for one in found.samples
+    }
+
+
+def test_hostile_paths_and_methods_add_no_series(box: Watched) -> None:
+    def attack(salt: str) -> None:
+        paths = [f"/{salt}", f"/v1/models/{salt}/predict", f"/v1/{salt}/../..", f"/static/{salt}"]
+        paths += [f"/outer/%00{salt}%0a", f"/v1/models/%2e%2e%2f{salt}/predict", "/" + salt * 500]
+        methods = ["POST", "GET", f"BREW{salt}"]
+        box.ask_all([(method, path) for path in paths for method in methods])
+
+    attack("a")
+    before = series(box)
+    for salt in ("b", "cc", "fog", "0123456789"):
+        attack(salt)
+    assert series(box) == before
+    assert not [one for one in before if "BREW" in one or "fog" in one]
+
+
+def test_a_request_in_flight_is_seen() -> None:
+    seen: list[float | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(box.count("requests_in_flight"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    box = around(app)
+    run_raw(box.app, http_scope())
+    assert seen == [1]
+    assert box.count("requests_in_flight") == 0
+
+
+def test_every_request_has_one_line(box: Watched, lines: list[logging.LogRecord]) -> None:
+    box.ask("GET", "/who?token=s3cr3t", {"Authorization": "Bearer s3cr3t"})
+
+    (line,) = access(lines)
+    assert line["levelname"] == "INFO"
+    assert {name: line[name] for name in ("method", "path", "status", "actor", "client")} == {
+        "method": "GET",
+        "path": "/who",
+        "status": 200,
+        "actor": "camera",
+        "client": "192.0.2.7",
+    }
+    assert isinstance(line["ms"], float)
+    assert "s3cr3t" not in repr(line)
+
+
+def test_health_is_logged_for_those_who_debug_unless_it_fails(
+    box: Watched, lines: list[logging.LogRecord]
+) -> None:
+    box.ask_all([("GET", "/livez"), ("GET", "/readyz")])
+    levels = [(line["path"], line["levelname"]) for line in access(lines)]
+    assert levels == [("/livez", "DEBUG"), ("/readyz", "INFO")]
+
+
+def test_who_brings_no_token_is_anonymous_and_an_address_may_be_missing(
+    lines: list[logging.LogRecord],
+) -> None:
+    run_raw(watched().app, http_scope("/livez"))
+    (line,) = access(lines)
+    assert line["actor"] == "anonymous"
+    assert "client" not in line
+
+
+def test_a_long_path_is_cut_in_the_log(box: Watched, lines: list[logging.LogRecord]) -> None:
+    box.ask("GET", "/" + "x" * 5000)
+    (line,) = access(lines)
+    assert len(str(line["path"])) == 256
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("rate-limited", "rate_limited"),
+        ("overloaded", "overloaded"),
+        ("unauthorized", "unauthorized"),
+        ("too-large", "too_large"),
+    ],
+)
+def test_refusals_are_counted_by_reason(
+    box: Watched, lines: list[logging.LogRecord], kind: str, reason: str
+) -> None:
+    box.ask("GET", f"/v1/models/m/refused/{kind}")
+    assert box.count("rejected_total", reason=reason) == 1
+    assert box.count("rejected_total", reason="forbidden") == 0
+    assert access(lines)[0]["problem"] == kind
+
+
+def test_other_problems_are_no_refusals(box: Watched, lines: list[logging.LogRecord]) -> None:
+    box.ask_all([("GET", "/readyz"), ("GET", "/v1/models/m/refused/unknown-patch")])
+    assert "} 1.0" not in "\n".join(
+        line for line in box.metrics.render()[0].decode().splitlines() if "rejected" in line
+    )
+    assert [line["problem"] for line in access(lines)] == ["unavailable", "unknown-patch"]
+
+
+@given(
+    body=st.one_of(st.binary(), st.sampled_from([b"[]", b"{}", b'{"type": 1}', b'{"type": "x:"}']))
+)
+def test_a_problem_that_cannot_be_read_passes_unchanged(body: bytes) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kind = (b"content-type", b"application/problem+json")
+        await send({"type": "http.response.start", "status": 400, "headers": [kind]})
+        await send({"type": "http.response.body", "body": body})
+
+    sent = run_raw(around(app).app, http_scope())
+    assert sent[1]["body"] == body
+
+
+def test_what_escapes_the_app_is_an_internal_problem(
+    box: Watched, lines: list[logging.LogRecord]
+) -> None:
+    answer = box.ask("GET", "/v1/models/m/fails", {"X-Request-ID": "abc"})
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"] == "abc"
+    body = answer.json()
+    assert body["type"] == "urn:rwsstore:problem:internal"
+    assert (body["instance"], body["request_id"]) == ("/v1/models/m/fails", "abc")
+    assert "secret" not in answer.text
+    assert box.count("requests_total", method="GET", route=FAILS, status="500") == 1
+    assert box.count("requests_in_flight") == 0
+    (error,) = [line for line in lines if line.exc_info]
+    assert "the secret of m" in str(error.exc_info)
+
+
+def test_an_app_without_an_answer_is_an_internal_problem(
+    lines: list[logging.LogRecord],
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Says nothing."""
+
+    box = around(app)
+    sent = run_raw(box.app, http_scope())
+    assert sent[0]["status"] == 500
+    assert [line.getMessage() for line in lines if line.levelname == "ERROR"] == [
+        "unmatched gave no answer"
+    ]
+
+
+def test_after_the_beginning_of_an_answer_an_error_cuts_it_off(
+    lines: list[logging.LogRecord],
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("halfway")
+
+    box = around(app)
+    with pytest.raises(RuntimeError, match="halfway"):
+        run_raw(box.app, http_scope())
+    assert box.count("requests_total", method="GET", route="unmatched", status="200") == 1
+    assert len(access(lines)) == 1
+
+
+def test_a_client_that_leaves_is_no_error(box: Watched, lines: list[logging.LogRecord]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    box = around(app)
+    assert run_raw(box.app, http_scope()) == []
+    assert box.count("requests_total", method="GET", route="unmatched", status="499") == 1
+    assert [(line.name, line.levelname) for line in lines] == [(ACCESS, "INFO")]
+
+
+def test_nor_is_one_that_leaves_in_the_middle_of_its_body(lines: list[logging.LogRecord]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    box = around(app)
+    part = {"type": "http.request", "body": b"x", "more_body": True}
+    assert run_raw(box.app, http_scope(), [part, {"type": "http.disconnect"}]) == []
+    assert access(lines)[0]["status"] == 499
+    assert [line.levelname for line in lines] == ["INFO"]
+
+
+def test_a_request_that_is_given_up_is_counted_and_stays_cancelled() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    box = around(app)
+    with pytest.raises(asyncio.CancelledError):
+        run_raw(box.app, http_scope())
+    assert box.count("requests_in_flight") == 0
+    assert box.count("requests_total", method="GET", route="unmatched", status="499") == 1
+
+
+def test_the_lifespan_passes_untouched() -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    run_raw(around(app).app, {"type": "lifespan"})
+    assert seen == [{"type": "lifespan"}]
