@@ -30,6 +30,11 @@ print(json.dumps({
 }))
 """
 
+# The container's own health check, asked until it says yes.
+_WAIT = """
+for _ in $(seq 300); do python -m rwsstore_service.healthcheck && exit 0; sleep 0.2; done; exit 1
+"""
+
 
 def check_hardening(box: Box) -> None:
     """Compare what the engine enforces with what docker-compose.yml promises.
@@ -71,9 +76,7 @@ def check_other_user(image: str) -> None:
         *("ALL", "--env", f"RWS_ADMIN_TOKENS=box-test:{'0' * 32}", image),
     )
     try:
-        # Its own health check, asked until it says yes; the shell waits inside the container.
-        wait = "for _ in $(seq 300); do python -m rwsstore_service.healthcheck && exit; sleep .2; done; exit 1"
-        done = run(["docker", "exec", container, "sh", "-c", wait], check=False)
+        done = run(["docker", "exec", container, "sh", "-c", _WAIT], check=False)
         if done.returncode != 0:
             raise Failed(f"not ready as user 23456:\n{docker('logs', container, check=False)}")
     finally:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from pydantic import SecretStr
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
@@ -54,7 +55,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     """
     tokens = provide_tokens(settings)[0] if tokens is None else tokens
     metrics, tracer = Metrics(), tracer_of(settings)
-    service = Service(settings, metrics)
+    service = Service(_without_tokens(settings), metrics)
     app = FastAPI(
         title="rwsstore",
         version=__version__,
@@ -75,6 +76,12 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     add_handlers(app)
     describe_with(app, settings)
     return app
+
+
+def _without_tokens(settings: Settings) -> Settings:
+    """From here on only their hashes are at hand."""
+    nothing = SecretStr("")
+    return settings.model_copy(update={"admin_tokens": nothing, "predict_tokens": nothing})
 
 
 def _lifespan(
@@ -104,8 +111,8 @@ def _middleware(
         expose_headers=_EXPOSED,
     )
     return [
-        Middleware(RequestContext, metrics, tracer),
         Middleware(SecurityHeaders, cors=bool(settings.cors_origins)),
+        Middleware(RequestContext, metrics, tracer),
         *([cors] if settings.cors_origins else []),
         Middleware(Gate.of, settings, tokens),
         Middleware(InFlight, settings.max_requests),

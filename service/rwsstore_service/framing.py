@@ -70,7 +70,7 @@ class StrictConnection(h11.Connection):
     def _check_chunks(self, data: h11.Data) -> None:
         self._chunks += data.chunk_start
         self._chunk_bytes += len(data.data)
-        if self._chunks > max(_FREE_CHUNKS, self._chunk_bytes // _LEAST_AVERAGE_CHUNK):
+        if (self._chunks - _FREE_CHUNKS) * _LEAST_AVERAGE_CHUNK > self._chunk_bytes:
             raise h11.RemoteProtocolError(
                 f"{self._chunks} chunks for {self._chunk_bytes} bytes; send larger ones"
             )

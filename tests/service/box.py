@@ -51,7 +51,7 @@ class Box:
         seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "rwsstore.cli", "serve", "--port", "0"],
+                [sys.executable, "-m", "rwsstore", "serve", "--port", "0"],
                 env=self._environment(),
                 stdout=log,
                 stderr=log,

@@ -18,7 +18,9 @@ def make_client(tmp_path: Path) -> Iterator[MakeClient]:
     """Start apps on the bundled model; `token=None` sends none, other values are settings."""
     running: list[TestClient] = []
 
-    def make(*, token: str | None = ADMIN, folder: Path | None = None, **settings: Any) -> TestClient:
+    def make(
+        *, token: str | None = ADMIN, folder: Path | None = None, **settings: Any
+    ) -> TestClient:
         place = tmp_path if folder is None else folder
         values = {
             "store": place / "store",

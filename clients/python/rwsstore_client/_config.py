@@ -62,7 +62,7 @@ def _checked_url(url: str) -> str:
     if parsed.userinfo:
         raise ValueError("the URL holds a user or password; give the token as token= instead")
     if parsed.query or parsed.fragment:
-        raise ValueError(f"{url!r} holds more than an address; expected http://host:port")
+        raise ValueError(f"the URL {url!r} holds more than an address; expected http://host:port")
     return str(parsed).rstrip("/")
 
 

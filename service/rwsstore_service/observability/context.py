@@ -149,9 +149,9 @@ def route_of(scope: Scope) -> str:
     # FastAPI: the path with the prefixes of the routers around it stands in the route's context;
     # the route itself knows only its own.
     context = scope.get("fastapi", {}).get("effective_route_context")
-    for known in (context, getattr(context, "starlette_route", None), scope.get("route")):
+    for known in (getattr(context, "starlette_route", None), context, scope.get("route")):
         path = getattr(known, "path", None)
-        if isinstance(path, str):
+        if isinstance(path, str) and path:
             return path
     # Plain routes and mounts leave their endpoint behind.
     endpoint = scope.get("endpoint")

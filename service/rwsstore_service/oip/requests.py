@@ -22,6 +22,12 @@ from rwsstore_service.oip.schemas import (
 from rwsstore_service.problems import ProblemError
 
 _INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)
+# Where pydantic's own words are about Python.
+_MESSAGES = {
+    "extra_forbidden": "nothing of this name is known",
+    "model_type": "expected an object",
+    "list_type": "expected a list",
+}
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -91,8 +97,8 @@ def _validate(kind: type[Body], value: Any) -> Body:
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in fault["loc"])
-    known = fault["msg"] if fault["type"] != "extra_forbidden" else "nothing of this name is known"
-    return f"{place or 'the request'}: {known}".encode("ascii", "backslashreplace").decode()[:500]
+    message = _MESSAGES.get(fault["type"], fault["msg"])
+    return f"{place or 'the request'}: {message}".encode("ascii", "backslashreplace").decode()[:500]
 
 
 def _the_input(inputs: Sequence[RequestInput]) -> RequestInput:

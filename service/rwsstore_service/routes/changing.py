@@ -16,6 +16,7 @@ from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.engine.service import Service
+from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError
 
 CHANGE_PROBLEMS = (
@@ -75,39 +76,41 @@ def as_response(answer: Recorded, *, replayed: bool = False) -> Response:
     return Response(answer.body or None, answer.status, headers, media_type)
 
 
-async def carry_out(service: Service, ask: Ask, act: Callable[[], Recorded]) -> Response:
+async def carry_out(
+    service: Service, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
+) -> Response:
     """Carry a change out in its turn; or send again what its key was answered with before.
 
     Args:
         service: whose changes are made one at a time.
         ask: the change.
-        act: makes it, keeps its answer under the key, and gives it.
+        act: makes it, keeps its answer under the key, and gives that and what came of it.
 
     Raises:
         KeyReusedError: the key was used for another request.
         RwsError, ProblemError: as `act` does.
     """
 
-    def once() -> tuple[Recorded, bool]:
+    def once() -> tuple[Recorded, Outcome | None]:
         kept = service.journal.recall(ask.actor.name, ask.key) if ask.key else None
         if kept is None:
-            return act(), False
+            return act()
         if kept.fingerprint != ask.fingerprint:
             raise KeyReusedError(
                 "this Idempotency-Key was used for another request: make a new one"
             )
-        return kept, True
+        return kept, None
 
     try:
-        answer, replayed = await service.in_turn(once)
+        answer, outcome = await service.in_turn(once)
     except (RwsError, ProblemError) as error:
         failed = isinstance(error, StoreError) and not isinstance(error, NotFoundError)
         refused = isinstance(error, RefusedError) or not failed
         service.metrics.changed(ask.action, "refused" if refused else "failed")
         raise
-    if not replayed:
-        service.metrics.changed(ask.action, "done")
-    return as_response(answer, replayed=replayed)
+    if outcome is not None:
+        service.metrics.changed(ask.action, outcome)
+    return as_response(answer, replayed=outcome is None)
 
 
 def if_match(header: str | None) -> frozenset[int] | None:

@@ -24,6 +24,7 @@ from rwsstore_service.oip.schemas import (
     ServerReady,
 )
 from rwsstore_service.problems import ProblemError, problem_responses
+from rwsstore_service.routes.observing import observe
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -162,6 +163,7 @@ async def infer(
     asked = await run_in_threadpool(read_request, await request.body(), length, contract)
     wanted = await host.choose(asked.patchset)
     prediction = await host.predict(asked.images, wanted)
+    observe(service, host, request, prediction)
     return _respond(await run_in_threadpool(write_answer, asked, prediction, contract))
 
 

@@ -12,6 +12,7 @@ from rwsstore_service.deps import AdminDep, KeyDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Described, Listing
+from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
 from rwsstore_service.schemas.answers import PatchAnswer, PatchList
@@ -112,15 +113,13 @@ async def upload_patch(
     def answer(described: Described) -> Recorded:
         return _created(ask, described)
 
-    return await carry_out(
-        service,
-        ask,
-        lambda: answer(
-            service.library.publish(
-                body, actor, name=name, expected=expected_version, key=key, answer=answer
-            )
-        ),
-    )
+    def act() -> tuple[Recorded, Outcome]:
+        described = service.library.publish(
+            body, actor, name=name, expected=expected_version, key=key, answer=answer
+        )
+        return answer(described), "done"
+
+    return await carry_out(service, ask, act)
 
 
 @router.get(
@@ -171,12 +170,12 @@ async def delete_patch(
     """
     ask = await Ask.of(request, actor, "delete", key)
 
-    def act() -> Recorded:
+    def act() -> tuple[Recorded, Outcome]:
         answer = recorded(ask, 204, None)
         service.library.delete(
             patch, actor, active=service.host.digests_on, key=key, recorded=answer
         )
-        return answer
+        return answer, "done"
 
     return await carry_out(service, ask, act)
 
@@ -211,20 +210,13 @@ async def compose_patches(
     def answer(described: Described) -> Recorded:
         return _created(ask, described)
 
-    return await carry_out(
-        service,
-        ask,
-        lambda: answer(
-            service.library.compose(
-                wanted.name,
-                choices,
-                actor,
-                expected=wanted.expected_version,
-                key=key,
-                answer=answer,
-            )
-        ),
-    )
+    def act() -> tuple[Recorded, Outcome]:
+        described = service.library.compose(
+            wanted.name, choices, actor, expected=wanted.expected_version, key=key, answer=answer
+        )
+        return answer(described), "done"
+
+    return await carry_out(service, ask, act)
 
 
 def _created(ask: Ask, described: Described) -> Recorded:

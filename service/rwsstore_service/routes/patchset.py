@@ -13,6 +13,7 @@ from rwsstore_service.engine.editing import Edit
 from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.service import Service
+from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import (
     CHANGE_PROBLEMS,
@@ -294,4 +295,10 @@ async def _change(
         answer=answer,
         rolled_back_to=rolled_back_to,
     )
-    return await carry_out(service, ask, lambda: answer(host.change(change)))
+
+    def act() -> tuple[Recorded, Outcome]:
+        before = host.active
+        after = host.change(change)
+        return answer(after), "unchanged" if after is before else "done"
+
+    return await carry_out(service, ask, act)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.problems import ProblemError, problem_responses
+from rwsstore_service.routes.observing import observe
 from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
 from rwsstore_service.schemas.answers import PredictAnswer, Timing
 from rwsstore_service.schemas.making import applied, prediction_of
@@ -56,9 +57,7 @@ async def predict(
     most = _top_k(top_k, upload, len(host.classes))
     images, decoded = await service.decoder.decode(upload.files)
     found = await host.predict(images, wanted)
-    service.metrics.predicted(
-        queued=found.queued, decoded=decoded, computed=found.computed, images=len(images)
-    )
+    observe(service, host, request, found, decoded=decoded)
     return PredictAnswer(
         model=host.name,
         patches=applied(found.patches),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import httpx
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -25,10 +25,22 @@ def box() -> Watched:
     return watched()
 
 
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    kept, logger = _Kept(), logging.getLogger("rwsstore_service")
+    logger.addHandler(kept)
     with caplog.at_level(logging.DEBUG, logger="rwsstore_service"):
-        yield caplog.records
+        yield kept.records
+    logger.removeHandler(kept)
 
 
 def access(lines: list[logging.LogRecord]) -> list[dict[str, object]]:
@@ -42,13 +54,13 @@ def test_a_good_request_id_is_taken_over(box: Watched, given_id: str) -> None:
     assert answer.json()["request_id"] == given_id
 
 
-@pytest.mark.parametrize("given_id", ["", "0" * 65, "a b", "a\tb", "ä", "a,b", "<script>", "../x"])
+@pytest.mark.parametrize("given_id", ["", "0" * 65, "a b", "a\tb", "a,b", "<script>", "../x"])
 def test_any_other_is_replaced(box: Watched, given_id: str) -> None:
     answer = box.ask("GET", "/livez", {"X-Request-ID": given_id})
     assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
 
 
-@pytest.mark.parametrize("values", [[b"a\n"], [b"a", b"b"], []])
+@pytest.mark.parametrize("values", [[b"a\n"], [b"\xe4"], [b"a", b"b"], []])
 def test_a_line_break_or_two_ids_are_none(values: list[bytes]) -> None:
     headers = [(b"x-request-id", value) for value in values]
     sent = run_raw(watched().app, http_scope("/livez", headers))

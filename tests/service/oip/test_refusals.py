@@ -40,7 +40,7 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no inputs": (lambda r: r.pop("inputs"), "inputs: Field required"),
     "empty inputs": (lambda r: r.update(inputs=[]), "inputs"),
     "inputs no list": (lambda r: r.update(inputs={}), "inputs"),
-    "an input no object": (lambda r: r.update(inputs=[1]), "inputs.0"),
+    "an input no object": (lambda r: r.update(inputs=[1]), "inputs.0: expected an object"),
     "many inputs": (lambda r: r.update(inputs=[{}] * 65), "inputs"),
     "the input twice": (lambda r: r.update(inputs=r["inputs"] * 2), "given 2 times"),
     "another input too": (
@@ -225,8 +225,10 @@ LEAVES = (
     | st.sampled_from(["images", "logits", "labels", "UINT8", "FP32", "active"])
 )
 NAMES = st.sampled_from(
-    ["id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "patchset"]
-    + ["binary_data_size", "binary_data", "binary_data_output", "classification"]
+    [
+        *("id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data"),
+        *("patchset", "binary_data_size", "binary_data", "binary_data_output", "classification"),
+    ]
 )
 VALUES = st.recursive(
     LEAVES,

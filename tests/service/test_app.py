@@ -1,0 +1,46 @@
+"""What the factory makes, and that nothing happens before it is started."""
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from rwsstore.errors import ConfigError
+from rwsstore_service import Settings, create_app
+from tests.service.box import ADMIN, Box
+
+
+def test_making_an_app_touches_no_file(tmp_path: Path) -> None:
+    create_app(Settings.of(store=tmp_path / "store", state=tmp_path / "state"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_ready_once_started(client: TestClient) -> None:
+    assert client.get("/livez").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_another_address_needs_an_admin_token() -> None:
+    with pytest.raises(ConfigError, match="RWS_ADMIN_TOKENS"):
+        create_app(Settings.of(host="0.0.0.0"))
+
+
+def test_a_model_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    app = create_app(Settings.of(model=str(tmp_path / "none.safetensors"), state=tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"), TestClient(app):
+        pass
+
+
+def test_two_services_do_not_share_a_state(tmp_path: Path, client: TestClient) -> None:
+    app = create_app(Settings.of(store=tmp_path / "store", state=tmp_path / "state"))
+    with pytest.raises(Exception, match="another"), TestClient(app):
+        pass
+
+
+def test_a_real_one_answers_and_stops(tmp_path: Path) -> None:
+    import httpx
+
+    with Box(tmp_path) as box:
+        answer = httpx.get(f"{box.url}/v1/models", headers={"Authorization": f"Bearer {ADMIN}"})
+        assert answer.json()["models"][0]["name"] == "bundled"
+        assert box.stop() == 0
