@@ -1,4 +1,4 @@
-# make demo   train on the embedded digits, extract four patches, show what they buy
+# make demo   train on the embedded digits, extract four patches, show what they buy, serve them
 # make test   lint, types and every test
 # Both make .venv and install what they need. On a Linux box without a GPU, spare yourself the
 # CUDA build of torch with TORCH_INDEX=<the index of CPU wheels named on pytorch.org>.
@@ -23,14 +23,14 @@ ifneq ($(TORCH_INDEX),)
 endif
 	@touch $@
 
-$(VENV)/.base: $(VENV)/.torch pyproject.toml constraints.txt
+$(VENV)/.base: $(VENV)/.torch pyproject.toml clients/python/pyproject.toml constraints.txt
 	@echo "installing rwsstore into $(VENV) ..."
-	$(PIP) install -c constraints.txt -e '.[plots]'
+	$(PIP) install -c constraints.txt -e clients/python -e '.[plots,service,remote]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base pyproject.toml constraints.txt
 	@echo "installing what the tests need into $(VENV) ..."
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt -e clients/python -e '.[dev]'
 	$(PIP) install -c constraints.txt --no-deps imagecorruptions-imaug
 	@touch $@
 

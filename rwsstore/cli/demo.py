@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import torch
 
+from rwsstore.cli.demo_service import Served, has_service, served_lines, try_service
 from rwsstore.cli.options import json_option
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.data import ImageSet, load_images
@@ -20,6 +21,7 @@ from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, TrainingConfig, pixel_statistics, train_classifier
 
 _CORRUPTIONS = ("fog", "frost", "brightness", "contrast")
+_SERVED = "fog"
 _WIDTH = 0.125
 _VALIDATION = 200
 
@@ -31,7 +33,8 @@ def command(seed: int, as_json: bool) -> None:
     """Do the whole job on 1,797 embedded images of handwritten digits.
 
     Trains a small classifier, extracts a patch for each of four corruptions, publishes them in a
-    temporary store, and measures accuracy with and without them on images it has not seen.
+    temporary store, and measures accuracy with and without them on images it has not seen. Then
+    serves the model, and patches it over REST with the Python SDK.
     Nothing is downloaded, nothing is left behind.
     """
     reporter = ConsoleReporter()
@@ -39,16 +42,18 @@ def command(seed: int, as_json: bool) -> None:
     test = load_images("digits", "test")
     clean = _train(train, validation, seed, reporter)
     with tempfile.TemporaryDirectory(prefix="rws-demo-") as folder:
-        store = Store(Path(folder))
+        store = Store(Path(folder) / "store")
         _extract(clean, train, validation, store, seed, reporter)
         patches = {name: store.get(name) for name in _CORRUPTIONS}
         options = EvaluationOptions(bits=(8, 4), seed=seed)
         report = evaluate(clean, patches, test, options, progress=reporter)
         exact = _comes_off_exactly(clean, store, test)
+        served = _serve(clean, store, test, Path(folder), seed, reporter)
     if as_json:
-        write_json({**report.to_dict(), "removal_exact": exact})
+        service = None if served is None else served.to_dict()
+        write_json({**report.to_dict(), "removal_exact": exact, "service": service})
     else:
-        _tell(report, exact)
+        _tell(report, exact, served)
 
 
 def _train(train: ImageSet, validation: ImageSet, seed: int, reporter: Reporter) -> Classifier:
@@ -98,12 +103,25 @@ def _comes_off_exactly(clean: Classifier, store: Store, test: ImageSet) -> bool:
     return torch.equal(before, live(images)) and not torch.equal(before, with_patches)
 
 
-def _tell(report: EvaluationReport, exact: bool) -> None:
+def _serve(
+    clean: Classifier, store: Store, test: ImageSet, folder: Path, seed: int, reporter: Reporter
+) -> Served | None:
+    if not has_service():
+        return None
+    with reporter.task("serving it, and patching it over REST", total=1) as task:
+        served = try_service(clean, store, test, _SERVED, folder, seed=seed)
+        task.advance()
+    return served
+
+
+def _tell(report: EvaluationReport, exact: bool, served: Served | None) -> None:
     write_table(report_table(report))
+    came_back = "came back to the bit" if exact else "DID NOT COME BACK"
+    write_lines([f"put on and taken off again: the clean model's logits {came_back}", ""])
+    if served is None:
+        write_lines(["(not shown: the service; pip install 'rwsstore[service,remote]')"])
+    else:
+        write_lines(served_lines(served))
     write_lines(
-        [
-            "put on and taken off again: the clean model's logits "
-            + ("came back to the bit" if exact else "DID NOT COME BACK"),
-            "next: rws train --help, rws extract --help, rws evaluate --help",
-        ]
+        ["", "next: rws serve for the bundled CIFAR-10 model, rws train --help for your own"]
     )

@@ -21,10 +21,17 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class CommandRow:
-    """One command: the module that holds it, and its line in `rws --help`."""
+    """One command: the module that holds it, and its line in `rws --help`.
+
+    Attributes:
+        module: in rwsstore.cli.
+        summary: what it does.
+        computes: whether it needs torch; importing that takes seconds on a small box.
+    """
 
     module: str
     summary: str
+    computes: bool = True
 
 
 COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
@@ -42,6 +49,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
         "store": CommandRow("store", "List, verify and clean a store of patches."),
         "serve": CommandRow("serve", "Serve a model and its patches over HTTP."),
+        "remote": CommandRow("remote", "Patch and predict on a running service.", computes=False),
     }
 )
 """Commands by name. A new one is a module with a function of that name, and a row here."""
@@ -93,7 +101,8 @@ def cli(threads: int | None) -> None:
     A model and its 19 patches come with rwsstore: try rws store ls.
     """
     context = click.get_current_context()
-    if context.invoked_subcommand in COMMANDS and not _asks_for_help():
+    row = COMMANDS.get(context.invoked_subcommand or "")
+    if row is not None and row.computes and not _asks_for_help():
         _set_threads(threads)
 
 

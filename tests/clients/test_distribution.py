@@ -19,7 +19,8 @@ import sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {allowed!r} | sys.stdlib_module_names:
+        top = name.partition(".")[0]
+        if top in {allowed!r} | sys.stdlib_module_names or top.startswith("_sysconfigdata"):
             return None
         raise ModuleNotFoundError(f"{{name}} is blocked")
 

@@ -39,7 +39,7 @@ class Faulty:
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return httpx.Response(outcome.status_code, headers=outcome.headers)  # used up once read
 
     def model(self, retries: int = 2, random: Callable[[], float] = lambda: 1.0) -> Model:
         transport = Transport(

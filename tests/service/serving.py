@@ -48,7 +48,7 @@ class App:
                 await asyncio.get_running_loop().run_in_executor(None, self.release.wait, PATIENCE)
                 await respond(send, b"released")
             case "/big":
-                await respond(send, _BLOCK * 1024)
+                await respond(send, _BLOCK * 512)
             case "/stream":
                 await self._stream(receive, send)
             case "/fail":

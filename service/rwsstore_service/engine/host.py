@@ -11,8 +11,9 @@ from datetime import datetime
 from torch import Tensor
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import RwsError
+from rwsstore.errors import RwsError, TensorError
 from rwsstore.models import Classifier
+from rwsstore.patches import Request, probe_images
 from rwsstore.runtime import LiveModel, Variant, Verification
 from rwsstore.store import Store
 from rwsstore_service.engine.choosing import ACTIVE, Finder
@@ -120,6 +121,7 @@ class ModelHost:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.identity = self.live.clean.identity
         self.finder = Finder(store, self.identity, at_most=settings.max_request_patches)
+        self._probe = probe_images(0, 2, model.spec.input_size)
         self._journal, self._on_change = journal, on_change
         self._inference = InferenceThread(
             self._prepare,
@@ -220,7 +222,8 @@ class ModelHost:
             raise StaleGenerationError(change.expected, before.generation)
         patches = change.edit(before.patches)
         variant = self._build(patches)
-        if patches == before.patches and self._fault is None:  # already so
+        # In whichever order: a patch set is none the other for it.
+        if set(patches) == set(before.patches) and self._fault is None:
             if change.key is not None and change.answer is not None:
                 self._journal.remember(change.actor.name, change.key, change.answer(before))
             return before
@@ -260,7 +263,17 @@ class ModelHost:
 
     def _build(self, patches: tuple[Chosen, ...]) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
-        return self._inference.call(lambda: self.live.variant(wanted)).result()
+        return self._inference.call(lambda: self._checked(wanted)).result()
+
+    def _checked(self, wanted: Request) -> Variant:
+        """Finite weights can still give infinite logits: seen before they serve anybody."""
+        variant = self.live.variant(wanted)
+        if wanted and not bool(variant(self._probe).isfinite().all()):
+            raise TensorError(
+                "the logits of a probe batch are not finite with these patches; give them smaller "
+                "strengths"
+            )
+        return variant
 
     def _commit(
         self, change: Change, patches: tuple[Chosen, ...], variant: Variant, before: Active

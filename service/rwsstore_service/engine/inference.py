@@ -14,12 +14,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from rwsstore.errors import TensorError
 from rwsstore.runtime import Variant
 from rwsstore_service.engine.errors import OverloadedError, StoppingError
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+_NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,10 @@ class InferenceThread:
                 job.result.set_exception(error)
             return
         for job, prediction in zip(running, predictions, strict=True):
-            job.result.set_result(prediction)
+            if bool(prediction.logits.isfinite().all()):
+                job.result.set_result(prediction)
+            else:
+                job.result.set_exception(TensorError(_NOT_FINITE))
 
     def _predict(self, batch: Sequence[Job]) -> list[Prediction]:
         start = self._clock()

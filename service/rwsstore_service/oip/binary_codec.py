@@ -65,7 +65,7 @@ def read_tensor(data: memoryview, shape: tuple[int, ...], datatype: str) -> Tens
 
 def write_floats(tensor: Tensor) -> bytes:
     """Write float32 numbers."""
-    return tensor.detach().cpu().contiguous().numpy().astype("<f4", copy=False).tobytes()
+    return tensor.numpy().astype("<f4", copy=False).tobytes()
 
 
 def write_texts(texts: Iterable[str]) -> bytes:

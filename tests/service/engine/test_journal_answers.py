@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rwsstore.errors import RwsError
 from rwsstore_service.engine.journal import Journal, Recorded
 from rwsstore_service.engine.records import Actor, Entry
-from tests.service.engine.journal_notes import Clock, answer, change
+from tests.service.engine.journal_notes import Clock, answer, change, file_of
 
 
 def test_an_answer_goes_with_its_record(tmp_path: Path) -> None:
@@ -92,14 +92,16 @@ def test_old_answers_are_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by_time", [True, False])
 def test_the_file_does_not_grow_with_old_answers(tmp_path: Path, by_time: bool) -> None:
-    clock, sizes = Clock(), []
+    clock = Clock()
+    sizes: list[int] = []
     most = 10_000 if by_time else 5
-    with Journal(tmp_path, clock=clock, keep_answers=most) as journal:
-        for number in range(60):
-            clock.advance(hours=5 if by_time else 0)
-            journal.remember("ops", str(number), answer("x" * 5000))
-            sizes.append((tmp_path / "journal.sqlite").stat().st_size)
-    assert sizes[-1] == sizes[20]
+    for _ in range(3):
+        with Journal(tmp_path, clock=clock, keep_answers=most) as journal:
+            for number in range(20):
+                clock.advance(hours=5 if by_time else 0)
+                journal.remember("ops", f"{len(sizes)} {number}", answer("x" * 5000))
+        sizes.append(file_of(tmp_path).stat().st_size)
+    assert sizes[0] == sizes[1] == sizes[2]
 
 
 def test_the_latest_answers_are_kept(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from rwsstore_service.observability.metrics import Metrics
 from rwsstore_service.observability.tracing import Tracer, trace_prediction
 from rwsstore_service.problems import ProblemError, problem_response
 
+ACCESS = "rwsstore_service.access"
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -29,8 +31,15 @@ def make_app(metrics: Metrics, tracer: Tracer | None = None) -> FastAPI:
 
     @models.post("/{model}/predict")
     async def predict(model: str, request: Request) -> dict[str, str]:
-        times = {"queued": 0.25, "decoded": 0.5, "computed": 1.0}
-        trace_prediction(request.scope, model=model, state_digest="d" * 64, images=3, **times)
+        trace_prediction(
+            request.scope,
+            model=model,
+            state_digest="d" * 64,
+            images=3,
+            queued=0.25,
+            decoded=0.5,
+            computed=1.0,
+        )
         return {"model": model, "request_id": request.state.request_id}
 
     @models.get("/{model}/refused/{kind}")
@@ -139,3 +148,8 @@ def run_raw(app: ASGIApp, scope: Scope, received: Sequence[Message] = ()) -> lis
 def http_scope(path: str = "/x", headers: list[tuple[bytes, bytes]] | None = None) -> Scope:
     """Give the scope of a GET request without anything optional."""
     return {"type": "http", "method": "GET", "path": path, "headers": headers or []}
+
+
+def access(lines: list[logging.LogRecord]) -> list[dict[str, object]]:
+    """Give the fields of the access lines."""
+    return [vars(line) for line in lines if line.name == ACCESS]

@@ -13,6 +13,7 @@ from rwsstore.patches import parse_request
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
 from rwsstore_service.handlers import add_handlers
+from rwsstore_service.observability.metrics import Metrics
 from rwsstore_service.oip.contract import Contract
 from rwsstore_service.problems import ProblemError
 from rwsstore_service.routes.oip import router
@@ -73,6 +74,7 @@ def make_app(host: FakeHost, *, known_token: bool = True) -> FastAPI:
     """Build an app of the routes, on this model."""
     service = SimpleNamespace(
         settings=SimpleNamespace(max_images=MAX_IMAGES),
+        metrics=Metrics(),
         hosts={host.name: host},
         ready=host.ready,
         why_not_ready="" if host.ready else "the service is starting",

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rwsstore_service.oip.contract import Contract
 from rwsstore_service.oip.requests import AskedOutput, read_index_request, read_request
 from rwsstore_service.problems import ProblemError
-from tests.service.oip.fakes import CONTRACT, MAX_IMAGES, SIZE
+from tests.service.oip.fakes import CLASSES, CONTRACT, MAX_IMAGES, SIZE
 from tests.service.oip.wire import binary_request, json_request
 
 
@@ -62,9 +63,10 @@ def test_no_outputs_are_all_outputs() -> None:
 
 
 def test_the_largest_request_in_indented_json_is_read() -> None:
-    sent = random_images(MAX_IMAGES, 3, True)
+    contract = Contract(model="large", size=64, classes=CLASSES, max_images=2)
+    sent = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     body = json.dumps(json.loads(json_request(sent)), indent=4).encode()
-    assert torch.equal(read_request(body, None, CONTRACT).images, sent)
+    assert torch.equal(read_request(body, None, contract).images, sent)
 
 
 def test_json_in_front_of_nothing_may_have_its_length() -> None:

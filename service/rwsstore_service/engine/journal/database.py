@@ -1,8 +1,9 @@
 """The journal's SQLite file: held by one process, one statement at a time, durable at commit.
 
-Rollback journal with synchronous=EXTRA: when a commit returns, the pages and the removal of the
-rollback journal are on the disk, the folder synced as well, so that neither a killed process nor
-a power cut takes back what was acknowledged. Between commits all is in one file.
+Write-ahead log with synchronous=EXTRA: when a commit returns, its log is on the disk, so that
+neither a killed process nor a power cut takes back what was acknowledged. A write that fails never
+touches the file itself: reading goes on, and the change is nowhere to be seen. While the service
+runs, and after it was killed, `journal.sqlite-wal` belongs to the file; closing folds it in.
 """
 
 __all__ = ["Database"]
@@ -25,7 +26,6 @@ LOCK_NAME = "journal.lock"
 
 _BUSY_SECONDS = 5.0
 _PRAGMAS = (
-    "PRAGMA journal_mode = DELETE",
     "PRAGMA synchronous = EXTRA",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
@@ -58,8 +58,6 @@ class Database:
                 stack.enter_context(_held(folder))
                 self._connection = _connect(self._path)
                 stack.callback(self._connection.close)
-                for pragma in _PRAGMAS:
-                    self._connection.execute(pragma)
                 self._prepare()
             self._resources = stack.pop_all()
         self._open = True
@@ -89,8 +87,8 @@ class Database:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(connection)
+            except BaseException as error:
+                _roll_back(connection, forget=isinstance(error, sqlite3.Error))
                 raise
 
     def damage(self, what: str) -> IntegrityError:
@@ -101,17 +99,29 @@ class Database:
         )
 
     def _prepare(self) -> None:
-        """Make the schema of a new file; check that of an old one."""
+        """Make the schema of a new file; check an old one."""
+        connection = self._connection
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        new = self._is_new()
+        connection.execute("PRAGMA journal_mode = WAL")
+        if new:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise self.damage(str(found).replace("\n", " "))
+
+    def _is_new(self) -> bool:
+        """Whether the file is empty; refuse it if it is not a journal of this version."""
         connection = self._connection
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version == application == objects == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute("COMMIT")
-            return
+            return True
         if application != APPLICATION:
             raise self.damage("it is an SQLite database, and not a journal of this service")
         if version != VERSION:
@@ -119,9 +129,7 @@ class Database:
                 f"{self._path} has schema {version}, and this version of rwsstore knows {VERSION}: "
                 "install the version that wrote it, or choose another folder (RWS_STATE)."
             )
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise self.damage(str(found).replace("\n", " "))
+        return False
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -192,11 +200,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    # Where even this fails, SQLite rolls back from its journal before the next statement.
+def _roll_back(connection: sqlite3.Connection, *, forget: bool) -> None:
+    """Undo a transaction; where its log was written and not synced, drop that log.
+
+    Left there, a service that was killed next would find it and take it for committed.
+    """
     with suppress(sqlite3.Error):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if forget:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _unusable(folder: Path, error: OSError) -> StoreError:

@@ -1,0 +1,165 @@
+"""How every command of `rws remote` reaches the service, and what its refusals become."""
+
+__all__ = ["PATCH", "STRENGTH", "if_match_option", "json_option", "with_client", "with_model"]
+
+import functools
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rwsstore.cli.remote.showing import plain
+from rwsstore.errors import (
+    ConfigError,
+    MissingExtraError,
+    MissingFileError,
+    NotFoundError,
+    RefusedError,
+    RwsError,
+)
+
+if TYPE_CHECKING:
+    from rwsstore_client import ApiError, Client, Model
+
+_Command = Callable[..., Any]
+
+_REFUSED = (400, 405, 413, 415, 422, 428, 431)  # what the caller gave was at fault
+
+# As the other commands' own; theirs come with torch, which a client has no use for.
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+
+if_match_option = click.option(
+    "--if-match",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only if generation N is still the active one.",
+)
+
+_url_option = click.option(
+    "--url",
+    envvar="RWS_URL",
+    metavar="URL",
+    help="Of the service. Default: $RWS_URL, else http://127.0.0.1:8000.",
+)
+
+_token_option = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File that holds the token alone. Default: the token is $RWS_TOKEN.",
+)
+
+
+class _Reference(click.ParamType):
+    """A patch or model as it may stand in a URL; the service says whether there is such a one."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Let through what is a name or digest."""
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]*", value) is None:
+            self.fail(f"{value!r} is no name", param, ctx)
+        return value
+
+
+class _Strength(click.ParamType):
+    """A finite number; the service says whether it is in bounds."""
+
+    name = "float"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+PATCH, STRENGTH = _Reference(), _Strength()
+
+
+def with_client(command: _Command) -> _Command:
+    """Add --url and --token-file, and call the command with a client first."""
+
+    @_url_option
+    @_token_option
+    @functools.wraps(command)
+    def call(*args: Any, url: str | None, token_file: Path | None, **options: Any) -> Any:
+        with _client(url, token_file) as rws:
+            return command(rws, *args, **options)
+
+    return call
+
+
+def with_model(command: _Command) -> _Command:
+    """Add --model too, and call the command with the model first."""
+
+    @click.option(
+        "--model",
+        "model_name",
+        type=_Reference(),
+        metavar="NAME",
+        help="Of the model. Default: the only one that the service has.",
+    )
+    @functools.wraps(command)
+    def call(rws: "Client", *args: Any, model_name: str | None, **options: Any) -> Any:
+        return command(_model(rws, model_name), *args, **options)
+
+    return with_client(call)
+
+
+@contextmanager
+def _client(url: str | None, token_file: Path | None) -> Iterator["Client"]:
+    try:
+        from rwsstore_client import ApiError, Client, RwsClientError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("rws remote", "remote") from error
+    token = None if token_file is None else _read_token(token_file)
+    try:
+        client = Client(url, token)
+    except ValueError as error:
+        raise ConfigError(plain(str(error))) from None
+    try:
+        with client:
+            yield client
+    except ApiError as error:
+        raise _as_error(error) from error
+    except RwsClientError as error:
+        raise RwsError(plain(str(error))) from error
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise MissingFileError(f"no token file {path}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} holds more than ASCII; expected the token alone") from None
+
+
+def _as_error(error: "ApiError") -> RwsError:
+    """What a problem of the service is to whoever types commands."""
+    message = plain(error.detail)
+    if error.status == 401:
+        message += "; give it as RWS_TOKEN or with --token-file"
+    if error.status == 404:
+        return NotFoundError(message)
+    return RefusedError(message) if error.status in _REFUSED else RwsError(message)
+
+
+def _model(rws: "Client", name: str | None) -> "Model":
+    if name is None:
+        names = [model.name for model in rws.models()]
+        if len(names) != 1:
+            found = ", ".join(names) or "none"
+            raise ConfigError(plain(f"name a model with --model; {rws.url} has: {found}"))
+        name = names[0]
+    return rws.model(name)

@@ -1,0 +1,104 @@
+"""`rws remote patches`, `show`, `compose` and `delete`: the service's store."""
+
+__all__ = ["compose", "delete", "patches", "show"]
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.remote.connection import PATCH, json_option, with_client
+from rwsstore.cli.remote.showing import (
+    card_table,
+    pairs_table,
+    patch_rows,
+    patches_table,
+    plain,
+    reference,
+)
+from rwsstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rwsstore_client import Client
+
+
+@click.command("patches", short_help="List the service's patches.")
+@with_client
+@click.option("--kind", help="Only of this kind: rws, composed, ...")
+@click.option("--corruption", metavar="NAME", help="Only for this one.")
+@click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
+@click.option("--fits/--fits-not", default=None, help="Only those for the served model, or others.")
+@click.option("--all-versions", is_flag=True, help="Older versions too.")
+@json_option
+def patches(
+    rws: "Client",
+    kind: str | None,
+    corruption: str | None,
+    bits: int | None,
+    fits: bool | None,
+    all_versions: bool,
+    as_json: bool,
+) -> None:
+    """List the patches that the service has, by name."""
+    found = rws.patches.list(
+        kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions
+    )
+    if as_json:
+        write_json({"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]})
+    elif found:
+        write_table(patches_table(found))
+    else:
+        write_lines([f"no such patch at {rws.url}; send some with rws remote push"])
+
+
+@click.command("show", short_help="Show one patch.")
+@click.argument("patch", type=PATCH)
+@with_client
+@json_option
+def show(rws: "Client", patch: str, as_json: bool) -> None:
+    """Show a patch's description and its robustness card."""
+    found = rws.patches.get(patch)
+    if as_json:
+        write_json(found.model_dump(mode="json"))
+        return
+    write_table(pairs_table(f"patch {reference(found)}", patch_rows(found)))
+    if found.card is not None:
+        write_table(card_table(found.card))
+
+
+@click.command("compose", short_help="Store several patches at fixed strengths as one.")
+@click.argument("name")
+@click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
+@with_client
+@json_option
+def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
+    """Store a patch NAME on the service that stands for several others.
+
+    \b
+    Example:
+      rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
+    """
+    from rwsstore_client import parse_patchset
+
+    try:
+        parts = parse_patchset(patchset)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    made = rws.patches.compose(name, parts)
+    if as_json:
+        write_json(made.model_dump(mode="json"))
+        return
+    lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
+    write_lines(map(plain, [*lines, f"stored {reference(made)} {made.digest[:12]}"]))
+
+
+@click.command("delete", short_help="Delete a patch from the service.")
+@click.argument("name", type=PATCH)
+@with_client
+def delete(rws: "Client", name: str) -> None:
+    """Delete a name with all its versions from the service's store.
+
+    The service refuses while the active patch set or the history needs one of them.
+    """
+    rws.patches.delete(name)
+    write_lines([f"deleted {name}"])

@@ -1,0 +1,195 @@
+"""`rws remote patchset`, `apply`, `set`, ...: what the model has on."""
+
+__all__ = [
+    "apply",
+    "clear",
+    "history",
+    "patchset",
+    "remove",
+    "rollback",
+    "scale",
+    "set_",
+    "verify",
+]
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.remote.connection import (
+    PATCH,
+    STRENGTH,
+    if_match_option,
+    json_option,
+    with_model,
+)
+from rwsstore.cli.remote.showing import history_table, patchset_lines, plain
+from rwsstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rwsstore_client import Model, PatchSet
+
+
+def _strength_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --alpha and --ta-loss."""
+    alpha = click.option(
+        "--alpha", type=STRENGTH, help="Its strength. Default: the recommended one."
+    )
+    loss = click.option(
+        "--ta-loss",
+        type=STRENGTH,
+        help="Instead: the points of accuracy on clean images that it may cost.",
+    )
+    return alpha(loss(command))
+
+
+def _check_strength(alpha: float | None, ta_loss: float | None) -> None:
+    if alpha is not None and ta_loss is not None:
+        raise click.UsageError("give --alpha or --ta-loss, not both")
+
+
+@click.command("patchset", short_help="Show what the model has on.")
+@with_model
+@json_option
+def patchset(model: "Model", as_json: bool) -> None:
+    """Show the active patch set and its generation."""
+    _show(model.patchset.get(), as_json)
+
+
+@click.command("apply", short_help="Put a patch on.")
+@click.argument("patch", type=PATCH)
+@with_model
+@_strength_options
+@if_match_option
+@json_option
+def apply(
+    model: "Model",
+    patch: str,
+    alpha: float | None,
+    ta_loss: float | None,
+    if_match: int | None,
+    as_json: bool,
+) -> None:
+    """Put a patch on, or give the one that is on another strength."""
+    _check_strength(alpha, ta_loss)
+    made = model.patchset.apply(patch, alpha=alpha, ta_loss=ta_loss, if_match=if_match)
+    _show(made, as_json)
+
+
+@click.command("scale", short_help="Give a patch that is on another strength.")
+@click.argument("patch", type=PATCH)
+@with_model
+@_strength_options
+@if_match_option
+@json_option
+def scale(
+    model: "Model",
+    patch: str,
+    alpha: float | None,
+    ta_loss: float | None,
+    if_match: int | None,
+    as_json: bool,
+) -> None:
+    """Give a patch that is on another strength. Exit code 3 if it is not on."""
+    _check_strength(alpha, ta_loss)
+    made = model.patchset.scale(patch, alpha=alpha, ta_loss=ta_loss, if_match=if_match)
+    _show(made, as_json)
+
+
+@click.command("remove", short_help="Take a patch off.")
+@click.argument("patch", type=PATCH)
+@with_model
+@if_match_option
+@json_option
+def remove(model: "Model", patch: str, if_match: int | None, as_json: bool) -> None:
+    """Take a patch off, to the bit. Exit code 3 if it is not on."""
+    _show(model.patchset.remove(patch, if_match=if_match), as_json)
+
+
+@click.command("set", short_help="Put on just these patches.")
+@click.argument("wanted", metavar="PATCH=ALPHA,PATCH,...")
+@with_model
+@if_match_option
+@json_option
+def set_(model: "Model", wanted: str, if_match: int | None, as_json: bool) -> None:
+    """Put on just these patches; a name alone takes its recommended strength, none is no patch.
+
+    Without --if-match it is read first which generation is active, and nothing is changed if
+    somebody else changes it in between.
+
+    \b
+    Example:
+      rws remote set fog=0.6,gaussian_noise=0.4
+    """
+    from rwsstore_client import parse_patchset
+
+    try:
+        patches = parse_patchset(wanted)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    seen = model.patchset.get().generation if if_match is None else if_match
+    _show(model.patchset.replace(patches, if_match=seen), as_json)
+
+
+@click.command("clear", short_help="Take all patches off.")
+@with_model
+@if_match_option
+@json_option
+def clear(model: "Model", if_match: int | None, as_json: bool) -> None:
+    """Take all patches off."""
+    _show(model.patchset.clear(if_match=if_match), as_json)
+
+
+@click.command("history", short_help="Show who changed what, and when.")
+@with_model
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
+)
+@click.option("--before", type=click.IntRange(min=0), metavar="N", help="Only older ones than N.")
+@json_option
+def history(model: "Model", limit: int, before: int | None, as_json: bool) -> None:
+    """Show the generations of the patch set, the newest first."""
+    found = model.patchset.history(limit=limit, before=before)
+    if as_json:
+        write_json(found.model_dump(mode="json"))
+        return
+    write_table(history_table(found))
+    if found.next_before is not None:
+        write_lines([f"older ones: rws remote history --before {found.next_before}"])
+
+
+@click.command("rollback", short_help="Go back to a generation.")
+@click.argument("generation", type=click.IntRange(min=0))
+@with_model
+@if_match_option
+@json_option
+def rollback(model: "Model", generation: int, if_match: int | None, as_json: bool) -> None:
+    """Put on again what was on in a generation; that becomes a new one."""
+    _show(model.patchset.rollback(generation, if_match=if_match), as_json)
+
+
+@click.command("verify", short_help="Compare the weights in memory with fresh ones.")
+@with_model
+@json_option
+def verify(model: "Model", as_json: bool) -> int:
+    """Have the service compare the weights in its memory with freshly patched ones.
+
+    Exit code 1 if they differ.
+    """
+    found = model.patchset.verify()
+    if as_json:
+        write_json(found.model_dump(mode="json"))
+    else:
+        verdict = "every bit is right" if found.ok else "NOT what they should be"
+        head = f"{found.model} generation {found.generation}: {found.tensors} tensors, {verdict}"
+        write_lines(map(plain, [head, *found.problems]))
+    return 0 if found.ok else 1
+
+
+def _show(patchset: "PatchSet", as_json: bool) -> None:
+    if as_json:
+        write_json(patchset.model_dump(mode="json"))
+    else:
+        write_lines(patchset_lines(patchset))

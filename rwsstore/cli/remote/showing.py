@@ -1,0 +1,142 @@
+"""Answers of a service as people read them; a stranger's text never steers the terminal."""
+
+__all__ = [
+    "card_table",
+    "history_table",
+    "pairs_table",
+    "patch_rows",
+    "patches_table",
+    "patchset_lines",
+    "plain",
+    "predictions_table",
+    "reference",
+]
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rwsstore_client import Card, History, Patch, PatchSet, Predictions
+
+
+def plain(text: str) -> str:
+    """Text without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def _add(table: Table, *cells: object) -> None:
+    """Add a row whose cells are taken as they are, without markup."""
+    table.add_row(*(Text(plain(str(cell))) for cell in cells))
+
+
+def pairs_table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+    """Names and values."""
+    table = Table(title=Text(plain(title)), title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        _add(table, name, value)
+    return table
+
+
+def patches_table(patches: Iterable["Patch"]) -> Table:
+    """A listing."""
+    table = Table()
+    for name in ("patch", "digest", "kind", "corruption"):
+        table.add_column(name)
+    for name in ("severity", "bits", "alpha", "file"):
+        table.add_column(name, justify="right")
+    for name in ("fits", "layer"):
+        table.add_column(name)
+    for patch in patches:
+        _add(
+            table,
+            reference(patch),
+            patch.digest[:12],
+            patch.kind,
+            patch.corruption or "-",
+            patch.severity or "-",
+            patch.bits or "-",
+            f"{patch.alpha:g}",
+            f"{patch.file_bytes:,}",
+            "yes" if patch.fits else "no",
+            patch.layer,
+        )
+    return table
+
+
+def reference(patch: "Patch") -> str:
+    """A patch as one names it."""
+    return patch.name if patch.version is None else f"{patch.name}@{patch.version}"
+
+
+def patch_rows(patch: "Patch") -> list[tuple[str, object]]:
+    """All that is known of a patch but its card."""
+    rows: list[tuple[str, object]] = [
+        ("kind", patch.kind),
+        ("digest", patch.digest),
+        ("fits the model", "yes" if patch.fits else "no"),
+        ("for the clean weights", patch.clean_weights),
+        ("architecture", patch.architecture),
+        ("layers", ", ".join(patch.layers) or "-"),
+        ("bits", patch.bits or "-"),
+        ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
+        ("alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"),
+        ("layer", patch.layer),
+    ]
+    if patch.corruption is not None:
+        rows.append(("corruption", f"{patch.corruption}, severity {patch.severity}"))
+    if patch.dataset is not None:
+        rows.append(("dataset", patch.dataset))
+    rows += [("part", f"{part.name} {part.digest[:12]} at {part.alpha:g}") for part in patch.parts]
+    return rows
+
+
+def card_table(card: "Card") -> Table:
+    """What a patch buys and costs."""
+    table = Table(title=f"robustness card, {card.images:,} images", title_justify="left")
+    for name in ("alpha", "TA %", "RA %"):
+        table.add_column(name, justify="right")
+    for point in card.points:
+        table.add_row(f"{point.alpha:g}", f"{point.ta:.1f}", f"{point.ra:.1f}")
+    return table
+
+
+def patchset_lines(patchset: "PatchSet") -> list[str]:
+    """A patch set, a line for each patch."""
+    head = f"{patchset.model} generation {patchset.generation} state {patchset.state_digest[:12]}: "
+    if not patchset.patches:
+        return [plain(f"{head}the clean model")]
+    lines = [f"  {one.patch} {one.digest[:12]} at alpha {one.alpha:g}" for one in patchset]
+    return [plain(line) for line in (f"{head}{len(patchset)} on", *lines)]
+
+
+def history_table(history: "History") -> Table:
+    """Who did what, the newest first."""
+    table = Table()
+    table.add_column("generation", justify="right")
+    for name in ("at", "action", "by", "from", "patch set", "state"):
+        table.add_column(name)
+    for one in history:
+        back = "" if one.rolled_back_to is None else f" to {one.rolled_back_to}"
+        when = f"{one.at:%Y-%m-%d %H:%M:%S%z}"
+        on = ",".join(f"{patch.patch}={patch.alpha:g}" for patch in one) or "none"
+        state = one.state_digest[:12]
+        _add(table, one.generation, when, one.action + back, one.actor, one.address, on, state)
+    return table
+
+
+def predictions_table(names: Sequence[str], answer: "Predictions") -> Table:
+    """The likeliest classes of each image."""
+    table = Table()
+    table.add_column("image")
+    for rank in range(max(len(image.top) for image in answer)):
+        table.add_column("label" if rank == 0 else f"{rank + 1}.")
+        table.add_column("%", justify="right")
+    for name, image in zip(names, answer, strict=True):
+        cells = [part for one in image.top for part in (one.label, f"{100 * one.probability:.1f}")]
+        _add(table, name, *cells)
+    return table

@@ -1,0 +1,234 @@
+"""`rws remote push` and `pull`: patches between a workstation's store and a box."""
+
+__all__ = ["pull", "push"]
+
+from collections.abc import Container, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.remote.connection import PATCH, json_option, with_client
+from rwsstore.cli.remote.showing import plain
+from rwsstore.errors import ConfigError
+from rwsstore.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from rwsstore.patches import Patch
+    from rwsstore.store import Store
+    from rwsstore_client import Client
+
+_store_option = click.option(
+    "--store",
+    "store_path",
+    type=click.Path(path_type=Path),
+    help="Folder of the store on this machine; or bundled: what comes with rwsstore. Default: "
+    "$RWS_STORE, else the platform's data directory.",
+)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of one patch.
+
+    Attributes:
+        name: that it has where it went.
+        digest: of it.
+        version: there; None where that was not asked.
+        moved: False if it was there already.
+        file_bytes: of its file.
+    """
+
+    name: str
+    digest: str
+    version: int | None
+    moved: bool
+    file_bytes: int
+
+
+@click.command("push", short_help="Send patches from a store to the service.")
+@click.argument("patches", metavar="[PATCH]...", nargs=-1)
+@with_client
+@_store_option
+@click.option(
+    "--all", "everything", is_flag=True, help="The latest version of every patch of the store."
+)
+@json_option
+def push(
+    rws: "Client",
+    patches: tuple[str, ...],
+    store_path: Path | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Send patches from this machine's store to the service's.
+
+    Each becomes the latest version of its name there. The parts of a composed patch go first; a
+    part whose name means something else there is stored as NAME.DIGEST, so that no name moves. What
+    is there already is skipped: after an interruption run the same command again.
+
+    \b
+    Example:
+      rws remote push --url http://edge-box:8000 fog my_patch
+    """
+    if everything == bool(patches):
+        raise click.UsageError("name patches, or give --all")
+    from rwsstore.cli.options import open_store
+
+    store = open_store(store_path)
+    wanted = _whole(store) if everything else _named(store, patches)
+    parcels = list(_parcels(store, wanted))
+    box = _Box(rws)
+    done = []
+    with ConsoleReporter().task("sending", total=len(parcels)) as task:
+        for parcel in parcels:
+            done.append(box.receive(store, parcel))
+            task.advance(note=parcel.name)
+    _report(done, "sent", rws.url, as_json)
+
+
+@click.command("pull", short_help="Fetch a patch from the service.")
+@click.argument("patch", type=PATCH)
+@with_client
+@_store_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the patch's file here, in no store."
+)
+@json_option
+def pull(
+    rws: "Client", patch: str, store_path: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Fetch a patch, and the parts of a composed one, into this machine's store.
+
+    It becomes the latest version of its name. A part whose name means something else is stored as
+    NAME.DIGEST, so that no name moves.
+    """
+    if out is not None and store_path is not None:
+        raise click.UsageError("give --store or --out, not both")
+    found = rws.patches.get(patch)
+    if out is not None:
+        rws.patches.download(found.digest, out)
+        done = [Moved(str(out), found.digest, None, True, found.file_bytes)]
+        _report(done, "wrote", str(out), as_json)
+        return
+    from rwsstore.cli.options import open_store
+    from rwsstore.patches import Patch
+
+    store = open_store(store_path)
+    fetched = Patch.from_bytes(rws.patches.content(found.digest))
+    done = []
+    for digest, _ in fetched.parts:
+        if not store.has(digest):
+            part = Patch.from_bytes(rws.patches.content(digest))
+            names = {entry.name for entry in store.list()}
+            done.append(_publish(store, part, _free_name(part.name, digest, names)))
+    done.append(_publish(store, fetched, found.name))
+    _report(done, "fetched", str(store.root), as_json)
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    """A patch to be sent.
+
+    Attributes:
+        name: under which.
+        digest: of it.
+        is_part: sent only because a composed patch needs it.
+    """
+
+    name: str
+    digest: str
+    is_part: bool = False
+
+
+def _whole(store: "Store") -> list[_Parcel]:
+    """The latest versions in the store; what lies beneath it came with rwsstore."""
+    entries = [entry for entry in store.list() if store.read_only or entry.layer == "user"]
+    if not entries:
+        raise ConfigError(f"no patch in {store.root}; make some with rws extract")
+    return [_Parcel(entry.name, entry.digest) for entry in entries]
+
+
+def _named(store: "Store", references: tuple[str, ...]) -> list[_Parcel]:
+    names = {entry.name for entry in store.list()}
+    parcels = []
+    for reference in references:
+        digest = store.resolve(reference)
+        name = reference.partition("@")[0]
+        # By digest, it goes under its own name.
+        parcels.append(_Parcel(name if name in names else store.get(digest).name, digest))
+    return parcels
+
+
+def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
+    """What is wanted, each composed patch after its parts."""
+    composed = []
+    for parcel in wanted:
+        parts = store.get(parcel.digest).parts
+        if parts:
+            composed.append((parcel, parts))
+        else:
+            yield parcel
+    seen: set[str] = set()
+    for parcel, parts in composed:
+        for digest, _ in parts:
+            if digest not in seen:
+                seen.add(digest)
+                yield _Parcel(store.get(digest).name, digest, is_part=True)
+        yield parcel
+
+
+class _Box:
+    """What the service has, and what it is sent."""
+
+    def __init__(self, rws: "Client") -> None:
+        self._rws = rws
+        self._digests: set[str] = set()
+        self._latest: dict[str, tuple[int, str]] = {}
+        for patch in rws.patches.list(all_versions=True):
+            self._know(patch.name, patch.version or 0, patch.digest)
+
+    def _know(self, name: str, version: int, digest: str) -> None:
+        self._digests.add(digest)
+        self._latest[name] = max((version, digest), self._latest.get(name, (0, "")))
+
+    def receive(self, store: "Store", parcel: _Parcel) -> Moved:
+        """Send a patch, unless it is there."""
+        from rwsstore_client import DuplicatePatchError
+
+        data = store.read(parcel.digest)
+        name = parcel.name
+        there = self._latest.get(name, (0, ""))[1] == parcel.digest
+        if parcel.is_part:
+            there = parcel.digest in self._digests
+            name = _free_name(name, parcel.digest, self._latest)
+        if there:
+            return Moved(parcel.name, parcel.digest, None, False, len(data))
+        try:
+            sent = self._rws.patches.upload(data, name=name)
+        except DuplicatePatchError as error:
+            return Moved(name, parcel.digest, error.version, False, len(data))
+        self._know(sent.name, sent.version or 0, sent.digest)
+        return Moved(sent.name, sent.digest, sent.version, True, len(data))
+
+
+def _free_name(name: str, digest: str, taken: Container[str]) -> str:
+    """The name, or one of its own for this patch where it means another."""
+    return name if name not in taken else f"{name[:55].rstrip('_.-')}.{digest[:8]}"
+
+
+def _publish(store: "Store", patch: "Patch", name: str) -> Moved:
+    made = store.publish(patch, name=name)
+    return Moved(made.name, made.digest, made.version, made.created, patch.file_bytes)
+
+
+def _report(done: list[Moved], verb: str, place: str, as_json: bool) -> None:
+    if as_json:
+        write_json({"to": place, "patches": [asdict(one) for one in done]})
+        return
+    for one in done:
+        version = "" if one.version is None else f"@{one.version}"
+        state = f"{verb} ({one.file_bytes:,} bytes)" if one.moved else "was there already"
+        write_lines([plain(f"{one.name}{version} {one.digest[:12]} {state}")])

@@ -1,0 +1,185 @@
+"""When ClientTransport closes and gives up, by a clock that the tests turn."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from rwsstore_service.transport import LINGER_SECONDS, ClientTransport
+
+TIMEOUT = 8.0
+
+
+class Clock:
+    """As much of an event loop as timers need."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def as_loop(self) -> asyncio.AbstractEventLoop:
+        return cast(asyncio.AbstractEventLoop, self)
+
+    def time(self) -> float:
+        return self.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self.now + delay, callback, args, self.as_loop)
+        self.timers.append(timer)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
+        self.timers.remove(timer)
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if timer.when() <= end]:
+            timer = min(due)
+            self.timers.remove(timer)
+            self.now = timer.when()
+            timer._run()
+        self.now = end
+
+
+class Socket(asyncio.Transport):
+    """A real transport's stand-in; what was written waits until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+        self.calls: list[str] = []
+        self.reset = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.waiting += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def is_closing(self) -> bool:
+        return "close" in self.calls or "abort" in self.calls
+
+    def write_eof(self) -> None:
+        if self.reset:
+            raise OSError("not connected")
+        self.calls.append("write_eof")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume_reading")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+
+class Case:
+    """A client's transport with all around it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.socket = Socket()
+        self.sending = False
+        self.transport = ClientTransport(
+            self.socket,
+            loop=self.clock.as_loop,
+            write_timeout=TIMEOUT,
+            still_sending=lambda: self.sending,
+        )
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+def test_what_is_taken_at_once_needs_no_watch(case: Case) -> None:
+    case.transport.write(b"")
+    assert not case.clock.timers
+
+
+def test_a_reader_that_stops_is_cut_off_within_the_stated_time(case: Case) -> None:
+    case.transport.write(b"x" * 100)
+    case.clock.advance(TIMEOUT - 0.1)
+    assert case.socket.calls == []
+    case.clock.advance(0.1 + TIMEOUT / 4)
+    assert case.socket.calls == ["abort"]
+    assert case.transport.is_closing()
+    assert not case.clock.timers
+
+
+def test_a_byte_taken_gives_it_time_again(case: Case) -> None:
+    case.transport.write(b"x" * 100)
+    for _ in range(50):
+        case.clock.advance(TIMEOUT - 0.1)
+        case.socket.waiting -= 1
+        case.clock.advance(0.1)
+    assert case.socket.calls == []
+    case.clock.advance(TIMEOUT * 1.5)
+    assert case.socket.calls == ["abort"]
+
+
+def test_more_to_take_is_nothing_taken(case: Case) -> None:
+    case.transport.write(b"x" * 100)
+    for _ in range(5):
+        case.clock.advance(TIMEOUT / 4)
+        case.transport.write(b"x")
+    assert case.socket.calls == ["abort"]
+
+
+def test_an_idle_time_between_answers_does_not_count(case: Case) -> None:
+    case.transport.write(b"x" * 100)
+    case.socket.waiting = 0
+    case.clock.advance(10 * TIMEOUT)
+    case.transport.write(b"x" * 100)
+    case.clock.advance(TIMEOUT - 0.1)
+    assert case.socket.calls == []
+
+
+def test_closing_does_not_end_the_watch(case: Case) -> None:
+    case.transport.write(b"x" * 100)
+    case.transport.close()
+    assert case.socket.calls == ["close"]
+    case.clock.advance(TIMEOUT * 1.5)
+    assert case.socket.calls == ["close", "abort"]
+
+
+def test_a_client_in_the_middle_of_something_is_read_to_its_end(case: Case) -> None:
+    case.sending = True
+    case.transport.close()
+    case.transport.close()
+    assert case.transport.is_closing()
+    assert case.socket.calls == ["write_eof", "resume_reading"]
+    case.clock.advance(LINGER_SECONDS)
+    assert case.socket.calls[2:] == ["close"]
+
+
+def test_one_that_has_reset_the_connection_is_not(case: Case) -> None:
+    case.sending = case.socket.reset = True
+    case.transport.close()
+    assert case.socket.calls == ["abort"]
+
+
+def test_after_closing_nothing_is_written(case: Case) -> None:
+    case.transport.close()
+    case.transport.write(b"late")
+    assert case.socket.waiting == 0
+
+
+def test_a_lost_connection_leaves_no_timer(case: Case) -> None:
+    case.sending = True
+    case.transport.write(b"x" * 100)
+    case.transport.close()
+    assert len(case.clock.timers) == 2
+    case.transport.lost()
+    assert not case.clock.timers
+    case.transport.close()
+    assert "close" not in case.socket.calls
