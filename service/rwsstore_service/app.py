@@ -22,6 +22,7 @@ from rwsstore_service.observability.metrics import Metrics
 from rwsstore_service.observability.tracing import Tracer, tracer_of
 from rwsstore_service.openapi import DESCRIPTION, TAGS, describe_with
 from rwsstore_service.routes import (
+    audit,
     docs,
     health,
     models,
@@ -69,7 +70,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         middleware=_middleware(settings, tokens, metrics, tracer),
     )
     app.state.service, app.state.access = service, Access(tokens)
-    for room in (health, models, patchset, predict, patches, oip):
+    for room in (health, models, patchset, predict, patches, audit, oip):
         app.include_router(room.router)
     if settings.docs:
         app.include_router(docs.router)

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from rwsstore.errors import RwsError
 from rwsstore.patches.fields import short
-from rwsstore_service.oip.errors import oip_members
 from rwsstore_service.problems import ProblemError, describe, problem_response
 
 _OF_STATUS = {
@@ -77,6 +76,5 @@ def _where(steps: Sequence[object]) -> str:
 
 def _respond(request: Request, error: ProblemError) -> Response:
     path = request.url.path
-    error.extra.update(oip_members(path, error.detail))
     request_id = request.scope.get("state", {}).get("request_id", "")
     return problem_response(error, instance=short(path), request_id=request_id)

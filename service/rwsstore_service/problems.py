@@ -12,8 +12,6 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,64 +48,10 @@ from rwsstore_service.engine.errors import (
     UnknownGenerationError,
 )
 from rwsstore_service.oip.errors import oip_members
+from rwsstore_service.problem_kinds import PROBLEMS, ProblemKind
 
 MEDIA_TYPE = "application/problem+json"
 
-
-@dataclass(frozen=True)
-class ProblemKind:
-    """One kind of problem.
-
-    Attributes:
-        name: the last part of its type URI, `urn:rwsstore:problem:NAME`.
-        status: of the response.
-        title: the same for every problem of this kind.
-    """
-
-    name: str
-    status: int
-    title: str
-
-
-_KINDS = (
-    ProblemKind("bad-request", 400, "The request cannot be read"),
-    ProblemKind("unauthorized", 401, "A token is needed"),
-    ProblemKind("forbidden", 403, "This token does not allow it"),
-    ProblemKind("not-found", 404, "There is no such thing"),
-    ProblemKind("unknown-patch", 404, "There is no such patch"),
-    ProblemKind("unknown-model", 404, "There is no such model"),
-    ProblemKind("unknown-generation", 404, "There is no such generation"),
-    ProblemKind("not-applied", 404, "The patch is not on"),
-    ProblemKind("method-not-allowed", 405, "The resource has no such method"),
-    ProblemKind("request-timeout", 408, "The request came too slowly"),
-    ProblemKind("conflict", 409, "Somebody else was first"),
-    ProblemKind("duplicate-patch", 409, "The patch is stored already"),
-    ProblemKind("patch-in-use", 409, "The patch is in use"),
-    ProblemKind("read-only", 409, "This cannot be changed"),
-    ProblemKind("other-model", 409, "It belongs to another model"),
-    ProblemKind("stale-generation", 412, "The patch set has changed since"),
-    ProblemKind("too-large", 413, "The request is too large"),
-    ProblemKind("unsupported-media", 415, "This kind of content is not read"),
-    ProblemKind("misdirected", 421, "This host is not served here"),
-    ProblemKind("invalid-request", 422, "A value is not allowed"),
-    ProblemKind("invalid-image", 422, "The image cannot be used"),
-    ProblemKind("invalid-patch", 422, "This is not a patch"),
-    ProblemKind("wrong-model", 422, "The patch does not belong on this model"),
-    ProblemKind("golden-mismatch", 422, "The patch does not do what it recorded"),
-    ProblemKind("not-finite", 422, "The numbers are not finite"),
-    ProblemKind("idempotency-mismatch", 422, "The idempotency key was used for something else"),
-    ProblemKind("precondition-required", 428, "If-Match is needed"),
-    ProblemKind("rate-limited", 429, "Too many requests"),
-    ProblemKind("headers-too-large", 431, "The headers are too large"),
-    ProblemKind("internal", 500, "The service failed"),
-    ProblemKind("overloaded", 503, "The service is busy"),
-    ProblemKind("unavailable", 503, "The service cannot do this now"),
-    ProblemKind("integrity", 503, "Stored data is damaged"),
-    ProblemKind("storage-full", 507, "Nothing more can be stored"),
-)
-
-PROBLEMS: Mapping[str, ProblemKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
-"""Every kind of problem, by name."""
 
 _OF_ENGINE: tuple[tuple[type[RwsError], str], ...] = (
     (StaleGenerationError, "stale-generation"),
@@ -212,29 +156,50 @@ def _members(error: RwsError) -> dict[str, Any]:
 
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:
     """Write a problem as a response."""
-    body = {
-        **error.extra,
-        **oip_members(instance, error.detail),
-        "type": f"urn:rwsstore:problem:{error.kind.name}",
-        "title": error.kind.title,
-        "status": error.kind.status,
-        "detail": error.detail,
-        "instance": instance,
-        "request_id": request_id,
-    }
+    known = _body(error.kind, error.detail, instance=instance, request_id=request_id)
+    body = {**error.extra, **known}
     return JSONResponse(
         body, status_code=error.kind.status, headers=error.headers, media_type=MEDIA_TYPE
     )
 
 
-def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entry of the problems that a route answers with."""
+def _body(kind: ProblemKind, detail: str, *, instance: str, request_id: str) -> dict[str, Any]:
+    return {
+        **oip_members(instance, detail),
+        "type": f"urn:rwsstore:problem:{kind.name}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+    }
+
+
+def problem_responses(
+    *names: str, instance: str = "/v1/models/bundled/patchset"
+) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of the problems that a route answers with, one example for each.
+
+    Args:
+        names: of the problems; the examples have these names too.
+        instance: a path for the examples.
+    """
     responses: dict[int | str, dict[str, Any]] = {}
-    for name in names:
-        kind = PROBLEMS[name]
-        titles = [PROBLEMS[other].title for other in names if PROBLEMS[other].status == kind.status]
-        responses[kind.status] = {
-            "description": "; ".join(titles),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    for kind in map(PROBLEMS.__getitem__, dict.fromkeys(names)):
+        response = responses.setdefault(kind.status, _response())
+        examples = response["content"][MEDIA_TYPE]["examples"]
+        examples[kind.name] = {"summary": kind.title, "value": _example(kind, instance)}
+        response["description"] = "; ".join(one["summary"] for one in examples.values())
     return responses
+
+
+def _response() -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
+
+
+def _example(kind: ProblemKind, instance: str) -> dict[str, Any]:
+    return {
+        **_body(kind, kind.example, instance=instance, request_id="5f0c6ad09c1d4d7b"),
+        **kind.members,
+    }

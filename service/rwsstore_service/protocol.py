@@ -174,7 +174,6 @@ class GuardedProtocol(H11Protocol):
         if self._in_progress():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.conn.send_failed()
         if unanswered:
             self.transport.write(answer)
         self.transport.close()

@@ -57,7 +57,8 @@ def test_the_readmes_commands_and_its_python(
     for command in ran:
         assert command[0] == "rws"
         assert main(command[1:]) == 0, (command, capsys.readouterr().err)
-    (program,) = blocks(ROOT / "README.md", "python")
+    # The SDK's quick start needs a service: tests/e2e/test_quick_starts.py.
+    _sdk, program = blocks(ROOT / "README.md", "python")
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     names: dict[str, object] = {"images": images}
     exec(compile(program, "README.md", "exec"), names)
@@ -89,6 +90,9 @@ def test_the_demo_recovers_most_of_the_gap(
     assert len(report["corruptions"]) == 4
     assert report["clean_accuracy"] > 95
     assert report["gap_recovered"] > 0.7
+    service = report["service"]
+    assert service["without"]["label"] != service["truth"] == service["patched"]["label"]
+    assert service["removal_exact"] is True
 
 
 def test_the_run_in_the_signatures_page_is_valid() -> None:

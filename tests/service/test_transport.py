@@ -1,84 +1,13 @@
 """When ClientTransport closes and gives up, by a clock that the tests turn."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Iterator
 
 import pytest
 
 from rwsstore_service.transport import LINGER_SECONDS, ClientTransport
+from tests.service.clock import Clock, Socket
 
 TIMEOUT = 8.0
-
-
-class Clock:
-    """As much of an event loop as timers need."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.timers: list[asyncio.TimerHandle] = []
-
-    @property
-    def as_loop(self) -> asyncio.AbstractEventLoop:
-        return cast(asyncio.AbstractEventLoop, self)
-
-    def time(self) -> float:
-        return self.now
-
-    def get_debug(self) -> bool:
-        return False
-
-    def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any
-    ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(self.now + delay, callback, args, self.as_loop)
-        self.timers.append(timer)
-        return timer
-
-    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
-        self.timers.remove(timer)
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while due := [timer for timer in self.timers if timer.when() <= end]:
-            timer = min(due)
-            self.timers.remove(timer)
-            self.now = timer.when()
-            timer._run()
-        self.now = end
-
-
-class Socket(asyncio.Transport):
-    """A real transport's stand-in; what was written waits until it is taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting = 0
-        self.calls: list[str] = []
-        self.reset = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.waiting += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-    def is_closing(self) -> bool:
-        return "close" in self.calls or "abort" in self.calls
-
-    def write_eof(self) -> None:
-        if self.reset:
-            raise OSError("not connected")
-        self.calls.append("write_eof")
-
-    def resume_reading(self) -> None:
-        self.calls.append("resume_reading")
-
-    def close(self) -> None:
-        self.calls.append("close")
-
-    def abort(self) -> None:
-        self.calls.append("abort")
 
 
 class Case:
@@ -90,15 +19,17 @@ class Case:
         self.sending = False
         self.transport = ClientTransport(
             self.socket,
-            loop=self.clock.as_loop,
+            loop=self.clock,
             write_timeout=TIMEOUT,
             still_sending=lambda: self.sending,
         )
 
 
 @pytest.fixture
-def case() -> Case:
-    return Case()
+def case() -> Iterator[Case]:
+    case = Case()
+    yield case
+    case.clock.close()
 
 
 def test_what_is_taken_at_once_needs_no_watch(case: Case) -> None:
@@ -178,7 +109,7 @@ def test_a_lost_connection_leaves_no_timer(case: Case) -> None:
     case.sending = True
     case.transport.write(b"x" * 100)
     case.transport.close()
-    assert len(case.clock.timers) == 2
+    assert case.clock.timers == 2
     case.transport.lost()
     assert not case.clock.timers
     case.transport.close()

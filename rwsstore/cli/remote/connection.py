@@ -1,6 +1,13 @@
 """How every command of `rws remote` reaches the service, and what its refusals become."""
 
-__all__ = ["PATCH", "STRENGTH", "if_match_option", "json_option", "with_client", "with_model"]
+__all__ = [
+    "if_match_option",
+    "json_option",
+    "patch_argument",
+    "strength_options",
+    "with_client",
+    "with_model",
+]
 
 import functools
 import math
@@ -53,37 +60,42 @@ _token_option = click.option(
 )
 
 
-class _Reference(click.ParamType):
-    """A patch or model as it may stand in a URL; the service says whether there is such a one."""
-
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Let through what is a name or digest."""
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]*", value) is None:
-            self.fail(f"{value!r} is no name", param, ctx)
-        return value
+def _check_name(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Let through what may stand in a URL; the service says whether there is such a thing."""
+    if value is not None and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]*", value) is None:
+        raise click.BadParameter(f"{value!r} is no name", context, parameter)
+    return value
 
 
-class _Strength(click.ParamType):
-    """A finite number; the service says whether it is in bounds."""
-
-    name = "float"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
-        return number
+def _check_strength(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Let through finite numbers; the service says whether they are in bounds."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value!r} is no finite number", context, parameter)
+    return value
 
 
-PATCH, STRENGTH = _Reference(), _Strength()
+patch_argument = click.argument("patch", callback=_check_name)
+
+
+def strength_options(command: _Command) -> _Command:
+    """Add --alpha and --ta-loss."""
+    alpha = click.option(
+        "--alpha",
+        type=float,
+        callback=_check_strength,
+        help="Its strength. Default: the recommended one.",
+    )
+    loss = click.option(
+        "--ta-loss",
+        type=float,
+        callback=_check_strength,
+        help="Instead: the points of accuracy on clean images that it may cost.",
+    )
+    return alpha(loss(command))
 
 
 def with_client(command: _Command) -> _Command:
@@ -105,7 +117,7 @@ def with_model(command: _Command) -> _Command:
     @click.option(
         "--model",
         "model_name",
-        type=_Reference(),
+        callback=_check_name,
         metavar="NAME",
         help="Of the model. Default: the only one that the service has.",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.cli.remote.connection import PATCH, json_option, with_client
+from rwsstore.cli.remote.connection import json_option, patch_argument, with_client
 from rwsstore.cli.remote.showing import (
     card_table,
     pairs_table,
@@ -52,7 +52,7 @@ def patches(
 
 
 @click.command("show", short_help="Show one patch.")
-@click.argument("patch", type=PATCH)
+@patch_argument
 @with_client
 @json_option
 def show(rws: "Client", patch: str, as_json: bool) -> None:
@@ -93,12 +93,12 @@ def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
 
 
 @click.command("delete", short_help="Delete a patch from the service.")
-@click.argument("name", type=PATCH)
+@patch_argument
 @with_client
-def delete(rws: "Client", name: str) -> None:
-    """Delete a name with all its versions from the service's store.
+def delete(rws: "Client", patch: str) -> None:
+    """Delete the name PATCH with all its versions from the service's store.
 
     The service refuses while the active patch set or the history needs one of them.
     """
-    rws.patches.delete(name)
-    write_lines([f"deleted {name}"])
+    rws.patches.delete(patch)
+    write_lines([f"deleted {patch}"])

@@ -12,17 +12,16 @@ __all__ = [
     "verify",
 ]
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.cli.remote.connection import (
-    PATCH,
-    STRENGTH,
     if_match_option,
     json_option,
+    patch_argument,
+    strength_options,
     with_model,
 )
 from rwsstore.cli.remote.showing import history_table, patchset_lines, plain
@@ -30,19 +29,6 @@ from rwsstore.errors import ConfigError
 
 if TYPE_CHECKING:
     from rwsstore_client import Model, PatchSet
-
-
-def _strength_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --alpha and --ta-loss."""
-    alpha = click.option(
-        "--alpha", type=STRENGTH, help="Its strength. Default: the recommended one."
-    )
-    loss = click.option(
-        "--ta-loss",
-        type=STRENGTH,
-        help="Instead: the points of accuracy on clean images that it may cost.",
-    )
-    return alpha(loss(command))
 
 
 def _check_strength(alpha: float | None, ta_loss: float | None) -> None:
@@ -59,9 +45,9 @@ def patchset(model: "Model", as_json: bool) -> None:
 
 
 @click.command("apply", short_help="Put a patch on.")
-@click.argument("patch", type=PATCH)
+@patch_argument
 @with_model
-@_strength_options
+@strength_options
 @if_match_option
 @json_option
 def apply(
@@ -79,9 +65,9 @@ def apply(
 
 
 @click.command("scale", short_help="Give a patch that is on another strength.")
-@click.argument("patch", type=PATCH)
+@patch_argument
 @with_model
-@_strength_options
+@strength_options
 @if_match_option
 @json_option
 def scale(
@@ -99,7 +85,7 @@ def scale(
 
 
 @click.command("remove", short_help="Take a patch off.")
-@click.argument("patch", type=PATCH)
+@patch_argument
 @with_model
 @if_match_option
 @json_option

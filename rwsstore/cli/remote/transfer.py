@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.remote.connection import PATCH, json_option, with_client
+from rwsstore.cli.remote.connection import json_option, patch_argument, with_client
 from rwsstore.cli.remote.showing import plain
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
@@ -90,7 +90,7 @@ def push(
 
 
 @click.command("pull", short_help="Fetch a patch from the service.")
-@click.argument("patch", type=PATCH)
+@patch_argument
 @with_client
 @_store_option
 @click.option(
@@ -164,14 +164,14 @@ def _named(store: "Store", references: tuple[str, ...]) -> list[_Parcel]:
 
 def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
     """What is wanted, each composed patch after its parts."""
-    composed = []
+    composed, seen = [], set()
     for parcel in wanted:
         parts = store.get(parcel.digest).parts
         if parts:
             composed.append((parcel, parts))
         else:
+            seen.add(parcel.digest)
             yield parcel
-    seen: set[str] = set()
     for parcel, parts in composed:
         for digest, _ in parts:
             if digest not in seen:

@@ -2,6 +2,8 @@
 
 __all__ = [
     "AppliedPatch",
+    "AuditAnswer",
+    "AuditRecord",
     "CardAnswer",
     "CardPointAnswer",
     "Fingerprint",
@@ -77,6 +79,32 @@ class HistoryAnswer(Answer):
 
     model: str
     generations: tuple[GenerationAnswer, ...]
+    next_before: int | None = Field(description="Ask with before= this for older ones.")
+
+
+class AuditRecord(Answer):
+    """One change."""
+
+    seq: int = Field(description="Its number, from 1 on, without gaps.")
+    at: datetime
+    action: Literal[Action, "publish", "compose", "delete"]
+    subject: str = Field(description="The model, or the patch as name@version.")
+    actor: str = Field(description="Name of the token that was used.")
+    address: str = Field(description="Where the request came from.")
+    request_id: str
+    generation: int | None = Field(description="That it made; none for a change to the store.")
+    digests: tuple[str, ...] = Field(
+        description="Of the active patches after it, or of the patch that was stored or deleted."
+    )
+    state_digest: str = Field(description="After it; empty for a change to the store.")
+    previous_state_digest: str = Field(description="Before it.")
+    chain: str = Field(description="SHA-256 over the chain of the record before and this record.")
+
+
+class AuditAnswer(Answer):
+    """Records, the newest first."""
+
+    records: tuple[AuditRecord, ...]
     next_before: int | None = Field(description="Ask with before= this for older ones.")
 
 

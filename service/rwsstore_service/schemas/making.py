@@ -2,6 +2,7 @@
 
 __all__ = [
     "applied",
+    "audit_record",
     "generation_answer",
     "model_answer",
     "patch_answer",
@@ -21,6 +22,7 @@ from rwsstore_service.engine.library import Described
 from rwsstore_service.engine.records import Chosen, Entry
 from rwsstore_service.schemas.answers import (
     AppliedPatch,
+    AuditRecord,
     CardAnswer,
     CardPointAnswer,
     Fingerprint,
@@ -77,6 +79,24 @@ def generation_answer(entry: Entry) -> GenerationAnswer:
             "previous_state_digest": entry.previous_digest,
             "rolled_back_to": entry.rolled_back_to,
         }
+    )
+
+
+def audit_record(entry: Entry) -> AuditRecord:
+    """One record of the audit log."""
+    return AuditRecord(
+        seq=entry.seq,
+        at=entry.at,
+        action=entry.action,
+        subject=entry.subject,
+        actor=entry.actor.name,
+        address=entry.actor.address,
+        request_id=entry.actor.request_id,
+        generation=entry.generation,
+        digests=tuple(one.digest for one in entry.patches),
+        state_digest=entry.state_digest,
+        previous_state_digest=entry.previous_digest,
+        chain=entry.chain,
     )
 
 

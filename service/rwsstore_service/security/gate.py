@@ -22,8 +22,8 @@ _OPEN = re.compile(r"/docs(/.*)?|/openapi\.json", re.DOTALL)
 _POSTS_OF_READERS = re.compile(
     r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer|/v2/repository/index"
 )
-# A beginning: whatever else a router takes for the history ("history%0A") is an admin's too.
-_HISTORY = re.compile(r"/v1/models/[^/]+/history")
+# Beginnings: whatever else a router takes for the history ("history%0A") is an admin's too.
+_HISTORY = re.compile(r"/v1/models/[^/]+/history|/v1/audit")
 
 
 def needed_role(method: str, path: str, *, open_metrics: bool = True, cors: bool = False) -> Need:
