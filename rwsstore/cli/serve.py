@@ -2,6 +2,7 @@
 
 __all__ = ["command"]
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from rwsstore.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from rwsstore_service.settings import Settings
+
+
+_log = logging.getLogger("rwsstore_service")
 
 
 @click.command("serve", short_help="Serve a model and its patches over HTTP.")
@@ -82,6 +86,10 @@ def _threads() -> int | None:
 
 
 def _announce(listening: str, settings: "Settings", made: str | None) -> None:
+    if settings.log_format == "json":  # every line a JSON object, but for a token that was made
+        _log.info("%s", listening)
+        if made is None:
+            return
     url = listening.removeprefix("listening on ")
     lines = [f"[bold]rwsstore[/] is {listening}"]
     if settings.docs:

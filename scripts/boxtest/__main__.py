@@ -25,7 +25,7 @@ from scripts.boxtest.hardening import (
     check_refuses_without_token,
 )
 from scripts.boxtest.killing import check_kills
-from scripts.boxtest.using import check_restart, drive
+from scripts.boxtest.using import check_backup, check_push, check_restart, drive
 
 _TAG = "rwsstore:box-test"
 _MB = 1_000_000
@@ -62,8 +62,10 @@ def _test(image: str, compose: list[str], kills: int) -> None:
         _step("up and ready", box.up)
         _step("read-only, no capabilities, limits, loopback", lambda: check_hardening(box))
         _step("apply, scale, compose, predict, remove", lambda: drive(box))
+        _step("rws remote push", lambda: check_push(box))
         _step("restart: generation, patch set, history", lambda: check_restart(box))
         _step(f"killed {kills} times while patches change", lambda: check_kills(box, kills))
+        _step("backup, restored on an empty box", lambda: check_backup(box))
         _step("healthy, says the engine", box.wait_healthy)
         _step("memory", lambda: _memory(box))
     except BaseException:

@@ -7,7 +7,8 @@ import secrets
 import socket
 import threading
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from rwsstore_service.healthcheck import is_ready
 from scripts.boxtest.engine import Failed, docker, run
@@ -70,6 +71,16 @@ class Box:
         timer.start()
         return timer
 
+    def back_up(self, file: Path) -> None:
+        """Write all that the stopped service stored into a file."""
+        with file.open("wb") as target:
+            self._pipe("tar", "czf", "-", "-C", "/data", ".", stdout=target)
+
+    def restore(self, file: Path) -> None:
+        """Put what `back_up` wrote into the empty volume of a service that is stopped."""
+        with file.open("rb") as source:
+            self._pipe("tar", "xzf", "-", "-C", "/data", stdin=source)
+
     def container(self) -> str:
         """The id of the service's container."""
         return self.compose("ps", "--quiet", "rwsstore").strip().splitlines()[-1]
@@ -110,6 +121,18 @@ class Box:
     def log(self) -> str:
         """The last lines of the service's log."""
         return self.compose("logs", "--no-color", "--tail", "30", "rwsstore", check=False)
+
+    def _pipe(
+        self, *command: str, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> None:
+        """Run a command beside the service, on its volume."""
+        compose = [*self._compose, "--project-name", self.project]
+        run(
+            [*compose, "run", "--rm", "-T", "--no-deps", "rwsstore", *command],
+            environment=self._environment,
+            stdin=stdin,
+            stdout=stdout,
+        )
 
 
 def _free_port() -> int:

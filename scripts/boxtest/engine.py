@@ -18,6 +18,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,8 +39,10 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = 120,
     check: bool = True,
+    stdin: BinaryIO | None = None,
+    stdout: BinaryIO | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project's folder.
+    """Run a command in the project's folder; what it prints is kept, or goes to `stdout`.
 
     Raises:
         Failed: it failed, or took too long.
@@ -49,7 +52,9 @@ def run(
             command,
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
-            capture_output=True,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=seconds,
             check=False,
@@ -57,7 +62,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{' '.join(command[:4])} took more than {seconds:.0f} s") from error
     if check and done.returncode != 0:
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
+        last = "\n".join(((done.stdout or "") + done.stderr).strip().splitlines()[-20:])
         raise Failed(f"{' '.join(command[:4])} ... ended with {done.returncode}:\n{last}")
     return done
 

@@ -1,17 +1,18 @@
 """The box in use, through the SDK: patched, asked, stopped and started."""
 
-__all__ = ["History", "check_restart", "drive", "whole_history"]
+__all__ = ["check_backup", "check_push", "check_restart", "drive", "whole_history"]
 
 import random
+import sys
+import tempfile
+from pathlib import Path
 
 from PIL import Image
 
 from rwsstore_client import Client, Generation, Model, Predictions, UnauthorizedError
 from scripts.boxtest.box import Box
 from scripts.boxtest.checks import expect
-from scripts.boxtest.engine import Failed
-
-History = list[Generation]
+from scripts.boxtest.engine import Failed, run
 
 _SCENE = {"fog": 0.5, "contrast": 0.25}
 
@@ -41,29 +42,54 @@ def drive(box: Box) -> None:
     _check_guarded(box)
 
 
+def check_push(box: Box) -> None:
+    """Send a patch from a store on this machine, as from a workstation.
+
+    Raises:
+        Failed: it did not arrive.
+    """
+    with tempfile.TemporaryDirectory() as store, Client(box.url, box.token, retries=0) as rws:
+        there = {"RWS_STORE": store, "RWS_URL": box.url, "RWS_TOKEN": box.token}
+        command = [sys.executable, "-m", "rwsstore"]
+        run([*command, "compose", "pushed", "snow=0.5,frost=0.25"], environment=there)
+        run([*command, "remote", "push", "pushed"], environment=there)
+        parts = {part.name: part.alpha for part in rws.patches.get("pushed").parts}
+        expect("parts of the pushed patch", parts, {"snow": 0.5, "frost": 0.25})
+
+
 def check_restart(box: Box) -> None:
     """Stop the service in good order and start it: all that was stored is still there.
 
     Raises:
         Failed: something was lost, or it did not stop by itself.
     """
-    with Client(box.url, box.token, retries=0) as rws:
-        model = rws.model("bundled")
-        before = model.patchset.get(), whole_history(model), _told(_predict(model))
+    before = _state(box)
+    box.compose("stop", "rwsstore")
+    expect("exit status", box.inspect()["State"]["ExitCode"], 0)
+    box.start()
+    _check_same(before, _state(box), "a restart")
+
+
+def check_backup(box: Box) -> None:
+    """Back the volume up, remove everything, set the box up anew and restore it.
+
+    Raises:
+        Failed: something was lost.
+    """
+    before = _state(box)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "backup.tgz")
         box.compose("stop", "rwsstore")
-        expect("exit status", box.inspect()["State"]["ExitCode"], 0)
-        box.start()
-        after = model.patchset.get(), whole_history(model), _told(_predict(model))
-        for what, old, new in zip(
-            ("patch set", "history", "prediction"), before, after, strict=True
-        ):
-            expect(f"{what} after a restart", new, old)
-        expect("composed patch", rws.patches.get("box_scene").kind, "composed")
+        box.back_up(file)
+        box.down()
+        box.restore(file)
+    box.up()
+    _check_same(before, _state(box), "a restored backup")
 
 
-def whole_history(model: Model) -> History:
+def whole_history(model: Model) -> list[Generation]:
     """Read all generations, the newest first."""
-    found: History = []
+    found: list[Generation] = []
     before: int | None = None
     while True:
         page = model.patchset.history(limit=1000, before=before)
@@ -92,6 +118,23 @@ def _check_guarded(box: Box) -> None:
         except UnauthorizedError:
             return
     raise Failed("a stranger cleared the patch set")
+
+
+def _state(box: Box) -> dict[str, object]:
+    """All that must survive, as the service tells it."""
+    with Client(box.url, box.token, retries=0) as rws:
+        model = rws.model("bundled")
+        return {
+            "patch set": model.patchset.get(),
+            "history": whole_history(model),
+            "prediction": _told(_predict(model)),
+            "patches": rws.patches.list(all_versions=True),
+        }
+
+
+def _check_same(before: dict[str, object], after: dict[str, object], what: str) -> None:
+    for key, value in before.items():
+        expect(f"{key} after {what}", after[key], value)
 
 
 def _image() -> Image.Image:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi.telemetry import TelemetryConfig
 from pydantic import SecretStr
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -38,6 +39,13 @@ from rwsstore_service.security.tokens import Access, Tokens
 from rwsstore_service.settings import Settings
 
 _JSON_BYTES = 2**20
+# FastAPI's own would open connections by OTEL_… variables; ours asks for RWS_TRACING_ENDPOINT.
+_NO_TELEMETRY: TelemetryConfig = {
+    "auto_configure": False,
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+}
 _IMAGES = re.compile(r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer")
 _EXPOSED = ["ETag", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed"]
 
@@ -66,6 +74,8 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
+        generate_unique_id_function=lambda route: route.name,  # operationIds
         lifespan=_lifespan(service, tracer),
         middleware=_middleware(settings, tokens, metrics, tracer),
     )

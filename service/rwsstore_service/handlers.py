@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,6 +23,13 @@ _OF_STATUS = {
     415: "unsupported-media",
 }
 _SHOWN = 20
+# Where pydantic's own words are about Python.
+_MESSAGES = {
+    "extra_forbidden": "nothing of this name is known",
+    "model_attributes_type": "expected an object",
+    "model_type": "expected an object",
+    "tuple_type": "expected a list",
+}
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -45,13 +53,24 @@ async def _library_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     name = _OF_STATUS.get(error.status_code, "bad-request")
+    headers = dict(error.headers or {})
     if name == "not-found":
         detail = f"there is nothing at {short(request.url.path)}; see /docs"
     elif name == "method-not-allowed":
         detail = f"{request.method} is not for {short(request.url.path)}; see /docs"
+        headers["Allow"] = _allowed(request)
     else:
         detail = short(str(error.detail))
-    return _respond(request, ProblemError(name, detail, headers=error.headers))
+    return _respond(request, ProblemError(name, detail, headers=headers))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every route at a path; the router names those of the first alone."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path_regex.match(request.scope["path"]):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -59,14 +78,14 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     faults = [_fault(fault) for fault in error.errors()[:_SHOWN]]
     first = faults[0] if faults else {"where": "", "message": "not allowed"}
-    unreadable = any(fault.get("type") == "json_invalid" for fault in error.errors())
     detail = f"{first['where']}: {first['message']}" if first["where"] else first["message"]
-    name = "bad-request" if unreadable else "invalid-request"
-    return _respond(request, ProblemError(name, detail, errors=faults))
+    return _respond(request, ProblemError("invalid-request", detail, errors=faults))
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
-    message = str(fault.get("msg", "")).removeprefix("Value error, ")
+    words = str(fault.get("msg", "")).removeprefix("Value error, ")
+    words = words.replace("Tuple should", "List should").replace(" after validation", "")
+    message = _MESSAGES.get(str(fault.get("type")), words)
     return {"where": _where(fault.get("loc", ())), "message": short(message)}
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "ProblemError",
     "ProblemKind",
     "describe",
+    "problem_examples",
     "problem_response",
     "problem_responses",
 ]
@@ -87,31 +88,29 @@ _OF_ERRORS: tuple[tuple[type[RwsError], str], ...] = (
 )
 
 
+class Fault(BaseModel):
+    """One value that is not allowed."""
+
+    where: str
+    message: str
+
+
 class Problem(BaseModel):
-    """The body of every error (RFC 9457)."""
+    """The body of every error (RFC 9457): the first six always, others where they apply."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:rwsstore:problem:unknown-patch",
-                    "title": "There is no such patch",
-                    "status": 404,
-                    "detail": "no patch 'smog' in the store",
-                    "instance": "/v1/models/bundled/patchset/smog",
-                    "request_id": "5f0c6ad09c1d4d7b",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="urn:rwsstore:problem: and the kind of problem.")
-    title: str
+    type: str = Field(description="`urn:rwsstore:problem:` and the kind of problem.")
+    title: str = Field(description="The same for every problem of this kind.")
     status: int
     detail: str = Field(description="What was found, what was expected, what to do.")
     instance: str = Field(description="The path that was asked.")
     request_id: str
+    errors: list[Fault] = Field([], description="Of `invalid-request`: each value and its fault.")
+    current_generation: int = Field(0, description="Of `stale-generation`: what is active.")
+    digest: str = Field("", description="Of `duplicate-patch`, with `name` and `version`.")
+    limit: int = Field(0, description="Of some `too-large`, with what was `found`.")
+    error: str = Field("", description="Under /v2: the detail again, where its clients look.")
 
 
 class ProblemError(Exception):
@@ -175,31 +174,34 @@ def _body(kind: ProblemKind, detail: str, *, instance: str, request_id: str) -> 
     }
 
 
-def problem_responses(
-    *names: str, instance: str = "/v1/models/bundled/patchset"
-) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entry of the problems that a route answers with, one example for each.
+def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of the problems that a route answers with.
 
-    Args:
-        names: of the problems; the examples have these names too.
-        instance: a path for the examples.
+    Each has an example of its name, which stands in the document's components.
     """
     responses: dict[int | str, dict[str, Any]] = {}
+    titles: dict[int, list[str]] = {}
     for kind in map(PROBLEMS.__getitem__, dict.fromkeys(names)):
         response = responses.setdefault(kind.status, _response())
-        examples = response["content"][MEDIA_TYPE]["examples"]
-        examples[kind.name] = {"summary": kind.title, "value": _example(kind, instance)}
-        response["description"] = "; ".join(one["summary"] for one in examples.values())
+        example = {"$ref": f"#/components/examples/{kind.name}"}
+        response["content"][MEDIA_TYPE]["examples"][kind.name] = example
+        titles.setdefault(kind.status, []).append(kind.title)
+        response["description"] = "; ".join(titles[kind.status])
     return responses
+
+
+def problem_examples() -> dict[str, dict[str, Any]]:
+    """One example of each kind of problem, as components of the OpenAPI document."""
+    where = {"instance": "/v1/models/bundled/patchset/fog", "request_id": "5f0c6ad09c1d4d7b"}
+    return {
+        name: {
+            "summary": kind.title,
+            "value": {**_body(kind, kind.example, **where), **kind.members},
+        }
+        for name, kind in PROBLEMS.items()
+    }
 
 
 def _response() -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
-
-
-def _example(kind: ProblemKind, instance: str) -> dict[str, Any]:
-    return {
-        **_body(kind, kind.example, instance=instance, request_id="5f0c6ad09c1d4d7b"),
-        **kind.members,
-    }

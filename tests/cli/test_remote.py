@@ -72,6 +72,15 @@ def test_the_patch_set_stepwise(rws: Rws) -> None:
     assert "0" in rws("remote", "history", "--before", 1).out
 
 
+def test_audit(rws: Rws) -> None:
+    rws("remote", "apply", "fog")
+    table = rws("remote", "audit", "--limit", 1).out
+    assert "apply" in table
+    assert "rws remote audit --before 2" in table
+    found = rws("remote", "audit", "--before", 2, "--json").document
+    assert [(one["seq"], one["action"]) for one in found["records"]] == [(1, "start")]
+
+
 def test_set_is_declarative_and_guarded(rws: Rws, fake: FakeService) -> None:
     made = rws("remote", "set", "fog=0.6,frost", "--json").document
     assert [(one["patch"], one["alpha"]) for one in made["patches"]] == [

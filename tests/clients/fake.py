@@ -18,6 +18,8 @@ from pydantic import BaseModel
 from rwsstore_service.problems import PROBLEMS
 from rwsstore_service.schemas.answers import (
     AppliedPatch,
+    AuditAnswer,
+    AuditRecord,
     Fingerprint,
     GenerationAnswer,
     HistoryAnswer,
@@ -162,6 +164,22 @@ class FakeService:
         if model != self.model:
             refuse("unknown-model", f"no model {model!r}")
         return 200, model_answer(self.active), {}
+
+    def audit(self, request: httpx.Request) -> Body:
+        before = int(request.url.params.get("before", len(self.history) + 1))
+        records = [
+            AuditRecord(
+                seq=seq, at=WHEN, action=one.action, subject=one.model, actor=one.actor,
+                address=one.address, request_id=one.request_id, generation=one.generation,
+                digests=tuple(patch.digest for patch in one.patches),
+                state_digest=one.state_digest, previous_state_digest=one.previous_state_digest,
+                chain="d" * 64,
+            )
+            for seq, one in enumerate(self.history[: before - 1], start=1)
+        ]  # fmt: skip
+        some = tuple(reversed(records))[: int(request.url.params["limit"])]
+        more = some[-1].seq if some[-1].seq > 1 else None
+        return 200, AuditAnswer(records=some, next_before=more), {}
 
     # patches
 
@@ -366,6 +384,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "/readyz", FakeService.ready),
     ("GET", "/v1/models", FakeService.models),
     ("GET", _M, FakeService.info),
+    ("GET", "/v1/audit", FakeService.audit),
     ("GET", "/v1/patches", FakeService.list_patches),
     ("POST", "/v1/patches", FakeService.upload),
     ("GET", "/v1/patches/([^/]+)", FakeService.get_patch),

@@ -83,6 +83,7 @@ def test_the_whole_way(on_a_loop: Run, fake: FakeService, tmp_path: Path) -> Non
         await model.patchset.clear()
         await model.patchset.rollback(1)
         assert len(await model.patchset.history()) == 7
+        assert [one.action for one in await rws.audit(limit=1)] == ["rollback"]
         assert (await model.patchset.verify()).ok
         async with model.patched({"frost": 0.25}) as scene:
             answer = await scene.predict([b"a", b"b"])

@@ -26,6 +26,19 @@ def test_models_and_health(rws: Client, fake: FakeService) -> None:
     assert not rws.ready()
 
 
+def test_the_audit_log(rws: Client) -> None:
+    rws.model().patchset.apply("fog")
+    rws.model().patchset.clear()
+    page = rws.audit(limit=2)
+    assert [(one.seq, one.action, one.actor) for one in page] == [
+        (3, "clear", "tests"),
+        (2, "apply", "tests"),
+    ]
+    assert (len(page), page[1].generation, page.next_before) == (2, 1, 2)
+    older = rws.audit(before=page.next_before)
+    assert ([one.seq for one in older], older.next_before) == ([1], None)
+
+
 def test_nobody_there_is_neither_live_nor_ready() -> None:
     with served(FakeService().handle) as url:
         pass  # its port is free again

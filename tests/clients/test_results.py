@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 import rwsstore_client
 from rwsstore_client import (
     AppliedPatch,
+    AuditLog,
+    AuditRecord,
     Card,
     CardPoint,
     Fingerprint,
@@ -31,6 +33,8 @@ from tests.clients.fake import FakeService
 
 PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (AppliedPatch, answers.AppliedPatch),
+    (AuditLog, answers.AuditAnswer),
+    (AuditRecord, answers.AuditRecord),
     (Card, answers.CardAnswer),
     (CardPoint, answers.CardPointAnswer),
     (Fingerprint, answers.Fingerprint),

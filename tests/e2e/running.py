@@ -111,9 +111,11 @@ def running(folder: Path, *, name: str = "bundled", **settings: Any) -> Iterator
     }
     app = create_app(Settings.of(**values))
     headers = {"Authorization": f"Bearer {ADMIN}"}
-    with serving(app) as server:
-        with httpx.Client(base_url=server.url, headers=headers, timeout=60) as http:
-            yield Running(app, http, server.url, folder, name)
+    with (
+        serving(app) as server,
+        httpx.Client(base_url=server.url, headers=headers, timeout=60) as http,
+    ):
+        yield Running(app, http, server.url, folder, name)
 
 
 def problem_of(answer: httpx.Response) -> tuple[int, str]:

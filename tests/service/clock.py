@@ -4,7 +4,10 @@ __all__ = ["Clock", "Socket"]
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from contextvars import Context
+from typing import Any, TypeVarTuple
+
+Args = TypeVarTuple("Args")
 
 STEP = 0.125
 
@@ -21,7 +24,11 @@ class Clock(asyncio.SelectorEventLoop):
         return self.now
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         timer = super().call_at(when, callback, *args, context=context)
         self._timers.append(timer)

@@ -1,7 +1,9 @@
 """What the factory makes, and that nothing happens before it is started."""
 
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -38,9 +40,23 @@ def test_two_services_do_not_share_a_state(tmp_path: Path, client: TestClient) -
 
 
 def test_a_real_one_answers_and_stops(tmp_path: Path) -> None:
-    import httpx
-
     with Box(tmp_path) as box:
         answer = httpx.get(f"{box.url}/v1/models", headers={"Authorization": f"Bearer {ADMIN}"})
         assert answer.json()["models"][0]["name"] == "bundled"
         assert box.stop() == 0
+
+
+def test_no_variable_but_ours_makes_it_open_a_connection(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.setblocking(False)
+        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        variables = {
+            "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "HTTP_PROXY": endpoint,
+        }
+        with Box(tmp_path, variables) as box:
+            assert httpx.get(f"{box.url}/v1/models", trust_env=False).status_code == 200
+            assert box.stop() == 0
+        with pytest.raises(BlockingIOError):
+            collector.accept()

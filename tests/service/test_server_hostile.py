@@ -159,11 +159,14 @@ def test_a_megabyte_of_garbage(peer: Peer) -> None:
     assert peer.rest() == b""
 
 
-def test_other_offers_to_upgrade_are_ignored(app: App, peer: Peer) -> None:
+def test_other_offers_to_upgrade_are_ignored(
+    app: App, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
     offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n"
     assert peer.get("/plain", headers=offer).body == b"/plain"
     assert peer.get("/again").body == b"/again"
     assert [app.next_event(), app.next_event()] == ["/plain", "/again"]
+    assert not caplog.records
 
 
 @pytest.fixture(autouse=True)

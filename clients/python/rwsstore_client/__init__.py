@@ -33,6 +33,8 @@ from rwsstore_client._patches import AsyncPatches, Patches
 from rwsstore_client._patchset import ActivePatchSet, AsyncActivePatchSet
 from rwsstore_client._results import (
     AppliedPatch,
+    AuditLog,
+    AuditRecord,
     Card,
     CardPoint,
     Fingerprint,
@@ -61,6 +63,8 @@ __all__ = [
     "AsyncModel",
     "AsyncPatchedModel",
     "AsyncPatches",
+    "AuditLog",
+    "AuditRecord",
     "Card",
     "CardPoint",
     "Client",

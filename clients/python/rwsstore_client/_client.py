@@ -15,13 +15,17 @@ from rwsstore_client._patches import AsyncPatches, Patches
 from rwsstore_client._plans import Plan
 from rwsstore_client._requests import get, path
 from rwsstore_client._responses import accept, read
-from rwsstore_client._results import ModelInfo, ModelPage
+from rwsstore_client._results import AuditLog, ModelInfo, ModelPage
 from rwsstore_client._retries import Backoff
 from rwsstore_client._transport import AsyncTransport, Transport
 
 
 def _models() -> Plan[tuple[ModelInfo, ...]]:
     return read((yield get(path("v1", "models"))), ModelPage).models
+
+
+def _audit(limit: int, before: int | None) -> Plan[AuditLog]:
+    return read((yield get(path("v1", "audit"), {"limit": limit, "before": before})), AuditLog)
 
 
 def _answers(where: str) -> Plan[bool]:
@@ -94,6 +98,15 @@ class Client:
     def models(self) -> tuple[ModelInfo, ...]:
         """Describe all its models."""
         return self._transport.run(_models())
+
+    def audit(self, *, limit: int = 50, before: int | None = None) -> AuditLog:
+        """Read the audit log: every change to patch sets and store, the newest first.
+
+        Args:
+            limit: most records, 1 to 1000.
+            before: only those with a lower number.
+        """
+        return self._transport.run(_audit(limit, before))
 
     def ready(self) -> bool:
         """Whether it predicts; asked once, without retries.
@@ -172,6 +185,10 @@ class AsyncClient:
     async def models(self) -> tuple[ModelInfo, ...]:
         """Describe all its models."""
         return await self._transport.run(_models())
+
+    async def audit(self, *, limit: int = 50, before: int | None = None) -> AuditLog:
+        """Read the audit log: every change to patch sets and store, the newest first."""
+        return await self._transport.run(_audit(limit, before))
 
     async def ready(self) -> bool:
         """Whether it predicts; asked once, without retries."""

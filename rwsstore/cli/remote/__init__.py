@@ -4,6 +4,7 @@ __all__ = ["command"]
 
 import click
 
+from rwsstore.cli.remote.audit import audit
 from rwsstore.cli.remote.patches import compose, delete, patches, show
 from rwsstore.cli.remote.patchset import (
     apply,
@@ -38,7 +39,7 @@ def command() -> None:
 
 
 for _command in (
-    status, predict, patchset, apply, scale, remove, set_, clear, history, rollback, verify,
+    status, predict, patchset, apply, scale, remove, set_, clear, history, rollback, verify, audit,
     patches, show, compose, push, pull, delete,
 ):  # fmt: skip
     command.add_command(_command)

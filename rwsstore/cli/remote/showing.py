@@ -1,6 +1,7 @@
 """Answers of a service as people read them; a stranger's text never steers the terminal."""
 
 __all__ = [
+    "audit_table",
     "card_table",
     "history_table",
     "pairs_table",
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rwsstore_client import Card, History, Patch, PatchSet, Predictions
+    from rwsstore_client import AuditLog, Card, History, Patch, PatchSet, Predictions
 
 
 def plain(text: str) -> str:
@@ -126,6 +127,20 @@ def history_table(history: "History") -> Table:
         on = ",".join(f"{patch.patch}={patch.alpha:g}" for patch in one) or "none"
         state = one.state_digest[:12]
         _add(table, one.generation, when, one.action + back, one.actor, one.address, on, state)
+    return table
+
+
+def audit_table(log: "AuditLog") -> Table:
+    """Every change, the newest first."""
+    table = Table()
+    table.add_column("number", justify="right")
+    for name in ("at", "action", "of", "by", "from", "generation", "state"):
+        table.add_column(name)
+    for one in log:
+        made = "-" if one.generation is None else one.generation
+        state = one.state_digest[:12] or "-"
+        when = f"{one.at:%Y-%m-%d %H:%M:%S%z}"
+        _add(table, one.seq, when, one.action, one.subject, one.actor, one.address, made, state)
     return table
 
 

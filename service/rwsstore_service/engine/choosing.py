@@ -1,6 +1,6 @@
 """From what a caller asks for to patches by digest, each at a strength."""
 
-__all__ = ["Choice", "Finder"]
+__all__ = ["ACTIVE", "Choice", "Finder"]
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from rwsstore.store import FittingStore, Store
 from rwsstore_service.engine.records import Chosen, Wanted
 
 ACTIVE = "active"
+"""The active patch set, wherever a patch set is one string."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ class Finder:
         """Read a patch set as a prediction names it: active, none, or `fog=0.6,frost=0.4`.
 
         Raises:
-            RwsError: as `choose`, or more patches than a prediction may bring along.
+            RwsError: as `choose`; no text, or more patches than a prediction may bring along.
         """
+        if not text.strip():  # of nothing nobody knows whether it means all or none
+            raise ConfigError("the patch set is empty; expected active, none, or fog=0.6")
         if text.strip() == ACTIVE:
             return None
         wanted = parse_request(text)

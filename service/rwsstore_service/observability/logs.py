@@ -19,7 +19,12 @@ REQUEST_ID: ContextVar[str] = ContextVar("rwsstore_request_id", default="")
 """The request that is being answered; "" outside of one."""
 
 _OWN = ("rwsstore", "rwsstore_service", "uvicorn.error")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "request_id",
+    "color_message",  # uvicorn's message once more
+}
 # Headers are never logged; this is for what a library may quote in an error.
 _BEARER = re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE)
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
@@ -82,7 +87,7 @@ class JsonFormatter(logging.Formatter):
         exception = _exception(self, record)
         if exception:
             line["exception"] = exception
-        return json.dumps(line, allow_nan=False).replace("\x7f", "\\u007f")
+        return json.dumps(line, allow_nan=False)
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from rwsstore_service.schemas.making import audit_record
 
 router = APIRouter(prefix="/v1/audit", tags=["Patch sets"])
 
-_READ = ("unauthorized", "forbidden", "invalid-request", "rate-limited", "overloaded")
+_READ = ("unauthorized", "forbidden", "invalid-request", "integrity")
 
 
 @router.get("", summary="Read the audit log", responses=problem_responses(*_READ))

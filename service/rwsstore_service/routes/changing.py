@@ -21,7 +21,8 @@ from rwsstore_service.problems import ProblemError
 
 CHANGE_PROBLEMS = (
     "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",
-    "invalid-request", "idempotency-mismatch", "rate-limited", "overloaded", "storage-full",
+    "invalid-request", "idempotency-mismatch", "rate-limited", "overloaded", "unavailable",
+    "integrity", "storage-full",
 )  # fmt: skip
 """What every change may be answered with."""
 

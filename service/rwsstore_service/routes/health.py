@@ -15,7 +15,10 @@ router = APIRouter(tags=["Health"])
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Metrics; OpenMetrics where Accept asks for it.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "application/openmetrics-text": {"schema": {"type": "string"}},
+        },
     }
 }
 
@@ -23,29 +26,29 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 class Alive(Answer):
     """The process answers."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
 
 
 class Ready(Answer):
     """Predictions are served."""
 
-    status: Literal["ready"] = "ready"
+    status: Literal["ready"]
 
 
 @router.get("/livez", summary="Is the process alive?")
-async def live() -> Alive:
+async def read_liveness() -> Alive:
     """Answers as long as the process can."""
-    return Alive()
+    return Alive(status="ok")
 
 
 @router.get(
     "/readyz", summary="Are predictions served?", responses=problem_responses("unavailable")
 )
-async def ready(service: ServiceDep) -> Ready:
+async def read_readiness(service: ServiceDep) -> Ready:
     """Not while it starts or stops, nor when the last patch set could not be restored."""
     if not service.ready:
         raise ProblemError("unavailable", service.why_not_ready, headers={"Retry-After": "1"})
-    return Ready()
+    return Ready(status="ready")
 
 
 @router.get(
@@ -54,7 +57,7 @@ async def ready(service: ServiceDep) -> Ready:
     response_class=Response,
     responses={**_METRICS, **problem_responses("unauthorized", "rate-limited")},
 )
-async def metrics(service: ServiceDep, request: Request) -> Response:
+async def read_metrics(service: ServiceDep, request: Request) -> Response:
     """Counters, gauges and histograms, listed in docs/observability.md."""
     body, content_type = service.metrics.render(request.headers.get("accept"))
     return Response(body, headers={"Content-Type": content_type})

@@ -13,14 +13,16 @@ from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Described, Listing
 from rwsstore_service.observability.metrics import Outcome
+from rwsstore_service.openapi_headers import LOCATION
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
+from rwsstore_service.routes.reading import JsonRoute
 from rwsstore_service.schemas.answers import PatchAnswer, PatchList
 from rwsstore_service.schemas.fields import REFERENCE_PATTERN, Name
 from rwsstore_service.schemas.making import patch_answer
 from rwsstore_service.schemas.requests import CompositionRequest
 
-router = APIRouter(prefix="/v1", tags=["Patches"])
+router = APIRouter(prefix="/v1", tags=["Patches"], route_class=JsonRoute)
 
 _READ = ("unauthorized", "invalid-request", "rate-limited", "overloaded", "integrity")
 _MEDIA_TYPE = "application/octet-stream"
@@ -28,8 +30,18 @@ _FILE: dict[str, Any] = {
     "content": {_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 }
 
-_LOCATION: dict[str, Any] = {
-    "headers": {"Location": {"description": "The patch.", "schema": {"type": "string"}}}
+_CONTENT_HEADERS = {
+    "headers": {
+        "ETag": {
+            "description": "The patch's digest in quotes.",
+            "required": True,
+            "schema": {"type": "string", "pattern": '^"[0-9a-f]{64}"$'},
+        },
+        "Content-Disposition": {
+            "description": "A file name of the digest's first digits.",
+            "schema": {"type": "string"},
+        },
+    }
 }
 
 PatchPath = Annotated[
@@ -79,7 +91,7 @@ async def list_patches(
     status_code=201,
     response_model=PatchAnswer,
     responses={
-        201: _LOCATION,
+        201: LOCATION,
         **problem_responses(
             *CHANGE_PROBLEMS, "invalid-patch", "conflict", "duplicate-patch", "unknown-patch",
             "wrong-model", "not-finite", "read-only",
@@ -137,7 +149,7 @@ async def describe_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPa
     summary="Download a patch",
     response_class=Response,
     responses={
-        200: {"description": "The patch's file; its digest is the ETag.", **_FILE},
+        200: {"description": "The patch's file.", **_CONTENT_HEADERS, **_FILE},
         **problem_responses("unknown-patch", *_READ),
     },
 )
@@ -186,7 +198,7 @@ async def delete_patch(
     status_code=201,
     response_model=PatchAnswer,
     responses={
-        201: _LOCATION,
+        201: LOCATION,
         **problem_responses(
             *CHANGE_PROBLEMS, "conflict", "duplicate-patch", "unknown-patch", "wrong-model",
             "read-only",

@@ -5,6 +5,7 @@ __all__ = ["router"]
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ReaderDep, ServiceDep, admin_of
 from rwsstore_service.engine import editing
@@ -14,6 +15,7 @@ from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.service import Service
 from rwsstore_service.observability.metrics import Outcome
+from rwsstore_service.openapi_headers import ETAG
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import (
     CHANGE_PROBLEMS,
@@ -24,6 +26,7 @@ from rwsstore_service.routes.changing import (
     if_match,
     recorded,
 )
+from rwsstore_service.routes.reading import JsonRoute
 from rwsstore_service.schemas.answers import HistoryAnswer, PatchSetAnswer, VerificationAnswer
 from rwsstore_service.schemas.fields import REFERENCE_PATTERN
 from rwsstore_service.schemas.making import generation_answer, patchset_answer
@@ -33,15 +36,11 @@ from rwsstore_service.schemas.requests import (
     StrengthRequest,
 )
 
-router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"])
+router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"], route_class=JsonRoute)
 
-_ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation", "unavailable")
+_ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation")
 _ON_PATCH = (*_ON_MODEL, "unknown-patch", "wrong-model", "golden-mismatch", "not-finite")
-_READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "rate-limited")
-
-_ETAG: dict[str, Any] = {
-    "headers": {"ETag": {"description": "The generation.", "schema": {"type": "string"}}}
-}
+_READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "integrity")
 
 PatchPath = Annotated[
     str,
@@ -54,14 +53,14 @@ PatchPath = Annotated[
 
 
 def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": PatchSetAnswer, **_ETAG}, **problem_responses(*problems)}
+    return {200: {"model": PatchSetAnswer, **ETAG}, **problem_responses(*problems)}
 
 
 @router.get(
     "/patchset",
     summary="Read the active patch set",
     response_model=PatchSetAnswer | VerificationAnswer,
-    responses={200: _ETAG, **problem_responses(*_READ)},
+    responses={200: ETAG, **problem_responses(*_READ)},
 )
 async def read_patchset(
     host: HostDep,
@@ -230,7 +229,9 @@ async def read_history(
     ] = None,
 ) -> HistoryAnswer:
     """Every patch set that was active, the newest first: who made it so, when, from where."""
-    entries = service.journal.history(host.name, limit=limit, before=before)
+    entries = await run_in_threadpool(
+        service.journal.history, host.name, limit=limit, before=before
+    )
     generations = tuple(generation_answer(entry) for entry in entries)
     more = len(generations) == limit and generations[-1].generation > 1
     return HistoryAnswer(

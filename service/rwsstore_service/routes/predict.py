@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.engine.choosing import ACTIVE
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.observing import observe
 from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
@@ -19,7 +20,7 @@ _TOP = 5
 _PROBLEMS = (
     "bad-request", "unauthorized", "unknown-model", "unknown-patch", "too-large",
     "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
-    "not-finite", "rate-limited", "overloaded", "unavailable",
+    "not-finite", "overloaded", "unavailable", "integrity",
 )  # fmt: skip
 
 
@@ -73,7 +74,8 @@ async def predict(
 
 
 def _patchset(query: str | None, upload: Upload) -> str:
-    return _one("patchset", query, upload) or "active"
+    wanted = _one("patchset", query, upload)
+    return ACTIVE if wanted is None else wanted
 
 
 def _top_k(query: int | None, upload: Upload, classes: int) -> int:

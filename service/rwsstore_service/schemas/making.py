@@ -176,6 +176,7 @@ def _card(card: RobustnessCard | None) -> CardAnswer | None:
     if card is None:
         return None
     points = tuple(
-        CardPointAnswer(alpha=point.alpha, ta=point.ta, ra=point.ra) for point in card.points
+        CardPointAnswer(alpha=point.alpha, ta=round(point.ta, 6), ra=round(point.ra, 6))
+        for point in card.points
     )
     return CardAnswer(images=card.images, points=points)

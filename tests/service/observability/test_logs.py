@@ -87,6 +87,12 @@ def test_json_is_one_object_on_one_line(
         assert found["message"] == message
 
 
+def test_every_control_character_is_escaped() -> None:
+    controls = "".join(map(chr, [*range(32), *range(127, 160), 0x2028, 0x202E, 0xFEFF, 0xD800]))
+    assert as_json(record("%s", controls))["message"] == controls
+    assert as_text(record("%s", controls, path=controls)).isprintable()
+
+
 @given(message=text, value=text)
 def test_the_console_gets_one_printable_line(message: str, value: str) -> None:
     assert as_text(record("%s", message, path=value)).isprintable()
@@ -129,6 +135,12 @@ def test_numbers_stay_numbers_and_nan_is_a_string() -> None:
     assert found["worst"] == "nan"
     assert found["none"] is None
     assert found["ok"] is True
+
+
+def test_uvicorns_coloured_message_is_left_out() -> None:
+    made = record("Started server process [%d]", 7, color_message="Started [\x1b[36m%d\x1b[0m]")
+    assert set(as_json(made)) == {"time", "level", "logger", "message", "request_id"}
+    assert as_text(made).endswith("Started server process [7]")
 
 
 def test_what_cannot_be_shown_is_named() -> None:
@@ -253,11 +265,10 @@ def test_it_writes_to_standard_error(
 
 def test_warnings_of_python_are_lines_too(kept_logging: None) -> None:
     stream = io.StringIO()
-    configure_logging(settings(), stream=stream)
+    logging.captureWarnings(False)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
+        configure_logging(settings(), stream=stream)
         warnings.warn("old\nthing", UserWarning, stacklevel=1)
     (line,) = lines_of(stream)
     assert line["logger"] == "py.warnings"

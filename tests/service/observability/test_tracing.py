@@ -172,10 +172,11 @@ class Stuck(SpanExporter):
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.let_go = threading.Event()
+        self.waited_for = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.asked.set()
-        self.let_go.wait(LONG)
+        self.waited_for = self.waited_for or not self.let_go.wait(LONG)
         return SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
@@ -198,6 +199,7 @@ def test_no_request_waits_for_a_collector_that_is_stuck(
     assert not exporter.let_go.is_set()
     tracer.close()
     assert exporter.let_go.is_set()
+    assert not exporter.waited_for
 
 
 class Flaky(SpanExporter):
