@@ -194,6 +194,8 @@ def _tidy(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
             schema.update(choice if choice != {"type": "null"} else {})
         for name in ("title", "description"):
             schema.pop(name, None)
+        if parameter["in"] == "path":  # forms begin with it
+            parameter["example"] = schema.pop("examples")[0]
     for response in operation["responses"].values():
         if response["description"] == "Successful Response":
             response["description"] = _said_of(response, schemas)

@@ -11,6 +11,7 @@ from rwsstore_client import (
     ProtocolError,
     UnauthorizedError,
 )
+from rwsstore_client._config import resolve
 from tests.clients.fake import TOKEN, FakeService, served
 
 
@@ -112,10 +113,32 @@ def test_the_token_is_nowhere_to_be_read(
         with pytest.raises(NotFoundError) as refused:
             model.patchset.remove("frost")
         shown = [repr(thing) for thing in (rws, model, rws.patches, model.patchset, vars(rws))]
-        shown += [repr(vars(rws._transport)), repr(refused.value), caplog.text]
+        shown += [
+            repr(resolve(url, TOKEN)),
+            repr(vars(rws._transport)),
+            repr(refused.value),
+            caplog.text,
+        ]
     assert caplog.records
     assert fake.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert not any(TOKEN in text for text in shown)
+
+
+def test_no_proxy_stands_before_this_machine(
+    monkeypatch: pytest.MonkeyPatch, fake: FakeService
+) -> None:
+    with served(fake.handle) as closed:
+        pass
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, closed)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with served(fake.handle) as url:
+        for same in (url, url.replace("127.0.0.1", "localhost")):
+            with Client(same) as rws:
+                assert rws.ready()
+    with Client("http://edge-box:8000") as rws:
+        assert not rws.ready()  # asked the proxy, which is not there
 
 
 def test_redirections_are_not_followed() -> None:

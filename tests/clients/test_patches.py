@@ -43,7 +43,9 @@ def test_content_and_download(rws: Client, tmp_path: Path) -> None:
     assert rws.patches.content("fog") == b"fog"
     file = rws.patches.download("fog", tmp_path / "fog.safetensors")
     assert file.read_bytes() == b"fog"
-    rws.patches.download("frost", str(file))
+    with file.open("rb") as opened_before:
+        rws.patches.download("frost", str(file))
+        assert opened_before.read() == b"fog"  # whoever reads it sees the one or the other
     assert file.read_bytes() == b"frost"
     assert list(tmp_path.iterdir()) == [file]
 

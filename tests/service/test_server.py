@@ -116,6 +116,17 @@ def test_a_client_that_leaves_is_noticed() -> None:
         assert peer.get("/here").body == b"/here"
 
 
+def test_stopping_does_not_wait_for_a_reader_for_ever() -> None:
+    app = App()
+    with serving(app, shutdown_timeout=0.1, write_timeout=3600) as server:
+        peer = Peer(server.url, receive_buffer=4096)
+        peer.send(b"GET /big HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert app.next_event() == "/big"
+    assert not server.server_state.connections
+    with peer:
+        assert peer.closes_at_last()
+
+
 def test_a_port_that_is_taken(server: Server) -> None:
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(ConfigError, match=rf"127\.0\.0\.1 port {port}: Address already in use"):
@@ -132,7 +143,12 @@ def test_what_is_no_address() -> None:
         bind(Settings.of(host="no such host", port=0))
 
 
-def test_localhost_is_served_on_ipv4() -> None:
+def test_a_name_with_both_is_served_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 0, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0)),
+    ]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
     with bind(Settings.of(host="localhost", port=0)) as listener:
         assert listener.family == socket.AF_INET
 

@@ -2,13 +2,21 @@
 
 __all__ = ["Described", "Library", "Listing"]
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, ReadOnlyError, RwsError, UnknownPatchError
+from rwsstore.errors import (
+    ConfigError,
+    IntegrityError,
+    ReadOnlyError,
+    RefusedError,
+    RwsError,
+    UnknownPatchError,
+)
 from rwsstore.patches import ModelIdentity, Patch, PatchMetadata, compose
 from rwsstore.store import Entry, Store
 from rwsstore.store.names import check_name, parse_reference
@@ -18,6 +26,8 @@ from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.records import Actor, Chosen
 
 _CACHED = 1024
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,8 @@ class Library:
     def list(self, wanted: Listing, offset: int, limit: int) -> tuple[tuple[Described, ...], int]:
         """List patches by name, a page of them, and say how many there are.
 
-        Without `all_versions`, of each name the version that the name stands for.
+        Without `all_versions`, of each name the version that the name stands for. What is damaged
+        is left out and logged as a warning.
 
         Raises:
             StoreError: the store could not be read.
@@ -126,11 +137,14 @@ class Library:
             entries = self._meant(entries)
         if wanted.fits is not None:
             entries = tuple(one for one in entries if self._fits(one) == wanted.fits)
-        page = entries[offset : offset + limit]
-        described = tuple(
-            self._described(one.name, one.version, one.digest, one.layer) for one in page
-        )
-        return described, len(entries)
+        sound = [one for one in entries if self._store.has(one.digest)]
+        while True:
+            page = sound[offset : offset + limit]
+            described = [found for one in page if (found := self._described_if_sound(one))]
+            if len(described) == len(page):
+                return tuple(described), len(sound)
+            digests = {found.digest for found in described}
+            sound = [one for one in sound if one not in page or one.digest in digests]
 
     def content(self, reference: str) -> tuple[Digest, bytes]:
         """Read a patch's file.
@@ -287,6 +301,13 @@ class Library:
 
     def _fits(self, entry: Entry) -> bool:
         return entry.clean_weights == self._model.clean_weights
+
+    def _described_if_sound(self, entry: Entry) -> Described | None:
+        try:
+            return self._described(entry.name, entry.version, entry.digest, entry.layer)
+        except (RefusedError, IntegrityError, UnknownPatchError) as error:
+            _log.warning("left out of the listing: %s", error)
+            return None
 
     def _described(
         self, name: str, version: int | None, digest: Digest, layer: Literal["user", "bundled"]

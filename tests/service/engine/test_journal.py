@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rwsstore.canonical import canonical_json, sha256_hex
@@ -231,6 +231,7 @@ TEXT = st.text(max_size=20) | st.text(alphabet="\0'\"\\;%_\n\udc80\udcff\u202eé
 ALPHA = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(max_examples=50)  # each syncs a disk
 @given(data=st.data())
 def test_what_is_written_is_read_back(data: st.DataObject) -> None:
     rows = st.lists(st.tuples(TEXT, TEXT, ALPHA), max_size=3)

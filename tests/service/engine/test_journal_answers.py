@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rwsstore.errors import RwsError
@@ -121,6 +121,7 @@ def test_all_answers_may_be_kept_for_no_time(tmp_path: Path) -> None:
 ODD = st.text(max_size=20) | st.text(alphabet="\0'\"\\;\udc80é", max_size=5)
 
 
+@settings(max_examples=50)  # each syncs a disk
 @given(
     actor=ODD, key=ODD, body=ODD, headers=st.dictionaries(ODD, ODD, max_size=3),
     status=st.integers(100, 599),

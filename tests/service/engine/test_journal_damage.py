@@ -135,9 +135,11 @@ def test_an_edited_record_is_never_returned(hundred: Path, name: str) -> None:
 )
 def test_damage_among_the_latest_records_is_refused_at_start(hundred: Path, statement: str) -> None:
     tamper(hundred, statement)
+    errors = []  # with all that their tracebacks hold
     for _ in range(2):  # nothing was mended, and the folder is not held
-        with pytest.raises(IntegrityError, match=r"is damaged: .*(missing|not what|filed under)"):
+        with pytest.raises(IntegrityError, match=r"(missing|not what|filed under)") as caught:
             Journal(hundred)
+        errors.append(caught.value)
 
 
 def test_what_happens_to_the_file_while_it_is_open_is_found(hundred: Path) -> None:
@@ -156,21 +158,22 @@ def test_the_list_of_faults_has_an_end(tmp_path: Path) -> None:
         assert len(journal.verify()) == 1000
 
 
-def test_pages_that_are_overwritten_are_found_at_start(hundred: Path) -> None:
-    path = file_of(hundred)
-    data = bytearray(path.read_bytes())
-    data[4096:] = b"\x5a" * len(data[4096:])
-    path.write_bytes(data)
+def test_an_overwritten_page_is_found_at_start(hundred: Path) -> None:
+    overwrite(hundred, record=20)
     with pytest.raises(IntegrityError, match=r"is damaged.*backup"):
         Journal(hundred)
 
 
+def overwrite(folder: Path, record: int) -> None:
+    """Spoil the page that an early record lies on."""
+    data = file_of(folder).read_bytes()
+    start = data.index(f'"seq":{record},'.encode()) // 4096 * 4096
+    file_of(folder).write_bytes(data[:start] + b"\x5a" * 4096 + data[start + 4096 :])
+
+
 def test_a_page_overwritten_while_it_is_open_is_a_fault(hundred: Path) -> None:
     with Journal(hundred) as journal:
-        path = file_of(hundred)
-        data = path.read_bytes()
-        where = data.index(b'"seq":20,') // 4096 * 4096
-        path.write_bytes(data[:where] + b"\x5a" * 4096 + data[where + 4096 :])
+        overwrite(hundred, record=20)
         with opened(hundred) as connection:  # so that no cached page is used
             connection.execute("CREATE TABLE other (x)")
         assert "is damaged" in journal.verify()[-1]
