@@ -49,7 +49,7 @@ def check_hardening(box: Box) -> None:
     expect("dropped capabilities", host["CapDrop"], ["ALL"])
     expect("security options", host["SecurityOpt"], ["no-new-privileges:true"])
     expect("privileged", host["Privileged"], False)
-    expect("memory", host["Memory"], 1024 * _MIB)
+    expect("memory", host["Memory"], 2048 * _MIB)
     expect("cores", host["NanoCpus"], 2_000_000_000)
     expect("processes", host["PidsLimit"], 256)
     expect("restart", host["RestartPolicy"]["Name"], "unless-stopped")

@@ -53,6 +53,9 @@ class App:
                 await self._stream(receive, send)
             case "/fail":
                 raise RuntimeError("as it was asked to")
+            case "/break":
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                raise RuntimeError("in the middle")
             case path:
                 await respond(send, path.encode())
 

@@ -106,7 +106,7 @@ def test_grafana_has_no_password_of_its_own() -> None:
 
 def test_the_service_has_limits_and_keeps_its_data() -> None:
     found = service("rwsstore")
-    assert found["mem_limit"] == found["memswap_limit"] == "${RWS_MEMORY:-1g}"
+    assert found["mem_limit"] == found["memswap_limit"] == "${RWS_MEMORY:-2g}"
     assert found["cpus"] == "${RWS_CPUS:-2.0}"
     assert found["volumes"] == ["data:/data"]
 

@@ -106,6 +106,16 @@ def test_an_app_that_fails_is_answered_with_a_problem(
     assert peer.rest() == b""
 
 
+def test_an_app_that_fails_in_its_answer_breaks_off(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer.send(b"GET /break HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert peer.answer().status == 200
+    assert peer.rest() == b""
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert errors == ["in the middle"]
+
+
 def test_a_client_that_leaves_is_noticed() -> None:
     app = App()
     with serving(app) as server, Peer(server.url) as peer:
