@@ -1,5 +1,5 @@
 # The service with its bundled model on CPU: docker build -t rwsstore:0.1.0 .
-# See docs/edge-box.md. Builds with BuildKit and with the classic builder, for amd64 and arm64.
+# See docs/edge-box.md. For BuildKit and the classic builder, for amd64 and arm64.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS requirements
@@ -29,14 +29,14 @@ RUN cd /opt/venv/lib/python3.11/site-packages \
     && find numpy sympy networkx mpmath -type d -name tests -prune -exec rm -rf {} +
 
 FROM dependencies AS application
-RUN pip install "hatchling>=1.27,<2"
+RUN pip install -c constraints.txt "hatchling>=1.27,<2"
 COPY LICENSE README.md pyproject.toml ./
 COPY rwsstore ./rwsstore
 COPY service ./service
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/venv/bin/python install --no-compile --no-deps --target /opt/rwsstore \
         dist/*.whl
-# Compiles what a start imports, and no more: the rest would be 100 MB, and nothing is written later.
+# Compiles what a start imports, and no more: the rest is 70 MB, and later nothing can be written.
 RUN PYTHONPATH=/opt/rwsstore /opt/venv/bin/python -c \
         "import rwsstore_service.app; from rwsstore.bundle import bundled_model; bundled_model()"
 

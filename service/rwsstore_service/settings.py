@@ -2,6 +2,7 @@
 
 __all__ = ["BUNDLED", "Settings"]
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -226,6 +227,11 @@ class Settings(BaseSettings):
             raise ValueError("RWS_MAX_IMAGE_BYTES is more than RWS_MAX_BODY_BYTES")
         if 0 < self.rate_limit < 0.001:
             raise ValueError("RWS_RATE_LIMIT is 0 for no limit, else 0.001 or more")
+        if not re.fullmatch(MODEL_NAME_PATTERN, self.served_name):
+            raise ValueError(
+                f"the checkpoint's name {self.served_name[:64]!a} cannot stand in URLs; give the "
+                "model another with RWS_MODEL_NAME"
+            )
         return self
 
     @property

@@ -77,7 +77,7 @@ def check_predictions(
             assert one.generation is None
             found = parse_request(one.patchset)
             wanted = tuple((name, alpha) for name, alpha in found.items() if alpha is not None)
-        place = (one.digest, len(one.images), one.images.dtype)
+        place = (one.digest, one.batch, one.images.dtype)
         if place not in known:
             assert offline.state_digest(wanted) == one.digest
             known[place] = offline.logits(wanted, one.images)
@@ -134,17 +134,14 @@ def test_a_long_time_of_it_in_a_process_of_its_own(
 
 def killed_while_changing(box: Box, seed: int, after: int) -> Traffic:
     """Start it, change the patch set without a pause, and end it as a power cut would."""
-    box.start()
-    traffic = Traffic(box.url)
-    enough = threading.Event()
-    changer = threading.Thread(
-        target=traffic.change_until_cut,
-        args=(seed, lambda done: enough.set() if done >= after else None),
-    )
-    changer.start()
-    assert enough.wait(120)
-    box.kill()
-    changer.join()
+    with box:
+        traffic, enough = Traffic(box.url), threading.Event()
+        changer = threading.Thread(target=traffic.change_until_cut, args=(seed, after, enough))
+        changer.start()
+        assert enough.wait(120)
+        box.kill()
+        changer.join()
+    assert len(traffic.made) >= after
     return traffic
 
 

@@ -57,5 +57,4 @@ def test_memory_is_flat(tmp_path: Path, warm_up: int, count: int) -> None:
         for _ in range(count):
             change_and_predict(http, image, draw)
         grown = resident(box.pid) - before
-    print(f"GROWN {grown/2**20:.2f} of {before/2**20:.0f}")
     assert grown < _MARGIN, f"{grown / 2**20:.1f} MiB more after {count} changes and predictions"

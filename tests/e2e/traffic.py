@@ -19,7 +19,7 @@ NAMES = ("fog", "frost", "gaussian_noise", "motion_blur")
 SETS = ("fog=0.6", "frost=0.4,fog=0.8", "motion_blur=1", "gaussian_noise=0.5,frost=1,fog=0.2")
 _ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
 _MODEL = "/v1/models/bundled"
-_BATCHES = tuple(pictures(count, seed=count) for count in (1, 2, 3, 5))
+_BATCHES = tuple(pictures(count, seed=seed) for seed, count in enumerate((1, 1, 2, 2, 3, 5)))
 _FILES = tuple([png(image) for image in batch] for batch in _BATCHES)
 
 
@@ -29,7 +29,8 @@ class Seen:
 
     Attributes:
         patchset: what was asked for.
-        images: that were sent.
+        batch: number of the images that were sent.
+        images: themselves.
         numbers: logits, or of each image the probabilities of all classes, falling.
         is_logits: which of both.
         digest: the state digest that the answer names.
@@ -38,6 +39,7 @@ class Seen:
     """
 
     patchset: str
+    batch: int
     images: Tensor
     numbers: Tensor
     is_logits: bool
@@ -104,16 +106,25 @@ class Traffic:
         if errors:
             raise errors[0]
 
-    def change_until_cut(self, seed: int, enough: Callable[[int], None]) -> None:
-        """Change the patch set until the service goes away; tells how often it was done."""
+    def change_until_cut(self, seed: int, after: int, enough: threading.Event) -> None:
+        """Change the patch set until the service goes away.
+
+        Args:
+            seed: of what is done.
+            after: how many acknowledged changes are enough.
+            enough: set when there are so many, or when something went wrong.
+        """
         draw = random.Random(seed)
-        with self._client() as http:
-            try:
+        try:
+            with self._client() as http:
                 while True:
                     self._change(http, draw)
-                    enough(len(self.made))
-            except httpx.TransportError:
-                return
+                    if len(self.made) >= after:
+                        enough.set()
+        except httpx.TransportError:
+            return
+        finally:
+            enough.set()
 
     def _client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {ADMIN}"}
@@ -136,12 +147,13 @@ class Traffic:
         found = _sound(answer).json()
         rows = [[top["probability"] for top in one["top"]] for one in found["predictions"]]
         return Seen(
-            patchset, _BATCHES[which], torch.tensor(rows, dtype=torch.float32), False,
+            patchset, which, _BATCHES[which], torch.tensor(rows, dtype=torch.float32), False,
             found["state_digest"], found["generation"], newest,
         )  # fmt: skip
 
     def _oip(self, http: httpx.Client, draw: random.Random, patchset: str, newest: int) -> Seen:
-        images = draw.choice(_BATCHES)
+        which = draw.randrange(len(_BATCHES))
+        images = _BATCHES[which]
         if draw.random() < 0.5:
             images = images.float() / 255
         outputs = [{"name": "logits", "parameters": {"binary_data": True}}]
@@ -153,7 +165,7 @@ class Traffic:
         found, tensors = read_answer(answer.content, int(answer.headers[HEADER]))
         about = found["parameters"]
         return Seen(
-            patchset, images, tensors["logits"], True,
+            patchset, which, images, tensors["logits"], True,
             about["state_digest"], about.get("generation"), newest,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from tests.service.box import ADMIN
 
 MODEL = "/v1/models/bundled"
 SET = f"{MODEL}/patchset"
+IMAGE = {"content-type": "image/png"}
 JSON = {"content-type": "application/json"}
 
 
@@ -63,3 +64,11 @@ def picture(colour: str = "red", kind: str = "PNG", size: tuple[int, int] = (32,
     image = Image.radial_gradient("L").resize(size).convert("RGB")
     Image.blend(image, Image.new("RGB", size, colour), 0.5).save(file, kind)
     return file.getvalue()
+
+
+def predict(client: TestClient, image: bytes, query: str = "") -> dict[str, Any]:
+    """Classify one image."""
+    answer = client.post(f"{MODEL}/predict{query}", content=image, headers=IMAGE)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body

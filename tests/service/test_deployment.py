@@ -204,3 +204,25 @@ def test_an_extra_that_is_not_there_is_refused() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     with pytest.raises(KeyError, match="sevrice"):
         requirements_script().split(text, ["sevrice"])
+
+
+def test_the_page_names_no_variable_that_is_not_there() -> None:
+    page = (ROOT / "docs/edge-box.md").read_text(encoding="utf-8")
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    known = {f"RWS_{name.upper()}" for name in Settings.model_fields} | {"RWS_URL", "RWS_TOKEN"}
+    known |= set(re.findall(r"\$\{(\w+):", compose))
+    named = set(re.findall(r"\b(?:RWS|GRAFANA|PROMETHEUS)_[A-Z_]+\b", page))
+    assert named <= known
+    assert set(re.findall(r"\$\{(\w+):", compose)) <= named
+    assert set(re.findall(r"--build-arg (\w+)=", page)) <= {
+        argument.partition("=")[0] for argument in instructions("ARG")
+    }
+
+
+def test_bodies_fit_into_memory() -> None:
+    environment = service("rwsstore")["environment"]
+    bodies = int(environment["RWS_MAX_REQUESTS"]) * int(environment["RWS_MAX_BODY_BYTES"])
+    # A form is in memory twice while it is read: its body, and its parts.
+    assert 2 * bodies <= 0.75 * 2 * 2**30
+    assert int(environment["RWS_MAX_PATCH_BYTES"]) <= int(environment["RWS_MAX_BODY_BYTES"])
+    assert service("rwsstore")["mem_limit"] == "${RWS_MEMORY:-2g}"

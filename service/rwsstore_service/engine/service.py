@@ -17,6 +17,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.machine import thread_count
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
+from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.host import Active, ModelHost
 from rwsstore_service.engine.images import Decoder
 from rwsstore_service.engine.journal import Journal
@@ -127,9 +128,16 @@ class Service:
     async def in_turn(self, change: Callable[[], _T]) -> _T:
         """Run a change in the one thread that makes them, after those asked for before.
 
-        It is carried out even if the caller goes away meanwhile.
+        Once begun, it is carried out even if the caller goes away meanwhile.
+
+        Raises:
+            StoppingError: the service was stopped.
         """
-        return await asyncio.wrap_future(self._changes.submit(change))
+        try:
+            turn = self._changes.submit(change)
+        except RuntimeError:  # the executor was shut down
+            raise StoppingError("the service is stopping: ask again in a moment") from None
+        return await asyncio.wrap_future(turn)
 
     def _started(self) -> tuple[Journal, Library, Decoder]:
         if self._parts is None:

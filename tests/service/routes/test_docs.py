@@ -36,7 +36,9 @@ def test_its_files(reading: TestClient, name: str, kind: str) -> None:
     assert len(answer.content) > 500
 
 
-@pytest.mark.parametrize("name", ["index.html", "%2e%2e", "..%2f..%2fsettings.py", "LICENSE", "%00"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "%2e%2e", "..%2f..%2fsettings.py", "LICENSE", "%00"]
+)
 def test_no_other_file_is_served(reading: TestClient, name: str) -> None:
     problem(reading.get(f"/docs/{name}"), "not-found")
 

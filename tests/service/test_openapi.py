@@ -1,0 +1,250 @@
+"""The OpenAPI document: whole, valid, true, and the pages made of it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from fastapi.routing import iter_route_contexts
+from starlette.testclient import TestClient
+
+from rwsstore_service import Settings, create_app
+from rwsstore_service.openapi import default_document, operations
+from rwsstore_service.openapi_examples import ANSWERS, BODIES
+from rwsstore_service.problems import MEDIA_TYPE, PROBLEMS
+from rwsstore_service.reference import reference
+from tests.service.answering import SET, picture
+from tests.service.box import ADMIN, Box
+
+DOCS = Path(__file__).parents[2] / "docs"
+HTTP_ERRORS = {kind.name: str(kind.status) for kind in PROBLEMS.values()}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return default_document()
+
+
+@pytest.fixture(scope="module")
+def described(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Operations by operationId."""
+    return {operation["operationId"]: operation for _, _, operation in operations(document)}
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from nodes(child)
+
+
+def validator(schema: dict[str, Any], document: dict[str, Any]) -> Any:
+    """Of a schema in the document, its references included."""
+    return jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+
+
+def test_the_exported_document_and_page_are_those_of_the_code(document: dict[str, Any]) -> None:
+    """`make docs` writes them."""
+    exported = (DOCS / "openapi.json").read_text(encoding="utf-8")
+    assert exported == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    assert (DOCS / "api.md").read_text(encoding="utf-8") == reference()
+
+
+def test_the_environment_is_not_in_it(document: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rwsstore_service.openapi"],
+        env={"RWS_MAX_IMAGES": "3", "RWS_DOCS": "false", "PATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == document
+
+
+def test_every_route_is_described(document: dict[str, Any]) -> None:
+    app = create_app(Settings.model_construct())
+    routes = {
+        (route.path, method)
+        for route in iter_route_contexts(app.routes)
+        if route.path is not None and not route.path.startswith(("/docs", "/openapi.json"))
+        for method in route.methods or ()
+    }
+    assert {(path, verb.upper()) for path, verb, _ in operations(document)} == routes
+    assert len(routes) >= 31
+
+
+def test_every_operation_says_what_it_is(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    names = []
+    for path, verb, operation in operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert set(operation["tags"]) <= tags
+        assert "security" in operation
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"])
+        names.append(operation["operationId"])
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (path, verb, parameter["name"])
+            assert {"type": "null"} not in parameter["schema"].get("anyOf", [])
+    assert len(set(names)) == len(names)
+    assert {"apply_patch", "predict", "replace_patchset", "oip_infer"} <= set(names)
+
+
+def test_references_lead_somewhere(document: dict[str, Any]) -> None:
+    used = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    assert len(used) > 60
+    for reference_ in used:
+        found: Any = document
+        for step in reference_.removeprefix("#/").split("/"):
+            found = found[step]
+
+
+def test_errors_are_problems_with_examples(document: dict[str, Any]) -> None:
+    for path, verb, operation in operations(document):
+        bad = {s: r for s, r in operation["responses"].items() if int(s) >= 400}
+        assert {"400", "408", "413", "415", "431", "503"} <= set(bad), (path, verb)
+        for status, response in bad.items():
+            (media,) = response["content"]
+            assert media == MEDIA_TYPE
+            examples = response["content"][media]["examples"]
+            assert examples, (path, verb, status)
+            assert {HTTP_ERRORS[name] for name in examples} == {status}
+            assert all(PROBLEMS[name].title in response["description"] for name in examples)
+    problem = document["components"]["schemas"]["Problem"]
+    for example in document["components"]["examples"].values():
+        validator(problem, document).validate(example["value"])
+
+
+def test_headers_of_answers(described: dict[str, dict[str, Any]]) -> None:
+    for name, operation in described.items():
+        for status, response in operation["responses"].items():
+            assert "X-Request-ID" in response["headers"], name
+            assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
+            assert ("WWW-Authenticate" in response["headers"]) == (status == "401")
+    for name in ("read_patchset", "apply_patch", "replace_patchset", "roll_back"):
+        assert "ETag" in described[name]["responses"]["200"]["headers"]
+    for name in ("upload_patch", "compose_patches"):
+        headers = described[name]["responses"]["201"]["headers"]
+        assert {"Location", "Idempotency-Replayed"} <= set(headers)
+    assert "ETag" in described["download_patch"]["responses"]["200"]["headers"]
+
+
+def test_who_may(described: dict[str, dict[str, Any]]) -> None:
+    assert described["apply_patch"]["security"] == [{"token": []}]
+    assert described["read_history"]["security"] == [{"token": []}]
+    assert described["predict"]["security"] == [{"token": []}, {}]
+    assert described["read_liveness"]["security"] == []
+
+
+def test_if_match_is_needed_only_to_replace(described: dict[str, dict[str, Any]]) -> None:
+    needed = {
+        name: parameter["required"]
+        for name, operation in described.items()
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == "If-Match"
+    }
+    assert {name for name, required in needed.items() if required} == {"replace_patchset"}
+    assert len(needed) == 6
+
+
+def test_examples_of_answers_are_of_their_shape(
+    document: dict[str, Any], described: dict[str, dict[str, Any]]
+) -> None:
+    assert set(ANSWERS) <= set(described)
+    for name, operation in described.items():
+        for status, response in operation["responses"].items():
+            if int(status) < 300 and "application/json" in response.get("content", {}):
+                content = response["content"]["application/json"]
+                validator(content["schema"], document).validate(content["example"])
+                assert name in ANSWERS
+
+
+def test_examples_of_bodies_are_of_their_shape(
+    document: dict[str, Any], described: dict[str, dict[str, Any]]
+) -> None:
+    assert set(BODIES) <= set(described)
+    for name, operation in described.items():
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            if media == "application/json" and name.startswith("oip"):
+                validator(content["schema"], document).validate(content["example"])
+            elif media == "application/json":
+                assert content["examples"], name
+                for example in content["examples"].values():
+                    validator(content["schema"], document).validate(example["value"])
+
+
+def test_examples_are_what_the_service_answers(client: TestClient) -> None:
+    """Those of one story, less what is of its time: numbers, times, request ids."""
+    body = BODIES["replace_patchset"]["application/json"]["two"]["value"]
+    real = client.put(SET, json=body, headers={"If-Match": "*"}).json()
+    example = ANSWERS["replace_patchset"]["application/json"]
+    changing = {"generation": 0, "at": ""}
+    assert {**real, **changing} == {**example, **changing}
+    for name in ("fog", "models"):
+        path = "/v1/patches/fog" if name == "fog" else "/v1/models/bundled"
+        told = ANSWERS["describe_patch" if name == "fog" else "describe_model"]
+        assert client.get(path).json() | {"patchset": 0} == told["application/json"] | {
+            "patchset": 0
+        }
+    body = BODIES["compose_patches"]["application/json"]["two"]["value"]
+    answer = client.post("/v1/compositions", json=body)
+    assert answer.json() == ANSWERS["compose_patches"]["application/json"]
+    for path, name in (("/v2", "oip_server"), ("/v2/models/bundled", "oip_model")):
+        assert client.get(path).json() == ANSWERS[name]["application/json"]
+
+
+def test_limits_are_the_operators() -> None:
+    app = create_app(Settings.of(max_images=3))
+    content = app.openapi()["paths"]["/v1/models/{model}/predict"]["post"]["requestBody"]["content"]
+    images = content["multipart/form-data"]["schema"]["properties"]["images"]
+    assert images["maxItems"] == 3
+    assert default_document() != app.openapi()
+
+
+def test_the_page_has_every_operation_problem_and_shape(document: dict[str, Any]) -> None:
+    page = reference()
+    for path, verb, operation in operations(document):
+        assert f"### {operation['summary']}\n\n`{verb.upper()} {path}`\n" in page
+    for kind in PROBLEMS.values():
+        assert f"| {kind.status} | `{kind.name}` | {kind.title} |" in page
+    headings = {line[4:].lower() for line in page.splitlines() if line.startswith("### ")}
+    for link in re.findall(r"\]\(#([^)]+)\)", page):
+        assert link in headings, link
+    for link in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (DOCS / link).exists(), link
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_pages_commands_run(tmp_path: Path) -> None:
+    commands = re.findall(r"```bash\n(curl .*?)```", reference(), re.DOTALL)
+    assert len(commands) == 20
+    # The story's order: what is deleted is composed first.
+    commands.sort(key=lambda command: "compositions" not in command)
+    (tmp_path / "road.jpg").write_bytes(picture(kind="JPEG"))
+    store = "brightness"
+    with Box(tmp_path / "box") as box:
+        variables = {"RWS_URL": box.url, "RWS_TOKEN": ADMIN, "PATH": "/usr/bin:/bin"}
+
+        def run(command: str) -> str:
+            asked = command.strip() + " -s -S --fail-with-body --max-time 60"
+            done = subprocess.run(
+                ["sh", "-c", asked], cwd=tmp_path, env=variables, capture_output=True, text=True
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            return done.stdout
+
+        run(f'curl "$RWS_URL/v1/patches/{store}/content" -o my_fog.safetensors')
+        for command in commands:
+            # The reader puts in the generation that was seen.
+            run(command.replace("'If-Match: \"7\"'", "'If-Match: *'"))
+        told = json.loads(run('curl "$RWS_URL/v1/audit" -H "Authorization: Bearer $RWS_TOKEN"'))
+        done = {record["action"] for record in told["records"]}
+        assert done >= {"replace", "clear", "apply", "scale", "remove", "publish", "compose"}
