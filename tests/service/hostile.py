@@ -45,33 +45,13 @@ SCALARS = (
     *("fog,fog", "fog=0.5=0.5", "=", ",", "active,none", "fog=0.5;frost=1", "fog," * 2000),
 )
 HEADER_VALUES = (
-    *(
-        b"",
-        b" ",
-        b"\xff\xfe",
-        b"\x01",
-        b"a" * 20_000,
-        b"../..",
-        b'"',
-        b"W/",
-        b"NaN",
-        b"-1",
-        b"1e400",
-    ),
-    *(b"1" + b"0" * 400, b"\xef\xbc\x91", b'"1", "2"; x=y', b"http://169.254.169.254/"),
+    *(b"", b"\xff\xfe", b"\x01", b"a" * 20_000, b"../..", b"NaN", b"-1", b'"1", W/"2"; x=y'),
+    b"1" + b"0" * 400,
 )
 HEADERS = (
-    *(
-        "if-match",
-        "idempotency-key",
-        "x-request-id",
-        "accept",
-        "origin",
-        "range",
-        "x-forwarded-for",
-    ),
-    *("content-type", "content-encoding", "inference-header-content-length", "traceparent"),
-    *("authorization", "host", "cookie", "if-none-match", "expect"),
+    *("if-match", "idempotency-key", "x-request-id", "accept", "origin", "range", "traceparent"),
+    *("content-type", "content-encoding", "inference-header-content-length", "authorization"),
+    *("host", "x-forwarded-for"),
 )
 # JSON values that are right nowhere in this API; as they are written.
 VALUES = (
@@ -144,6 +124,10 @@ BODIES = (
     Body("multipart/form-data; boundary=\xff", _form(_FILE)),
     Body("multipart/form-data; boundary=y", _form(_FILE)),
     Body("multipart/form-data; boundary=x; charset=no-such", _form(_part(b"top_k", b"1"))),
+    *(
+        Body(f"{_FORM}; charset={name}", _form(_part(b"top_k", b"\xff1")))
+        for name in ("undefined", "idna", "utf-16", "zlib", "\0")
+    ),
     Body(_FORM, _form(*[_FILE] * 1001)),
     Body(_FORM, _form(*[_part(b"top_k", b"1")] * 1001)),
     Body(_FORM, _form(_FILE, _part(b"patchset", b"\xff\xfe"))),

@@ -1,12 +1,10 @@
 """A served model: its active patch set, the changes to it, and predictions with it."""
 
-__all__ = ["Active", "Change", "ModelHost"]
+__all__ = ["ModelHost"]
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from torch import Tensor
 
@@ -16,8 +14,8 @@ from rwsstore.models import Classifier
 from rwsstore.patches import Request, probe_images
 from rwsstore.runtime import LiveModel, Variant, Verification
 from rwsstore.store import Store
+from rwsstore_service.engine.active import Active, Change, resolved_of
 from rwsstore_service.engine.choosing import ACTIVE, Finder
-from rwsstore_service.engine.editing import Edit
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
@@ -25,60 +23,13 @@ from rwsstore_service.engine.errors import (
     UnknownGenerationError,
 )
 from rwsstore_service.engine.inference import InferenceThread, Ready
-from rwsstore_service.engine.journal import Journal, Note, Recorded
-from rwsstore_service.engine.records import Action, Actor, Chosen, Entry, Prediction, Wanted
+from rwsstore_service.engine.journal import Journal, Note
+from rwsstore_service.engine.records import Actor, Chosen, Entry, Prediction, Wanted
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 _SERVICE = Actor("service", "", "")
-
-Resolved = tuple[tuple[str, Digest, float], ...]
-
-
-@dataclass(frozen=True)
-class Active:
-    """The active patch set; one reference, swapped whole.
-
-    Attributes:
-        generation: its number.
-        at: when it became active.
-        patches: as it was asked for.
-        variant: the model with it.
-    """
-
-    generation: int
-    at: datetime
-    patches: tuple[Chosen, ...]
-    variant: Variant
-
-    @property
-    def resolved(self) -> Resolved:
-        """(name, digest, α) of what is added to the clean weights, in order."""
-        return _resolved(self.variant)
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change to the patch set, as it is asked for.
-
-    Attributes:
-        actor: who asks.
-        action: what it is called in the history.
-        edit: makes the wanted patch set of the active one.
-        expected: generations that the caller accepts as active; None if any will do.
-        key: idempotency key.
-        answer: what is kept under the key.
-        rolled_back_to: generation that a rollback goes back to.
-    """
-
-    actor: Actor
-    action: Action
-    edit: Edit
-    expected: frozenset[int] | None = None
-    key: str | None = None
-    answer: Callable[[Active], Recorded] | None = None
-    rolled_back_to: int | None = None
 
 
 class ModelHost:
@@ -283,7 +234,7 @@ class ModelHost:
             action=change.action,
             subject=self.name,
             patches=patches,
-            resolved=_resolved(variant),
+            resolved=resolved_of(variant),
             clean_weights=self.identity.clean_weights,
             state_digest=variant.digest,
             previous_digest=before.variant.digest,
@@ -294,10 +245,10 @@ class ModelHost:
         entry = self._journal.append(
             note,
             key=change.key,
-            answer=None if answer is None else lambda entry: answer(_active(entry, variant)),
+            answer=None if answer is None else lambda entry: answer(Active.of(entry, variant)),
         )
         self._fault = None
-        return self._swap(_active(entry, variant))
+        return self._swap(Active.of(entry, variant))
 
     def _swap(self, active: Active) -> Active:
         self._active = active
@@ -319,7 +270,7 @@ class ModelHost:
             previous_digest="" if last is None else last.state_digest,
             activates=True,
         )
-        self._swap(_active(self._journal.append(note), clean))
+        self._swap(Active.of(self._journal.append(note), clean))
 
     def _restore(self, last: Entry) -> None:
         """Serve the last patch set again, or say why not and serve none."""
@@ -334,12 +285,4 @@ class ModelHost:
             )
             _log.error("%s", self._fault)
             variant = self._build(())
-        self._swap(_active(last, variant))
-
-
-def _resolved(variant: Variant) -> Resolved:
-    return tuple((variant.names[digest], digest, alpha) for digest, alpha in variant.patches)
-
-
-def _active(entry: Entry, variant: Variant) -> Active:
-    return Active(entry.generation or 0, entry.at, entry.patches, variant)
+        self._swap(Active.of(last, variant))

@@ -17,8 +17,9 @@ from rwsstore.errors import ConfigError
 from rwsstore.machine import thread_count
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
+from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.errors import StoppingError
-from rwsstore_service.engine.host import Active, ModelHost
+from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.images import Decoder
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.library import Library

@@ -5,7 +5,7 @@ __all__ = ["router"]
 from pathlib import Path
 
 from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
+from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.problems import ProblemError
 
@@ -25,17 +25,19 @@ _FILES = {
 @router.get("/docs")
 async def page() -> Response:
     """The page."""
-    return _file("")
+    return await _file("")
 
 
 @router.get("/docs/{name}")
 async def file(name: str) -> Response:
     """What the page needs."""
-    return _file(name)
+    return await _file(name)
 
 
-def _file(name: str) -> Response:
+async def _file(name: str) -> Response:
+    """Whole: Starlette's FileResponse answers a wrong Range in plain text."""
     media_type = _FILES.get(name)
     if media_type is None:
         raise ProblemError("not-found", "there is no such page")
-    return FileResponse(_FOLDER / (name or "index.html"), media_type=media_type)
+    data = await run_in_threadpool((_FOLDER / (name or "index.html")).read_bytes)
+    return Response(data, media_type=media_type)

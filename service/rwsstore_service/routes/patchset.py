@@ -9,9 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ReaderDep, ServiceDep, admin_of
 from rwsstore_service.engine import editing
+from rwsstore_service.engine.active import Active, Change
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.editing import Edit
-from rwsstore_service.engine.host import Active, Change, ModelHost
+from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.service import Service
 from rwsstore_service.observability.metrics import Outcome

@@ -60,9 +60,25 @@ class Upload:
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, which the body's limit bounds; nothing is written to disk."""
+    """Keeps files in memory, which the body's limit bounds; nothing is written to disk.
+
+    Texts are UTF-8: a charset in the request could name any of Python's codecs.
+    """
 
     spool_max_size = 2**40
+    whole = False
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._charset = "utf-8"
+
+    def on_end(self) -> None:
+        self.whole = True
+
+    def close(self) -> None:
+        """Free the files, those of parts that never ended too."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
@@ -98,13 +114,16 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
     )
     try:
         form = await parser.parse()
+        if not parser.whole:
+            raise MultiPartException("The form ends before its last boundary.")
+        return await _sort(form)
     except MultiPartException as error:
         large = error.message.startswith(("Too many", "Part exceeded"))
         raise ProblemError("too-large" if large else "bad-request", error.message) from None
-    try:
-        return await _sort(form)
+    except ValueError:  # of a charset that Python cannot even look for
+        raise ProblemError("bad-request", "the form's Content-Type cannot be read") from None
     finally:
-        await form.close()
+        parser.close()
 
 
 async def _sort(form: FormData) -> Upload:

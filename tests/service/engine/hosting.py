@@ -17,9 +17,10 @@ from rwsstore.runtime import LiveModel
 from rwsstore.store import Store
 from rwsstore_service import Settings
 from rwsstore_service.engine import editing
+from rwsstore_service.engine.active import Active, Change
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.editing import Edit
-from rwsstore_service.engine.host import Active, Change, ModelHost
+from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.records import Prediction
 from tests.runtime.making import SIZE, bare_patch, pixels, with_golden

@@ -17,6 +17,7 @@ from rwsstore.errors import (
 )
 from rwsstore.patches import PatchSet, compose
 from rwsstore_service.engine import editing
+from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.errors import (
     OtherModelError,
@@ -26,7 +27,6 @@ from rwsstore_service.engine.errors import (
     StoppingError,
     UnknownGenerationError,
 )
-from rwsstore_service.engine.host import Active
 from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.records import Chosen
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same, stock

@@ -78,6 +78,16 @@ def test_the_chain_is_what_the_description_says(journal: Journal) -> None:
     assert second.chain == sha256_hex((first.chain + canonical_json(body)).encode())
 
 
+def test_the_log_is_a_witness_of_every_record(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="rwsstore_service"):
+        entry = journal.append(change("fog"))
+    (line,) = caplog.records
+    assert vars(line)["seq"] == entry.seq
+    assert vars(line)["chain"] == entry.chain
+
+
 def test_each_subject_has_its_own_generations(journal: Journal) -> None:
     subjects = ("bundled", "other", "bundled", None, "bundled", "other")
     notes = [change("fog", subject=s) if s else store_change("fog") for s in subjects]

@@ -253,6 +253,9 @@ def test_more_pixels_than_are_decoded(make_client: MakeClient) -> None:
         ("multipart/form-data; boundary=y", FILE + b"--x--\r\n"),
         ("multipart/form-data; boundary=x", b"--x\r\n\r\n1\r\n--x--\r\n"),
         ("multipart/form-data; boundary=x", b"\0\1\2"),
+        ("multipart/form-data; boundary=x", b""),
+        ("multipart/form-data; boundary=x", FILE),
+        ("multipart/form-data; boundary=x", FILE + FILE[:-30]),
     ],
 )
 def test_forms_that_cannot_be_read(reading: TestClient, media: str, body: bytes) -> None:

@@ -2,6 +2,7 @@
 
 __all__ = ["Journal"]
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ from rwsstore_service.engine.journal.rows import (
 )
 from rwsstore_service.engine.journal.verifying import check_end, find_faults
 from rwsstore_service.engine.records import Entry
+
+_log = logging.getLogger(__name__)
 
 _CHECKED_AT_START = 64
 _MOST = 2**63 - 1  # SQLite's greatest integer
@@ -124,7 +127,8 @@ class Journal:
                 mention(connection, row.seq, note.digests)
             if key is not None and answer is not None:
                 self._keep(connection, note.actor.name, key, answer(entry))
-            return entry
+        _witness(entry)
+        return entry
 
     def remember(self, actor: str, key: str, answer: Recorded) -> None:
         """Keep an answer that goes with no record.
@@ -249,3 +253,18 @@ def _counted(limit: int) -> int:
     if limit < 1:  # SQLite takes a negative one for none
         raise ConfigError(f"limit is {limit}; 1 or more are listed")
     return min(limit, _MOST)
+
+
+def _witness(entry: Entry) -> None:
+    """Log the record's chain: who can write the file could forge all of it, but not this."""
+    known: dict[str, object] = {
+        "seq": entry.seq,
+        "action": entry.action,
+        "subject": entry.subject,
+        "generation": entry.generation,
+        "actor": entry.actor.name,
+        "chain": entry.chain,
+    }
+    if entry.actor.request_id:
+        known["request_id"] = entry.actor.request_id
+    _log.info("recorded", extra=known)
