@@ -136,6 +136,10 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:
+    old = layer.get_parameter("weight")
+    if old.is_meta:  # shapes alone; arithmetic there would import half of torch's compiler
+        layer.bias = nn.Parameter(old.new_empty(norm.num_features), requires_grad=old.requires_grad)
+        return
     tensors = {name: _exact(t) for name, t in norm.state_dict().items()}
     weight, bias = fuse_conv_bn_weights(
         _exact(layer.get_parameter("weight")),
@@ -147,15 +151,13 @@ def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:
         tensors.get("bias"),
         transpose=isinstance(layer, _ConvTransposeNd),
     )
-    old = layer.get_parameter("weight")
     layer.weight = nn.Parameter(weight.detach().to(old), requires_grad=old.requires_grad)
     layer.bias = nn.Parameter(bias.detach().to(old), requires_grad=old.requires_grad)
 
 
 def _exact(tensor: Tensor) -> Tensor:
     # Not every accelerator has float64, and the CPU's bits are the same everywhere.
-    device = tensor.device if tensor.is_meta else torch.device("cpu")
-    return tensor.detach().to(device, torch.float64)
+    return tensor.detach().to("cpu", torch.float64)
 
 
 def _replace_by_identity(model: nn.Module, norm: nn.Module) -> None:

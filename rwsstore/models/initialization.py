@@ -17,9 +17,12 @@ def he_initialize(network: nn.Module) -> None:
 
     He et al., "Delving deep into rectifiers", 2015, equation 10 (fan in). The last linear layer
     has no ReLU behind it and gets half that variance. BatchNorm keeps its weight 1 and bias 0.
-    Draws from torch's global generator, which `build` seeds and restores.
+    Draws from torch's global generator, which `build` seeds and restores. Tensors on the meta
+    device hold nothing to draw, and trying would import half of torch's compiler.
     """
     for module in network.modules():
+        if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+            continue
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         elif isinstance(module, nn.Linear):

@@ -2,6 +2,7 @@
 
 __all__ = ["add_handlers"]
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from starlette.responses import Response
 from rwsstore.errors import RwsError
 from rwsstore.patches.fields import short
 from rwsstore_service.problems import ProblemError, describe, problem_response
+
+_log = logging.getLogger(__name__)
 
 _OF_STATUS = {
     400: "bad-request",
@@ -47,7 +50,10 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _library_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RwsError)  # noqa: S101
-    return _respond(request, describe(error))
+    problem = describe(error)
+    if problem.detail != str(error):
+        _log.error("%s", error)  # what the client is not told
+    return _respond(request, problem)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -47,6 +47,7 @@ from rwsstore_service.engine.errors import (
     StateLostError,
     StoppingError,
     UnknownGenerationError,
+    told,
 )
 from rwsstore_service.oip.errors import oip_members
 from rwsstore_service.problem_kinds import PROBLEMS, ProblemKind
@@ -142,7 +143,7 @@ def describe(error: RwsError) -> ProblemError:
     """Say which problem one of the library's errors is; an unforeseen one is `internal`."""
     name = next((name for kind, name in _OF_ERRORS if isinstance(error, kind)), "internal")
     headers = {"Retry-After": "1"} if PROBLEMS[name].status == 503 else None
-    return ProblemError(name, str(error), headers=headers, **_members(error))
+    return ProblemError(name, told(error), headers=headers, **_members(error))
 
 
 def _members(error: RwsError) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Errors as problems: one shape, and every error of the library and the engine is one."""
 
 import inspect
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -111,3 +112,14 @@ def test_what_openapi_says_of_them() -> None:
     assert set(problem_examples()) == set(PROBLEMS)
     for example in problem_examples().values():
         Problem.model_validate(example["value"])
+
+
+def test_faults_of_the_store_name_no_file(tmp_path: Path) -> None:
+    for error in (
+        errors.IntegrityError(f"object is damaged: moved to {tmp_path}"),
+        errors.StorageFullError(f"no space left: {tmp_path}"),
+        errors.StoreError(f"cannot open {tmp_path}"),
+    ):
+        assert str(tmp_path) not in describe(error).detail
+        assert "log" in describe(error).detail
+    assert "moved" in describe(errors.ConflictError("name 'fog' moved")).detail

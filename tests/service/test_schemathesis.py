@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 
-from tests.service.answering import SET, bearer
+from tests.service.answering import SET, bearer, picture
 from tests.service.box import ADMIN, Box
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -31,6 +32,10 @@ CONFIG = SchemathesisConfig.from_dict(
         }
     }
 )
+for kind in ("BMP", "JPEG", "PNG", "WEBP"):
+    schemathesis.openapi.media_type(
+        f"image/{kind.lower()}", st.just(picture(kind=kind)) | st.binary(max_size=200)
+    )
 SCHEMA = schemathesis.openapi.from_path(DOCUMENT, config=CONFIG)
 
 

@@ -26,12 +26,38 @@ __all__ = [
     "StateLostError",
     "StoppingError",
     "UnknownGenerationError",
+    "told",
 ]
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import FormatError, RwsError
+from rwsstore.errors import (
+    ConflictError,
+    FormatError,
+    IntegrityError,
+    ReadOnlyError,
+    RwsError,
+    StorageFullError,
+    StoreError,
+)
+
+_STORE_FAULTS = defaultdict(
+    lambda: "the store or the journal cannot be used now",
+    {
+        IntegrityError: "stored data is damaged",
+        StorageFullError: "no space is left, or the device failed; nothing was changed",
+    },
+)
+
+
+def told(error: RwsError) -> str:
+    """What a client may be told: the store's own faults name files of the machine, so not those."""
+    own = isinstance(error, ConflictError | ReadOnlyError)
+    if isinstance(error, StoreError) and not own:
+        return f"{_STORE_FAULTS[type(error)]}; the service's log says more"
+    return str(error)
 
 
 class StaleGenerationError(RwsError):

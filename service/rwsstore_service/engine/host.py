@@ -21,6 +21,7 @@ from rwsstore_service.engine.errors import (
     StaleGenerationError,
     StateLostError,
     UnknownGenerationError,
+    told,
 )
 from rwsstore_service.engine.inference import InferenceThread, Ready
 from rwsstore_service.engine.journal import Journal, Note
@@ -279,10 +280,10 @@ class ModelHost:
             if variant.digest != last.state_digest:
                 raise StateLostError("its patches do not give the recorded state digest")
         except RwsError as error:
+            _log.error("generation %s cannot be restored: %s", last.generation, error)
             self._fault = (
-                f"generation {last.generation} cannot be restored: {error}; set another patch set, "
-                "roll back, or clear it"
+                f"generation {last.generation} cannot be restored: {told(error)}; set another "
+                "patch set, roll back, or clear it"
             )
-            _log.error("%s", self._fault)
             variant = self._build(())
         self._swap(Active.of(last, variant))

@@ -2,16 +2,18 @@
 
 __all__ = ["CHANGE_PROBLEMS", "Ask", "as_response", "carry_out", "if_match", "recorded"]
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from rwsstore.canonical import Digest, sha256_hex
-from rwsstore.errors import NotFoundError, RefusedError, RwsError, StoreError
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConflictError, ReadOnlyError, RwsError, StoreError
 from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor
@@ -61,7 +63,16 @@ class Ask:
         match = request.headers.get("if-match", "")
         target = f"{request.method} {request.url.path}?{request.url.query}\n{match}\n"
         body = await request.body()
-        return cls(actor, action, key, sha256_hex(target.encode() + body))
+        # Not in the event loop: an uploaded patch may have many megabytes.
+        fingerprint = await run_in_threadpool(_hash, target.encode(), body)
+        return cls(actor, action, key, fingerprint)
+
+
+def _hash(*parts: bytes) -> Digest:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def recorded(ask: Ask, status: int, body: BaseModel | None, **headers: str) -> Recorded:
@@ -104,14 +115,19 @@ async def carry_out(
 
     try:
         answer, outcome = await service.in_turn(once)
-    except (RwsError, ProblemError) as error:
-        failed = isinstance(error, StoreError) and not isinstance(error, NotFoundError)
-        refused = isinstance(error, RefusedError) or not failed
-        service.metrics.changed(ask.action, "refused" if refused else "failed")
+    except Exception as error:
+        service.metrics.changed(ask.action, "failed" if _failed(error) else "refused")
         raise
     if outcome is not None:
         service.metrics.changed(ask.action, outcome)
     return as_response(answer, replayed=outcome is None)
+
+
+def _failed(error: Exception) -> bool:
+    """Whether the service is to blame, not the caller."""
+    if isinstance(error, StoreError):
+        return not isinstance(error, ConflictError | ReadOnlyError)
+    return not isinstance(error, RwsError | ProblemError)
 
 
 def if_match(header: str | None) -> frozenset[int] | None:

@@ -63,7 +63,7 @@ EARLY = {
     "UPDATE records SET body = replace(body, '0.5', '0.6') WHERE seq = 3": [r"record 3, or .*"],
     "UPDATE records SET body = replace(body, 'ops', 'me') WHERE seq = 2": [r"record 2, or .*"],
     "UPDATE records SET body = CAST(x'ff00' AS TEXT) WHERE seq = 2": [r"record 2, or .*"],
-    "UPDATE records SET chain = replace(chain, 'a', 'b') WHERE seq = 3": [
+    "UPDATE records SET chain = substr(chain, 2) || substr(chain, 1, 1) WHERE seq = 3": [
         r"record 3, or .*", r"record 4, or .*"
     ],
     "UPDATE records SET subject = 'other' WHERE seq = 3": [r"record 3 is filed under .*"],

@@ -60,6 +60,7 @@ def test_pages_make_the_history(client: TestClient) -> None:
             break
         query = f"&before={page['next_before']}"
     assert (numbers, pages) == ([7, 6, 5, 4, 3, 2, 1], 3)
+    assert client.get(f"{HISTORY}?limit=7").json()["next_before"] is None
     assert client.get(f"{HISTORY}?before=1").json()["generations"] == []
     assert client.get(f"{HISTORY}?before={2**63 - 1}&limit=1000").json()["next_before"] is None
 
@@ -126,6 +127,7 @@ def test_the_audit_log_has_the_store_too(client: TestClient) -> None:
     assert len({one["chain"] for one in records}) == 4
     first = client.get("/v1/audit?limit=2").json()
     assert first["next_before"] == 3
+    assert client.get("/v1/audit?limit=4").json()["next_before"] is None
     assert client.get("/v1/audit?limit=2&before=3").json()["records"] == records[2:]
 
 

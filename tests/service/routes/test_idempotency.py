@@ -98,6 +98,8 @@ def test_each_token_has_its_own_keys(make_client: MakeClient) -> None:
     second = send(client, change, **bearer(OTHER))
     assert "idempotency-replayed" not in second.headers
     assert second.json()["generation"] == first.json()["generation"] + 2
+    assert send(client, change).content == first.content
+    assert send(client, change, **bearer(OTHER)).content == second.content
     assert send(client, ("DELETE", SET, None), "theirs", **bearer(OTHER)).is_success
 
 

@@ -59,7 +59,21 @@ def test_forms_of_if_match_that_match(client: TestClient, header: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ['W/"1"', '"2"', '"0"', '"7", "8"', "", '""', "garbage", '"one"', "-1", "1.0", '"1', "9" * 30],
+    [
+        'W/"3"',
+        'W/"1", W/"3"',
+        '"2"',
+        '"0"',
+        '"7", "8"',
+        "",
+        '""',
+        "garbage",
+        '"one"',
+        "-1",
+        "1.0",
+        '"1',
+        "9" * 30,
+    ],
 )
 @pytest.mark.parametrize("how", ["PUT", "DELETE"])
 def test_forms_of_if_match_that_do_not(client: TestClient, header: str, how: str) -> None:

@@ -202,6 +202,14 @@ def test_bodies_of_another_kind(reading: TestClient, media: str) -> None:
     assert "expected an image" in problem(answer, "unsupported-media")["detail"]
 
 
+@pytest.mark.parametrize("charset", ["utf-16", "undefined", "no-such", "hex"])
+def test_a_forms_charset_is_not_looked_at(reading: TestClient, charset: str) -> None:
+    body = FILE + part("patchset", b"none") + b"--x--\r\n"
+    media = f"multipart/form-data; charset={charset}; boundary=x"
+    answer = reading.post(PREDICTING, content=body, headers={"content-type": media})
+    assert answer.json()["patches"] == []
+
+
 def test_no_image_at_all(reading: TestClient) -> None:
     problem(reading.post(PREDICTING, headers=IMAGE), "invalid-request")
     problem(parts(reading), "invalid-request")
