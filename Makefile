@@ -1,5 +1,7 @@
 # make demo   train on the embedded digits, extract four patches, show what they buy, serve them
-# make test   lint, types and every test
+# make test   lint, types and every test but those that take minutes
+# make soak   those: crashes, traffic and memory over thousands of changes
+# make box-test  the Docker image and docker-compose.yml for real; skipped without an engine
 # Both make .venv and install what they need. On a Linux box without a GPU, spare yourself the
 # CUDA build of torch with TORCH_INDEX=<the index of CPU wheels named on pytorch.org>.
 
@@ -9,7 +11,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint types test-quick docs clean
+.PHONY: help demo test soak box-test lint types test-quick docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,13 +47,22 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not soak'
+
+soak: $(VENV)/.dev
+	$(BIN)/pytest -m soak
+
+box-test: $(VENV)/.dev
+	PYTHON=$(BIN)/python scripts/box-test
 
 docs: $(VENV)/.base
 	$(BIN)/python -m rwsstore.cli.reference > docs/cli.md
+	$(BIN)/python -m rwsstore_service.openapi > docs/openapi.json
+	$(BIN)/python -m rwsstore_service.reference > docs/api.md
+	$(BIN)/python -m rwsstore_service.settings_page > docs/settings.md
 
 test-quick: $(VENV)/.dev
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not soak'
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

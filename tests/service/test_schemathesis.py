@@ -20,7 +20,21 @@ from tests.service.answering import SET, bearer, picture
 from tests.service.box import ADMIN, Box
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
-REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "421", "422", "428"]
+REFUSED = [
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "409",
+    "412",
+    "413",
+    "415",
+    "421",
+    "422",
+    "428",
+    "431",
+]
 CONFIG = SchemathesisConfig.from_dict(
     {
         "checks": {

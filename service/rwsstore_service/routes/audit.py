@@ -9,10 +9,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.deps import AdminDep, ServiceDep
 from rwsstore_service.problems import problem_responses
+from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import AuditAnswer
 from rwsstore_service.schemas.making import audit_record
 
-router = APIRouter(prefix="/v1/audit", tags=["Patch sets"])
+router = APIRouter(prefix="/v1/audit", tags=["Patch sets"], route_class=StrictRoute)
 
 _READ = ("unauthorized", "forbidden", "invalid-request", "integrity")
 

@@ -6,15 +6,16 @@ from fastapi import APIRouter
 
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.problems import problem_responses
+from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import ModelAnswer, ModelList
 from rwsstore_service.schemas.making import model_answer
 
-router = APIRouter(prefix="/v1/models", tags=["Models"])
+router = APIRouter(prefix="/v1/models", tags=["Models"], route_class=StrictRoute)
 
 _READ = ("unauthorized", "rate-limited", "overloaded")
 
 
-@router.get("", summary="List models", responses=problem_responses(*_READ))
+@router.get("", summary="List models", responses=problem_responses("invalid-request", *_READ))
 async def list_models(service: ServiceDep, _reader: ReaderDep) -> ModelList:
     """A service has one clean model; the list is for clients that do not know its name."""
     hosts = service.hosts.values()

@@ -16,13 +16,13 @@ from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.openapi_headers import LOCATION
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
-from rwsstore_service.routes.reading import JsonRoute
+from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import PatchAnswer, PatchList
 from rwsstore_service.schemas.fields import REFERENCE_PATTERN, Name
 from rwsstore_service.schemas.making import patch_answer
 from rwsstore_service.schemas.requests import CompositionRequest
 
-router = APIRouter(prefix="/v1", tags=["Patches"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1", tags=["Patches"], route_class=StrictRoute)
 
 _READ = ("unauthorized", "invalid-request", "rate-limited", "overloaded", "integrity")
 _MEDIA_TYPE = "application/octet-stream"

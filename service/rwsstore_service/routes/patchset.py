@@ -27,7 +27,7 @@ from rwsstore_service.routes.changing import (
     if_match,
     recorded,
 )
-from rwsstore_service.routes.reading import JsonRoute
+from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import HistoryAnswer, PatchSetAnswer, VerificationAnswer
 from rwsstore_service.schemas.fields import REFERENCE_PATTERN
 from rwsstore_service.schemas.making import generation_answer, patchset_answer
@@ -37,7 +37,7 @@ from rwsstore_service.schemas.requests import (
     StrengthRequest,
 )
 
-router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"], route_class=StrictRoute)
 
 _ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation")
 _ON_PATCH = (*_ON_MODEL, "unknown-patch", "wrong-model", "golden-mismatch", "not-finite")

@@ -10,11 +10,12 @@ from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.choosing import ACTIVE
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.observing import observe
+from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
 from rwsstore_service.schemas.answers import PredictAnswer, Timing
 from rwsstore_service.schemas.making import applied, prediction_of
 
-router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"])
+router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_class=StrictRoute)
 
 _TOP = 5
 _PROBLEMS = (

@@ -1,14 +1,16 @@
-"""Reading JSON bodies as strictly as everything else that comes in."""
+"""Reading queries and JSON bodies as strictly as everything else that comes in."""
 
-__all__ = ["JsonRoute"]
+__all__ = ["StrictRoute"]
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 
+from rwsstore.patches.fields import short
 from rwsstore_service.problems import ProblemError
 
 _MEDIA_TYPE = "application/json"
@@ -18,18 +20,21 @@ _MOST_CONTAINERS = 4096
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class JsonRoute(APIRoute):
-    """A route whose JSON body is read here, before FastAPI looks at it.
+class StrictRoute(APIRoute):
+    """A route whose query and JSON body are looked at here, before FastAPI does.
 
-    FastAPI lets a name stand twice in an object (the last counts), reads a body of another kind as
+    FastAPI passes over query parameters that it does not know: with `patchset` misspelt, another one
+    would predict. It lets a name stand twice (one of them counts), reads a body of another kind as
     if it were the value, and says of most of what cannot be read only that it cannot.
     """
 
     def get_route_handler(self) -> Handler:
         """Put the reading in front of the route."""
         handler = super().get_route_handler()
+        known = {one.alias for one in get_flat_dependant(self.dependant).query_params}
 
         async def read_first(request: Request) -> Response:
+            _check_query(request, known)
             read = _Read(request.scope, request.receive)
             body = await read.body()
             if self.body_field is not None and body:
@@ -47,6 +52,18 @@ class _Read(Request):
 
     async def json(self) -> Any:
         return self.value
+
+
+def _check_query(request: Request, known: Collection[str]) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            told = ", ".join(sorted(known)) or "none"
+            raise ProblemError(
+                "invalid-request", f"unknown query parameter '{short(name)}'; known here: {told}"
+            )
+        if names.count(name) > 1:
+            raise ProblemError("invalid-request", f"query parameter {name} is given twice")
 
 
 def _check_media(request: Request) -> None:
