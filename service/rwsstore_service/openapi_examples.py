@@ -236,10 +236,7 @@ def _bodies(**bodies: tuple[str, object]) -> dict[str, dict[str, Any]]:
     return {_JSON: examples}
 
 
-_STRENGTHS = {
-    "alpha": ("A strength", {"alpha": 0.8}),
-    "ta_loss": ("What it may cost on clean images, in points", {"ta_loss": 1.0}),
-}
+_COST = ("What it may cost on clean images, in points", {"ta_loss": 1.0})
 
 BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "replace_patchset": _bodies(
@@ -247,8 +244,12 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         budget=("Strengths by what they cost", {"patches": [{"patch": "fog", "ta_loss": 1.0}]}),
         none=("The clean model", {"patches": []}),
     ),
-    "apply_patch": _bodies(**_STRENGTHS, recommended=("Its recommended strength", {})),
-    "scale_patch": _bodies(**_STRENGTHS),
+    "apply_patch": _bodies(
+        alpha=("A strength", {"alpha": 0.8}),
+        ta_loss=_COST,
+        recommended=("Its recommended strength", {}),
+    ),
+    "scale_patch": _bodies(alpha=("A strength", {"alpha": 0.5}), ta_loss=_COST),
     "roll_back": _bodies(generation=("To generation 3", {"generation": 3})),
     "compose_patches": _bodies(two=("Two patches", {"name": "foggy_night", "parts": _FOGGY})),
 }

@@ -3,11 +3,11 @@
 __all__ = ["StrictRoute"]
 
 import json
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from rwsstore.patches.fields import short
@@ -23,15 +23,15 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class StrictRoute(APIRoute):
     """A route whose query and JSON body are looked at here, before FastAPI does.
 
-    FastAPI passes over query parameters that it does not know: with `patchset` misspelt, another one
-    would predict. It lets a name stand twice (one of them counts), reads a body of another kind as
-    if it were the value, and says of most of what cannot be read only that it cannot.
+    FastAPI passes over query parameters that it does not know: with `patchset` misspelt, another
+    one would predict. It lets a name stand twice (one of them counts), reads a body of another kind
+    as if it were the value, and says of most of what cannot be read only that it cannot.
     """
 
     def get_route_handler(self) -> Handler:
         """Put the reading in front of the route."""
         handler = super().get_route_handler()
-        known = {one.alias for one in get_flat_dependant(self.dependant).query_params}
+        known = frozenset(_queries(self.dependant))
 
         async def read_first(request: Request) -> Response:
             _check_query(request, known)
@@ -52,6 +52,13 @@ class _Read(Request):
 
     async def json(self) -> Any:
         return self.value
+
+
+def _queries(dependant: Dependant) -> Iterator[str]:
+    """Names of a route's query parameters, those of its dependencies too."""
+    yield from (one.alias for one in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _queries(inner)
 
 
 def _check_query(request: Request, known: Collection[str]) -> None:
