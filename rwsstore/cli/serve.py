@@ -61,7 +61,7 @@ def command(**options: Any) -> None:
         from rwsstore_service.app import create_app
         from rwsstore_service.observability.logs import configure_logging
         from rwsstore_service.security.startup import provide_tokens
-        from rwsstore_service.server import run
+        from rwsstore_service.serving.server import run
         from rwsstore_service.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingExtraError("rws serve", "service") from error

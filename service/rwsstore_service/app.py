@@ -15,13 +15,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from rwsstore import __version__
+from rwsstore_service.description.openapi import DESCRIPTION, TAGS, describe_with
 from rwsstore_service.engine.service import Service
-from rwsstore_service.handlers import add_handlers
-from rwsstore_service.limits import BodyLimit, InFlight
 from rwsstore_service.observability.context import RequestContext
 from rwsstore_service.observability.metrics import Metrics
 from rwsstore_service.observability.tracing import Tracer, tracer_of
-from rwsstore_service.openapi import DESCRIPTION, TAGS, describe_with
+from rwsstore_service.problems.handlers import add_handlers
 from rwsstore_service.routes import (
     audit,
     docs,
@@ -36,6 +35,7 @@ from rwsstore_service.security.gate import Gate
 from rwsstore_service.security.headers import SecurityHeaders
 from rwsstore_service.security.startup import provide_tokens
 from rwsstore_service.security.tokens import Access, Tokens
+from rwsstore_service.serving.limits import BodyLimit, InFlight
 from rwsstore_service.settings import Settings
 
 _JSON_BYTES = 2**20

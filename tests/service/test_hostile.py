@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from rwsstore.bundle import bundled_store
 from rwsstore.store import Store
 from rwsstore_service import Settings, create_app
-from rwsstore_service.openapi import operations
+from rwsstore_service.description.openapi import operations
 from rwsstore_service.problems import PROBLEMS
 from tests.service.answering import SET, picture, started
 from tests.service.hostile import (

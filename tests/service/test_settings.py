@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rwsstore.errors import ConfigError
+from rwsstore_service.description.settings_page import GROUPS, settings_page
 from rwsstore_service.settings import Settings
-from rwsstore_service.settings_page import GROUPS, settings_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

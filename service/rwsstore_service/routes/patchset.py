@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ReaderDep, ServiceDep, admin_of
+from rwsstore_service.description.headers import ETAG
 from rwsstore_service.engine import editing
 from rwsstore_service.engine.active import Active, Change
 from rwsstore_service.engine.choosing import Choice
@@ -16,7 +17,6 @@ from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.service import Service
 from rwsstore_service.observability.metrics import Outcome
-from rwsstore_service.openapi_headers import ETAG
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import (
     CHANGE_PROBLEMS,

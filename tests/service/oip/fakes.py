@@ -12,10 +12,10 @@ from rwsstore.models import ModelSpec
 from rwsstore.patches import parse_request
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
-from rwsstore_service.handlers import add_handlers
 from rwsstore_service.observability.metrics import Metrics
 from rwsstore_service.oip.contract import Contract
 from rwsstore_service.problems import ProblemError
+from rwsstore_service.problems.handlers import add_handlers
 from rwsstore_service.routes.oip import router
 
 SIZE = 2

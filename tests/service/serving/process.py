@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from rwsstore_service.limits import BodyLimit
-from rwsstore_service.server import run
+from rwsstore_service.serving.limits import BodyLimit
+from rwsstore_service.serving.server import run
 from rwsstore_service.settings import Settings
-from tests.service.serving import live, respond
+from tests.service.serving.peers import live, respond
 
 
 class Counter:

@@ -17,9 +17,9 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rwsstore.errors import ConfigError, RwsError
-from rwsstore_service.limits import send_problem
 from rwsstore_service.problems import ProblemError
-from rwsstore_service.protocol import protocol_of
+from rwsstore_service.serving.limits import send_problem
+from rwsstore_service.serving.protocol import protocol_of
 from rwsstore_service.settings import Settings
 
 _BACKLOG = 2048

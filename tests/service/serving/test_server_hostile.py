@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.server import Server
-from tests.service.serving import App, Peer, serving
+from rwsstore_service.serving.server import Server
+from tests.service.serving.peers import App, Peer, serving
 
 LIMIT = 4096
 

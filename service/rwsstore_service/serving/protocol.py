@@ -12,10 +12,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from rwsstore_service.framing import StrictConnection
 from rwsstore_service.problems import ProblemError, problem_response
+from rwsstore_service.serving.framing import StrictConnection
+from rwsstore_service.serving.transport import ClientTransport
 from rwsstore_service.settings import Settings
-from rwsstore_service.transport import ClientTransport
 
 
 class _Wait(Enum):

@@ -8,10 +8,10 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from rwsstore_service.protocol import protocol_of
+from rwsstore_service.serving.protocol import protocol_of
 from rwsstore_service.settings import Settings
-from tests.service.clock import Clock, Socket
-from tests.service.serving import respond
+from tests.service.serving.clock import Clock, Socket
+from tests.service.serving.peers import respond
 
 HEADERS = b"POST /read HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n"
 HALF_HEADER = b"POST /read HTTP/1.1\r\nHost: "

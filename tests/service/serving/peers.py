@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rwsstore_service.server import Server
+from rwsstore_service.serving.server import Server
 from rwsstore_service.settings import Settings
 
 # No test waits this long unless something is broken.

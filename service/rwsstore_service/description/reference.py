@@ -1,7 +1,7 @@
 """The page of the API in docs/api.md, made of the OpenAPI document.
 
-`python -m rwsstore_service.reference` writes it to standard output; a test compares the page with
-the code.
+`python -m rwsstore_service.description.reference` writes it to standard output; a test compares the
+page with the code.
 """
 
 __all__ = ["main", "reference"]
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from rwsstore_service.openapi import COMMON_PROBLEMS, default_document, operations
+from rwsstore_service.description.curl import curl
+from rwsstore_service.description.openapi import COMMON_PROBLEMS, default_document, operations
+from rwsstore_service.description.types import type_of
 from rwsstore_service.problems import MEDIA_TYPE, PROBLEMS
-from rwsstore_service.reference_curl import curl
-from rwsstore_service.reference_types import type_of
 
 _INTRO = """\
 # HTTP API

@@ -1,7 +1,7 @@
 """The page of the settings in docs/settings.md, made of the class.
 
-`python -m rwsstore_service.settings_page` writes it to standard output; a test compares the page
-with the code.
+`python -m rwsstore_service.description.settings_page` writes it to standard output; a test compares
+the page with the code.
 """
 
 __all__ = ["GROUPS", "main", "settings_page"]

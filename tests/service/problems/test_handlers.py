@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from rwsstore.errors import UnknownPatchError
-from rwsstore_service.handlers import add_handlers
 from rwsstore_service.problems import ProblemError
+from rwsstore_service.problems.handlers import add_handlers
 from rwsstore_service.schemas.fields import Alpha, Request
 from tests.service.answering import JSON, MODEL, SET, problem
 

@@ -1,7 +1,7 @@
 """The API's description, and the command that exports it.
 
-`python -m rwsstore_service.openapi` writes the OpenAPI document to standard output, as it stands in
-docs/openapi.json. Routes say what they are, what they take and which problems are their own. What
+`python -m rwsstore_service.description.openapi` writes the OpenAPI document to standard output, as
+it stands in docs/openapi.json. Routes say what they are, what they take and which problems are their own. What
 holds for all of them is added here: the problems that any request may meet before it comes to a
 route, headers of answers, examples, and who may do what.
 """
@@ -25,9 +25,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from rwsstore_service.limits import HEALTH_PATHS
-from rwsstore_service.openapi_examples import ANSWERS, BODIES
-from rwsstore_service.openapi_headers import HEADERS, headers_of
+from rwsstore_service.description.examples import ANSWERS, BODIES
+from rwsstore_service.description.headers import HEADERS, headers_of
 from rwsstore_service.problems import (
     MEDIA_TYPE,
     Problem,
@@ -35,6 +34,7 @@ from rwsstore_service.problems import (
     problem_responses,
 )
 from rwsstore_service.security.gate import needed_role
+from rwsstore_service.serving.limits import HEALTH_PATHS
 from rwsstore_service.settings import Settings
 
 DESCRIPTION = """\

@@ -7,9 +7,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from rwsstore.errors import ConfigError, IntegrityError
-from rwsstore_service.server import Server, bind, run
+from rwsstore_service.serving.server import Server, bind, run
 from rwsstore_service.settings import Settings
-from tests.service.serving import App, Peer, live, serving
+from tests.service.serving.peers import App, Peer, live, serving
 
 
 @pytest.fixture(scope="module")

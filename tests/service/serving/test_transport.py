@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.transport import LINGER_SECONDS, ClientTransport
-from tests.service.clock import Clock, Socket
+from rwsstore_service.serving.transport import LINGER_SECONDS, ClientTransport
+from tests.service.serving.clock import Clock, Socket
 
 TIMEOUT = 8.0
 

@@ -50,7 +50,7 @@ from rwsstore_service.engine.errors import (
     told,
 )
 from rwsstore_service.oip.errors import oip_members
-from rwsstore_service.problem_kinds import PROBLEMS, ProblemKind
+from rwsstore_service.problems.kinds import PROBLEMS, ProblemKind
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.process import serve
-from tests.service.serving import PATIENCE, Peer
+from tests.service.serving.peers import PATIENCE, Peer
+from tests.service.serving.process import serve
 
 MIB = 2**20
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.server import Server
-from tests.service.serving import App, Peer, serving
+from rwsstore_service.serving.server import Server
+from tests.service.serving.peers import App, Peer, serving
 
 HALF_HEADER = b"POST /echo HTTP/1.1\r\nHost: here\r\nX-Long: "
 HEADERS = b"POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n"
