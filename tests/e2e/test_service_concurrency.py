@@ -113,7 +113,7 @@ def test_predictions_while_patch_sets_change(tmp_path: Path, batching: bool, clo
     check_rest(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("batching", "close"), [("false", torch.equal), ("true", _WITHIN)], ids=["alone", "in batches"]
 )
@@ -166,7 +166,7 @@ def check_acknowledged(traffic: Traffic, history: dict[int, dict[str, object]]) 
 
 
 @pytest.mark.parametrize(
-    "kills", [1, pytest.param(12, marks=pytest.mark.slow)], ids=["once", "a dozen times"]
+    "kills", [1, pytest.param(12, marks=pytest.mark.soak)], ids=["once", "a dozen times"]
 )
 def test_killed_in_the_middle_of_changes(tmp_path: Path, kills: int) -> None:
     box = Box(tmp_path, {"RWS_RATE_LIMIT": "0"})

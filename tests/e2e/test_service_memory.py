@@ -42,7 +42,7 @@ def change_and_predict(http: httpx.Client, image: bytes, draw: random.Random) ->
 
 
 @pytest.mark.parametrize(
-    ("warm_up", "count"), [(100, 200), pytest.param(1000, 10_000, marks=pytest.mark.slow)]
+    ("warm_up", "count"), [(100, 200), pytest.param(1000, 10_000, marks=pytest.mark.soak)]
 )
 def test_memory_is_flat(tmp_path: Path, warm_up: int, count: int) -> None:
     draw, image = random.Random(count), png(pictures(1)[0])

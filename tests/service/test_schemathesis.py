@@ -82,7 +82,7 @@ def test_answers_are_as_described(case: Case[Any], url: str) -> None:
     case.call_and_validate(base_url=url, headers=bearer(ADMIN))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @SCHEMA.parametrize()
 @examples(150)
 def test_answers_are_as_described_at_length(case: Case[Any], url: str) -> None:

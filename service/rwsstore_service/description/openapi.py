@@ -1,9 +1,9 @@
 """The API's description, and the command that exports it.
 
 `python -m rwsstore_service.description.openapi` writes the OpenAPI document to standard output, as
-it stands in docs/openapi.json. Routes say what they are, what they take and which problems are their own. What
-holds for all of them is added here: the problems that any request may meet before it comes to a
-route, headers of answers, examples, and who may do what.
+it stands in docs/openapi.json. Routes say what they are, what they take and which problems are
+their own. What holds for all of them is added here: the problems that any request may meet before
+it comes to a route, headers of answers, examples, and who may do what.
 """
 
 __all__ = [
