@@ -7,26 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ReaderDep, ServiceDep, admin_of
+from rwsstore_service.deps import AdminDep, HostDep, ReaderDep, ServiceDep, admin_of
 from rwsstore_service.description.headers import ETAG
 from rwsstore_service.engine import editing
-from rwsstore_service.engine.active import Active, Change
 from rwsstore_service.engine.choosing import Choice
-from rwsstore_service.engine.editing import Edit
 from rwsstore_service.engine.host import ModelHost
-from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.service import Service
-from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError, problem_responses
-from rwsstore_service.routes.changing import (
-    CHANGE_PROBLEMS,
-    Ask,
-    IfMatch,
-    carry_out,
-    etag,
-    if_match,
-    recorded,
-)
+from rwsstore_service.routes.changing import CHANGE_PROBLEMS, etag
+from rwsstore_service.routes.patchset_changes import ChangingDep
 from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import HistoryAnswer, PatchSetAnswer, VerificationAnswer
 from rwsstore_service.schemas.fields import REFERENCE_PATTERN
@@ -109,27 +97,21 @@ async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
     responses=_responses(*_ON_PATCH, "precondition-required"),
 )
 async def replace_patchset(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
+    changing: ChangingDep,
     wanted: PatchSetRequest,
-    match: IfMatch = None,
-    key: KeyDep = None,
 ) -> Response:
     """Make exactly this patch set active; an empty one is the clean model.
 
     If-Match is needed, so that nobody's change is overwritten unseen. On any error the old patch
     set stays active.
     """
-    if match is None:
+    if changing.match is None:
         raise ProblemError(
             "precondition-required",
             "send If-Match with the ETag of the patch set that this replaces, or *",
         )
     choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.patches]
-    ask = await Ask.of(request, actor, "replace", key)
-    return await _change(service, host, ask, editing.replace(host.finder, choices), match)
+    return await changing.make("replace", editing.replace(changing.host.finder, choices))
 
 
 @router.delete(
@@ -139,16 +121,10 @@ async def replace_patchset(
     responses=_responses(*_ON_MODEL),
 )
 async def clear_patchset(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
-    match: IfMatch = None,
-    key: KeyDep = None,
+    changing: ChangingDep,
 ) -> Response:
     """Make the clean model active; its weights are back to the bit."""
-    ask = await Ask.of(request, actor, "clear", key)
-    return await _change(service, host, ask, editing.clear(), match)
+    return await changing.make("clear", editing.clear())
 
 
 @router.put(
@@ -158,19 +134,13 @@ async def clear_patchset(
     responses=_responses(*_ON_PATCH),
 )
 async def apply_patch(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
+    changing: ChangingDep,
     patch: PatchPath,
     strength: Annotated[StrengthRequest | None, Body()] = None,
-    match: IfMatch = None,
-    key: KeyDep = None,
 ) -> Response:
     """Put a patch on, or change its strength; the others stay. An alpha of 0 takes it off."""
     choice = _choice(patch, strength)
-    ask = await Ask.of(request, actor, "apply", key)
-    return await _change(service, host, ask, editing.apply(host.finder, choice), match)
+    return await changing.make("apply", editing.apply(changing.host.finder, choice))
 
 
 @router.patch(
@@ -180,19 +150,13 @@ async def apply_patch(
     responses=_responses(*_ON_PATCH, "not-applied"),
 )
 async def scale_patch(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
+    changing: ChangingDep,
     patch: PatchPath,
     strength: StrengthRequest,
-    match: IfMatch = None,
-    key: KeyDep = None,
 ) -> Response:
     """Give a patch that is on another strength; the very patch stays, whatever its name means."""
     choice = _choice(patch, strength)
-    ask = await Ask.of(request, actor, "scale", key)
-    return await _change(service, host, ask, editing.scale(host.finder, choice), match)
+    return await changing.make("scale", editing.scale(changing.host.finder, choice))
 
 
 @router.delete(
@@ -202,17 +166,11 @@ async def scale_patch(
     responses=_responses(*_ON_MODEL, "not-applied"),
 )
 async def remove_patch(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
+    changing: ChangingDep,
     patch: PatchPath,
-    match: IfMatch = None,
-    key: KeyDep = None,
 ) -> Response:
     """Take a patch off; the others stay."""
-    ask = await Ask.of(request, actor, "remove", key)
-    return await _change(service, host, ask, editing.remove(host.finder, patch), match)
+    return await changing.make("remove", editing.remove(changing.host.finder, patch))
 
 
 @router.get(
@@ -249,13 +207,8 @@ async def read_history(
     responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
 )
 async def roll_back(
-    service: ServiceDep,
-    host: HostDep,
-    actor: AdminDep,
-    request: Request,
+    changing: ChangingDep,
     to: RollbackRequest,
-    match: IfMatch = None,
-    key: KeyDep = None,
 ) -> Response:
     """Make the patch set of an earlier generation active again, as a new generation.
 
@@ -263,44 +216,12 @@ async def roll_back(
     """
 
     def edit(active: tuple[editing.Chosen, ...]) -> tuple[editing.Chosen, ...]:
-        return editing.restore(host.generation(to.generation))(active)
+        return editing.restore(changing.host.generation(to.generation))(active)
 
-    ask = await Ask.of(request, actor, "rollback", key)
-    return await _change(service, host, ask, edit, match, rolled_back_to=to.generation)
+    return await changing.make("rollback", edit, rolled_back_to=to.generation)
 
 
 def _choice(patch: str, strength: StrengthRequest | None) -> Choice:
     if strength is None:
         return Choice(patch)
     return Choice(patch, strength.alpha, strength.ta_loss)
-
-
-async def _change(
-    service: Service,
-    host: ModelHost,
-    ask: Ask,
-    edit: Edit,
-    match: str | None,
-    *,
-    rolled_back_to: int | None = None,
-) -> Response:
-    def answer(active: Active) -> Recorded:
-        body = patchset_answer(host.name, active)
-        return recorded(ask, 200, body, **etag(active.generation))
-
-    change = Change(
-        actor=ask.actor,
-        action=ask.action,
-        edit=edit,
-        expected=if_match(match),
-        key=ask.key,
-        answer=answer,
-        rolled_back_to=rolled_back_to,
-    )
-
-    def act() -> tuple[Recorded, Outcome]:
-        before = host.active
-        after = host.change(change)
-        return answer(after), "unchanged" if after is before else "done"
-
-    return await carry_out(service, ask, act)
