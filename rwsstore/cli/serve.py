@@ -66,8 +66,8 @@ def command(**options: Any) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError("rws serve", "service") from error
     settings = Settings.of(threads=_threads(), **options)
-    tokens, made = provide_tokens(settings)
     configure_logging(settings)
+    tokens, made = provide_tokens(settings)
     app = create_app(settings, tokens=tokens)
 
     def announce(listening: str) -> None:

@@ -2,6 +2,7 @@
 
 __all__ = ["create_app"]
 
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -38,6 +39,8 @@ from rwsstore_service.security.tokens import Access, Tokens
 from rwsstore_service.serving.limits import BodyLimit, InFlight
 from rwsstore_service.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 _JSON_BYTES = 2**20
 # FastAPI's own would open connections by OTEL_… variables; ours asks for RWS_TRACING_ENDPOINT.
 _NO_TELEMETRY: TelemetryConfig = {
@@ -63,6 +66,8 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         MissingExtraError: tracing is asked for and not installed.
     """
     tokens = provide_tokens(settings)[0] if tokens is None else tokens
+    for name in tokens.guessable:
+        _log.warning("the token %r is short enough to be guessed: make one of 16 or more", name)
     metrics, tracer = Metrics(), tracer_of(settings)
     service = Service(_without_tokens(settings), metrics)
     app = FastAPI(

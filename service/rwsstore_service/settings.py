@@ -69,8 +69,9 @@ class Settings(BaseSettings):
     )
     admin_tokens: SecretStr = Field(
         SecretStr(""),
-        description="Who may change patches, name:token[,name:token...]. A token has 16 characters "
-        "or more. On a loopback address without any, a random one is made and printed once.",
+        description="Who may change patches, name:token[,name:token...]; a token best has 16 "
+        "characters or more. On a loopback address without any, a random one is made and printed "
+        "once.",
     )
     admin_tokens_file: Path | None = Field(
         None, description="The same in a file, one name:token a line; read at start."

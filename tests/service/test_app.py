@@ -27,6 +27,12 @@ def test_another_address_needs_an_admin_token() -> None:
         create_app(Settings.of(host="0.0.0.0"))
 
 
+def test_a_short_token_is_warned_of_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    create_app(Settings.of(admin_tokens="operator:hush"))
+    assert "'operator' is short" in caplog.text
+    assert "hush" not in caplog.text
+
+
 def test_a_model_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     app = create_app(Settings.of(model=str(tmp_path / "none.safetensors"), state=tmp_path))
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"), TestClient(app):

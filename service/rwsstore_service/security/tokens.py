@@ -30,7 +30,8 @@ Need = Literal["admin", "reader", "token", "nobody"]
 
 _MAX_FILE_BYTES = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TOKEN = re.compile(r"[!-+\--~]{16,512}")  # visible ASCII without the comma
+_TOKEN = re.compile(r"[!-+\--~]{1,512}")  # visible ASCII without the comma
+_GUESSABLE = 16
 _CREDENTIALS = re.compile(r"bearer {1,8}([!-~]{1,512})", re.IGNORECASE)
 
 
@@ -62,6 +63,9 @@ class Tokens:
     Args:
         named: what was configured.
 
+    Attributes:
+        guessable: names of tokens with less than 16 characters; `create_app` warns of them.
+
     Raises:
         ConfigError: a name or a token is there twice.
     """
@@ -69,6 +73,7 @@ class Tokens:
     def __init__(self, named: Iterable[_Named] = ()) -> None:
         self._key = secrets.token_bytes(32)
         self._entries: tuple[tuple[bytes, Principal], ...] = ()
+        self.guessable: tuple[str, ...] = ()
         for one in named:
             self._add(one)
 
@@ -90,6 +95,7 @@ class Tokens:
         where = f"the admin token {name!r} that is made where RWS_ADMIN_TOKENS is not set"
         more = Tokens()
         more._key, more._entries = self._key, self._entries
+        more.guessable = self.guessable
         more._add(_parse(f"{name}:{token}", "admin", where))
         return more
 
@@ -122,6 +128,8 @@ class Tokens:
         if self._find(one.token) is not None:
             raise ConfigError(f"{one.where}: the same token is there under another name")
         self._entries = (*self._entries, (self._digest(one.token), one.principal))
+        if len(one.token) < _GUESSABLE:
+            self.guessable = (*self.guessable, one.principal.name)
 
     def _find(self, token: str) -> Principal | None:
         # Every entry is compared, so that time does not tell which one it was.
@@ -228,6 +236,6 @@ def _parse(item: str, role: Role, where: str) -> _Named:
     if not _TOKEN.fullmatch(token):
         raise ConfigError(
             f"{where}: its token has {len(token)} characters or one that is not allowed; expected "
-            "16 to 512 visible ASCII characters without comma"
+            "1 to 512 visible ASCII characters without comma"
         )
     return _Named(Principal(name, role), token, where)
