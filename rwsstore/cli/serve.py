@@ -40,7 +40,7 @@ _log = logging.getLogger("rwsstore_service")
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="Folder of the generations and the audit log. Default: the platform's data directory.",
+    help="Folder of the generations and the audit log. Default: beside the store, STORE.state.",
 )
 @click.option(
     "--log-format", type=click.Choice(["console", "json"]), help="Log lines. Default: console."

@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rwsstore.errors import ConfigError
+from rwsstore.store import default_store_path
 from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN
 
 BUNDLED = "bundled"
@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     )
     state: Path | None = Field(
         None,
-        description="Folder of the generations and the audit log. Default: service/ in the "
-        "platform's data directory. One service at a time uses it.",
+        description="Folder of the generations and the audit log. Default: beside the store, named as "
+        "it is with .state behind. One service at a time uses it.",
     )
     admin_tokens: SecretStr = Field(
         SecretStr(""),
@@ -93,9 +93,9 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[HostName, ...], NoDecode] = Field(
         (),
-        description="Names that requests may ask for in their Host header, separated by commas, "
-        "without ports. Default: on a loopback address localhost, 127.0.0.1 and [::1], which are "
-        "always allowed; on any other address every name.",
+        description="Names with a dot that requests may ask for in their Host header, separated by "
+        "commas, without ports. Default: none on a loopback address, every one on any other. "
+        "Addresses and names of one word (localhost, edge-box) are always answered.",
     )
     allow_transfer: bool = Field(
         False,
@@ -248,7 +248,10 @@ class Settings(BaseSettings):
         """The folder of generations and audit log."""
         if self.state is not None:
             return self.state.expanduser().absolute()
-        return platformdirs.user_data_path("rwsstore", appauthor=False) / "service"
+        bundled = self.store is not None and str(self.store) == BUNDLED  # nothing lies beside that
+        store = default_store_path() if self.store is None or bundled else self.store
+        store = store.expanduser().absolute()
+        return store.with_name(f"{store.name}.state")
 
     @property
     def served_name(self) -> str:

@@ -138,4 +138,7 @@ def test_what_the_model_is_called(values: dict[str, str], name: str) -> None:
 
 def test_where_the_state_lies(tmp_path: Path) -> None:
     assert Settings.of(state=tmp_path).state_path == tmp_path
-    assert Settings.of().state_path.name == "service"
+    # Each store has a state of its own: the history speaks of its patches.
+    assert Settings.of(store=tmp_path / "box").state_path == tmp_path / "box.state"
+    assert Settings.of().state_path.name == "store.state"
+    assert Settings.of(store=Path("bundled")).state_path == Settings.of().state_path

@@ -103,8 +103,8 @@ _KINDS = (
     ),
     ProblemKind(
         "misdirected", 421, "This host is not served here",
-        "the Host header holds a name that this service does not answer to; use localhost, or "
-        "name the host in RWS_ALLOWED_HOSTS",
+        "the Host header holds a name that this service does not answer to; use localhost or an "
+        "address, or name the host in RWS_ALLOWED_HOSTS",
     ),
     ProblemKind(
         "invalid-request", 422, "A value is not allowed",
