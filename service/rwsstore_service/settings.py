@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     )
     state: Path | None = Field(
         None,
-        description="Folder of the generations and the audit log. Default: beside the store, named as "
-        "it is with .state behind. One service at a time uses it.",
+        description="Folder of the generations and the audit log. Default: beside the store, "
+        "named as it is with .state behind. One service at a time uses it.",
     )
     admin_tokens: SecretStr = Field(
         SecretStr(""),
