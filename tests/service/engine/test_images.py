@@ -1,7 +1,6 @@
 import asyncio
 import gc
 import io
-import struct
 import threading
 import tracemalloc
 import zlib
@@ -18,6 +17,7 @@ from rwsstore.errors import FormatError, TooLargeError, UnsupportedError
 from rwsstore_service.engine import images
 from rwsstore_service.engine.errors import InvalidImageError
 from rwsstore_service.engine.images import Decoder
+from tests.service.hostile_images import huge_png
 
 SIZE = 16
 
@@ -48,22 +48,6 @@ def decode(decoder: Decoder, *files: bytes) -> Tensor:
 
 def pixels_of(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-
-
-def huge_png() -> bytes:
-    """One colour, 13 300 x 13 300 pixels, in a few kilobytes."""
-    side = 13_300
-    packed = zlib.compressobj(9)
-    row = bytes(1 + side // 8 + (side % 8 > 0))
-    data = b"".join(packed.compress(row) for _ in range(side)) + packed.flush()
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    parts = [chunk(b"IHDR", header), chunk(b"IDAT", data), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def frames(kind: str) -> bytes:
