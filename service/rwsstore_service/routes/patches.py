@@ -11,8 +11,8 @@ from rwsstore.corruptions import CORRUPTIONS
 from rwsstore_service.deps import AdminDep, KeyDep, ReaderDep, ServiceDep
 from rwsstore_service.description.headers import LOCATION
 from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine.described import Described, Listing
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.library import Described, Listing
 from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded

@@ -18,8 +18,8 @@ from torch import Tensor
 from rwsstore.data.pixels import FORMATS
 from rwsstore.patches import RobustnessCard
 from rwsstore_service.engine.active import Active, Resolved
+from rwsstore_service.engine.described import Described
 from rwsstore_service.engine.host import ModelHost
-from rwsstore_service.engine.library import Described
 from rwsstore_service.engine.records import Chosen, Entry
 from rwsstore_service.schemas.answers import (
     AppliedPatch,
