@@ -174,9 +174,13 @@ class Library:
             raise ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
         digests = [version.digest for version in own]
         self._refuse_in_use(name, digests, active)
+        # Written down first: nothing disappears without a record. The answer is kept last: a key
+        # that is repeated after a crash must not be answered before the deed.
+        self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor, None)
         self._store.remove(name)
-        self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor, key, recorded)
         self._store.gc()
+        if key is not None and recorded is not None:
+            self._journal.remember(actor.name, key, recorded)
 
     def _store_patch(
         self,

@@ -13,6 +13,7 @@ from rwsstore.errors import (
     StorageFullError,
     UnknownPatchError,
 )
+from rwsstore.store import Store
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.described import Listing
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
@@ -222,6 +223,24 @@ def test_deleting_takes_all_versions_and_their_bytes(shelf: Shelf) -> None:
         shelf.library.delete("rain", OPS, active=())
 
 
+def test_nothing_is_deleted_without_a_record(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = shelf.publish("rain", seed=1)
+    with monkeypatch.context() as broken, pytest.raises(StorageFullError):
+        broken.setattr(Journal, "append", full)
+        shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+    assert shelf.store.resolve("rain") == digest
+
+
+def test_a_deletion_that_failed_is_not_answered_as_done(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.publish("rain", seed=1)
+    with monkeypatch.context() as broken, pytest.raises(StorageFullError):
+        broken.setattr(Store, "remove", full)
+        shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+    assert shelf.journal.recall("ops", "once") is None
+
+
 def test_what_is_on_stays(shelf: Shelf) -> None:
     digest = shelf.publish("rain", seed=1)
     shelf.publish("rain", seed=2)
@@ -266,10 +285,11 @@ def test_only_names_are_deleted(shelf: Shelf, name: str) -> None:
     assert shelf.store.has(digest)
 
 
-def test_a_full_disk_is_told(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_given: object, **_named: object) -> None:
-        raise StorageFullError("no space")
+def full(*_given: object, **_named: object) -> None:
+    raise StorageFullError("no space")
 
+
+def test_a_full_disk_is_told(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "append", full)
     with pytest.raises(StorageFullError):
         shelf.library.publish(make_test_patch("rain", seed=1).to_bytes(), OPS)
