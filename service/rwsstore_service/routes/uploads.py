@@ -21,7 +21,8 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "One image, or a form with one or more.",
+        "description": "One image, or a form: every file in it is an image, whatever its part is "
+        "called.",
         "content": {
             **dict.fromkeys(_IMAGES, _BINARY),
             _FORM: {
@@ -98,7 +99,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         raise ProblemError(
             "unsupported-media",
             f"Content-Type is {kind[:60]!a}; expected an image ({', '.join(_IMAGES)}) or "
-            f"{_FORM} with parts named images",
+            f"{_FORM} with files",
         )
     _check(upload, settings)
     return upload
@@ -129,15 +130,15 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
 async def _sort(form: FormData) -> Upload:
     files, texts = [], {}
     for name, value in form.multi_items():
-        if name == "images" and isinstance(value, UploadFile):
+        if isinstance(value, UploadFile) and name not in _TEXTS:  # whatever else it is called
             files.append(await value.read())
         elif name in _TEXTS and isinstance(value, str) and name not in texts:
             texts[name] = value
         else:
             raise ProblemError(
                 "invalid-request",
-                f"unexpected form field {name[:60]!a}; expected files named images, and at most "
-                "one patchset and one top_k, as text",
+                f"unexpected form field {name[:60]!a}; expected files (images), and at most one "
+                "patchset and one top_k, as text",
             )
     return Upload(tuple(files), texts)
 

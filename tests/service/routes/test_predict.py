@@ -210,6 +210,11 @@ def test_a_forms_charset_is_not_looked_at(reading: TestClient, charset: str) -> 
     assert answer.json()["patches"] == []
 
 
+def test_a_file_is_an_image_whatever_its_part_is_called(reading: TestClient) -> None:
+    answer = parts(reading, FILE, part("file", picture("red"), '; filename="b.png"'))
+    assert len(answer.json()["predictions"]) == 2
+
+
 def test_no_image_at_all(reading: TestClient) -> None:
     problem(reading.post(PREDICTING, headers=IMAGE), "invalid-request")
     problem(parts(reading), "invalid-request")
@@ -220,7 +225,6 @@ def test_no_image_at_all(reading: TestClient) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        part("image", picture(), '; filename="a.png"'),
         part("images", b"text"),
         part("patchset", b"none") * 2,
         part("patchset", b"none", '; filename="a"'),
