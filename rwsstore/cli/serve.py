@@ -3,12 +3,13 @@
 __all__ = ["command"]
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
+from rich.markup import escape
 
 from rwsstore.errors import MissingExtraError
 
@@ -80,9 +81,10 @@ def command(**options: Any) -> None:
 
 
 def _threads() -> int | None:
-    """What `rws --threads` was given; RWS_THREADS reaches the settings by itself."""
-    threads = click.get_current_context().find_root().params.get("threads")
-    return None if os.environ.get("RWS_THREADS") else threads
+    """What `rws --threads` was given; RWS_THREADS, which it precedes, reaches the settings."""
+    root = click.get_current_context().find_root()
+    given = root.get_parameter_source("threads") is ParameterSource.COMMANDLINE
+    return root.params["threads"] if given else None
 
 
 def _announce(listening: str, settings: "Settings", made: str | None) -> None:
@@ -91,9 +93,9 @@ def _announce(listening: str, settings: "Settings", made: str | None) -> None:
         if made is None:
             return
     url = listening.removeprefix("listening on ")
-    lines = [f"[bold]rwsstore[/] is {listening}"]
+    lines = [f"[bold]rwsstore[/] is {escape(listening)}"]  # [fd00::1] would be a tag
     if settings.docs:
-        lines.append(f"  API       {url}/docs")
+        lines.append(f"  API       {escape(url)}/docs")
     if made is not None:
         lines.append(f"  token     {made}")
         lines.append("            for changes; made for this run, shown once")

@@ -1,8 +1,8 @@
 """Publishing: an object first, then the name that refers to it; both durable, or neither."""
 
-__all__ = ["Publisher"]
+__all__ = ["Publisher", "Witness"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import (
@@ -21,6 +21,7 @@ from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.records import Published
 
 Objects = Mapping[Digest, bytes]
+Witness = Callable[[Published], None]
 
 
 class Publisher:
@@ -35,7 +36,9 @@ class Publisher:
         self._top, self._layers = layers[0], layers
         self._lookup = Lookup(layers)
 
-    def publish(self, patch: Patch, name: str | None, expected: int | None) -> Published:
+    def publish(
+        self, patch: Patch, name: str | None, expected: int | None, witness: Witness
+    ) -> Published:
         """Publish; `Store.publish` says how."""
         self._top.check_writable()
         name = check_name(patch.metadata.name if name is None else name)
@@ -51,8 +54,9 @@ class Publisher:
             if current != seen or expected not in (None, len(current)):
                 raise _conflict(name, len(seen) if expected is None else expected, len(current))
             objects = {**self._underneath(current), **parts, patch.digest: patch.to_bytes()}
-            self._write(name, current, patch.digest, objects)
-        return Published(patch.digest, name, len(current) + 1, created=True)
+            made = Published(patch.digest, name, len(current) + 1, created=True)
+            self._write(made, current, objects, witness)
+        return made
 
     def _digests(self, name: str) -> tuple[Digest, ...]:
         return tuple(version.digest for version in self._lookup.versions(name))
@@ -97,17 +101,18 @@ class Publisher:
             self._top.refs.settle()
 
     def _write(
-        self, name: str, current: tuple[Digest, ...], digest: Digest, objects: Objects
+        self, made: Published, current: tuple[Digest, ...], objects: Objects, witness: Witness
     ) -> None:
         top = self._top
-        before = top.refs.read(name)
+        before = top.refs.read(made.name)
         new = [found for found in objects if not top.objects.has(found)]
         try:
             for found, data in objects.items():
                 top.objects.write(found, data)
-            top.refs.write(name, (*current, digest))
+            witness(made)
+            top.refs.write(made.name, (*current, made.digest))
         except RwsError:
-            if top.refs.restore(name, before):
+            if top.refs.restore(made.name, before):
                 self._discard(new)
             raise
 

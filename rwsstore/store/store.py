@@ -17,7 +17,7 @@ from rwsstore.store.layer import Layer
 from rwsstore.store.lookup import Lookup
 from rwsstore.store.maintenance import Checker, Collector
 from rwsstore.store.names import check_digest, check_name
-from rwsstore.store.publishing import Publisher
+from rwsstore.store.publishing import Publisher, Witness
 from rwsstore.store.records import Entry, FsckReport, GcReport, Published, Version
 
 _log = logging.getLogger(__name__)
@@ -157,7 +157,12 @@ class Store:
             return None
 
     def publish(
-        self, patch: Patch, *, name: str | None = None, expected: int | None = None
+        self,
+        patch: Patch,
+        *,
+        name: str | None = None,
+        expected: int | None = None,
+        witness: Witness = lambda _published: None,
     ) -> Published:
         """Store a patch and make it the latest version of a name.
 
@@ -169,6 +174,8 @@ class Store:
             name: under which name; the patch's own by default.
             expected: the number of the latest version that the caller saw, 0 for none; what it is
                 when this is called, by default.
+            witness: told what is about to be published, once all of it but the name is written;
+                if it raises an `RwsError`, nothing is published. It must not use the store.
 
         Raises:
             ConfigError: the name is not allowed, or the folder holds other things.
@@ -180,7 +187,7 @@ class Store:
             StorageFullError: no space left, or the device failed.
             IntegrityError: the name's file, or a part, is damaged.
         """
-        return Publisher(self._layers).publish(patch, name, expected)
+        return Publisher(self._layers).publish(patch, name, expected, witness)
 
     def remove(self, name: str) -> None:
         """Remove a name with all its versions; the objects stay until `gc`.

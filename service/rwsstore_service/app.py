@@ -67,7 +67,9 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     """
     tokens = provide_tokens(settings)[0] if tokens is None else tokens
     for name in tokens.guessable:
-        _log.warning("the token %r is short enough to be guessed: make one of 16 or more", name)
+        _log.warning(
+            "the token of %r is short enough to be guessed: make one of 16 characters", name
+        )
     metrics, tracer = Metrics(), tracer_of(settings)
     service = Service(_without_tokens(settings), metrics)
     app = FastAPI(

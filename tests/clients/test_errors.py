@@ -102,7 +102,11 @@ def test_all_that_a_problem_says() -> None:
         (httpx.Response(502), ServiceError, "Bad Gateway"),
         (httpx.Response(418), ApiError, "I'm a teapot"),
         (httpx.Response(599), ServiceError, "the service refused"),
-        (httpx.Response(404, json=[1]), NotFoundError, "Not Found"),
+        (
+            httpx.Response(404, json=[1]),
+            NotFoundError,
+            "Not Found, and not in the words of a rwsstore service: is this its URL?",
+        ),
         (httpx.Response(400, json={"detail": [{"msg": "x"}]}), InvalidRequestError, "Bad Request"),
         (problem("brand-new", 422), InvalidRequestError, "what to do"),
         (

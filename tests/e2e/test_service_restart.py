@@ -102,12 +102,17 @@ def test_a_damaged_patch_of_the_active_set(tmp_path: Path, checkpoint: Path, cur
         clean = service.predict(_IMAGE, "none")
         assert clean.json()["state_digest"] == Offline(tmp_path, model_of(0)).state_digest([])
         assert service.predict(_IMAGE, "rain=1").status_code == 200
-        assert service.get("/patchset")["generation"] == 4
+        found = service.get("/patchset")
+        assert found["generation"] == 4
+        assert found["fault"] in answer.json()["detail"]
+        verified = service.get("/patchset", verify=True)
+        assert (verified["ok"], verified["problems"]) == (False, [found["fault"]])
         cured = heal(service, cure)
         assert cured["generation"] == 5
         assert service.http.get("/readyz").status_code == 200
         assert service.predict(_IMAGE).json()["state_digest"] == cured["state_digest"]
         assert service.get("/patchset", verify=True)["ok"]
+        assert service.get("/patchset")["fault"] is None
 
 
 def heal(service: Running, cure: str) -> dict[str, Tensor]:

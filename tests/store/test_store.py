@@ -42,6 +42,23 @@ def test_opening_and_reading_create_nothing(store: Store) -> None:
     assert not store.root.exists()
 
 
+def test_a_witness_hears_of_it_before_it_is_there_and_may_refuse(store: Store) -> None:
+    told: list[Published] = []
+
+    def refuse(made: Published) -> None:
+        told.append(made)
+        assert not (store.root / "refs" / "fog.json").exists()
+        raise ConfigError("not now")
+
+    with pytest.raises(ConfigError, match="not now"):
+        store.publish(patch(), witness=refuse)
+    assert not store.has(patch().digest)
+    assert store.list() == ()
+    assert store.publish(patch(), witness=told.append) == told[0] == told[1]
+    store.publish(patch(), witness=told.append)  # it is there already
+    assert len(told) == 2
+
+
 def test_publish_stores_the_exact_bytes(store: Store) -> None:
     digest = patch().digest
     assert store.publish(patch()) == Published(digest, "fog", 1, created=True)

@@ -76,7 +76,7 @@ def error_of(reply: Reply) -> ApiError:
     kind = error_class(texts["type"], reply.status)
     title = texts["title"] or httpx.codes.get_reason_phrase(reply.status)
     return kind(
-        texts["detail"] or title or "the service refused",
+        texts["detail"] or _without_detail(reply.status, title),
         status=reply.status,
         type=texts["type"] or "about:blank",
         title=title,
@@ -84,6 +84,12 @@ def error_of(reply: Reply) -> ApiError:
         retry_after=retry_after(reply),
         extra=members,
     )
+
+
+def _without_detail(status: int, title: str) -> str:
+    if status in (404, 405, 501):  # any other web server's answer to a path that it has not
+        return f"{title}, and not in the words of a rwsstore service: is this its URL?"
+    return title or "the service refused"
 
 
 def retry_after(reply: Reply) -> float | None:

@@ -14,6 +14,7 @@ __all__ = [
 ]
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -109,21 +110,33 @@ def card_table(card: "Card") -> Table:
 def patchset_lines(patchset: "PatchSet") -> list[str]:
     """A patch set, a line for each patch."""
     head = f"{patchset.model} generation {patchset.generation} state {patchset.state_digest[:12]}: "
+    if patchset.fault:
+        return [plain(head), plain(f"  NOT SERVED: {patchset.fault}")]
     if not patchset.patches:
         return [plain(f"{head}the clean model")]
     lines = [f"  {one.patch} {one.digest[:12]} at alpha {one.alpha:g}" for one in patchset]
     return [plain(line) for line in (f"{head}{len(patchset)} on", *lines)]
 
 
+def _log_table(*names: str) -> Table:
+    """A narrow terminal folds its cells, day and time apart, and cuts nothing off."""
+    table = Table()
+    for name in names:
+        table.add_column(
+            name,
+            justify="right" if name == names[0] else "left",
+            overflow="fold",
+            min_width=len("2026-01-01") if name == "at" else None,
+        )
+    return table
+
+
 def history_table(history: "History") -> Table:
     """Who did what, the newest first."""
-    table = Table()
-    table.add_column("generation", justify="right")
-    for name in ("at", "action", "by", "from", "patch set", "state"):
-        table.add_column(name)
+    table = _log_table("generation", "at", "action", "by", "from", "patch set", "state")
     for one in history:
         back = "" if one.rolled_back_to is None else f" to {one.rolled_back_to}"
-        when = f"{one.at:%Y-%m-%d %H:%M:%S%z}"
+        when = f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
         on = ",".join(f"{patch.patch}={patch.alpha:g}" for patch in one) or "none"
         state = one.state_digest[:12]
         _add(table, one.generation, when, one.action + back, one.actor, one.address, on, state)
@@ -132,14 +145,11 @@ def history_table(history: "History") -> Table:
 
 def audit_table(log: "AuditLog") -> Table:
     """Every change, the newest first."""
-    table = Table()
-    table.add_column("number", justify="right")
-    for name in ("at", "action", "of", "by", "from", "generation", "state"):
-        table.add_column(name)
+    table = _log_table("number", "at", "action", "of", "by", "from", "generation", "state")
     for one in log:
         made = "-" if one.generation is None else one.generation
         state = one.state_digest[:12] or "-"
-        when = f"{one.at:%Y-%m-%d %H:%M:%S%z}"
+        when = f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
         _add(table, one.seq, when, one.action, one.subject, one.actor, one.address, made, state)
     return table
 

@@ -90,6 +90,7 @@ def _patch_set(generation: int, *patches: dict[str, Any]) -> dict[str, Any]:
         "resolved": _RESOLVED if patches else [],
         "state_digest": _FOGGY_STATE if patches else _CLEAN_STATE,
         "at": _AT,
+        "fault": None,
     }
 
 

@@ -122,11 +122,15 @@ class ModelHost:
     def start(self) -> None:
         """Start computing, with the patch set that was active last."""
         self._inference.start()
-        last = self._journal.latest(self.name)
-        if last is None or last.clean_weights != self.identity.clean_weights:
-            self._begin(last)
-        else:
-            self._restore(last)
+        try:
+            last = self._journal.latest(self.name)
+            if last is None or last.clean_weights != self.identity.clean_weights:
+                self._begin(last)
+            else:
+                self._restore(last)
+        except BaseException:
+            self._inference.stop()
+            raise
 
     def stop(self, timeout: float | None = None) -> None:
         """Finish the predictions that were accepted, then stop computing."""
@@ -248,8 +252,9 @@ class ModelHost:
             key=change.key,
             answer=None if answer is None else lambda entry: answer(Active.of(entry, variant)),
         )
-        self._fault = None
-        return self._swap(Active.of(entry, variant))
+        active = self._swap(Active.of(entry, variant))
+        self._fault = None  # last: who finds none may predict with what is active
+        return active
 
     def _swap(self, active: Active) -> Active:
         self._active = active

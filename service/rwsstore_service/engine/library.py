@@ -17,7 +17,7 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.patches import ModelIdentity, Patch, compose
-from rwsstore.store import Entry, Store
+from rwsstore.store import Entry, Published, Store
 from rwsstore.store.names import check_name, parse_reference
 from rwsstore_service.engine.choosing import Choice, Finder
 from rwsstore_service.engine.described import Contents, Described, Listing
@@ -176,11 +176,18 @@ class Library:
         self._refuse_in_use(name, digests, active)
         # Written down first: nothing disappears without a record. The answer is kept last: a key
         # that is repeated after a crash must not be answered before the deed.
-        self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor, None)
+        self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor)
         self._store.remove(name)
-        self._store.gc()
+        self._free(name)
         if key is not None and recorded is not None:
             self._journal.remember(actor.name, key, recorded)
+
+    def _free(self, name: str) -> None:
+        """Remove the bytes that nothing reaches any more; the name is gone either way."""
+        try:
+            self._store.gc()
+        except RwsError as error:
+            _log.warning("the bytes of %s stay for now: %s", name, error)
 
     def _store_patch(
         self,
@@ -192,13 +199,16 @@ class Library:
         key: str | None,
         answer: Callable[[Described], Recorded] | None,
     ) -> Described:
-        published = self._store.publish(patch, name=name, expected=expected)
+        def write_down(made: Published) -> None:
+            self._write(action, f"{made.name}@{made.version}", made.digest, actor)
+
+        # As in `delete`: the record first, the answer last.
+        published = self._store.publish(patch, name=name, expected=expected, witness=write_down)
         if not published.created:
             raise DuplicatePatchError(published.digest, published.name, published.version)
         described = self._described(published.name, published.version, published.digest, "user")
-        recorded = None if answer is None else answer(described)
-        subject = f"{published.name}@{published.version}"
-        self._write(action, subject, published.digest, actor, key, recorded)
+        if key is not None and answer is not None:
+            self._journal.remember(actor.name, key, answer(described))
         return described
 
     def _write(
@@ -207,8 +217,6 @@ class Library:
         subject: str,
         digest: Digest,
         actor: Actor,
-        key: str | None,
-        recorded: Recorded | None = None,
     ) -> None:
         note = Note(
             actor=actor,
@@ -220,10 +228,7 @@ class Library:
             state_digest="",
             previous_digest="",
         )
-        if recorded is None:
-            self._journal.append(note)
-        else:
-            self._journal.append(note, key=key, answer=lambda _entry: recorded)
+        self._journal.append(note)
 
     def _refuse_in_use(
         self, name: str, digests: Sequence[Digest], active: Collection[Digest]

@@ -154,7 +154,6 @@ async def infer(
     They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
     chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`).
     """
-    _refuse_encoded(request)
     contract = _contract(host, service.settings.max_images)
     lengths = request.headers.getlist(HEADER_LENGTH)
     if len(lengths) > 1:
@@ -180,7 +179,6 @@ async def list_models(
     request: Request, _reader: ReaderDep, service: ServiceDep
 ) -> list[IndexEntry]:
     """Every served model; with `ready` true only those that can predict."""
-    _refuse_encoded(request)
     asked = read_index_request(await request.body())
     hosts = [host for host in service.hosts.values() if host.ready or not asked.ready]
     return [_index_entry(host) for host in hosts]
@@ -197,15 +195,6 @@ def _index_entry(host: ModelHost) -> IndexEntry:
         return IndexEntry(name=host.name, version=VERSION, state="READY", reason="")
     reason = host.fault or "it does not compute now"
     return IndexEntry(name=host.name, version=VERSION, state="UNAVAILABLE", reason=reason)
-
-
-def _refuse_encoded(request: Request) -> None:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
-        raise ProblemError(
-            "unsupported-media",
-            "the body is compressed; send it as it is, without Content-Encoding",
-        )
 
 
 def _respond(written: Written) -> Response:

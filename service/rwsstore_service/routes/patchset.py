@@ -73,11 +73,12 @@ async def read_patchset(
         return await _verify(host, response)
     active = host.active
     response.headers.update(etag(active.generation))
-    return patchset_answer(host.name, active)
+    return patchset_answer(host.name, active, host.fault)
 
 
 async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
     active, found = await host.verify()
+    problems = (*([host.fault] if host.fault else []), *found.problems)
     response.headers.update(etag(active.generation))
     return VerificationAnswer(
         model=host.name,
@@ -85,8 +86,8 @@ async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
         state_digest=found.state_digest,
         live_weights=found.live_weights,
         tensors=found.tensors,
-        ok=found.ok,
-        problems=found.problems,
+        ok=not problems,
+        problems=problems,
     )
 
 

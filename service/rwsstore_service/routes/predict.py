@@ -5,6 +5,7 @@ __all__ = ["router"]
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.choosing import ACTIVE
@@ -65,7 +66,7 @@ async def predict(
         patches=applied(found.patches),
         state_digest=found.state_digest,
         generation=found.generation,
-        predictions=prediction_of(found.logits, host.classes, most),
+        predictions=await run_in_threadpool(prediction_of, found.logits, host.classes, most),
         timing=Timing(
             queued_ms=found.queued * 1000,
             decode_ms=decoded * 1000,

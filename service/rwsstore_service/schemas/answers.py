@@ -61,6 +61,11 @@ class PatchSetAnswer(Answer):
     )
     state_digest: str
     at: datetime = Field(description="When it became active.")
+    fault: str | None = Field(
+        None,
+        description="Why the active patch set could not be restored at the start; predictions with "
+        "it are refused until another is set.",
+    )
 
 
 class GenerationAnswer(PatchSetAnswer):

@@ -51,8 +51,8 @@ def applied(patches: Iterable[Chosen]) -> tuple[AppliedPatch, ...]:
     )
 
 
-def patchset_answer(model: str, active: Active) -> PatchSetAnswer:
-    """The active patch set."""
+def patchset_answer(model: str, active: Active, fault: str | None = None) -> PatchSetAnswer:
+    """The active patch set; `fault` is why it is not served."""
     return PatchSetAnswer(
         model=model,
         generation=active.generation,
@@ -60,6 +60,7 @@ def patchset_answer(model: str, active: Active) -> PatchSetAnswer:
         resolved=_resolved(active.resolved),
         state_digest=active.variant.digest,
         at=active.at,
+        fault=fault,
     )
 
 
@@ -149,7 +150,7 @@ def model_answer(host: ModelHost, settings: Settings) -> ModelAnswer:
             max_pixels=settings.max_pixels,
             max_image_bytes=settings.max_image_bytes,
         ),
-        patchset=patchset_answer(host.name, host.active),
+        patchset=patchset_answer(host.name, host.active, host.fault),
     )
 
 

@@ -73,7 +73,8 @@ def bind(settings: Settings) -> socket.socket:
         listener.close()
         raise ConfigError(
             f"cannot listen on {host} port {port}: {error.strerror}. Stop what listens there, or "
-            "choose another with --host and --port (RWS_HOST, RWS_PORT); port 0 takes a free one"
+            "choose another address of this machine with --host or another port with --port "
+            "(RWS_HOST, RWS_PORT); port 0 takes a free one"
         ) from None
     return listener
 

@@ -1,11 +1,15 @@
+import threading
+
 import pytest
 
-from rwsstore.errors import UnknownPatchError
+from rwsstore.errors import StorageFullError, UnknownPatchError
+from rwsstore.runtime import Variant
 from rwsstore_service.engine import editing
+from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.errors import OtherModelError, StateLostError
-from rwsstore_service.engine.journal import Note
-from rwsstore_service.engine.records import Chosen
+from rwsstore_service.engine.journal import Journal, Note
+from rwsstore_service.engine.records import Chosen, Entry
 from tests.service.engine.hosting import House, model_of, same
 from tests.service.engine.shelf import OPS
 
@@ -53,6 +57,35 @@ def test_what_cannot_be_restored_can_be_put_right(house: House) -> None:
     active = house.change(editing.remove(house.host.finder, "fog"))
     assert (active.generation, house.host.fault, house.host.ready) == (3, None, True)
     assert same(house.predict().logits, house.expected(rain=0.25))
+
+
+def test_what_is_put_right_is_active_before_it_is_ready(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(house)
+    lost, of = house.host.active, Active.of
+    seen: list[tuple[bool, Active]] = []
+
+    def noting(entry: Entry, variant: Variant) -> Active:
+        seen.append((house.host.ready, house.host.active))
+        return of(entry, variant)
+
+    monkeypatch.setattr(Active, "of", noting)
+    house.change(editing.clear())
+    assert seen == [(False, lost)]
+    assert house.host.ready
+
+
+def test_a_start_that_fails_leaves_no_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_given: object) -> None:
+        raise StorageFullError("no space")
+
+    house.close()
+    before = set(threading.enumerate())
+    monkeypatch.setattr(Journal, "latest", full)
+    with pytest.raises(StorageFullError):
+        house.open()
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_same_set_heals_once_its_patches_are_back(house: House) -> None:

@@ -243,6 +243,19 @@ def test_a_deletion_that_failed_is_not_answered_as_done(
     assert shelf.journal.recall("ops", "once") is None
 
 
+def test_another_patch_that_is_damaged_hinders_no_deletion(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.publish("rain", seed=1)
+    shelf.publish("snow", seed=2)
+    damage(shelf, "snow")
+    shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+    assert "the bytes of rain stay" in caplog.text
+    assert shelf.journal.recall("ops", "once") == answer(status=204)
+    with pytest.raises(UnknownPatchError):
+        shelf.store.resolve("rain")
+
+
 def test_what_is_on_stays(shelf: Shelf) -> None:
     digest = shelf.publish("rain", seed=1)
     shelf.publish("rain", seed=2)
@@ -295,6 +308,9 @@ def test_a_full_disk_is_told(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Journal, "append", full)
     with pytest.raises(StorageFullError):
         shelf.library.publish(make_test_patch("rain", seed=1).to_bytes(), OPS)
+    with pytest.raises(StorageFullError):
+        shelf.library.compose("weather", [Choice("fog"), Choice("haze")], OPS)
+    assert listed(shelf, Listing()) == ["fog@1", "haze@1"]  # nothing appears without a record
     assert shelf.library.describe("fog").contents.metadata.clean_weights == (
         make_identity().clean_weights
     )

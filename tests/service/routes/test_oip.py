@@ -211,11 +211,6 @@ REFUSED: dict[str, tuple[Send, int, str]] = {
         400,
         "bad-request",
     ),
-    "compressed": (
-        lambda: infer(json_request(IMAGES), headers={"Content-Encoding": "gzip"}),
-        415,
-        "unsupported-media",
-    ),
     "too many images": (
         lambda: infer(*binary_request(torch.zeros(5, 3, 2, 2))),
         413,

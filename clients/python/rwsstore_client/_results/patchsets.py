@@ -40,6 +40,8 @@ class PatchSet(Result):
         resolved: what is added to the clean weights, in order.
         state_digest: a hash of these and of the clean weights.
         at: when it became active.
+        fault: why the active one could not be restored when the service started; predictions with
+            it are refused until another is set.
     """
 
     model: str
@@ -48,6 +50,7 @@ class PatchSet(Result):
     resolved: tuple[ResolvedPatch, ...]
     state_digest: str
     at: datetime
+    fault: str | None = None
 
     def __len__(self) -> int:
         return len(self.patches)
