@@ -39,6 +39,13 @@ def test_a_model_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
         pass
 
 
+def test_a_store_that_is_a_file_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "fog.safetensors").write_bytes(b"")
+    app = create_app(Settings.of(store=tmp_path / "fog.safetensors", state=tmp_path / "state"))
+    with pytest.raises(ConfigError, match=r"fog\.safetensors is a file"), TestClient(app):
+        pass
+
+
 def test_two_services_do_not_share_a_state(tmp_path: Path, client: TestClient) -> None:
     app = create_app(Settings.of(store=tmp_path / "store", state=tmp_path / "state"))
     with pytest.raises(Exception, match="another"), TestClient(app):

@@ -15,7 +15,7 @@ __all__ = [
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -119,15 +119,11 @@ def patchset_lines(patchset: "PatchSet") -> list[str]:
 
 
 def _log_table(*names: str) -> Table:
-    """A narrow terminal folds its cells, day and time apart, and cuts nothing off."""
+    """A narrow terminal folds its cells, and cuts nothing off."""
     table = Table()
     for name in names:
-        table.add_column(
-            name,
-            justify="right" if name == names[0] else "left",
-            overflow="fold",
-            min_width=len("2026-01-01") if name == "at" else None,
-        )
+        side: Literal["left", "right"] = "right" if name == names[0] else "left"
+        table.add_column(name, justify=side, overflow="fold")
     return table
 
 

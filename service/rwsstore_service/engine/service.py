@@ -177,4 +177,6 @@ def _open_store(settings: Settings) -> Store:
     if settings.store is not None and str(settings.store) == BUNDLED:
         return bundled_store()
     root = default_store_path() if settings.store is None else settings.store.expanduser()
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"RWS_STORE: {root} is a file; expected the folder of a store")
     return Store(root, base=bundled_store())
