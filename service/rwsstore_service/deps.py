@@ -1,6 +1,15 @@
 """What routes depend on: the service, the model that a path names, who asks."""
 
-__all__ = ["ActorDep", "AdminDep", "HostDep", "KeyDep", "ReaderDep", "ServiceDep", "actor_of"]
+__all__ = [
+    "ActorDep",
+    "AdminDep",
+    "HostDep",
+    "KeyDep",
+    "PatchPath",
+    "ReaderDep",
+    "ServiceDep",
+    "actor_of",
+]
 
 from typing import Annotated, cast
 
@@ -10,7 +19,7 @@ from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Actor
 from rwsstore_service.engine.service import Service
 from rwsstore_service.problems import ProblemError
-from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN
+from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN, REFERENCE_PATTERN
 from rwsstore_service.security.tokens import Access, Principal
 
 
@@ -62,6 +71,14 @@ def _actor(request: Request, name: str) -> Actor:
     return Actor(name, address, request.scope.get("state", {}).get("request_id", ""))
 
 
+PatchPath = Annotated[
+    str,
+    Path(
+        pattern=REFERENCE_PATTERN,
+        description="A patch: its name, name@version, digest, or 8 or more of its first digits.",
+        examples=["fog"],
+    ),
+]
 ServiceDep = Annotated[Service, Depends(service_of)]
 HostDep = Annotated[ModelHost, Depends(host_of)]
 ActorDep = Annotated[Actor, Depends(actor_of)]

@@ -19,12 +19,13 @@ from rwsstore_service.observability.logs import REQUEST_ID
 from rwsstore_service.observability.metrics import REASONS, UNMATCHED, Metrics, Reason
 from rwsstore_service.observability.tracing import NoTracing, Span, Tracer
 from rwsstore_service.problems import MEDIA_TYPE, PROBLEMS, ProblemError, problem_response
+from rwsstore_service.serving.limits import HEALTH_PATHS
 
 CLIENT_LEFT = 499
 """Stands for the status of a request whose client left before there was one."""
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+_QUIET = HEALTH_PATHS | {"/metrics"}
 _PATH_SHOWN = 256
 _PROBLEM_READ = 65_536
 _REASONS: dict[str, Reason] = {reason.replace("_", "-"): reason for reason in REASONS}

@@ -124,7 +124,8 @@ class _Telling(SpanExporter):
         except Exception:
             _log.debug("the exporter failed", exc_info=True)
             result = SpanExportResult.FAILURE
-        self._tell(result is not SpanExportResult.SUCCESS)
+        if not self._closed.is_set():  # what is cut off by closing is no outage
+            self._tell(result is not SpanExportResult.SUCCESS)
         return result
 
     def _tell(self, failing: bool) -> None:

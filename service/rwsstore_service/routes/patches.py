@@ -4,11 +4,11 @@ __all__ = ["router"]
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore_service.deps import AdminDep, KeyDep, ReaderDep, ServiceDep
+from rwsstore_service.deps import AdminDep, KeyDep, PatchPath, ReaderDep, ServiceDep
 from rwsstore_service.description.headers import LOCATION
 from rwsstore_service.engine.choosing import Choice
 from rwsstore_service.engine.described import Described, Listing
@@ -18,7 +18,7 @@ from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
 from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import PatchAnswer, PatchList
-from rwsstore_service.schemas.fields import REFERENCE_PATTERN, Name
+from rwsstore_service.schemas.fields import Name
 from rwsstore_service.schemas.making import patch_answer
 from rwsstore_service.schemas.requests import CompositionRequest
 
@@ -43,15 +43,6 @@ _CONTENT_HEADERS = {
         },
     }
 }
-
-PatchPath = Annotated[
-    str,
-    Path(
-        pattern=REFERENCE_PATTERN,
-        description="Its name, name@version, digest, or 8 or more of its first digits.",
-        examples=["fog"],
-    ),
-]
 
 
 @router.get("/patches", summary="List patches", responses=problem_responses(*_READ))

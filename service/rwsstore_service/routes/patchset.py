@@ -4,10 +4,10 @@ __all__ = ["router"]
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from rwsstore_service.deps import AdminDep, HostDep, ReaderDep, ServiceDep, admin_of
+from rwsstore_service.deps import AdminDep, HostDep, PatchPath, ReaderDep, ServiceDep, admin_of
 from rwsstore_service.description.headers import ETAG
 from rwsstore_service.engine import editing
 from rwsstore_service.engine.choosing import Choice
@@ -17,7 +17,6 @@ from rwsstore_service.routes.changing import CHANGE_PROBLEMS, etag
 from rwsstore_service.routes.patchset_changes import ChangingDep
 from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.schemas.answers import HistoryAnswer, PatchSetAnswer, VerificationAnswer
-from rwsstore_service.schemas.fields import REFERENCE_PATTERN
 from rwsstore_service.schemas.making import generation_answer, patchset_answer
 from rwsstore_service.schemas.requests import (
     PatchSetRequest,
@@ -30,15 +29,6 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"], route_class
 _ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation")
 _ON_PATCH = (*_ON_MODEL, "unknown-patch", "wrong-model", "golden-mismatch", "not-finite")
 _READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "integrity")
-
-PatchPath = Annotated[
-    str,
-    Path(
-        pattern=REFERENCE_PATTERN,
-        description="A patch: its name, name@version, digest, or 8 or more of its first digits.",
-        examples=["fog"],
-    ),
-]
 
 
 def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:

@@ -11,13 +11,13 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rwsstore_service.problems import ProblemError, problem_response
+from rwsstore_service.problems import ProblemError
 from rwsstore_service.security.hosts import Hosts
 from rwsstore_service.security.ratelimit import RateLimiter, address_key
 from rwsstore_service.security.tokens import Access, Need, Tokens
+from rwsstore_service.serving.limits import HEALTH_PATHS, closing, send_problem
 from rwsstore_service.settings import Settings
 
-_HEALTH = re.compile(r"/livez|/readyz|/v2/health/(live|ready)")
 _OPEN = re.compile(r"/docs(/.*)?|/openapi\.json", re.DOTALL)
 _POSTS_OF_READERS = re.compile(
     r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer|/v2/repository/index"
@@ -41,7 +41,7 @@ def needed_role(method: str, path: str, *, open_metrics: bool = True, cors: bool
         return "reader"
     if method not in ("GET", "HEAD"):
         return "admin"
-    if _HEALTH.fullmatch(path) or _OPEN.fullmatch(path):
+    if path in HEALTH_PATHS or _OPEN.fullmatch(path):
         return "nobody"
     if path.startswith("/metrics"):
         return "nobody" if open_metrics else "token"
@@ -105,18 +105,14 @@ class Gate:
                 state["principal"] = None
                 self._admit(scope)
             except ProblemError as error:
-                response = problem_response(
-                    error, instance=scope["path"], request_id=state.get("request_id", "")
-                )
-                if _has_body(scope):  # it is left unread: the client need not send it
-                    response.headers["Connection"] = "close"
-                await response(scope, receive, send)
+                error.headers.update(closing(scope))
+                await send_problem(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         method, path, headers = scope["method"], scope["path"], Headers(scope=scope)
-        if method in ("GET", "HEAD") and _HEALTH.fullmatch(path):
+        if method in ("GET", "HEAD") and path in HEALTH_PATHS:
             return
         self._hosts.check(headers.getlist("host"))
         address = f"address {address_key((scope.get('client') or ('',))[0])}"
@@ -139,11 +135,6 @@ class Gate:
                 f"too many requests; the next one is taken in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )
-
-
-def _has_body(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _one(values: list[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Limits on a request's body and on requests at once: pure ASGI, nothing is buffered."""
 
-__all__ = ["HEALTH_PATHS", "BodyLimit", "InFlight", "send_problem"]
+__all__ = ["HEALTH_PATHS", "BodyLimit", "InFlight", "closing", "send_problem"]
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -23,6 +23,13 @@ async def send_problem(problem: ProblemError, scope: Scope, receive: Receive, se
     request_id = scope.get("state", {}).get("request_id", "")
     response = problem_response(problem, instance=scope["path"], request_id=request_id)
     await response(scope, receive, send)
+
+
+def closing(scope: Scope) -> dict[str, str]:
+    """Headers of an answer to a request whose body, if it has one, is left unread."""
+    headers = Headers(scope=scope)
+    has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+    return dict(_CLOSE) if has_body else {}
 
 
 class BodyLimit:
@@ -144,11 +151,9 @@ class InFlight:
             self._active -= 1
 
     def _overloaded(self, scope: Scope) -> ProblemError:
-        headers = Headers(scope=scope)
-        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         return ProblemError(
             "overloaded",
             f"{self.limit} requests are being handled, which is as many as this service takes; "
             "try again in a second",
-            headers={"Retry-After": "1", **(_CLOSE if has_body else {})},
+            headers={"Retry-After": "1", **closing(scope)},
         )
