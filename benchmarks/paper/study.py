@@ -29,14 +29,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.paper.results import Results
 from benchmarks.paper.settings import Settings, read_settings
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import MissingFileError, RwsError
 from rwsstore.evaluation import accuracy, choose_patches
 from rwsstore.evaluation.accuracy import Predict
-from rwsstore.files import make_folders
+from rwsstore.files import Results, make_folders
 from rwsstore.machine import ComputeMode, probe, thread_count
 from rwsstore.models import Classifier, load_checkpoint, load_clean_model, weights_fingerprint
 from rwsstore.patches import Patch, identify
@@ -249,7 +248,7 @@ class Study:
     def _run_key(self, recipe: Recipe, start: nn.Module, config: TrainingConfig) -> str:
         return run_key(
             recipe.name,
-            repr(sorted(vars(recipe).items())),
+            repr(sorted(recipe.options().items())),
             config.model_dump(mode="json"),
             weights_fingerprint(start.state_dict()),
             self.settings.mode,

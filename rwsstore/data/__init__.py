@@ -6,6 +6,7 @@ from rwsstore.data.imageset import ImageSet
 from rwsstore.data.pixels import decode_image, read_image
 from rwsstore.data.request import LoadRequest, Split
 from rwsstore.data.sources import DATASETS, DataSource, load_images, parse_dataset
+from rwsstore.data.unit import check_labels, unit_images
 
 __all__ = [
     "DATASETS",
@@ -14,10 +15,12 @@ __all__ = [
     "LoadRequest",
     "Split",
     "batches",
+    "check_labels",
     "decode_image",
     "load_images",
     "match_classes",
     "parse_dataset",
     "random_crop_flip",
     "read_image",
+    "unit_images",
 ]

@@ -7,6 +7,7 @@ __all__ = [
     "FileLayer",
     "Header",
     "OsFiles",
+    "Results",
     "TensorEntry",
     "is_temporary",
     "load_tensors",
@@ -25,5 +26,6 @@ from rwsstore.files.atomic import is_temporary, make_folders, read_bounded, writ
 from rwsstore.files.configuration import read_toml, validated
 from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, Header, TensorEntry, read_header
 from rwsstore.files.layer import OS_FILES, FileLayer, OsFiles
+from rwsstore.files.results import Results
 from rwsstore.files.staging import remove_temporaries, staged_file, staged_folder
 from rwsstore.files.tensors import load_tensors

@@ -2,6 +2,7 @@
 
 from rwsstore.models.checkpoints import load_checkpoint, load_clean_model, save_checkpoint
 from rwsstore.models.classifier import Classifier
+from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
 from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
 from rwsstore.models.finite import check_finite
 from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
@@ -20,6 +21,7 @@ __all__ = [
     "Normalize",
     "architecture_fingerprint",
     "build",
+    "check_evaluating",
     "check_finite",
     "fold_batchnorm",
     "freeze_batchnorm",
@@ -27,8 +29,10 @@ __all__ = [
     "load_clean_model",
     "ordered_layers",
     "save_checkpoint",
+    "scratch_copy",
     "shallowest",
     "torchvision_names",
+    "unchanged",
     "unfoldable_batchnorms",
     "weights_fingerprint",
 ]

@@ -2,15 +2,23 @@
 
 __all__ = [
     "RECIPES",
+    "WEIGHT_RECIPES",
     "AugmentedRecipe",
     "AveragingConfig",
     "ClassifierRun",
     "CleanRecipe",
+    "CorruptionResistantOptions",
+    "CorruptionResistantRecipe",
     "EpochRecord",
+    "HessianAwareOptions",
+    "HessianAwareRecipe",
     "Recipe",
+    "RecipeOptions",
     "RobustRecipe",
+    "SharpnessAwareRecipe",
     "TrainingConfig",
     "TrainingResult",
+    "WeightRecipe",
     "average_cycles",
     "derive_seed",
     "fit",
@@ -34,10 +42,18 @@ from rwsstore.training.holdout import hold_out
 from rwsstore.training.loop import fit
 from rwsstore.training.recipes import (
     RECIPES,
+    WEIGHT_RECIPES,
     AugmentedRecipe,
     CleanRecipe,
+    CorruptionResistantOptions,
+    CorruptionResistantRecipe,
+    HessianAwareOptions,
+    HessianAwareRecipe,
     Recipe,
+    RecipeOptions,
     RobustRecipe,
+    SharpnessAwareRecipe,
+    WeightRecipe,
 )
 from rwsstore.training.result import EpochRecord, TrainingResult
 from rwsstore.training.schedule import learning_rate

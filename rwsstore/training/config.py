@@ -11,11 +11,12 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TrainingConfig(BaseModel):
-    """Stochastic gradient descent with Nesterov momentum, a short warm-up and a cosine to zero.
+    """Gradient descent with momentum, a short warm-up and a cosine to zero.
 
     Attributes:
         version: of this description.
         epochs: passes over the training images.
+        optimizer: "sgd", with Nesterov momentum, or "rmsprop".
         batch_size: images a step.
         learning_rate: its peak.
         momentum: of the gradient.
@@ -32,6 +33,7 @@ class TrainingConfig(BaseModel):
 
     version: Literal[1] = 1
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
+    optimizer: Literal["sgd", "rmsprop"] = "sgd"
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
     learning_rate: Positive = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

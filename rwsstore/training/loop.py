@@ -106,7 +106,7 @@ class _Run:
         self.steps = -(-len(train) // config.batch_size)
 
     def _key(self, model: nn.Module) -> str:
-        options = vars(self.recipe)
+        options = self.recipe.options()
         data = [[data.name, images_digest(data)] for data in (self.train, self.validation)]
         return run_key(
             self.recipe.name,
@@ -126,7 +126,7 @@ class _Run:
             raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter of this model")
         return trained
 
-    def _optimizer(self) -> torch.optim.SGD:
+    def _optimizer(self) -> torch.optim.Optimizer:
         matrices = [p for p in self.trained.values() if p.dim() > 1]
         vectors = [p for p in self.trained.values() if p.dim() <= 1]
         groups = [
@@ -134,6 +134,8 @@ class _Run:
             {"params": vectors, "weight_decay": 0.0},
         ]
         momentum = self.config.momentum
+        if self.config.optimizer == "rmsprop":
+            return torch.optim.RMSprop(groups, lr=0.0, momentum=momentum)
         return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=momentum > 0)
 
     def resume(self, path: Path | None) -> None:
@@ -142,22 +144,27 @@ class _Run:
         if state is None:
             return
         self.model.load_state_dict(dict(state.weights))
-        for name, buffer in state.momentum.items():
-            self.optimizer.state[self.trained[name]]["momentum_buffer"] = buffer.clone()
+        for key, tensor in state.slots.items():
+            slot, _, name = key.partition("/")
+            self.optimizer.state[self.trained[name]][slot] = tensor.clone()
         self.history, self.best = state.history, dict(state.best)
+        self.recipe.restore(state.recipe)
 
     def state(self) -> RunState:
         """What `resume` needs."""
-        momentum = {
-            name: self.optimizer.state[parameter]["momentum_buffer"]
+        slots = {
+            f"{slot}/{name}": tensor
             for name, parameter in self.trained.items()
-            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+            for slot, tensor in self.optimizer.state[parameter].items()
+            if isinstance(tensor, Tensor)
         }
-        return RunState(self.key, self.history, self.model.state_dict(), momentum, self.best)
+        weights, recipe = self.model.state_dict(), self.recipe.state()
+        return RunState(self.key, self.history, weights, slots, self.best, recipe)
 
     def train_epoch(self, task: Task) -> None:
         """One pass over the training images, then accuracy on the validation images."""
         epoch = len(self.history) + 1
+        self._begin(epoch)
         # Dropout draws from torch's global generator: seeded for the epoch, and put back after it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(self.config.seed, "dropout", epoch))
@@ -167,6 +174,16 @@ class _Run:
         if not self.history or found > max(record.accuracy for record in self.history):
             self.best = _snapshot(self.model)
         self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found),)
+
+    def _begin(self, epoch: int) -> None:
+        self.model.eval()
+        seed = derive_seed(self.config.seed, "recipe", epoch)
+        self.recipe.begin_epoch(self.model, self.train, epoch, seed)
+        active = self.recipe.active(self.model)
+        if active.isdisjoint(self.trained):
+            raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter in epoch {epoch}")
+        for name, parameter in self.trained.items():
+            parameter.requires_grad_(name in active)
 
     def _pass(self, epoch: int, task: Task) -> float:
         self._training_mode()
@@ -189,25 +206,23 @@ class _Run:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._loss(images, labels)
-        value = float(loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self._descend(images, labels)
         if not value < float("inf"):
             raise TensorError(
                 f"{self.label}: the loss became {value} at step {done + 1}; nothing was saved of "
                 f"this epoch. Try a learning rate below {config.learning_rate:g}."
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         if config.clip_norm:
             nn.utils.clip_grad_norm_(self.trained.values(), config.clip_norm)
         self.optimizer.step()
         return value
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _descend(self, images: Tensor, labels: Tensor) -> float:
         try:
             with self.mode.autocast():
                 smoothing = self.config.label_smoothing
-                return self.recipe.loss(self.model, images, labels, smoothing)
+                return self.recipe.descend(self.model, images, labels, smoothing)
         except ValueError as error:
             if len(images) > 1 or "more than 1 value per channel" not in str(error):
                 raise

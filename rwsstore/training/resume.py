@@ -5,8 +5,9 @@ __all__ = ["RunState", "images_digest", "load_run", "run_key", "save_run"]
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -31,15 +32,17 @@ class RunState:
         key: hash of what defines the run; another run's state is not resumed.
         history: the epochs done.
         weights: the model's state after the last of them.
-        momentum: the optimizer's buffers, by parameter name.
+        slots: the optimizer's tensors, as "slot/parameter".
         best: the model's state after the best of them.
+        recipe: what the recipe keeps, as JSON values.
     """
 
     key: str
     history: tuple[EpochRecord, ...]
     weights: Mapping[str, Tensor]
-    momentum: Mapping[str, Tensor]
+    slots: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_key(*parts: object) -> str:
@@ -60,11 +63,16 @@ def save_run(path: Path, state: RunState) -> None:
     tensors = {
         # Cloned, since safetensors refuses the tensors of tied parameters.
         f"{group}/{name}": tensor.clone(memory_format=torch.contiguous_format)
-        for group in ("weights", "momentum", "best")
+        for group in ("weights", "slots", "best")
         for name, tensor in getattr(state, group).items()
     }
     history = [record.model_dump(mode="json") for record in state.history]
-    document = {"key": state.key, "history": history, "tensors": weights_fingerprint(tensors)}
+    document = {
+        "key": state.key,
+        "history": history,
+        "tensors": weights_fingerprint(tensors),
+        "recipe": state.recipe,
+    }
     text = canonical_json(document)
     write_atomic(path, save(tensors, metadata={_KEY: text}))
 
@@ -83,6 +91,7 @@ def load_run(path: Path, key: str) -> RunState | None:
         document = json.loads(header.metadata[_KEY])
         history = tuple(EpochRecord.model_validate(record) for record in document["history"])
         found, fingerprint = document["key"], document["tensors"]
+        recipe = dict(document["recipe"])
     except (KeyError, TypeError, ValueError):
         raise FormatError(f"{path} is not the state of a training run: delete it") from None
     if found != key:
@@ -92,8 +101,8 @@ def load_run(path: Path, key: str) -> RunState | None:
         )
     if weights_fingerprint(tensors) != fingerprint:
         raise FormatError(f"{path} is damaged, its tensors are not those written: delete it")
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}}
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "slots": {}, "best": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups[group][rest] = tensor
-    return RunState(key, history, **groups)
+    return RunState(key, history, **groups, recipe=recipe)

@@ -12,13 +12,13 @@ import torch
 
 import benchmarks.paper.study as study_module
 from benchmarks.paper.pages import Table, new_figure, save_figure, write_page
-from benchmarks.paper.results import Results
 from benchmarks.paper.settings import read_settings
 from benchmarks.paper.study import Study, errors_told, open_study, study_parser
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
 from rwsstore.errors import ConfigError, FormatError, MissingFileError, UnknownPatchError
 from rwsstore.evaluation import accuracy
+from rwsstore.files import Results
 from rwsstore.models import build, fold_batchnorm, save_checkpoint
 from rwsstore.progress import Task
 from rwsstore.store import Store

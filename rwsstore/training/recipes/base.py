@@ -3,16 +3,21 @@
 __all__ = ["Recipe"]
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from rwsstore.data import ImageSet
 
 
 class Recipe(ABC):
     """What distinguishes one kind of training from another.
 
-    The loop asks a recipe which parameters train, what the network is shown, and what is
-    minimised; it does all the rest.
+    The loop asks a recipe which parameters train, what the network is shown, and how a step goes
+    down; it does all the rest.
 
     Attributes:
         name: in the registry.
@@ -22,9 +27,34 @@ class Recipe(ABC):
     name: str
     freeze_batchnorm = False
 
+    def options(self) -> dict[str, Any]:
+        """What defines the recipe, by name: its public attributes."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
     def trainable(self, model: nn.Module) -> frozenset[str]:
-        """Names of the parameters that train; all by default."""
+        """Names of the parameters that train in this run; all by default."""
         return frozenset(name for name, _ in model.named_parameters())
+
+    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:  # noqa: B027  (most have nothing to do)
+        """Get ready for an epoch: measure what its steps depend on.
+
+        Args:
+            model: as the last epoch left it, in evaluation mode; to be left as it is.
+            train: the images to train on.
+            epoch: counted from 1.
+            seed: of whatever is drawn.
+        """
+
+    def active(self, model: nn.Module) -> frozenset[str]:
+        """Names of the parameters that train in this epoch; by default all that are trainable."""
+        return self.trainable(model)
+
+    def state(self) -> dict[str, Any]:
+        """What later epochs depend on besides the weights, as JSON values."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027  (most have no state)
+        """Take up what `state` gave, in a run that goes on."""
 
     @abstractmethod
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:
@@ -50,3 +80,19 @@ class Recipe(ABC):
         """
         logits = model(images)
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+    def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
+        """Leave a step's gradient on the parameters, and say what the loss was.
+
+        Recipes that go down along anything but the gradient of `loss` write their own.
+
+        Args:
+            model: as in `loss`, without gradients.
+            images: as in `loss`.
+            labels: as in `loss`.
+            smoothing: as in `loss`.
+        """
+        loss = self.loss(model, images, labels, smoothing)
+        with torch.autocast(loss.device.type, enabled=False):  # it is for forward passes alone
+            loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())

@@ -1,0 +1,79 @@
+"""Training against small adversarial corruptions of the parameters."""
+
+__all__ = ["CorruptionResistantOptions", "CorruptionResistantRecipe"]
+
+import math
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rwsstore.analysis.parameter_corruption.constraint import Constraint, corruption_along
+from rwsstore.patches import Kind
+from rwsstore.training.recipes.steps import (
+    gradients_at,
+    gradients_of,
+    still_statistics,
+    trained_parameters,
+)
+from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
+
+
+class CorruptionResistantOptions(RecipeOptions):
+    """Which corruption is trained against, and how much it weighs.
+
+    Attributes:
+        epsilon: ε, the norm of the virtual corruption.
+        p: of the norm, 1 or more, or "inf".
+        n: how many of the trained parameters it changes at most; None: all.
+        weight: λ₁, the corrupted loss's share of the whole, above 0 and at most 1.
+    """
+
+    epsilon: Annotated[float, Field(gt=0, description="norm of the virtual corruption")] = 0.5
+    p: Annotated[float, Field(ge=1)] | Literal["inf"] = 2.0
+    n: Annotated[int, Field(ge=1, description="parameters changed at most")] | None = None
+    weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
+
+    @property
+    def constraint(self) -> Constraint:
+        """The set that the corruption is taken from."""
+        return Constraint(self.epsilon, math.inf if self.p == "inf" else self.p, self.n)
+
+
+class CorruptionResistantRecipe(WeightRecipe):
+    """L′(w) = (1 − λ₁)·L(w) + λ₁·L(w + â), optimised directly (Sun et al., AAAI 2021, equation 9).
+
+    A step takes the gradient at w, goes to w + â, the gradient-based corruption, takes the
+    gradient there, goes back, and mixes the two. λ₁ = 1 with p = 2 is a step of sharpness-aware
+    minimization (Foret et al., ICLR 2021).
+    """
+
+    name = "corruption_resistant"
+    kind: ClassVar[Kind] = "corruption_resistant"
+    Options: ClassVar[type[RecipeOptions]] = CorruptionResistantOptions
+    settings: CorruptionResistantOptions
+
+    def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
+        """One step of L′.
+
+        Raises:
+            TensorError: the gradient is NaN or infinite.
+            ConfigError: n is larger than the number of trained parameters.
+        """
+        weight, parameters = self.settings.weight, trained_parameters(model)
+        loss = partial(self.loss, model, images, labels, smoothing)
+        here, gradients = gradients_of(parameters, loss)
+        corruption = self._corruption(gradients)
+        with still_statistics(model):
+            there, corrupted = gradients_at(parameters, corruption, loss)
+        for parameter, at, beside in zip(parameters, gradients, corrupted, strict=True):
+            parameter.grad = torch.lerp(at, beside, weight)
+        return (1 - weight) * here + weight * there
+
+    def _corruption(self, gradients: tuple[Tensor, ...]) -> list[Tensor]:
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        found = corruption_along(flat, self.settings.constraint)
+        parts = found.split([gradient.numel() for gradient in gradients])
+        return [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]

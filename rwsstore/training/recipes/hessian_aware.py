@@ -1,0 +1,121 @@
+"""Training for flat surroundings of the weights, against flipped bits."""
+
+__all__ = ["HessianAwareOptions", "HessianAwareRecipe"]
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rwsstore.data import ImageSet
+from rwsstore.errors import ConfigError, TensorError
+from rwsstore.models import ordered_layers
+from rwsstore.patches import Kind
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.recipes.curvature import leading_trace
+from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe, layer_parameters
+
+_MEMORY = 0.9
+"""Of the running mean of the trace, a step."""
+
+
+class HessianAwareOptions(RecipeOptions):
+    """How much curvature costs, and where.
+
+    Attributes:
+        strength: λ, the weight of the trace in the loss.
+        trace_layers: the term looks at so many of the deepest layers that train; None: at all.
+        share: of the diagonal's entries, the largest, that count; 1: the whole trace.
+        draws: of Hutchinson's estimator in a step.
+        threshold: the term is added where the trace is above so many times its running mean; 0:
+            always.
+        images: of a batch that the trace is estimated on, at most.
+    """
+
+    strength: Annotated[float, Field(ge=0, description="λ, weight of the trace")] = 0.01
+    trace_layers: Annotated[int, Field(ge=1, description="deepest layers looked at")] | None = 5
+    share: Annotated[float, Field(gt=0, le=1, description="largest entries that count")] = 0.5
+    draws: Annotated[int, Field(ge=1, le=100, description="of the estimator, a step")] = 1
+    threshold: Annotated[float, Field(ge=0, description="times the running mean")] = 0.5
+    images: Annotated[int, Field(ge=1, description="of a batch, at most")] = 32
+
+
+class HessianAwareRecipe(WeightRecipe):
+    """L(w) + λ·Tr(H), the trace by Hutchinson's estimator (arXiv:2504.01933).
+
+    From the paper: the trace over the leading half of the spectrum, on the last few layers alone,
+    added where an adaptive threshold says so, RMSProp. Not published, and so our own choice: the
+    leading half is that of the diagonal's estimates, the threshold a multiple of their running
+    mean, and every number in the options.
+    """
+
+    name = "hessian_aware"
+    kind: ClassVar[Kind] = "hessian_aware"
+    Options: ClassVar[type[RecipeOptions]] = HessianAwareOptions
+    defaults: ClassVar[TrainingConfig] = TrainingConfig(
+        epochs=4, optimizer="rmsprop", learning_rate=1e-4, clip_norm=1.0
+    )
+    settings: HessianAwareOptions
+
+    def __init__(self, options: RecipeOptions | None = None) -> None:
+        super().__init__(options)
+        self._generator = torch.Generator().manual_seed(0)
+        self._mean: float | None = None
+        self._watched: tuple[str, ...] = ()
+
+    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:  # noqa: ARG002
+        """Seed the draws, and find the parameters that the term looks at."""
+        self._generator.manual_seed(seed)
+        trained = self.trainable(model)
+        layers = [layer for layer in ordered_layers(model) if trained & set(layer.parameters)]
+        count = self.settings.trace_layers or len(layers)
+        if count > len(layers):
+            raise ConfigError(f"trace_layers is {count}; only {len(layers)} layers train")
+        names = layer_parameters(model, tuple(layer.name for layer in layers[-count:]))
+        self._watched = tuple(sorted(names & trained))
+
+    def state(self) -> dict[str, Any]:
+        """The running mean of the trace."""
+        return {"mean_trace": self._mean}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the running mean."""
+        self._mean = state["mean_trace"]
+
+    def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
+        """One step of the loss, and of the trace where it is above the threshold.
+
+        Raises:
+            TensorError: the trace is NaN or infinite.
+        """
+        value = super().descend(model, images, labels, smoothing)
+        some = slice(self.settings.images)
+        named = dict(model.named_parameters())
+        watched = [named[name] for name in self._watched]
+        # Second derivatives in bfloat16 are noise.
+        with torch.autocast(images.device.type, enabled=False):
+            loss = self.loss(model, images[some], labels[some], smoothing)
+            trace = leading_trace(
+                loss, watched, share=self.settings.share, draws=self.settings.draws,
+                generator=self._generator,
+            )  # fmt: skip
+            found = float(trace.detach())
+            if self._counts(found):
+                self._add(watched, torch.autograd.grad(trace, watched, allow_unused=True))
+        return value + self.settings.strength * found
+
+    def _counts(self, trace: float) -> bool:
+        """Whether a step's trace is above the threshold; the running mean learns of it."""
+        if not abs(trace) < float("inf"):
+            raise TensorError(f"the trace of the Hessian came out as {trace}: lower the strength")
+        before = self._mean
+        self._mean = trace if before is None else _MEMORY * before + (1 - _MEMORY) * trace
+        return before is None or trace > self.settings.threshold * before
+
+    def _add(self, watched: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
+        for parameter, gradient in zip(watched, gradients, strict=True):
+            if gradient is not None:
+                term = self.settings.strength * gradient
+                parameter.grad = term if parameter.grad is None else parameter.grad + term

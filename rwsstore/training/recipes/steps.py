@@ -1,0 +1,68 @@
+"""Steps that look at the loss beside the weights, and leave no trace there."""
+
+__all__ = ["gradients_at", "gradients_of", "still_statistics", "trained_parameters"]
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that this epoch updates."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def gradients_of(
+    parameters: Sequence[nn.Parameter], loss: Callable[[], Tensor]
+) -> tuple[float, tuple[Tensor, ...]]:
+    """Loss and gradient at the weights as they are; zeros where the loss does not depend on one."""
+    value = loss()
+    with torch.autocast(value.device.type, enabled=False):  # it is for forward passes alone
+        found = torch.autograd.grad(value, parameters, allow_unused=True)
+    gradients = (
+        torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    )
+    return float(value.detach()), tuple(gradients)
+
+
+def gradients_at(
+    parameters: Sequence[nn.Parameter], offsets: Sequence[Tensor], loss: Callable[[], Tensor]
+) -> tuple[float, tuple[Tensor, ...]]:
+    """Loss and gradient at w + a; the weights are put back to the bit.
+
+    Args:
+        parameters: w.
+        offsets: a, of the same shapes.
+        loss: evaluates it at the weights as they are.
+    """
+    kept = [parameter.detach().clone() for parameter in parameters]
+    try:
+        with torch.no_grad():
+            for parameter, offset in zip(parameters, offsets, strict=True):
+                parameter.add_(offset)
+        return gradients_of(parameters, loss)
+    finally:
+        with torch.no_grad():
+            for parameter, before in zip(parameters, kept, strict=True):
+                parameter.copy_(before)
+
+
+@contextmanager
+def still_statistics(model: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm from counting the batch a second time; it normalizes as before."""
+    counting = [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
+    ]
+    for norm in counting:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in counting:
+            norm.track_running_stats = True
