@@ -4,7 +4,14 @@ import torch
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.errors import ConfigError
 from rwsstore.models import shallowest
-from rwsstore.training import RECIPES, AugmentedRecipe, CleanRecipe, Recipe, RobustRecipe
+from rwsstore.training import (
+    RECIPES,
+    WEIGHT_RECIPES,
+    AugmentedRecipe,
+    CleanRecipe,
+    Recipe,
+    RobustRecipe,
+)
 from tests.training.tiny import classifier, pictures, two_convs
 
 IMAGES = pictures(24, size=16).images
@@ -12,7 +19,7 @@ INDICES = torch.arange(24)
 
 
 def test_every_recipe_stands_under_its_own_name() -> None:
-    assert set(RECIPES) == {"clean", "robust", "augmented"}
+    assert {"clean", "robust", "augmented", "sharpness_aware", *WEIGHT_RECIPES} == set(RECIPES)
     assert all(recipe.name == name for name, recipe in RECIPES.items())
     assert all(issubclass(recipe, Recipe) for recipe in RECIPES.values())
 

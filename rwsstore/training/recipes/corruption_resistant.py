@@ -75,5 +75,5 @@ class CorruptionResistantRecipe(WeightRecipe):
     def _corruption(self, gradients: tuple[Tensor, ...]) -> list[Tensor]:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         found = corruption_along(flat, self.settings.constraint)
-        parts = found.split([gradient.numel() for gradient in gradients])
+        parts = torch.split(found, [gradient.numel() for gradient in gradients])
         return [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]

@@ -5,12 +5,12 @@ __all__ = ["leading_trace"]
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def leading_trace(
     loss: Tensor,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     *,
     share: float = 1.0,
     draws: int = 1,

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rwsstore.data import ImageSet
-from rwsstore.errors import ConfigError, TensorError
+from rwsstore.errors import TensorError
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
@@ -26,7 +26,8 @@ class HessianAwareOptions(RecipeOptions):
 
     Attributes:
         strength: λ, the weight of the trace in the loss.
-        trace_layers: the term looks at so many of the deepest layers that train; None: at all.
+        trace_layers: the term looks at so many of the deepest layers that train, or at all where
+            they are fewer; None: at all.
         share: of the diagonal's entries, the largest, that count; 1: the whole trace.
         draws: of Hutchinson's estimator in a step.
         threshold: the term is added where the trace is above so many times its running mean; 0:
@@ -70,9 +71,7 @@ class HessianAwareRecipe(WeightRecipe):
         self._generator.manual_seed(seed)
         trained = self.trainable(model)
         layers = [layer for layer in ordered_layers(model) if trained & set(layer.parameters)]
-        count = self.settings.trace_layers or len(layers)
-        if count > len(layers):
-            raise ConfigError(f"trace_layers is {count}; only {len(layers)} layers train")
+        count = min(self.settings.trace_layers or len(layers), len(layers))
         names = layer_parameters(model, tuple(layer.name for layer in layers[-count:]))
         self._watched = tuple(sorted(names & trained))
 
