@@ -5,6 +5,7 @@ __all__ = [
     "AnchorsSettings",
     "CompositionsSettings",
     "LayersSettings",
+    "ParameterCorruptionSettings",
     "RivalSettings",
     "Settings",
     "TablesSettings",
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from benchmarks.paper.weight_settings import CorruptionResistantSettings, HessianAwareSettings
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
 from rwsstore.files import read_toml, validated
 from rwsstore.training import TrainingConfig
@@ -173,6 +175,51 @@ class RivalSettings(_Part):
         return _names(value)
 
 
+Grid = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+"""ε, rising."""
+
+
+class ParameterCorruptionSettings(_Part):
+    """Random and gradient-based corruption of parameters, of the bundled model and a ResNet.
+
+    Attributes:
+        width: of the ResNet-18, which keeps its BatchNorm.
+        training: of it.
+        gradient_images: training images that gradients and loss changes are of.
+        draws: random corruptions for each n and ε of the first table.
+        few: n of the first table's second half.
+        table_epsilons: where all parameters may be corrupted, p = 2.
+        few_epsilons: where few may.
+        layer_n: n of the layers, p = 2.
+        layer_epsilons: of the layers.
+        type_ns: each n of the component types, p = ∞.
+        type_epsilons: of the component types.
+        component_n: n of the ResNet's components one by one, p = ∞.
+        component_epsilons: of them.
+    """
+
+    width: Annotated[float, Field(gt=0, le=8)] = 0.25
+    training: TrainingConfig = TrainingConfig(epochs=8, label_smoothing=0.0)
+    gradient_images: Annotated[int, Field(ge=1)] = 1000
+    draws: Annotated[int, Field(ge=2, le=100)] = 3
+    few: Annotated[int, Field(ge=1)] = 100
+    table_epsilons: Grid = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    few_epsilons: Grid = (1e-2, 1e-1, 1.0, 10.0, 100.0)
+    layer_n: Annotated[int, Field(ge=1)] = 100
+    layer_epsilons: Grid = (0.3, 1.0, 3.0, 10.0, 30.0)
+    type_ns: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (10, 100)
+    type_epsilons: Grid = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    component_n: Annotated[int, Field(ge=1)] = 10
+    component_epsilons: Grid = (0.3, 1.0, 3.0)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        for name, values in self:
+            if isinstance(values, tuple) and list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must rise, and name none twice")
+        return self
+
+
 class Settings(_Part):
     """What the studies share, and a part for each.
 
@@ -204,6 +251,9 @@ class Settings(_Part):
     anchors: AnchorsSettings | None = None
     compositions: CompositionsSettings = CompositionsSettings()
     rival: RivalSettings = RivalSettings()
+    parameter_corruption: ParameterCorruptionSettings = ParameterCorruptionSettings()
+    corruption_resistant: CorruptionResistantSettings = CorruptionResistantSettings()
+    hessian_aware: HessianAwareSettings = HessianAwareSettings()
 
     @field_validator("corruptions", mode="before")
     @classmethod

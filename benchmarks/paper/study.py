@@ -18,13 +18,15 @@ __all__ = [
 
 import argparse
 import copy
+import json
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -345,8 +347,20 @@ def errors_told() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
 
 
-def start(name: str, run: Callable[[Study], None], about: str | None) -> None:
-    """The whole `main` of a study that takes no arguments of its own."""
-    arguments = study_parser(name, about).parse_args()
+def start(name: str, run: Callable[[Study], Mapping[str, Any] | None], about: str | None) -> None:
+    """The whole `main` of a study that takes no arguments of its own.
+
+    Args:
+        name: of its module.
+        run: the study; it may return its headline figures as JSON values. `--json` prints them,
+            after the path of the page.
+        about: for `--help`.
+    """
+    parser = study_parser(name, about)
+    parser.add_argument("--json", action="store_true", help="print the headline figures as JSON")
+    arguments = parser.parse_args()
     with errors_told():
-        run(open_study(name, arguments))
+        study = open_study(name, arguments)
+        headlines = {"page": str(study.docs / f"{name}.md"), **(run(study) or {})}
+    if arguments.json:
+        print(json.dumps(headlines, indent=2, allow_nan=False, ensure_ascii=False))

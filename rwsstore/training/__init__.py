@@ -15,6 +15,8 @@ __all__ = [
     "Recipe",
     "RecipeOptions",
     "RobustRecipe",
+    "SelectiveOptions",
+    "SelectiveRecipe",
     "SharpnessAwareRecipe",
     "TrainingConfig",
     "TrainingResult",
@@ -52,6 +54,8 @@ from rwsstore.training.recipes import (
     Recipe,
     RecipeOptions,
     RobustRecipe,
+    SelectiveOptions,
+    SelectiveRecipe,
     SharpnessAwareRecipe,
     WeightRecipe,
 )

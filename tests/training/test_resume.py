@@ -13,7 +13,15 @@ from torch import nn
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, FormatError
 from rwsstore.progress import SILENT, Reporter, Task
-from rwsstore.training import CleanRecipe, Recipe, RobustRecipe, TrainingResult, fit
+from rwsstore.training import (
+    WEIGHT_RECIPES,
+    CleanRecipe,
+    Recipe,
+    RobustRecipe,
+    TrainingResult,
+    WeightRecipe,
+    fit,
+)
 from tests.runtime.making import MODELS
 from tests.training.test_loop import Dropping
 from tests.training.tiny import classifier, config, pictures, same, two_convs
@@ -174,3 +182,30 @@ def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     save_file({"weights/fc.bias": torch.zeros(3)}, path)
     with pytest.raises(FormatError, match="not the state of a training run"):
         run(two_convs(), path)
+
+
+@pytest.mark.parametrize("after", [STEPS, 2 * STEPS + 1])
+@pytest.mark.parametrize("recipe", WEIGHT_RECIPES.values(), ids=WEIGHT_RECIPES)
+def test_what_a_recipe_keeps_survives(
+    tmp_path: Path, recipe: type[WeightRecipe], after: int
+) -> None:
+    model, path = two_convs(), tmp_path / "run.state"
+    whole = run(model, None, recipe=recipe())
+    interrupt(model, path, after, recipe())
+    resumed = run(model, path, recipe=recipe())
+    assert resumed.history == whole.history
+    assert same(resumed.model, whole.model)
+
+
+def test_rmsprop_goes_on_with_its_averages(tmp_path: Path) -> None:
+    model, path = two_convs(), tmp_path / "run.state"
+    settings = config(EPOCHS, learning_rate=0.001, optimizer="rmsprop")
+    whole = fit(model, CleanRecipe(), TRAIN, VALIDATION, settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model, CleanRecipe(), TRAIN, VALIDATION, settings,
+            state_file=path, progress=Interrupting(2 * STEPS + 1),
+        )  # fmt: skip
+    resumed = fit(model, CleanRecipe(), TRAIN, VALIDATION, settings, state_file=path)
+    assert same(resumed.model, whole.model)
+    assert not same(whole.model, model)

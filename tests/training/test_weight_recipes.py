@@ -88,6 +88,24 @@ def test_n_corrupts_so_many_parameters_of_all_together() -> None:
 @pytest.mark.parametrize(
     "recipe",
     [
+        CorruptionResistantRecipe(CorruptionResistantOptions(epsilon=2.0, weight=1.0)),
+        SharpnessAwareRecipe(2.0),
+    ],
+    ids=lambda recipe: recipe.name,
+)
+def test_the_second_look_is_at_the_moved_weights_in_bfloat16_too(recipe: Recipe) -> None:
+    model = two_convs()
+    wanted = gradient(recipe, model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gradient(recipe, model)
+    plain = plain_gradient(model)
+    for name, value in wanted.items():
+        assert (found[name] - value).norm() < 0.2 * (plain[name] - value).norm()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
         CorruptionResistantRecipe(CorruptionResistantOptions(layers=("fc",))),
         HessianAwareRecipe(HessianAwareOptions(layers=("fc",), trace_layers=1)),
     ],

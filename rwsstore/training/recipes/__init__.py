@@ -12,6 +12,8 @@ __all__ = [
     "Recipe",
     "RecipeOptions",
     "RobustRecipe",
+    "SelectiveOptions",
+    "SelectiveRecipe",
     "SharpnessAwareRecipe",
     "WeightRecipe",
 ]
@@ -28,11 +30,15 @@ from rwsstore.training.recipes.corruption_resistant import (
 )
 from rwsstore.training.recipes.hessian_aware import HessianAwareOptions, HessianAwareRecipe
 from rwsstore.training.recipes.robust import RobustRecipe
+from rwsstore.training.recipes.selective import SelectiveOptions, SelectiveRecipe
 from rwsstore.training.recipes.sharpness_aware import SharpnessAwareRecipe
 from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
 
 WEIGHT_RECIPES: Mapping[str, type[WeightRecipe]] = MappingProxyType(
-    {recipe.name: recipe for recipe in (CorruptionResistantRecipe, HessianAwareRecipe)}
+    {
+        recipe.name: recipe
+        for recipe in (CorruptionResistantRecipe, HessianAwareRecipe, SelectiveRecipe)
+    }
 )
 """Recipes whose difference to the clean model becomes a patch, by name."""
 

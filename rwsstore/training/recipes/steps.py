@@ -40,15 +40,20 @@ def gradients_at(
         loss: evaluates it at the weights as they are.
     """
     kept = [parameter.detach().clone() for parameter in parameters]
+    moved = [before + offset for before, offset in zip(kept, offsets, strict=True)]
     try:
-        with torch.no_grad():
-            for parameter, offset in zip(parameters, offsets, strict=True):
-                parameter.add_(offset)
+        _set(parameters, moved)
         return gradients_of(parameters, loss)
     finally:
-        with torch.no_grad():
-            for parameter, before in zip(parameters, kept, strict=True):
-                parameter.copy_(before)
+        _set(parameters, kept)
+
+
+@torch.no_grad()
+def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
+    # Inside one autocast block torch keeps the weights' bfloat16 copies, and would use old ones.
+    torch.clear_autocast_cache()
 
 
 @contextmanager
