@@ -79,7 +79,7 @@ class Subject:
 def subjects(study: Study) -> list[Subject]:
     """The clean model, the four trainings, and the patches."""
     settings = study.settings.hessian_aware
-    training, recipe = settings.training, HessianAwareRecipe(settings.recipe)
+    training, recipe = study.settings.weights.training, HessianAwareRecipe(settings.recipe)
     decayed = training.model_copy(update={"weight_decay": settings.l2})
     found = [Subject(study, "clean model", "clean", study.clean)]
     for name, key, how, config in (
@@ -88,7 +88,7 @@ def subjects(study: Study) -> list[Subject]:
         (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(settings.rho), training),
         ("Hessian-aware", "hessian", recipe, training),
     ):
-        model = study.trained(f"bits-{key}", how, study.clean, config)
+        model = study.trained(f"weights-{key}", how, study.clean, config)
         found.append(Subject(study, name, key, model))
     patch = difference(study, found[-1].model, kind=recipe.kind, bits=settings.bits)
     module = study.live([patch]).variant({patch.digest: None}).module
@@ -176,7 +176,7 @@ def _between(value: float, interval: Sequence[float] | None, digits: str) -> str
 
 def _about(study: Study) -> str:
     settings = study.settings.hessian_aware
-    recipe, training = settings.recipe, settings.training
+    recipe, training = settings.recipe, study.settings.weights.training
     return (
         f"The clean model goes on training for {training.epochs} epochs "
         f"({training.optimizer}, learning rate {training.learning_rate:g}) in four ways. "

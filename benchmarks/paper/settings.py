@@ -17,13 +17,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from benchmarks.paper.weight_settings import CorruptionResistantSettings, HessianAwareSettings
+from benchmarks.paper.weight_settings import (
+    CorruptionResistantSettings,
+    HessianAwareSettings,
+    WeightsSettings,
+)
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
 from rwsstore.files import read_toml, validated
 from rwsstore.training import TrainingConfig
 
 Severity = Annotated[int, Field(ge=1, le=5)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+_ALSO = {
+    "tables": ("augmented",),
+    "corruption_resistant": ("weights",),
+    "hessian_aware": ("weights",),
+}
+"""Parts of the settings that a study depends on besides `robust` and its own."""
 
 
 class _Part(BaseModel):
@@ -233,7 +245,8 @@ class Settings(_Part):
         mode: arithmetic of the trainings; measuring is always plain float32.
         robust: full training of a robust counterpart.
         augmented: training of the one model on all corruptions.
-        tables: of the study of this name, as all below.
+        tables: of the study of this name, as all below but `weights`.
+        weights: what the studies of weights that fail share.
     """
 
     version: Literal[1] = 1
@@ -252,6 +265,7 @@ class Settings(_Part):
     compositions: CompositionsSettings = CompositionsSettings()
     rival: RivalSettings = RivalSettings()
     parameter_corruption: ParameterCorruptionSettings = ParameterCorruptionSettings()
+    weights: WeightsSettings = WeightsSettings()
     corruption_resistant: CorruptionResistantSettings = CorruptionResistantSettings()
     hessian_aware: HessianAwareSettings = HessianAwareSettings()
 
@@ -271,7 +285,7 @@ class Settings(_Part):
         """What the numbers of one study depend on, as JSON values."""
         everything = self.model_dump(mode="json")
         parts = {part for part in everything if isinstance(everything[part], dict)}
-        wanted = {"robust", "augmented", name} if name == "tables" else {"robust", name}
+        wanted = {"robust", name, *_ALSO.get(name, ())}
         return {key: everything[key] for key in everything if key not in parts or key in wanted}
 
 

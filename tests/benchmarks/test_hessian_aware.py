@@ -10,8 +10,8 @@ _TRAINING = {
 
 
 def weights(**fields: Any) -> Any:
-    part = {"training": _TRAINING, "sites": 40, "images": 24, "resamples": 100, **fields}
-    return settings(hessian_aware=part)
+    part = {"sites": 40, "images": 24, "resamples": 100, **fields}
+    return settings(hessian_aware=part, weights={"training": _TRAINING})
 
 
 def test_the_page_the_headlines_and_a_second_run(tmp_path: Path, monkeypatch: Any) -> None:
