@@ -8,20 +8,18 @@ from math import ceil
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from rwsstore.analysis.comparison import Comparison
 from rwsstore.analysis.gains import Gains
 from rwsstore.analysis.names import short_names
 from rwsstore.analysis.signatures import group_of
-from rwsstore.drawing import new_figure, png_bytes
+from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
 
 _LINE = "#222222"
 _SIGNED, _UNSIGNED = "RdBu", "Blues"
 _MAPS_A_ROW = 3
 # Cells, in inches; a number of three characters fits.
 _CELL = 0.34
-_NUMBERED = 40
 
 
 def draw_comparison(comparison: Comparison) -> dict[str, bytes]:
@@ -62,8 +60,8 @@ def _draw_norms(comparison: Comparison) -> bytes:
     )
     for axes, values, title, labels in panels:
         top = float(values.nan_to_num(0.0).max()) or 1.0
-        drawn = _heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top))
-        _number(axes, values, ".2f", dark=0.55 * top)
+        drawn = draw_heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top))
+        number_cells(axes, values, ".2f", dark=0.55 * top)
         _borders(axes, groups, None)
         axes.set_title(title, fontsize=9)
         figure.colorbar(drawn, ax=axes, shrink=0.6)
@@ -75,8 +73,8 @@ def _draw_cosine(comparison: Comparison) -> bytes:
     figure = new_figure(3.4 + _CELL * len(names), 2.4 + _CELL * len(names))
     axes = figure.add_subplot()
     values = comparison.similarity.cosine
-    drawn = _heat_map(axes, values, names, names, _SIGNED, (-1.0, 1.0))
-    _number(axes, 100 * values, "z.0f", dark=60)
+    drawn = draw_heat_map(axes, values, names, names, _SIGNED, (-1.0, 1.0))
+    number_cells(axes, 100 * values, "z.0f", dark=60)
     _borders(axes, groups, groups)
     axes.set_title("cosine similarity between patches, in hundredths", fontsize=10, pad=18)
     figure.colorbar(drawn, ax=axes, shrink=0.7)
@@ -94,7 +92,7 @@ def _draw_layers(comparison: Comparison) -> bytes:
     shown = zip(grid, short_names(found.layers), found.layer_cosine, strict=False)
     for place, (axes, layer, values) in enumerate(shown):
         labels = blank if place % columns else names
-        drawn = _heat_map(axes, values, labels, blank, _SIGNED, (-1.0, 1.0), size=6)
+        drawn = draw_heat_map(axes, values, labels, blank, _SIGNED, (-1.0, 1.0), size=6)
         _borders(axes, groups, groups, size=6)
         axes.set_title(layer, fontsize=9, pad=14)
     for axes in grid[count:]:
@@ -113,8 +111,8 @@ def _draw_gains(gains: Gains) -> bytes:
     top = max(1.0, float(values.abs().max()))
     figure = new_figure(3.4 + _CELL * len(columns), 2.6 + _CELL * len(names))
     axes = figure.add_subplot()
-    drawn = _heat_map(axes, values, names, columns, _SIGNED, (-top, top))
-    _number(axes, values, "z.0f", dark=0.6 * top)
+    drawn = draw_heat_map(axes, values, names, columns, _SIGNED, (-top, top))
+    number_cells(axes, values, "z.0f", dark=0.6 * top)
     _borders(axes, groups, column_groups)
     axes.set_ylabel("patch")
     severity = f"severity {gains.options.severity:g}"
@@ -126,39 +124,6 @@ def _draw_gains(gains: Gains) -> bytes:
 def _patches(comparison: Comparison) -> tuple[list[str], list[str]]:
     signatures = comparison.similarity.signatures
     return [one.name for one in signatures], [one.group for one in signatures]
-
-
-def _heat_map(
-    axes: Any,
-    values: Tensor,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    colours: str,
-    limits: tuple[float, float],
-    *,
-    size: float = 8,
-) -> Any:
-    drawn = axes.imshow(values.numpy(), cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, fontsize=size, rotation=90)
-    axes.set_yticks(range(len(rows)), rows, fontsize=size)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    return drawn
-
-
-def _number(axes: Any, values: Tensor, form: str, *, dark: float) -> None:
-    """Write each value into its cell, in white where the cell is dark."""
-    if max(values.shape) > _NUMBERED:
-        return
-    for row, line in enumerate(values.tolist()):
-        for column, value in enumerate(line):
-            if value == value:  # NaN stays blank
-                ink = "white" if abs(value) > dark else "black"
-                number = axes.text(
-                    column, row, format(value, form), ha="center", va="center", fontsize=6,
-                    color=ink,
-                )  # fmt: skip
-                number.set_in_layout(False)  # hundreds of them would slow it down
 
 
 def _borders(

@@ -25,13 +25,13 @@ from rwsstore.cli.options import (
     json_option,
     limit_option,
     load_model,
+    load_test_images,
     model_options,
     open_store,
     store_option,
 )
 from rwsstore.cli.output import write_json, write_table
 from rwsstore.corruptions import parse_corruptions
-from rwsstore.data import load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
 from rwsstore.models import Classifier
@@ -144,8 +144,5 @@ def _gains(model: Classifier, signatures: tuple[Signature, ...], options: dict[s
         frost_overlays=options["frost_overlays"],
     )
     reporter = ConsoleReporter()
-    images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=reporter)
-    if options["limit"] and options["limit"] < len(images):
-        images = images.limit(options["limit"], options["seed"])
-    images = match_classes(images, model.spec.classes, num_classes=model.spec.num_classes)
+    images = load_test_images(options, model, reporter)
     return measure_gains(model, signatures, images, settings, progress=reporter)

@@ -2,28 +2,28 @@
 
 __all__ = ["command"]
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from rwsstore.cli.evaluate_attacks import attack_options, check_together, evaluate_under_attack
 from rwsstore.cli.options import (
     dataset_option,
     json_option,
     limit_option,
     load_model,
+    load_test_images,
     model_options,
     open_store,
     severities,
     store_option,
     transfer_option,
 )
-from rwsstore.cli.output import write_json, write_table
+from rwsstore.cli.reporting import check_outputs, write_report
 from rwsstore.corruptions import GROUPS, parse_corruptions
-from rwsstore.data import load_images, match_classes
-from rwsstore.errors import ConfigError, MissingExtraError, MissingFileError
+from rwsstore.errors import ConfigError
 from rwsstore.evaluation import (
     EvaluationOptions,
     choose_patches,
@@ -32,7 +32,6 @@ from rwsstore.evaluation import (
     plot_report,
     report_table,
 )
-from rwsstore.files import write_atomic
 from rwsstore.models import load_checkpoint
 from rwsstore.patches import BIT_WIDTHS, ModelIdentity, Patch, identify
 from rwsstore.progress import ConsoleReporter
@@ -66,7 +65,7 @@ from rwsstore.progress import ConsoleReporter
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the limit, the corruptions and the resamples.",
+    help="Of the limit, the corruptions, the attacks and the resamples.",
 )
 @click.option(
     "--resamples",
@@ -87,11 +86,12 @@ from rwsstore.progress import ConsoleReporter
     "re-estimated on the test stream.",
 )
 @transfer_option
+@attack_options
 @click.option(
     "--csv",
     "csv_path",
     type=click.Path(path_type=Path),
-    help="Also write a row for each corruption and severity.",
+    help="Also write a row for each corruption and severity, or for each accuracy under attack.",
 )
 @click.option(
     "--png",
@@ -106,10 +106,24 @@ def command(**options: Any) -> None:
     The corrupted images follow from the seed alone. Which patch is put on for which corruption is
     an oracle's choice: the one that was made for it.
 
+    With --attacks instead: accuracy under attacks on the images, the worst case of each image, and
+    which attacks transfer from one model to another. An interrupted run goes on where it was when
+    the same command is given again.
+
     \b
-    Example:
+    Examples:
       rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
+      rws evaluate --dataset imagefolder:cifar10/test --attacks standard --patch fog=0.5 --limit 500
     """
+    check_together(click.get_current_context())
+    check_outputs(options)
+    if options["attacks"] is None:
+        _evaluate_patches(options)
+    else:
+        evaluate_under_attack(options)
+
+
+def _evaluate_patches(options: dict[str, Any]) -> None:
     model = load_model(options)
     rival = None if options["rival"] is None else load_checkpoint(options["rival"])
     patches = _patches(options, identify(model.state_dict()))
@@ -123,28 +137,18 @@ def command(**options: Any) -> None:
     for patch in filter(None, patches.values()):  # refused before the images are read
         for bits in settings.bits:
             patch.at_bits(bits)
-    _check_outputs(options["csv_path"], options["png_path"])
     reporter = ConsoleReporter()
-    images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=reporter)
-    if options["limit"] and options["limit"] < len(images):
-        images = images.limit(options["limit"], options["seed"])
+    images = load_test_images(options, model, reporter)
     report = evaluate(
         model,
         patches,
-        match_classes(images, model.spec.classes, num_classes=model.spec.num_classes),
+        images,
         settings,
         rival=rival,
         allow_transfer=options["allow_transfer"],
         progress=reporter,
     )
-    if options["csv_path"] is not None:
-        write_atomic(options["csv_path"], report.to_csv().encode())
-    if options["png_path"] is not None:
-        plot_report(report, options["png_path"])
-    if options["as_json"]:
-        write_json(report.to_dict())
-    else:
-        write_table(report_table(report))
+    write_report(report, options, table=report_table, plot=plot_report)
 
 
 def _patches(options: dict[str, Any], model: ModelIdentity) -> Mapping[str, Patch | None]:
@@ -157,15 +161,6 @@ def _patches(options: dict[str, Any], model: ModelIdentity) -> Mapping[str, Patc
         if any(found.values()):
             return found
     return choose_patches(store, model, names, allow_transfer=transfer)
-
-
-def _check_outputs(table: Path | None, picture: Path | None) -> None:
-    """Refuse what could not be written before anything is measured."""
-    for path in filter(None, (table, picture)):
-        if not path.absolute().parent.is_dir():
-            raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
-    if picture is not None and importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("drawing a picture", "plots")
 
 
 def _widths(given: tuple[str, ...]) -> tuple[int, ...]:

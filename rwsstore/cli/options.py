@@ -6,6 +6,7 @@ __all__ = [
     "json_option",
     "limit_option",
     "load_model",
+    "load_test_images",
     "model_options",
     "network_options",
     "open_store",
@@ -25,8 +26,10 @@ import click
 
 from rwsstore.bundle.contents import BUNDLED, bundled_model, bundled_store
 from rwsstore.corruptions.severity import check_severity
+from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, ModelSpec, load_clean_model
+from rwsstore.progress import Reporter
 from rwsstore.store import Store, default_store_path
 
 _Command = Callable[..., Any]
@@ -127,6 +130,14 @@ def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
             "does not describe itself needs --network and --num-classes"
         )
     return ModelSpec(**given)
+
+
+def load_test_images(options: Mapping[str, Any], model: Classifier, progress: Reporter) -> ImageSet:
+    """Load the test images that --dataset, --limit and --seed name, labelled as the model's."""
+    images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=progress)
+    if options["limit"] and options["limit"] < len(images):
+        images = images.limit(options["limit"], options["seed"])
+    return match_classes(images, model.spec.classes, num_classes=model.spec.num_classes)
 
 
 def open_store(path: Path | None) -> Store:

@@ -21,11 +21,16 @@ def predictions(predict: Predict, images: Tensor, *, batch_size: int = 250) -> T
         batch_size: images a call.
 
     Returns:
-        int64 [N], the index of the largest logit.
+        int64 [N], the index of the largest logit; -1, which is no class, where a logit is NaN or
+        infinite.
     """
     starts = range(0, len(images), batch_size)
-    parts = [predict(images[start : start + batch_size]).argmax(dim=1) for start in starts]
-    return torch.cat(parts)
+    return torch.cat([_predicted(predict(images[start : start + batch_size])) for start in starts])
+
+
+def _predicted(logits: Tensor) -> Tensor:
+    # A damaged model says nothing with NaN; argmax would take it for the class at its place.
+    return logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1)
 
 
 def correctness(

@@ -2,20 +2,14 @@
 
 __all__ = ["CorruptionResult", "EvaluationReport", "Pair", "RivalResult", "StoredResult"]
 
-import csv
-import io
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from rwsstore.evaluation.bootstrap import Interval
+from rwsstore.evaluation.writing import Frozen, csv_text, ends
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Pair(_Frozen):
+class Pair(Frozen):
     """Accuracies in percent, of the clean model and of the clean model with its patch.
 
     Attributes:
@@ -51,7 +45,7 @@ class CorruptionResult(Pair):
     by_severity: dict[int, Pair]
 
 
-class StoredResult(_Frozen):
+class StoredResult(Frozen):
     """All patches at one bit width.
 
     Attributes:
@@ -73,7 +67,7 @@ class StoredResult(_Frozen):
     gap_recovered_interval: Interval | None = None
 
 
-class RivalResult(_Frozen):
+class RivalResult(Frozen):
     """BatchNorm re-estimated on the test stream, one batch size.
 
     Attributes:
@@ -93,7 +87,7 @@ class RivalResult(_Frozen):
     mean_interval: Interval | None = None
 
 
-class EvaluationReport(_Frozen):
+class EvaluationReport(Frozen):
     """TA and RA with and without patches.
 
     The fields of the first bit width stand at the top as well, for scripts that ask for one.
@@ -138,14 +132,13 @@ class EvaluationReport(_Frozen):
 
     def to_csv(self) -> str:
         """One row for each corruption, severity and bit width; no intervals: empty cells."""
-        buffer = io.StringIO()
-        rows = csv.writer(buffer, lineterminator="\n")
-        rows.writerow(_COLUMNS)
+        return csv_text(_COLUMNS, self._rows())
+
+    def _rows(self) -> Iterator[tuple[object, ...]]:
         for bits, stored in self.by_bits.items():
             for name, result in stored.corruptions.items():
                 for severity, pair in result.by_severity.items():
-                    rows.writerow((bits, name, severity, result.patch or "", *_numbers(pair)))
-        return buffer.getvalue()
+                    yield bits, name, severity, result.patch or "", *_numbers(pair)
 
 
 _COLUMNS = (
@@ -157,6 +150,5 @@ _COLUMNS = (
 def _numbers(pair: Pair) -> list[str]:
     cells = [f"{pair.clean_model:.3f}", f"{pair.patched:.3f}"]
     for interval in (pair.clean_model_interval, pair.patched_interval, pair.gain_interval):
-        ends = ("", "") if interval is None else (f"{interval.low:.3f}", f"{interval.high:.3f}")
-        cells.extend(ends)
+        cells.extend(ends(interval))
     return cells

@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from rwsstore.evaluation.bootstrap import Interval
 from rwsstore.evaluation.report import EvaluationReport, StoredResult
+from rwsstore.evaluation.writing import interval_note, with_spread
 
 
 def report_table(report: EvaluationReport) -> RenderableType:
@@ -44,7 +44,7 @@ def _accuracies(report: EvaluationReport) -> Table:
 def _rows(report: EvaluationReport) -> list[list[str]]:
     widths = list(report.by_bits.values())
     rival = list(report.rival.values())
-    clean = ["none", _with_spread(report.clean_accuracy, report.clean_accuracy_interval)]
+    clean = ["none", with_spread(report.clean_accuracy, report.clean_accuracy_interval)]
     others = [f"{found.clean_accuracy:.1f}" for found in rival]
     rows = [[*clean, *[""] * len(widths), "", *others]]
     for name, first in report.corruptions.items():
@@ -55,17 +55,11 @@ def _rows(report: EvaluationReport) -> list[list[str]]:
             costs = f"{first.patched_clean_accuracy:.1f}"
         others = [f"{result.corruptions[name]:.1f}" for result in rival]
         rows.append([name, f"{first.clean_model:.1f}", *patched, costs, *others])
-    without = _with_spread(report.mean.clean_model, report.mean.clean_model_interval)
-    means = [_with_spread(width.mean.patched, width.mean.patched_interval) for width in widths]
+    without = with_spread(report.mean.clean_model, report.mean.clean_model_interval)
+    means = [with_spread(width.mean.patched, width.mean.patched_interval) for width in widths]
     others = [f"{result.mean:.1f}" for result in rival]
     rows.append(["mean", without, *means, "", *others])
     return rows
-
-
-def _with_spread(value: float, interval: Interval | None) -> str:
-    if interval is None:
-        return f"{value:.1f}"
-    return f"{value:.1f} ± {(interval.high - interval.low) / 2:.1f}"
 
 
 def _summary(report: EvaluationReport) -> list[str]:
@@ -83,8 +77,7 @@ def _summary(report: EvaluationReport) -> list[str]:
     if report.rival:
         lines.append("BN: BatchNorm re-estimated on the test stream, no patch")
     if report.resamples:
-        percent = f"{100 * report.confidence:g} %"
-        lines.append(f"± and in brackets: the {percent} bootstrap interval over the images")
+        lines.append(interval_note(report.confidence))
     if "frost" in report.corruptions:
         lines.append(f"frost: {report.frost_source}")
     return lines

@@ -31,6 +31,18 @@ def test_the_size_of_the_batches_does_not_matter(batch_size: int) -> None:
     assert accuracy(model, TEST.images, TEST.labels, batch_size=batch_size) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite_are_wrong(value: float) -> None:
+    logits = torch.tensor([[value, 0.0], [1.0, 0.0], [0.0, value]])
+
+    def predict(images: Tensor) -> Tensor:
+        return logits
+
+    images, labels = torch.zeros(3, 3, 1, 1), torch.tensor([0, 0, 1])
+    assert predictions(predict, images).tolist() == [-1, 0, -1]
+    assert correctness(predict, images, labels).tolist() == [False, True, False]
+
+
 def test_no_gradients_are_kept() -> None:
     model = clean_model()
     assert predictions(model, TEST.images).is_inference()

@@ -205,7 +205,8 @@ def test_without_matplotlib_it_says_what_to_install(
 
 
 def test_importing_the_package_does_not_import_matplotlib() -> None:
-    code = "import sys, rwsstore.evaluation; sys.exit('matplotlib' in sys.modules)"
+    packages = "rwsstore.evaluation, rwsstore.evaluation.adversarial"
+    code = f"import sys, {packages}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

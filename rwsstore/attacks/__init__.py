@@ -1,0 +1,23 @@
+"""Attacks on inputs: small changes of images that a model gets wrong."""
+
+__all__ = [
+    "ATTACKS",
+    "Apgd",
+    "Attack",
+    "Ball",
+    "FeaturePgd",
+    "Fgsm",
+    "Norm",
+    "Pgd",
+    "ascend_features",
+    "ascend_loss",
+    "parse_attack",
+]
+
+from rwsstore.attacks.apgd import Apgd
+from rwsstore.attacks.ball import Ball, Norm
+from rwsstore.attacks.base import Attack
+from rwsstore.attacks.feature_pgd import FeaturePgd, ascend_features
+from rwsstore.attacks.fgsm import Fgsm
+from rwsstore.attacks.pgd import Pgd, ascend_loss
+from rwsstore.attacks.registry import ATTACKS, parse_attack

@@ -1,0 +1,115 @@
+"""Projected gradient ascent on how far chosen layers' outputs move.
+
+Gopal, Yang, Zhang, Horton and Chen, Criticality Leveraged Adversarial Training (CLAT) for Boosted
+Performance via Parameter Efficiency, 2024, the inner maximization of equation 8.
+"""
+
+__all__ = ["FeatureChange", "FeaturePgd", "ascend_features"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.attacks.ascent import ProjectedAscent, ascend
+from rwsstore.attacks.ball import Ball
+from rwsstore.attacks.features import layer_outputs
+from rwsstore.attacks.objectives import Objective, plain_float32
+from rwsstore.attacks.search import Batch
+from rwsstore.errors import ConfigError, UnknownNameError
+from rwsstore.models import ordered_layers
+
+
+@dataclass(frozen=True)
+class FeaturePgd(ProjectedAscent):
+    """Projected ascent on Σ_i ‖F_i(x + δ) − F_i(x)‖₂, F_i the output of layer i.
+
+    Always from a random start: at x itself the sum is 0 and has no gradient.
+
+    Attributes:
+        layers: names as `ordered_layers` has them, each once.
+    """
+
+    name: ClassVar[str] = "feature_pgd"
+
+    layers: tuple[str, ...] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.layers or len(set(self.layers)) != len(self.layers):
+            raise ConfigError(
+                f"layers are {', '.join(self.layers) or 'none'}; expected one or more, each once"
+            )
+
+    def _check_model(self, model: nn.Module, images: Tensor) -> int:
+        classes = super()._check_model(model, images)
+        known = [layer.name for layer in ordered_layers(model)]
+        for name in self.layers:
+            if name not in known:
+                raise UnknownNameError("layer", name, known)
+        return classes
+
+    def _objective(self, batch: Batch) -> Objective:
+        return FeatureChange(batch.model, self.layers, batch.images)
+
+
+class FeatureChange:
+    """Σ_i ‖F_i(x + δ) − F_i(x)‖₂ of each image: how far layers' outputs have moved.
+
+    Args:
+        model: the network.
+        layers: names of the layers.
+        images: float32 [N, 3, H, W], the whole batch as it was.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[str], images: Tensor) -> None:
+        self._model, self._layers = model, layers
+        with torch.no_grad():
+            _, self._before = layer_outputs(model, layers, images)
+
+    def __call__(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure some of the batch's images; see `Objective`."""
+        logits, after = layer_outputs(self._model, self._layers, images)
+        lengths = [
+            torch.linalg.vector_norm((now - before[rows]).flatten(1), dim=1)
+            for now, before in zip(after, self._before, strict=True)
+        ]
+        return torch.stack(lengths).sum(0), logits
+
+
+def ascend_features(
+    model: nn.Module,
+    layers: Sequence[str],
+    images: Tensor,
+    ball: Ball,
+    *,
+    step_size: float,
+    steps: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Move layers' outputs in the loop of a training: CLAT's inner maximization.
+
+    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
+    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
+    them.
+
+    Args:
+        model: the network.
+        layers: names of modules.
+        images: float32 [B, 3, H, W] in [0, 1].
+        ball: the budget.
+        step_size: in the units of ε.
+        steps: gradients.
+        generator: of the random start.
+
+    Returns:
+        float32 [B, 3, H, W] in [0, 1].
+
+    Raises:
+        TensorError: an output or gradient is NaN or infinite.
+    """
+    with plain_float32():
+        objective = FeatureChange(model, layers, images)
+    return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)

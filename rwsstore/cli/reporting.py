@@ -1,0 +1,55 @@
+"""Reports where --csv, --png and --json want them."""
+
+__all__ = ["check_outputs", "write_report"]
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from rich.console import RenderableType
+
+from rwsstore.cli.output import write_json, write_table
+from rwsstore.errors import MissingExtraError, MissingFileError
+from rwsstore.files import write_atomic
+
+
+class _Report(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def to_csv(self) -> str: ...
+
+
+_R = TypeVar("_R", bound=_Report)
+
+
+def check_outputs(options: Mapping[str, Any]) -> None:
+    """Refuse what could not be written before anything is measured.
+
+    Raises:
+        MissingFileError: the folder of a file does not exist.
+        MissingExtraError: a picture is wanted and matplotlib is not installed.
+    """
+    for path in filter(None, (options["csv_path"], options["png_path"])):
+        if not path.absolute().parent.is_dir():
+            raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
+    if options["png_path"] is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing a picture", "plots")
+
+
+def write_report(
+    report: _R,
+    options: Mapping[str, Any],
+    *,
+    table: Callable[[_R], RenderableType],
+    plot: Callable[[_R, Path], None],
+) -> None:
+    """Write a report as CSV, as a picture, and as a table or JSON, as the options say."""
+    if options["csv_path"] is not None:
+        write_atomic(options["csv_path"], report.to_csv().encode())
+    if options["png_path"] is not None:
+        plot(report, options["png_path"])
+    if options["as_json"]:
+        write_json(report.to_dict())
+    else:
+        write_table(table(report))

@@ -1,0 +1,43 @@
+"""Accuracy under attack: budgets, the worst case per image, and transfer between models."""
+
+__all__ = [
+    "CLEAN",
+    "DEFAULT_BUDGETS",
+    "STANDARD_ATTACKS",
+    "WORST_CASE",
+    "AdversarialOptions",
+    "AdversarialReport",
+    "Budget",
+    "Compared",
+    "Masked",
+    "Measured",
+    "ModelUnderAttack",
+    "Transfer",
+    "attack_table",
+    "budget_name",
+    "evaluate_attacks",
+    "parse_attacks",
+    "parse_budgets",
+    "plot_attacks",
+]
+
+from rwsstore.evaluation.adversarial.budgets import DEFAULT_BUDGETS, budget_name, parse_budgets
+from rwsstore.evaluation.adversarial.measuring import evaluate_attacks
+from rwsstore.evaluation.adversarial.options import (
+    STANDARD_ATTACKS,
+    AdversarialOptions,
+    parse_attacks,
+)
+from rwsstore.evaluation.adversarial.plots import plot_attacks
+from rwsstore.evaluation.adversarial.report import (
+    CLEAN,
+    WORST_CASE,
+    AdversarialReport,
+    Budget,
+    Compared,
+    Masked,
+    Measured,
+    ModelUnderAttack,
+    Transfer,
+)
+from rwsstore.evaluation.adversarial.table import attack_table
