@@ -1,6 +1,6 @@
 """`rws inspect`."""
 
-__all__ = ["command", "describe_patch", "patch_table"]
+__all__ = ["command", "show_patch"]
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from rich.table import Table
 from rwsstore.bundle.contents import BUNDLED, bundled_model
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_json, write_table
-from rwsstore.errors import FormatError, MissingFileError
+from rwsstore.errors import FormatError, MissingFileError, RwsError
 from rwsstore.files import read_bounded, read_header
 from rwsstore.models import Classifier, load_checkpoint, ordered_layers
-from rwsstore.patches import MAX_PATCH_BYTES, Patch, identify
+from rwsstore.patches import MAX_PATCH_BYTES, Patch, Reach, identify, reach_of
 
 
 @click.command("inspect", short_help="Show what a checkpoint or a patch is.")
@@ -39,15 +39,13 @@ def command(what: str, store_path: Path | None, as_json: bool) -> None:
     else:
         found = open_store(store_path).get(what)
     if isinstance(found, Patch):
-        document = describe_patch(found)
-        table = patch_table(found)
-    else:
-        document = _model_document(found)
-        table = _model_table(document)
+        show_patch(found, store_path, as_json=as_json)
+        return
+    document = _model_document(found)
     if as_json:
         write_json(document)
     else:
-        write_table(table)
+        write_table(_model_table(document))
 
 
 def _read(path: Path) -> Patch | Classifier:
@@ -68,20 +66,43 @@ def _is_patch(path: Path) -> bool:
     return '"kind":' in header.metadata.get("rwsstore", "")
 
 
-def describe_patch(patch: Patch) -> dict[str, Any]:
-    """A patch's description as JSON values."""
+def show_patch(patch: Patch, store_path: Path | None, *, as_json: bool) -> None:
+    """Write a patch's description and card.
+
+    Args:
+        patch: to be shown.
+        store_path: as of `store_option`; the parts of a composed patch are there.
+        as_json: as JSON instead of tables.
+    """
+    reach = _reach(patch, store_path)
+    if as_json:
+        write_json(_patch_document(patch, reach))
+    else:
+        write_table(_patch_table(patch, reach))
+
+
+def _reach(patch: Patch, store_path: Path | None) -> Reach | None:
+    """What it touches; None where a part of a composed patch is not at hand."""
+    try:
+        return open_store(store_path).reach(patch) if patch.parts else reach_of(patch.metadata)
+    except RwsError:
+        return None
+
+
+def _patch_document(patch: Patch, reach: Reach | None) -> dict[str, Any]:
     document = patch.metadata.model_dump(mode="json", exclude={"model"})
     return {
         "type": "patch",
         "digest": patch.digest,
         "file_bytes": patch.file_bytes,
         "payload_bytes": patch.payload_bytes,
+        "touched_bytes": None if reach is None else reach.touched_bytes,
+        "model_bytes": reach_of(patch.metadata).model_bytes,
         **document,
     }
 
 
-def patch_table(patch: Patch) -> RenderableType:
-    """A patch's description and card as tables."""
+def _patch_table(patch: Patch, reach: Reach | None) -> RenderableType:
     metadata, alpha = patch.metadata, patch.metadata.alpha
     table = _pairs(f"patch {patch.name}")
     rows: list[tuple[str, object]] = [
@@ -90,12 +111,16 @@ def patch_table(patch: Patch) -> RenderableType:
         ("for the clean weights", metadata.clean_weights),
         ("architecture", metadata.architecture),
         ("layers", ", ".join(metadata.layers) or "-"),
+        ("touches", _touches(reach)),
         ("bits", metadata.bits or "-"),
         ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
         ("alpha", f"{alpha.recommended:g}, from {alpha.minimum:g} to {alpha.maximum:g}"),
     ]
     if metadata.corruption is not None:
         rows.append(("corruption", f"{metadata.corruption}, severity {metadata.severity}"))
+    if metadata.attack is not None:
+        budget = "" if metadata.budget is None else f", budget {metadata.budget:g}"
+        rows.append(("attack", f"{metadata.attack}{budget}"))
     if metadata.dataset is not None:
         rows.append(("dataset", metadata.dataset))
     if metadata.recipe is not None:
@@ -105,6 +130,19 @@ def patch_table(patch: Patch) -> RenderableType:
     for name, value in rows:
         table.add_row(name, str(value))
     return Group(table, _card_table(patch)) if metadata.card is not None else table
+
+
+def _touches(reach: Reach | None) -> str:
+    if reach is None:
+        return "not known: a part is not in the store"
+    return (
+        f"{len(reach.layers)} layers, {reach.weights} of {reach.model_weights} weight tensors, "
+        f"{reach.touched_bytes:,} bytes ({_percent(reach.share)}) of the model"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _card_table(patch: Patch) -> Table:

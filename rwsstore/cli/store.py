@@ -4,16 +4,18 @@ __all__ = ["command"]
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.table import Table
 
-from rwsstore.cli.inspect import describe_patch, patch_table
+from rwsstore.analysis.names import short_names
+from rwsstore.cli.inspect import show_patch
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.patches import BIT_WIDTHS
-from rwsstore.store import Entry, FsckReport
+from rwsstore.store import Entry, FsckReport, Sort
 
 
 @click.group("store", short_help="List, verify and clean a store of patches.")
@@ -37,23 +39,44 @@ def command() -> None:
 @click.option(
     "--bits", type=click.Choice([str(bits) for bits in BIT_WIDTHS]), help="Only of so many bits."
 )
+@click.option(
+    "--max-touched",
+    type=click.IntRange(min=0),
+    metavar="BYTES",
+    help="Only what touches at most so many bytes of the model.",
+)
 @click.option("--all-versions", is_flag=True, help="Older versions too.")
+@click.option(
+    "--sort",
+    type=click.Choice(get_args(Sort)),
+    default="name",
+    show_default=True,
+    help="By name; or what touches the fewest bytes of the model, or takes the fewest, first.",
+)
 @json_option
 def ls(
     store_path: Path | None,
     kind: str | None,
     corruption: str | None,
     bits: str | None,
+    max_touched: int | None,
     all_versions: bool,
+    sort: Sort,
     as_json: bool,
 ) -> None:
-    """List the patches of a store, by name."""
+    """List the patches of a store.
+
+    "touched" are the bytes of the model's weights that a patch changes, and their share of the
+    model; "deepest" is the deepest layer among them; "payload" and "file" are its own size.
+    """
     store = open_store(store_path)
     entries = store.list(
         kind=kind,
         corruption=corruption,
         bits=None if bits is None else int(bits),
+        max_touched=max_touched,
         all_versions=all_versions,
+        sort=sort,
     )
     if as_json:
         write_json({"store": str(store.root), "patches": [asdict(entry) for entry in entries]})
@@ -64,25 +87,48 @@ def ls(
 
 
 def _listing(entries: tuple[Entry, ...]) -> Table:
+    """A line for each; a narrow terminal folds the cells, and cuts nothing off."""
     table = Table()
-    for name in ("patch", "digest", "kind", "corruption"):
-        table.add_column(name)
-    for name in ("severity", "bits", "payload", "file"):
-        table.add_column(name, justify="right")
-    table.add_column("layer")
+    for name in ("patch", "digest", "kind", "against"):
+        table.add_column(name, overflow="fold")
+    for name in ("severity", "bits", "touched", "payload", "file"):
+        table.add_column(name, justify="right", overflow="fold")
+    for name in ("deepest", "layer"):
+        table.add_column(name, overflow="fold")
+    deepest = _deepest(entries)
     for entry in entries:
         table.add_row(
             f"{entry.name}@{entry.version}",
             entry.digest[:12],
             entry.kind,
-            entry.corruption or "-",
-            str(entry.severity or "-"),
+            entry.corruption or entry.attack or "-",
+            _severity(entry),
             str(entry.bits or "-"),
+            _touched(entry),
             f"{entry.payload_bytes:,}",
             f"{entry.file_bytes:,}",
+            deepest.get(entry.deepest, "-"),
             entry.layer,
         )
     return table
+
+
+def _severity(entry: Entry) -> str:
+    if entry.severity is None and entry.budget is not None:
+        return f"ε {entry.budget:g}"
+    return str(entry.severity or "-")
+
+
+def _touched(entry: Entry) -> str:
+    if entry.touched_bytes is None:
+        return "?"
+    return f"{entry.touched_bytes:,} ({entry.touched_bytes / entry.model_bytes:.1%})"
+
+
+def _deepest(entries: tuple[Entry, ...]) -> dict[str | None, str]:
+    """Names of layers, without what all of them begin with."""
+    names = sorted({entry.deepest for entry in entries if entry.deepest is not None})
+    return dict(zip(names, short_names(names), strict=True))
 
 
 @command.command("show", short_help="Show one patch.")
@@ -91,11 +137,7 @@ def _listing(entries: tuple[Entry, ...]) -> Table:
 @json_option
 def show(patch: str, store_path: Path | None, as_json: bool) -> None:
     """Show a patch's description and its robustness card."""
-    found = open_store(store_path).get(patch)
-    if as_json:
-        write_json(describe_patch(found))
-    else:
-        write_table(patch_table(found))
+    show_patch(open_store(store_path).get(patch), store_path, as_json=as_json)
 
 
 @command.command("verify", short_help="Read one patch again and check its bytes.")

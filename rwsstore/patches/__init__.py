@@ -18,6 +18,7 @@ __all__ = [
     "Payload",
     "QuantizedTensor",
     "RawTensor",
+    "Reach",
     "Recipe",
     "Request",
     "RobustnessCard",
@@ -33,6 +34,7 @@ __all__ = [
     "patched_tensor",
     "probe_images",
     "quantize",
+    "reach_of",
     "record_golden",
     "requantize",
     "scale",
@@ -67,3 +69,4 @@ from rwsstore.patches.quantization import (
     quantize,
     requantize,
 )
+from rwsstore.patches.reach import Reach, reach_of

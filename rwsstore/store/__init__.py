@@ -8,16 +8,27 @@ __all__ = [
     "FsckReport",
     "GcReport",
     "Published",
+    "Sort",
     "Store",
     "Version",
     "check_digest",
     "check_name",
     "default_store_path",
+    "in_order",
 ]
 
 from rwsstore.store.fitting import FittingStore
 from rwsstore.store.names import check_digest, check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.paths import default_store_path
-from rwsstore.store.records import Entry, Finding, FsckReport, GcReport, Published, Version
+from rwsstore.store.records import (
+    Entry,
+    Finding,
+    FsckReport,
+    GcReport,
+    Published,
+    Sort,
+    Version,
+    in_order,
+)
 from rwsstore.store.store import Store

@@ -2,8 +2,9 @@
 
 It lives in memory and is kept as one file, written atomically like everything else, so that it
 can never be half written; the file is a database that any SQLite tool opens. What it says of an
-object cannot become stale, for an object never changes; what it says of the names is compared
-with the refs at each listing. A file that is missing, damaged (32 bytes of SHA-256 at its end
+object cannot become stale, for an object never changes; where a part of a composed patch was
+missing, it is looked for again. What it says of the names is compared with the refs at each
+listing. A file that is missing, damaged (32 bytes of SHA-256 at its end
 tell) or of another version is made anew from objects and refs.
 """
 
@@ -19,17 +20,18 @@ from dataclasses import astuple, dataclass
 from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError
 from rwsstore.files import read_bounded, write_atomic
-from rwsstore.patches import Patch
+from rwsstore.patches import Patch, Reach
 from rwsstore.store.layout import Layout
 
-_VERSION = 1
+_VERSION = 2
 _MAX_BYTES = 1 << 28
 _HASH_BYTES = 32
 
 _SCHEMA = f"""
 CREATE TABLE objects (
-    digest TEXT PRIMARY KEY, kind TEXT, corruption TEXT, severity INTEGER, bits INTEGER,
-    architecture TEXT, clean_weights TEXT, file_bytes INTEGER, payload_bytes INTEGER, alpha REAL
+    digest TEXT PRIMARY KEY, kind TEXT, corruption TEXT, severity INTEGER, attack TEXT,
+    budget REAL, bits INTEGER, architecture TEXT, clean_weights TEXT, file_bytes INTEGER,
+    payload_bytes INTEGER, touched_bytes INTEGER, model_bytes INTEGER, deepest TEXT, alpha REAL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE refs (
     name TEXT, version INTEGER, digest TEXT, latest INTEGER, PRIMARY KEY (name, version)
@@ -44,6 +46,7 @@ WHERE (:all_versions OR latest)
   AND (:corruption IS NULL OR corruption = :corruption)
   AND (:bits IS NULL OR bits = :bits)
   AND (:architecture IS NULL OR architecture = :architecture)
+  AND (:max_touched IS NULL OR touched_bytes <= :max_touched)
 ORDER BY name, version
 """
 
@@ -56,27 +59,43 @@ class Description:
     kind: str
     corruption: str | None
     severity: int | None
+    attack: str | None
+    budget: float | None
     bits: int | None
     architecture: Digest
     clean_weights: Digest
     file_bytes: int
     payload_bytes: int
+    touched_bytes: int | None
+    model_bytes: int
+    deepest: str | None
     alpha: float
 
     @classmethod
-    def of(cls, patch: Patch) -> "Description":
-        """Describe a patch."""
+    def of(cls, patch: Patch, reach: Reach, *, whole: bool = True) -> "Description":
+        """Describe a patch.
+
+        Args:
+            patch: to be described.
+            reach: what it touches of its model.
+            whole: whether that is known of all its parts.
+        """
         metadata = patch.metadata
         return cls(
             digest=patch.digest,
             kind=metadata.kind,
             corruption=metadata.corruption,
             severity=metadata.severity,
+            attack=metadata.attack,
+            budget=metadata.budget,
             bits=metadata.bits,
             architecture=metadata.architecture,
             clean_weights=metadata.clean_weights,
             file_bytes=patch.file_bytes,
             payload_bytes=patch.payload_bytes,
+            touched_bytes=reach.touched_bytes if whole else None,
+            model_bytes=reach.model_bytes,
+            deepest=metadata.layers[-1] if metadata.layers else None,
             alpha=metadata.alpha.recommended,
         )
 
@@ -89,6 +108,7 @@ class Filters:
     corruption: str | None = None
     bits: int | None = None
     architecture: Digest | None = None
+    max_touched: int | None = None
     all_versions: bool = False
 
 
@@ -116,6 +136,7 @@ class Index:
         """
         with self._mutex, self._database() as database:
             if _refresh(database, refs, describe) or self._image is None:
+                database.commit()  # what is not committed, serialize leaves out
                 self._image, self._saved = database.serialize(), False
             rows = database.execute(_SELECT, vars(filters)).fetchall()
         return tuple((name, version, Description(*values)) for name, version, *values in rows)
@@ -175,14 +196,18 @@ def _refresh(
     """Bring the index up to date; say whether anything had to be done."""
     changed = False
     wanted = {digest for versions in refs.values() for digest in versions}
-    known = {digest for (digest,) in database.execute("SELECT digest FROM objects")}
-    for digest in sorted(wanted - known):
+    rows = database.execute("SELECT * FROM objects").fetchall()
+    known = {row[0]: Description(*row) for row in rows}
+    # A missing part may have come back: that alone changes what is said of an object.
+    settled = {digest for digest, found in known.items() if found.touched_bytes is not None}
+    for digest in sorted(wanted - settled):
         description = describe(digest)
-        if description is not None:
-            marks = ", ".join("?" * len(astuple(description)))
-            database.execute(f"INSERT INTO objects VALUES ({marks})", astuple(description))  # noqa: S608 - marks are "?"
+        if description is not None and description != known.get(digest):
+            values = astuple(description)
+            marks = ", ".join("?" * len(values))
+            database.execute(f"INSERT OR REPLACE INTO objects VALUES ({marks})", values)  # noqa: S608 - marks are "?"
             changed = True
-    for digest in sorted(known - wanted):
+    for digest in sorted(known.keys() - wanted):
         database.execute("DELETE FROM objects WHERE digest = ?", (digest,))
         changed = True
     return _refresh_refs(database, refs) or changed

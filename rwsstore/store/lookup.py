@@ -3,14 +3,19 @@
 __all__ = ["Lookup"]
 
 import difflib
+import logging
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, UnknownPatchError
+from rwsstore.errors import ConfigError, RwsError, UnknownPatchError
+from rwsstore.patches import Patch, Reach, reach_of
+from rwsstore.store.index import Description
 from rwsstore.store.layer import Layer
 from rwsstore.store.names import check_name, parse_reference
 from rwsstore.store.records import Version
 
 _SHOWN = 5
+
+_log = logging.getLogger(__name__)
 
 
 class Lookup:
@@ -33,6 +38,28 @@ class Lookup:
         if not holders:
             raise UnknownPatchError(f"no patch {digest} in the store.")
         return holders[0].read(digest)
+
+    def reach(self, patch: Patch) -> Reach:
+        """How much of its model a patch touches, its parts read where it is composed.
+
+        Raises:
+            RwsError: a part is missing or damaged.
+        """
+        parts = [Patch.from_bytes(self.read(digest)).metadata for digest, _ in patch.parts]
+        return reach_of(patch.metadata, parts)
+
+    def describe(self, digest: Digest) -> Description | None:
+        """Describe an object for the index; None, and a warning, where that cannot be done."""
+        try:
+            patch = Patch.from_bytes(self.read(digest))
+        except RwsError as error:
+            _log.warning("left out of the listing: %s", error)
+            return None
+        try:
+            return Description.of(patch, self.reach(patch))
+        except RwsError as error:
+            _log.warning("not known what %s touches: %s", patch.name, error)
+            return Description.of(patch, reach_of(patch.metadata), whole=False)
 
     def versions(self, name: str) -> tuple[Version, ...]:
         """All versions of a name, the oldest first; none if no layer has it.

@@ -1,13 +1,27 @@
 """What the store answers with."""
 
-__all__ = ["Entry", "Finding", "FsckReport", "GcReport", "Published", "Version"]
+__all__ = [
+    "Entry",
+    "Finding",
+    "FsckReport",
+    "GcReport",
+    "Published",
+    "Sort",
+    "Version",
+    "in_order",
+]
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from rwsstore.canonical import Digest
 
 LayerName = Literal["user", "bundled"]
+
+Sort = Literal["name", "touched", "payload"]
+"""By what a listing is ordered; the two sizes rise, and what is equal stands by name."""
 
 Problem = Literal[
     "damaged object", "damaged ref", "missing object", "missing part", "stray file", "temporary"
@@ -52,11 +66,17 @@ class Entry:
         kind: of the patch.
         corruption: the image corruption that it is for.
         severity: of that corruption, 1 to 5.
+        attack: the attack that it is for.
+        budget: ε of that attack.
         bits: of its quantized tensors; None for a composed patch.
         architecture: fingerprint of the model's tensor names, shapes and dtypes.
         clean_weights: weights fingerprint of the clean model that it was extracted from.
         file_bytes: bytes of its file.
         payload_bytes: bytes of its codes, scales and float32 deltas.
+        touched_bytes: bytes of the model's tensors that it touches; None where a part of a
+            composed patch is missing or damaged.
+        model_bytes: bytes of all the model's tensors.
+        deepest: the deepest layer that it touches; None for a composed patch.
         alpha: recommended strength.
         layer: "bundled" for the read-only layer underneath, else "user".
     """
@@ -67,13 +87,28 @@ class Entry:
     kind: str
     corruption: str | None
     severity: int | None
+    attack: str | None
+    budget: float | None
     bits: int | None
     architecture: Digest
     clean_weights: Digest
     file_bytes: int
     payload_bytes: int
+    touched_bytes: int | None
+    model_bytes: int
+    deepest: str | None
     alpha: float
     layer: LayerName
+
+
+def in_order(entries: Iterable[Entry], sort: Sort) -> tuple[Entry, ...]:
+    """Put entries in order; those of unknown size stand last."""
+
+    def size(entry: Entry) -> float:
+        known = {"name": 0, "touched": entry.touched_bytes, "payload": entry.payload_bytes}[sort]
+        return math.inf if known is None else known
+
+    return tuple(sorted(entries, key=lambda entry: (size(entry), entry.name, entry.version)))
 
 
 @dataclass(frozen=True)

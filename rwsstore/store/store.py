@@ -2,25 +2,30 @@
 
 __all__ = ["Store"]
 
-import logging
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Optional
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, ReadOnlyError, RwsError
+from rwsstore.errors import ConfigError, ReadOnlyError
 from rwsstore.files import OS_FILES, FileLayer
-from rwsstore.patches import Patch
-from rwsstore.store.index import Description, Filters
+from rwsstore.patches import Patch, Reach
+from rwsstore.store.index import Filters
 from rwsstore.store.layer import Layer
 from rwsstore.store.lookup import Lookup
 from rwsstore.store.maintenance import Checker, Collector
 from rwsstore.store.names import check_digest, check_name
 from rwsstore.store.publishing import Publisher, Witness
-from rwsstore.store.records import Entry, FsckReport, GcReport, Published, Version
-
-_log = logging.getLogger(__name__)
+from rwsstore.store.records import (
+    Entry,
+    FsckReport,
+    GcReport,
+    Published,
+    Sort,
+    Version,
+    in_order,
+)
 
 
 class Store:
@@ -96,6 +101,19 @@ class Store:
         """
         return Patch.from_bytes(self.read(self.resolve(reference)))
 
+    def reach(self, patch: Patch) -> Reach:
+        """Measure how much of its model a patch touches.
+
+        Args:
+            patch: in the store or not; the parts of a composed one are read here.
+
+        Raises:
+            UnknownPatchError: a part is not in the store.
+            IntegrityError, StoreError: as `read`.
+            FormatError, TensorError: as `get`.
+        """
+        return self._lookup.reach(patch)
+
     def resolve(self, reference: str) -> Digest:
         """Find the digest that a reference stands for.
 
@@ -123,9 +141,11 @@ class Store:
         corruption: str | None = None,
         bits: int | None = None,
         architecture: Digest | None = None,
+        max_touched: int | None = None,
         all_versions: bool = False,
+        sort: Sort = "name",
     ) -> tuple[Entry, ...]:
-        """List what has a name, by name and version; the filters narrow it down.
+        """List what has a name; the filters narrow it down.
 
         What is damaged is left out and logged as a warning; `fsck` tells all about it.
 
@@ -134,27 +154,23 @@ class Store:
             corruption: that it is for.
             bits: of its quantized tensors.
             architecture: fingerprint of the model's tensors.
+            max_touched: bytes of the model that it touches at most.
             all_versions: every version instead of the latest of each name.
+            sort: "name": by name and version; "touched" or "payload": what touches the fewest
+                bytes of the model, or takes the fewest itself, first.
 
         Raises:
             StoreError: the store could not be read.
         """
-        filters = Filters(kind, corruption, bits, architecture, all_versions)
+        filters = Filters(kind, corruption, bits, architecture, max_touched, all_versions)
         entries: dict[tuple[str, int], Entry] = {}
         hidden: set[str] = set()
         for layer in self._layers:
-            for entry in layer.entries(filters, self._describe):
+            for entry in layer.entries(filters, self._lookup.describe):
                 if entry.name not in hidden:
                     entries[entry.name, entry.version] = entry
             hidden.update(layer.refs.names())
-        return tuple(entry for _, entry in sorted(entries.items()))
-
-    def _describe(self, digest: Digest) -> Description | None:
-        try:
-            return Description.of(Patch.from_bytes(self.read(digest)))
-        except RwsError as error:
-            _log.warning("left out of the listing: %s", error)
-            return None
+        return in_order(entries.values(), sort)
 
     def publish(
         self,

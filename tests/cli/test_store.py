@@ -24,6 +24,37 @@ def test_ls_lists_and_filters(bench: Bench, rws: Rws) -> None:
     assert "fog@1" in rws("store", "ls", *place).out
 
 
+def test_ls_tells_and_sorts_by_what_is_touched(bench: Bench, rws: Rws) -> None:
+    place = ["--store", bench.store]
+    patches = rws("store", "ls", *place, "--sort", "touched", "--json").document["patches"]
+    assert [patch["name"] for patch in patches] == ["contrast", "fog"]
+    touched = patches[0]["touched_bytes"]
+    assert 0 < touched < patches[0]["model_bytes"]
+    listing = rws("store", "ls", *place).out
+    share = f"{touched / patches[0]['model_bytes']:.1%}"
+    assert f"{touched:,} ({share})" in listing
+    assert "conv5" in listing
+    below = rws("store", "ls", *place, "--max-touched", touched - 1, "--json").document
+    assert below["patches"] == []
+    assert rws("store", "ls", *place, "--sort", "colour").code == 2
+
+
+def test_show_says_what_a_composed_patch_touches(store: Path, rws: Rws) -> None:
+    both = ["both", "fog=0.5,contrast=0.5", "--store", store]
+    assert rws("compose", *both).code == 0
+    place = ["--store", store]
+    touched = [
+        rws("store", "show", name, *place, "--json").document["touched_bytes"]
+        for name in ("fog", "both")
+    ]
+    assert touched[0] == touched[1]
+    line = f"5 layers, 5 of 14 weight tensors, {touched[0]:,} bytes"
+    assert line in rws("store", "show", "both", *place).out
+    (part,) = store.rglob(f"{Store(store).resolve('fog')}*")
+    part.unlink()
+    assert "not known: a part is not in the store" in rws("inspect", "both", *place).out
+
+
 def test_an_empty_store_says_what_to_do(rws: Rws, tmp_path: Path) -> None:
     outcome = rws("store", "ls", "--store", tmp_path / "none")
     assert outcome.code == 0

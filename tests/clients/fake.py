@@ -68,11 +68,12 @@ class Stored:
     def answer(self) -> PatchAnswer:
         return PatchAnswer(
             name=self.name, version=self.version, digest=self.digest,
-            kind="composed" if self.parts else "rws", corruption=self.name, severity=5, bits=8,
+            kind="composed" if self.parts else "rws", corruption=self.name, severity=5,
+            attack=None, budget=None, bits=8,
             alpha=1.0, alpha_minimum=0.0, alpha_maximum=2.0, layers=("features.0",),
             parts=self.parts, architecture="a" * 64, clean_weights="c" * 64, fits=True,
-            payload_bytes=1, file_bytes=len(self.data), layer="user", card=None, dataset=None,
-            tool="tests",
+            touched_bytes=4, payload_bytes=1, file_bytes=len(self.data), layer="user", card=None,
+            dataset=None, tool="tests",
         )  # fmt: skip
 
 

@@ -19,9 +19,9 @@ from tests.clients.fake import FakeService, sha256
 def test_list_filters(rws: Client, fake: FakeService) -> None:
     assert [patch.name for patch in rws.patches.list()] == ["fog", "frost", "gaussian_noise"]
     assert [patch.name for patch in rws.patches.list(corruption="fog")] == ["fog"]
-    rws.patches.list(kind="rws", bits=4, fits=True, all_versions=True)
+    rws.patches.list(kind="rws", bits=4, fits=True, all_versions=True, sort="touched")
     query = dict(fake.seen[-1].url.params)
-    wanted = {"kind": "rws", "bits": "4", "fits": "true", "all_versions": "true"}
+    wanted = {"kind": "rws", "bits": "4", "fits": "true", "all_versions": "true", "sort": "touched"}
     assert query == {**wanted, "limit": "1000", "offset": "0"}
 
 

@@ -12,7 +12,7 @@ import pytest
 from rwsstore.files import OsFiles
 from rwsstore.patches import Patch
 from rwsstore.store import Entry, Store
-from tests.store.helpers import patch
+from tests.store.helpers import composed, patch
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_folder_in_its_place_does_no_harm(store: Store, listed: tuple[Entry, .
 def test_of_another_version_it_is_rebuilt(
     store: Store, listed: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rwsstore.store.index._VERSION", 2)
+    monkeypatch.setattr("rwsstore.store.index._VERSION", 3)
     files = Counting()
     assert relist(store, files) == listed
     assert files.objects == len(listed)
@@ -130,6 +130,37 @@ def test_stale_it_is_brought_up_to_date(
     assert store.list(all_versions=True) == expected  # of the running process
     (store.root / "index.sqlite").write_bytes(old)
     assert relist(store) == expected  # of one that finds an old file
+    files = Counting()
+    assert relist(store, files) == expected
+    assert files.objects == 0  # what was brought up to date has been kept
+
+
+def test_an_index_of_the_first_version_is_rebuilt(store: Store, listed: tuple[Entry, ...]) -> None:
+    path = store.root / "index.sqlite"
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(
+            "CREATE TABLE objects (digest TEXT, alpha REAL);"
+            "CREATE TABLE refs (name TEXT, version INTEGER, digest TEXT, latest INTEGER);"
+            "PRAGMA user_version = 1"
+        )
+        image = database.serialize()
+    path.write_bytes(image + hashlib.sha256(image).digest())
+    assert relist(store) == listed
+
+
+def test_a_part_that_comes_back_is_found_again(store: Store) -> None:
+    for each in (patch(0), patch(1), composed()):
+        store.publish(each)
+    (part,) = store.root.rglob(f"{patch(1).digest}*")
+    part.unlink()
+    for _ in range(2):
+        assert {entry.name: entry.touched_bytes for entry in relist(store)}["both"] is None
+    part.write_bytes(patch(1).to_bytes())
+    files = Counting()
+    assert {entry.name: entry.touched_bytes for entry in relist(store, files)}["both"] == 448
+    assert files.objects == 4  # the part, and the composed one with both of its parts
+    assert relist(store, files)
+    assert files.objects == 4
 
 
 def test_a_rebuilt_index_equals_one_that_grew(store: Store, listed: tuple[Entry, ...]) -> None:

@@ -4,13 +4,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import torch
 
 from rwsstore.canonical import sha256_hex
 from rwsstore.errors import ConfigError, ConflictError, MismatchError, UnknownPatchError
 from rwsstore.files import OS_FILES, OsFiles
-from rwsstore.patches import Patch, compose
+from rwsstore.patches import Patch, compose, make_patch
 from rwsstore.store import Entry, Published, Store, Version
-from tests.patches.factory import make_identity, make_test_patch
+from tests.patches.factory import SHAPES, make_identity, make_test_patch
 from tests.store.helpers import composed, patch
 
 
@@ -23,6 +24,20 @@ class Overtaken(OsFiles):
     def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
         self._other()
         return super().lock(path, timeout)
+
+
+def fc_patch(name: str) -> Patch:
+    """A patch of the last layer's weights, against an attack."""
+    return make_patch(
+        kind="hessian_aware",
+        name=name,
+        model=make_identity(),
+        layers=("network.fc",),
+        deltas={"network.fc.weight": torch.ones(SHAPES["network.fc.weight"])},
+        bits=2,
+        attack="bit_flip_exponent",
+        budget=1.0,
+    )
 
 
 def publish_all(store: Store, *patches: Patch) -> None:
@@ -208,11 +223,16 @@ def test_a_list_entry_says_all(store: Store) -> None:
             kind="rws",
             corruption="fog",
             severity=5,
+            attack=None,
+            budget=None,
             bits=8,
             architecture=each.metadata.architecture,
             clean_weights=each.metadata.clean_weights,
             file_bytes=len(each.to_bytes()),
             payload_bytes=each.payload_bytes,
+            touched_bytes=4 * (4 * 3 * 3 * 3 + 4),
+            model_bytes=4 * (4 * 3 * 3 * 3 + 4 + 5 * 4 + 5),
+            deepest="network.conv1",
             alpha=1.0,
             layer="user",
         ),
@@ -242,6 +262,35 @@ def test_list_filters(store: Store) -> None:
     assert names(architecture=architecture) == "abcd"
     assert names(architecture="0" * 64) == ""
     assert names(kind="' OR 1 --") == ""
+
+
+def test_what_patches_touch(store: Store) -> None:
+    deep = fc_patch("deep")
+    publish_all(store, make_test_patch("shallow", bits=2), deep)
+    store.publish(compose("both", [(store.get("shallow"), 0.5), (deep, 0.5)]))
+    entries = {entry.name: entry for entry in store.list()}
+    touched = {name: entry.touched_bytes for name, entry in entries.items()}
+    assert touched == {"shallow": 448, "deep": 80, "both": 528}
+    assert {entry.model_bytes for entry in entries.values()} == {548}
+    deepest = {name: entry.deepest for name, entry in entries.items()}
+    assert deepest == {"shallow": "network.conv1", "deep": "network.fc", "both": None}
+    assert (entries["deep"].attack, entries["deep"].budget) == ("bit_flip_exponent", 1.0)
+    assert [entry.name for entry in store.list(max_touched=448)] == ["deep", "shallow"]
+    assert store.list(max_touched=79) == ()
+    reach = store.reach(store.get("both"))
+    assert set(reach.layers) == {"network.conv1", "network.fc"}
+    assert (reach.weights, reach.model_weights, reach.share) == (2, 2, 528 / 548)
+
+
+def test_list_is_sorted(store: Store) -> None:
+    publish_all(store, make_test_patch("b", bits=8), make_test_patch("a", bits=16))
+    store.publish(make_test_patch("c", seed=1, bits=8))
+    store.publish(compose("d", [(store.get("c"), 1.0)]))
+    assert [entry.name for entry in store.list()] == list("abcd")
+    assert [entry.name for entry in store.list(sort="payload")] == list("dbca")
+    assert [entry.name for entry in store.list(sort="touched")] == list("abcd")
+    store.publish(fc_patch("z"))
+    assert [entry.name for entry in store.list(sort="touched")] == list("zabcd")
 
 
 def test_list_shows_the_latest_or_all_versions(store: Store) -> None:

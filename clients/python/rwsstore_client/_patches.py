@@ -5,6 +5,7 @@ __all__ = ["AsyncPatches", "Patches"]
 import hashlib
 import os
 from pathlib import Path
+from typing import Literal
 
 from rwsstore_client._errors import ProtocolError
 from rwsstore_client._files import write_atomic
@@ -16,6 +17,9 @@ from rwsstore_client._strengths import Wanted, as_choices
 from rwsstore_client._transport import AsyncTransport, Transport
 
 _PAGE = 1000
+
+Sort = Literal["name", "touched", "payload"]
+"""By what a listing is ordered."""
 
 PatchSource = bytes | str | os.PathLike[str]
 """A patch file: its bytes or its path."""
@@ -89,8 +93,9 @@ class Patches:
         bits: int | None = None,
         fits: bool | None = None,
         all_versions: bool = False,
+        sort: Sort | None = None,
     ) -> tuple[Patch, ...]:
-        """List all patches, by name; the filters narrow it down.
+        """List all patches; the filters narrow it down.
 
         Args:
             kind: only of this kind: rws, composed, ...
@@ -98,9 +103,18 @@ class Patches:
             bits: only of so many bits.
             fits: only those that belong on the served model, or only the others.
             all_versions: older versions too.
+            sort: "name", which it is without; or "touched" or "payload": what touches the fewest
+                bytes of the model, or takes the fewest itself, first.
         """
         return self._transport.run(
-            _list(kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions)
+            _list(
+                kind=kind,
+                corruption=corruption,
+                bits=bits,
+                fits=fits,
+                all_versions=all_versions,
+                sort=sort,
+            )
         )
 
     def get(self, patch: str) -> Patch:
@@ -184,10 +198,18 @@ class AsyncPatches:
         bits: int | None = None,
         fits: bool | None = None,
         all_versions: bool = False,
+        sort: Sort | None = None,
     ) -> tuple[Patch, ...]:
-        """List all patches, by name; the filters narrow it down."""
+        """List all patches; the filters narrow it down."""
         return await self._transport.run(
-            _list(kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions)
+            _list(
+                kind=kind,
+                corruption=corruption,
+                bits=bits,
+                fits=fits,
+                all_versions=all_versions,
+                sort=sort,
+            )
         )
 
     async def get(self, patch: str) -> Patch:

@@ -2,7 +2,7 @@
 
 __all__ = ["compose", "delete", "patches", "show"]
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
 @click.option("--fits/--fits-not", default=None, help="Only those for the served model, or others.")
 @click.option("--all-versions", is_flag=True, help="Older versions too.")
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "touched", "payload"]),
+    help="By name, which it is without; or what touches the fewest bytes of the model, or takes "
+    "the fewest itself, first.",
+)
 @json_option
 def patches(
     rws: "Client",
@@ -37,11 +43,17 @@ def patches(
     bits: int | None,
     fits: bool | None,
     all_versions: bool,
+    sort: Literal["name", "touched", "payload"] | None,
     as_json: bool,
 ) -> None:
-    """List the patches that the service has, by name."""
+    """List the patches that the service has."""
     found = rws.patches.list(
-        kind=kind, corruption=corruption, bits=bits, fits=fits, all_versions=all_versions
+        kind=kind,
+        corruption=corruption,
+        bits=bits,
+        fits=fits,
+        all_versions=all_versions,
+        sort=sort,
     )
     if as_json:
         write_json({"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]})

@@ -47,9 +47,9 @@ def pairs_table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
 def patches_table(patches: Iterable["Patch"]) -> Table:
     """A listing."""
     table = Table()
-    for name in ("patch", "digest", "kind", "corruption"):
+    for name in ("patch", "digest", "kind", "against"):
         table.add_column(name)
-    for name in ("severity", "bits", "alpha", "file"):
+    for name in ("severity", "bits", "alpha", "touched", "file"):
         table.add_column(name, justify="right")
     for name in ("fits", "layer"):
         table.add_column(name)
@@ -59,15 +59,20 @@ def patches_table(patches: Iterable["Patch"]) -> Table:
             reference(patch),
             patch.digest[:12],
             patch.kind,
-            patch.corruption or "-",
-            patch.severity or "-",
+            patch.corruption or patch.attack or "-",
+            patch.severity or ("-" if patch.budget is None else f"ε {patch.budget:g}"),
             patch.bits or "-",
             f"{patch.alpha:g}",
+            _bytes(patch.touched_bytes),
             f"{patch.file_bytes:,}",
             "yes" if patch.fits else "no",
             patch.layer,
         )
     return table
+
+
+def _bytes(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def reference(patch: "Patch") -> str:
@@ -84,6 +89,7 @@ def patch_rows(patch: "Patch") -> list[tuple[str, object]]:
         ("for the clean weights", patch.clean_weights),
         ("architecture", patch.architecture),
         ("layers", ", ".join(patch.layers) or "-"),
+        ("touches", f"{_bytes(patch.touched_bytes)} bytes of the model"),
         ("bits", patch.bits or "-"),
         ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
         ("alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"),
@@ -91,6 +97,9 @@ def patch_rows(patch: "Patch") -> list[tuple[str, object]]:
     ]
     if patch.corruption is not None:
         rows.append(("corruption", f"{patch.corruption}, severity {patch.severity}"))
+    if patch.attack is not None:
+        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
+        rows.append(("attack", f"{patch.attack}{budget}"))
     if patch.dataset is not None:
         rows.append(("dataset", patch.dataset))
     rows += [("part", f"{part.name} {part.digest[:12]} at {part.alpha:g}") for part in patch.parts]

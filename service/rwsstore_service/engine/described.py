@@ -7,6 +7,7 @@ from typing import Literal
 
 from rwsstore.canonical import Digest
 from rwsstore.patches import PatchMetadata
+from rwsstore.store import Sort
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Described:
         fits: whether it was extracted from the served clean model.
         contents: what it is.
         parts: (name, digest, α) of a composed patch.
+        touched_bytes: of the model's tensors, that it touches; None where a part of a composed
+            patch is missing or damaged.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Described:
     fits: bool
     contents: Contents
     parts: tuple[tuple[str, Digest, float], ...]
+    touched_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Listing:
         bits: of their tensors.
         fits: whether made for the served model; None for all.
         all_versions: older ones too.
+        sort: by what they are ordered.
     """
 
     kind: str | None = None
@@ -64,3 +69,4 @@ class Listing:
     bits: int | None = None
     fits: bool | None = None
     all_versions: bool = False
+    sort: Sort = "name"

@@ -16,8 +16,8 @@ from rwsstore.errors import (
     RwsError,
     UnknownPatchError,
 )
-from rwsstore.patches import ModelIdentity, Patch, compose
-from rwsstore.store import Entry, Published, Store
+from rwsstore.patches import ModelIdentity, Patch, compose, reach_of
+from rwsstore.store import Entry, Published, Store, in_order
 from rwsstore.store.names import check_name, parse_reference
 from rwsstore_service.engine.choosing import Choice, Finder
 from rwsstore_service.engine.described import Contents, Described, Listing
@@ -65,7 +65,7 @@ class Library:
         return self._described(self._contents(digest).metadata.name, None, digest, "user")
 
     def list(self, wanted: Listing, offset: int, limit: int) -> tuple[tuple[Described, ...], int]:
-        """List patches by name, a page of them, and say how many there are.
+        """List patches in order, a page of them, and say how many there are.
 
         Without `all_versions`, of each name the version that the name stands for. What is damaged
         is left out and logged as a warning.
@@ -80,7 +80,7 @@ class Library:
             entries = self._meant(entries)
         if wanted.fits is not None:
             entries = tuple(one for one in entries if self._fits(one) == wanted.fits)
-        sound = [one for one in entries if self._store.has(one.digest)]
+        sound = [one for one in in_order(entries, wanted.sort) if self._store.has(one.digest)]
         while True:
             page = sound[offset : offset + limit]
             described = [found for one in page if (found := self._described_if_sound(one))]
@@ -270,7 +270,16 @@ class Library:
             for part in contents.metadata.parts
         )
         fits = contents.metadata.clean_weights == self._model.clean_weights
-        return Described(name, version, digest, layer, fits, contents, parts)
+        touched = self._touched_bytes(contents)
+        return Described(name, version, digest, layer, fits, contents, parts, touched)
+
+    def _touched_bytes(self, contents: Contents) -> int | None:
+        """What it touches of the model; None where not all of its parts can be read."""
+        try:
+            parts = [self._contents(part.digest).metadata for part in contents.metadata.parts]
+        except RwsError:
+            return None
+        return reach_of(contents.metadata, parts).touched_bytes
 
     def _name_of(self, digest: Digest) -> str:
         try:

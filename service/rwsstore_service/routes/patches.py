@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.store import Sort
 from rwsstore_service.deps import AdminDep, KeyDep, PatchPath, ReaderDep, ServiceDep
 from rwsstore_service.description.headers import LOCATION
 from rwsstore_service.engine.choosing import Choice
@@ -67,11 +68,18 @@ async def list_patches(
         bool | None, Query(description="Made for the served model, or not; both if left out.")
     ] = None,
     all_versions: Annotated[bool, Query(description="Older versions too.")] = False,
+    sort: Annotated[
+        Sort,
+        Query(
+            description="By name; or what touches the fewest bytes of the model (touched), or "
+            "takes the fewest itself (payload), first."
+        ),
+    ] = "name",
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
     offset: Annotated[int, Query(ge=0, lt=2**31, description="Leave out so many.")] = 0,
 ) -> PatchList:
-    """The patches of the store by name, each with its robustness card."""
-    wanted = Listing(kind, corruption, bits, fits, all_versions)
+    """The patches of the store, each with its robustness card."""
+    wanted = Listing(kind, corruption, bits, fits, all_versions, sort)
     patches, total = await run_in_threadpool(service.library.list, wanted, offset, limit)
     return PatchList(patches=tuple(map(patch_answer, patches)), total=total)
 

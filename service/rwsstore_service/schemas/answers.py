@@ -130,7 +130,7 @@ class CardPointAnswer(Answer):
 
     alpha: float
     ta: float = Field(description="On clean images.")
-    ra: float = Field(description="On images with the patch's corruption.")
+    ra: float = Field(description="On images with the patch's corruption, or under its attack.")
 
 
 class CardAnswer(Answer):
@@ -149,6 +149,8 @@ class PatchAnswer(Answer):
     kind: str
     corruption: str | None
     severity: int | None
+    attack: str | None = Field(description="The attack that it is for.")
+    budget: float | None = Field(description="ε of that attack.")
     bits: int | None
     alpha: float = Field(description="Recommended strength.")
     alpha_minimum: float
@@ -158,6 +160,10 @@ class PatchAnswer(Answer):
     architecture: str
     clean_weights: str
     fits: bool = Field(description="Whether it was extracted from the served clean model.")
+    touched_bytes: int | None = Field(
+        description="Bytes of the model's weights that it touches; none where a part of a composed "
+        "patch is missing."
+    )
     payload_bytes: int
     file_bytes: int
     layer: Literal["user", "bundled"]
@@ -167,7 +173,7 @@ class PatchAnswer(Answer):
 
 
 class PatchList(Answer):
-    """A page of patches, by name."""
+    """A page of patches."""
 
     patches: tuple[PatchAnswer, ...]
     total: int

@@ -81,6 +81,28 @@ def test_a_list_is_narrowed_and_paged(shelf: Shelf) -> None:
     assert shelf.library.list(Listing(), 9, 10) == ((), 4)
 
 
+def test_a_list_is_sorted_by_what_is_touched_or_taken(shelf: Shelf) -> None:
+    shelf.publish("rain", seed=1, bits=4)
+    shelf.publish("rain", seed=2, bits=16)
+    shelf.library.compose("both", [Choice("fog", 1.0), Choice("rain", 0.5)], OPS)
+    names = ["both@1", "fog@1", "haze@1", "rain@2"]
+    assert listed(shelf, Listing(sort="touched")) == names
+    assert listed(shelf, Listing(sort="payload")) == names
+    every = listed(shelf, Listing(sort="payload", all_versions=True))
+    assert every == ["both@1", "rain@1", "fog@1", "haze@1", "rain@2"]
+    assert listed(shelf, Listing(sort="payload", all_versions=True), 1, 1) == ["rain@1"]
+
+
+def test_a_description_says_what_is_touched(shelf: Shelf) -> None:
+    shelf.publish("rain", seed=1)
+    shelf.library.compose("both", [Choice("fog", 1.0), Choice("rain", 0.5)], OPS)
+    assert shelf.library.describe("rain").touched_bytes == 448
+    assert shelf.library.describe("both").touched_bytes == 448
+    fresh = make_shelf_again(shelf)
+    damage(fresh, "rain")
+    assert fresh.library.describe("both").touched_bytes is None
+
+
 def test_one_damaged_patch_does_not_hide_the_others(shelf: Shelf) -> None:
     shelf.publish("rain", seed=1)
     shelf.publish("snow", seed=2)

@@ -61,8 +61,25 @@ def test_pages_make_the_list(reading: TestClient) -> None:
     assert [one for page in pages for one in page["patches"]] == whole
 
 
+def test_the_list_is_sorted_by_size(reading: TestClient) -> None:
+    by_name = reading.get("/v1/patches?sort=name").json()
+    assert by_name == reading.get("/v1/patches").json()
+    assert {one["touched_bytes"] for one in by_name["patches"]} == {314592}
+    assert reading.get("/v1/patches?sort=touched").json() == by_name  # all touch as much
+
+
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "offset=-1", "bits=1", "bits=33", "fits=maybe"]
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "offset=-1",
+        "bits=1",
+        "bits=33",
+        "fits=maybe",
+        "sort=size",
+    ],
 )
 def test_filters_out_of_bounds(reading: TestClient, query: str) -> None:
     body = problem(reading.get(f"/v1/patches?{query}"), "invalid-request")

@@ -7,7 +7,7 @@ from rwsstore_client._results.patchsets import ResolvedPatch
 
 
 class CardPoint(Result):
-    """Accuracies at one strength, in percent: `ta` on clean images, `ra` on corrupted ones."""
+    """Accuracies at one strength, in percent: `ta` on clean images, `ra` under what it is for."""
 
     alpha: float
     ta: float
@@ -31,6 +31,8 @@ class Patch(Result):
         kind: what made it: rws, composed, ...
         corruption: the image corruption that it is for.
         severity: of that corruption, 1 to 5.
+        attack: the attack that it is for; None as well where an older service does not tell.
+        budget: ε of that attack.
         bits: of its quantized tensors.
         alpha: recommended strength.
         alpha_minimum: least strength that it may be given.
@@ -40,6 +42,8 @@ class Patch(Result):
         architecture: fingerprint of the model's tensor names, shapes and dtypes.
         clean_weights: fingerprint of the clean model that it was extracted from.
         fits: whether that is the served one.
+        touched_bytes: bytes of the model's weights that it touches; None where a part of a
+            composed patch is missing, or an older service does not tell.
         payload_bytes: bytes of its numbers.
         file_bytes: bytes of its file.
         layer: "bundled" if it came with the service, else "user".
@@ -54,6 +58,8 @@ class Patch(Result):
     kind: str
     corruption: str | None
     severity: int | None
+    attack: str | None = None
+    budget: float | None = None
     bits: int | None
     alpha: float
     alpha_minimum: float
@@ -63,6 +69,7 @@ class Patch(Result):
     architecture: str
     clean_weights: str
     fits: bool
+    touched_bytes: int | None = None
     payload_bytes: int
     file_bytes: int
     layer: str
