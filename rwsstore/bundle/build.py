@@ -4,20 +4,20 @@ __all__ = ["build_bundle"]
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rwsstore.bundle.card import BundleCard, TrainingSummary, describe_patches
 from rwsstore.bundle.config import BundleConfig
 from rwsstore.bundle.contents import card_path, model_path, store_path
+from rwsstore.bundle.deltas import DeltaSummary, make_deltas, measure_deltas
 from rwsstore.bundle.markdown import card_markdown
-from rwsstore.bundle.marker import claim_folder
+from rwsstore.bundle.work import Work, claim_work
 from rwsstore.canonical import canonical_json
 from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, UnknownPatchError
 from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate
 from rwsstore.files import staged_folder, write_atomic
-from rwsstore.machine import ComputeMode
 from rwsstore.models import (
     Classifier,
     build,
@@ -46,37 +46,6 @@ _WIDE_CARD_IMAGES = 500
 
 _SHIPPED = ("store.json", "objects", "refs")
 """What a read-only store needs; its index and lock would be the building machine's."""
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What lies in the work folder."""
-
-    folder: Path
-
-    @property
-    def clean(self) -> Path:
-        return self.folder / "clean.safetensors"
-
-    @property
-    def unfolded(self) -> Path:
-        return self.folder / "clean.unfolded.safetensors"
-
-    @property
-    def summary(self) -> Path:
-        return self.folder / "training.json"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "clean.state"
-
-    @property
-    def wide(self) -> Store:
-        return Store(self.folder / "store32")
-
-    @property
-    def narrow(self) -> Store:
-        return Store(self.folder / "store")
 
 
 def build_bundle(
@@ -115,11 +84,12 @@ def build_bundle(
         return _finished(out, config, origin)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
-    claim_folder(work, {"config": config.model_dump(mode="json"), **origin})
-    files = _Work(work)
+    files = claim_work(work, config, origin)
     rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
     clean, summary = _trained(config, rest, held_out, files, progress)
     patches = _patches(config, clean, rest, held_out, files, progress)
+    deltas = make_deltas(config, clean, rest, held_out, files, progress=progress)
+    _keep_only(files.narrow, [*patches, *deltas])
     settings = EvaluationOptions(
         severities=(config.extraction.severity,),
         bits=config.measuring.bits,
@@ -129,7 +99,8 @@ def build_bundle(
     report = evaluate(
         clean, {patch.name: patch for patch in patches}, test, settings, progress=progress
     )
-    card = _card(config, origin, clean, patches, summary, report)
+    summaries = measure_deltas(config, clean, deltas, test, progress=progress)
+    card = _card(config, origin, clean, (*patches, *deltas), summary, report, summaries)
     _write(out, clean, files.narrow, card)
     return card
 
@@ -161,7 +132,7 @@ def _finished(out: Path, config: BundleConfig, origin: dict[str, str]) -> Bundle
 
 
 def _trained(
-    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: _Work, progress: Reporter
+    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
 ) -> tuple[Classifier, TrainingSummary]:
     if not files.summary.exists():
         unfolded, best = _train(config, train, held_out, files, progress)
@@ -186,21 +157,16 @@ def _trained(
 
 
 def _train(
-    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: _Work, progress: Reporter
+    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
 ) -> tuple[Classifier, EpochRecord]:
     """The network as it was trained, before folding, and its accuracy on the held-out images."""
     start = build(config.spec(train), seed=config.training.seed)
     result = train_averaged(
         start, CleanRecipe(), train, held_out, config.training, config.averaging,
-        state_file=files.state, mode=_mode(config), progress=progress,
+        state_file=files.state, mode=config.compute_mode, progress=progress,
     )  # fmt: skip
     assert isinstance(result.model, Classifier)  # noqa: S101  (training returns what it was given)
     return result.model, result.best
-
-
-def _mode(config: BundleConfig) -> ComputeMode:
-    fast = config.mode == "bf16"
-    return ComputeMode(bf16=fast, channels_last=fast)
 
 
 def _patches(
@@ -208,7 +174,7 @@ def _patches(
     clean: Classifier,
     train: ImageSet,
     held_out: ImageSet,
-    files: _Work,
+    files: Work,
     progress: Reporter,
 ) -> tuple[Patch, ...]:
     """Extract at 32 bits, so that every width can be compared, and store at the width asked for."""
@@ -222,7 +188,7 @@ def _patches(
     )
     extracted = extract_all(
         clean, config.corruptions, train, held_out, wide, files.wide,
-        state_folder=files.folder / "runs", mode=_mode(config), progress=progress,
+        state_folder=files.runs, mode=config.compute_mode, progress=progress,
     )  # fmt: skip
     patches = []
     for item in extracted:
@@ -244,6 +210,15 @@ def _stored(store: Store, name: str) -> Patch | None:
         return None
 
 
+def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
+    """Take out what an earlier configuration made besides."""
+    names = {patch.name for patch in patches}
+    for entry in store.list():
+        if entry.name not in names:
+            store.remove(entry.name)
+    store.gc()
+
+
 def _card(
     config: BundleConfig,
     origin: dict[str, str],
@@ -251,6 +226,7 @@ def _card(
     patches: Iterable[Patch],
     summary: TrainingSummary,
     report: EvaluationReport,
+    deltas: tuple[DeltaSummary, ...],
 ) -> BundleCard:
     return BundleCard(
         name=config.name,
@@ -261,6 +237,7 @@ def _card(
         parameters=sum(tensor.numel() for tensor in clean.parameters()),
         patches=describe_patches(patches),
         report=report,
+        deltas=deltas,
     )
 
 

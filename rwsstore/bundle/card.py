@@ -8,43 +8,18 @@ __all__ = [
 ]
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Literal, Self
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Literal
 
 from rwsstore import __version__
 from rwsstore.bundle.config import BundleConfig
+from rwsstore.bundle.deltas import DeltaSummary
+from rwsstore.bundle.parts import Part
 from rwsstore.canonical import canonical_json
-from rwsstore.errors import FormatError
 from rwsstore.evaluation import EvaluationReport
-from rwsstore.files import read_bounded
 from rwsstore.patches import Patch
 
-_LIMIT = 2**22
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what was written.
-
-        Raises:
-            MissingFileError: there is no such file.
-            FormatError: it is damaged, or a newer rwsstore wrote it.
-        """
-        data = read_bounded(path, limit=_LIMIT, what=str(path))
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise FormatError(f"{path} is damaged: {where}: {first['msg']}") from None
-
-
-class TrainingSummary(_Part):
+class TrainingSummary(Part):
     """How the training of the clean model went.
 
     Attributes:
@@ -60,7 +35,7 @@ class TrainingSummary(_Part):
     weights: str
 
 
-class PatchSummary(_Part):
+class PatchSummary(Part):
     """One patch of the bundle.
 
     Attributes:
@@ -76,7 +51,7 @@ class PatchSummary(_Part):
     file_bytes: int
 
 
-class BundleCard(_Part):
+class BundleCard(Part):
     """Everything that is known of a bundle.
 
     Attributes:
@@ -90,6 +65,8 @@ class BundleCard(_Part):
         parameters: how many it has.
         patches: by name.
         report: the one measurement on the test images.
+        deltas: those of the patches that are against failing weights or adversaries, with what was
+            measured of them on the test images.
         tool: what made it.
     """
 
@@ -103,6 +80,7 @@ class BundleCard(_Part):
     parameters: int
     patches: tuple[PatchSummary, ...]
     report: EvaluationReport
+    deltas: tuple[DeltaSummary, ...] = ()
     tool: str = f"rwsstore {__version__}"
 
     def to_json(self) -> str:

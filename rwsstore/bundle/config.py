@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.data import ImageSet
+from rwsstore.deltas import DeltaConfig
 from rwsstore.files import read_toml, validated
+from rwsstore.machine import ComputeMode
 from rwsstore.models import ModelSpec, build, shallowest
 from rwsstore.signatures import ExtractionOptions
 from rwsstore.training import AveragingConfig, TrainingConfig, pixel_statistics
@@ -57,12 +59,14 @@ class MeasuringConfig(_Part):
     Attributes:
         bits: widths that are compared, the stored one among them.
         resamples: of the bootstrap intervals.
-        seed: of the corruptions and the resamples.
+        seed: of the corruptions, the resamples and the hazards.
+        hazard_images: test images that accuracy under a delta's hazard is measured on, at most.
     """
 
     bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (8, 4)
     resamples: Annotated[int, Field(ge=40, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    hazard_images: Annotated[int, Field(ge=1)] = 1000
 
 
 class BundleConfig(_Part):
@@ -77,7 +81,8 @@ class BundleConfig(_Part):
         network: what is trained.
         training: of the clean model; its seed also draws the initial weights.
         averaging: cycles after the training whose ends are averaged; none without it.
-        extraction: of each patch.
+        extraction: of each patch against a corruption.
+        deltas: patches against failing weights and adversaries, each with its recipe.
         measuring: of the card.
     """
 
@@ -90,6 +95,7 @@ class BundleConfig(_Part):
     training: TrainingConfig = TrainingConfig()
     averaging: AveragingConfig | None = None
     extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
+    deltas: tuple[DeltaConfig, ...] = ()
     measuring: MeasuringConfig = MeasuringConfig()
 
     @field_validator("corruptions", mode="before")
@@ -120,6 +126,26 @@ class BundleConfig(_Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_deltas(self) -> Self:
+        names = [*self.corruptions, *(delta.patch_name for delta in self.deltas)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"deltas: two patches are called {twice[0]}: give one a name")
+        for delta in self.deltas:
+            if delta.card_images > self.data.validation:
+                raise ValueError(
+                    f"deltas: card_images of {delta.patch_name} is {delta.card_images}, but only "
+                    f"{self.data.validation} images are held out (data.validation)"
+                )
+        return self
+
+    @property
+    def compute_mode(self) -> ComputeMode:
+        """The arithmetic of the trainings."""
+        fast = self.mode == "bf16"
+        return ComputeMode(bf16=fast, channels_last=fast)
+
     def spec(self, train: ImageSet) -> ModelSpec:
         """Specify the network, its normalization taken from the training images."""
         mean, std = pixel_statistics(train)
@@ -136,10 +162,13 @@ class BundleConfig(_Part):
 
         Raises:
             UnknownNameError: no such network.
-            ConfigError: a patch is to cover more layers than there are.
+            ConfigError: a patch is to cover more layers than there are, or others.
         """
         spec = ModelSpec(num_classes=len(self.data.classes), **self.network.model_dump())
-        shallowest(build(spec, seed=0), self.extraction.layers)
+        network = build(spec, seed=0)
+        shallowest(network, self.extraction.layers)
+        for delta in self.deltas:
+            delta.recipe_for(network)
 
 
 def read_config(path: Path) -> BundleConfig:

@@ -2,12 +2,14 @@
 
 __all__ = ["command"]
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 import platformdirs
 
+from rwsstore.cli.extract_delta import delta_options, extract_one
 from rwsstore.cli.options import (
     json_option,
     model_options,
@@ -17,24 +19,36 @@ from rwsstore.cli.options import (
     store_option,
 )
 from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.recipe_options import given, recipes_help, refuse, shallowest_count
 from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.data import load_images, match_classes
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 from rwsstore.signatures import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
-from rwsstore.training import hold_out
+from rwsstore.store import Store
+from rwsstore.training import WEIGHT_RECIPES, RobustRecipe, hold_out
 
 _OPTIONS = ExtractionOptions()
 _TRAINING = _OPTIONS.training
 
 
-@click.command("extract", short_help="Extract robustness patches into a store.")
+@click.command(
+    "extract", short_help="Extract robustness patches into a store.", epilog=recipes_help()
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     help="Take every parameter from this TOML file; no other option but --json then.",
 )
 @model_options
+@click.option(
+    "--recipe",
+    type=click.Choice([RobustRecipe.name, *WEIGHT_RECIPES]),
+    default=RobustRecipe.name,
+    show_default=True,
+    help="robust: a patch for each image corruption. The others: one patch against failing weights "
+    "or adversaries; training defaults are then those listed below.",
+)
 @click.option(
     "--dataset",
     metavar="NAME[:PATH]",
@@ -50,10 +64,9 @@ _TRAINING = _OPTIONS.training
 @click.option("--severity", type=click.IntRange(1, 5), default=_OPTIONS.severity, show_default=True)
 @click.option(
     "--layers",
-    type=click.IntRange(min=1),
-    default=_OPTIONS.layers,
-    show_default=True,
-    help="Shallowest layers that the patch covers.",
+    metavar="K|LIST",
+    help="Of robust: how many of the shallowest layers the patch covers.  [default: 5]  Of the "
+    "others: which layers train, by number or name: 1-8 or conv2,conv3.  [default: all]",
 )
 @click.option(
     "--training-mode",
@@ -81,20 +94,40 @@ _TRAINING = _OPTIONS.training
     type=click.Path(path_type=Path),
     help="Checkpoint of the anchor, if it is not the clean model.",
 )
+@delta_options
 @training_options(_TRAINING)
 @json_option
 def command(config: Path | None, as_json: bool, **options: Any) -> None:
-    """Train robust counterparts, extract their signatures, publish them as patches.
+    """Train counterparts of a clean model, and publish the difference as patches.
 
-    Each patch is published under its corruption's name as soon as it is finished. What the store
-    already holds for this model and these options is left alone, and an interrupted training goes
-    on where it was: run the same command again.
+    With --recipe robust, one patch for each corruption, under its name; with the others one patch,
+    under the recipe's. Each is published as soon as it is finished. What the store already holds
+    for this model and these options is left alone, and an interrupted training goes on where it
+    was: run the same command again.
 
     \b
     Examples:
       rws extract --model clean.safetensors --dataset imagefolder:photos --corruptions fog,snow
       rws extract --config extraction.toml
+      rws extract --recipe hessian_aware --dataset imagefolder:photos --layers 9-14 --set draws=2
     """
+    store, items = _extract(config, options)
+    done = []
+    for item in items:
+        done.append(item)
+        if not as_json:
+            write_lines([_line(item)])
+    if as_json:
+        write_json({"store": str(store.root), "patches": [_document(item) for item in done]})
+    else:
+        write_lines([f"store: {store.root}"])
+
+
+def _extract(config: Path | None, options: dict[str, Any]) -> tuple[Store, Iterable[SweepItem]]:
+    state_folder = platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs"
+    if config is None and options["recipe"] != RobustRecipe.name:
+        store, item = extract_one(options, state_folder)
+        return store, [item]
     run = read_run(_alone(config)) if config is not None else _run_of(options)
     reporter = ConsoleReporter()
     clean = read_model(run.model, run.network)
@@ -111,36 +144,25 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
         run.extraction,
         store,
         anchor=anchor,
-        state_folder=platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs",
+        state_folder=state_folder,
         mode=pick_mode(run.mode, clean, clean.spec.input_size, run.extraction.training.batch_size),
         progress=reporter,
     )
-    done = []
-    for item in items:
-        done.append(item)
-        if not as_json:
-            write_lines([_line(item)])
-    if as_json:
-        write_json({"store": str(store.root), "patches": [_document(item) for item in done]})
-    else:
-        write_lines([f"store: {store.root}"])
+    return store, items
 
 
 def _alone(config: Path) -> Path:
-    context = click.get_current_context()
-    given = [
-        name
-        for name in context.params
-        if name not in ("config", "as_json")
-        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in sorted(given))
-        raise click.UsageError(f"--config takes every parameter from its file; leave out {names}")
+    names = set(click.get_current_context().params) - {"config", "as_json"}
+    found = given(*sorted(names))
+    if found:
+        raise click.UsageError(
+            f"--config takes every parameter from its file; leave out {', '.join(found)}"
+        )
     return config
 
 
 def _run_of(options: dict[str, Any]) -> ExtractionRun:
+    refuse(RobustRecipe.name, "settings", "name", "card_images", "card_budget", "card_flips")
     if options["dataset"] is None:
         raise click.UsageError("--dataset is missing (or give --config FILE)")
     training = {
@@ -155,7 +177,8 @@ def _run_of(options: dict[str, Any]) -> ExtractionRun:
             "seed",
         )
     }
-    extraction = {name: options[name] for name in ("severity", "layers", "training_mode", "anchor")}
+    layers = options["layers"]
+    extraction = {name: options[name] for name in ("severity", "training_mode", "anchor")}
     return ExtractionRun.of(
         model=options["model_path"],
         network=spec_of(options),
@@ -169,6 +192,7 @@ def _run_of(options: dict[str, Any]) -> ExtractionRun:
         mode=options["mode"],
         extraction={
             **extraction,
+            "layers": _OPTIONS.layers if layers is None else shallowest_count(layers),
             "bits": int(options["bits"]),
             "training": {**_TRAINING.model_dump(), **training},
         },

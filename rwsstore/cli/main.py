@@ -37,11 +37,12 @@ class CommandRow:
 COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
     {
         "demo": CommandRow("demo", "Train, patch and compare on embedded digits, in two minutes."),
-        "train": CommandRow("train", "Train a clean classifier."),
+        "train": CommandRow("train", "Train a classifier."),
         "extract": CommandRow("extract", "Extract robustness patches into a store."),
         "evaluate": CommandRow("evaluate", "Measure accuracy with and without patches."),
         "compare": CommandRow("compare", "Compare patches: norms, cosines, gains on each other."),
         "features": CommandRow("features", "Draw feature maps with and without a patch."),
+        "probe": CommandRow("probe", "Find a model's weak parameters."),
         "bundle": CommandRow("bundle", "Train a model and all its patches from one file."),
         "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),

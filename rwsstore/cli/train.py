@@ -9,6 +9,8 @@ import click
 
 from rwsstore.cli.options import dataset_option, json_option
 from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.recipe_options import recipes_help, settings_option
+from rwsstore.cli.train_recipes import check_together, recipe_of, training_config
 from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.data import ImageSet, load_images
@@ -16,12 +18,10 @@ from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.models import Classifier, ModelSpec, build, load_checkpoint, save_checkpoint
 from rwsstore.progress import ConsoleReporter
 from rwsstore.training import (
-    AugmentedRecipe,
+    RECIPES,
     ClassifierRun,
-    CleanRecipe,
-    Recipe,
-    RobustRecipe,
     TrainingConfig,
+    WeightRecipe,
     hold_out,
     pixel_statistics,
     train_classifier,
@@ -30,7 +30,7 @@ from rwsstore.training import (
 _DEFAULTS = TrainingConfig()
 
 
-@click.command("train", short_help="Train a clean classifier.")
+@click.command("train", short_help="Train a classifier.", epilog=recipes_help())
 @dataset_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.safetensors.")
 @click.option(
@@ -52,11 +52,13 @@ _DEFAULTS = TrainingConfig()
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["clean", "augmented", "robust"]),
+    type=click.Choice(list(RECIPES)),
     default="clean",
     show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
-    "corruption.",
+    "corruption. sharpness_aware: clean images, steps of SAM (--set rho=0.05). The others go on "
+    "training the model of --init, or begin with --no-batch-norm; their training defaults are "
+    "listed below.",
 )
 @click.option(
     "--corruption",
@@ -73,9 +75,11 @@ _DEFAULTS = TrainingConfig()
 )
 @click.option(
     "--layers",
-    type=click.IntRange(min=1),
-    help="Of --recipe robust: train only so many shallowest layers.",
+    metavar="K|LIST",
+    help="Of robust: train only so many of the shallowest layers. Of the recipes below: which "
+    "layers train, by number or name: 1-8 or conv2,conv3.",
 )
+@settings_option
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
@@ -105,22 +109,24 @@ def command(**options: Any) -> None:
     """
     out: Path = options["out"]
     _check_out(out)
-    config = _config(options)
+    check_together(options)
+    config = training_config(options)
     reporter = ConsoleReporter()
     images = load_images(options["dataset"], "train", size=options["size"], progress=reporter)
     train, validation = hold_out(
         images, validation=options["validation"], limit=options["limit"], seed=config.seed
     )
     start = _start(options, train)
+    recipe = recipe_of(options, start)
     state_file = out.with_suffix(".state")
     run = train_classifier(
         start,
-        _recipe(options),
+        recipe,
         train,
         validation,
         config,
         anchor_epoch=options["anchor_epoch"],
-        pretrained=options["init"] is not None,
+        pretrained=options["init"] is not None and not isinstance(recipe, WeightRecipe),
         state_file=state_file,
         mode=pick_mode(options["mode"], start, start.spec.input_size, config.batch_size),
         progress=reporter,
@@ -136,26 +142,6 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-
-
-def _config(options: dict[str, Any]) -> TrainingConfig:
-    names = set(TrainingConfig.model_fields) & set(options)
-    try:
-        return TrainingConfig(**{name: options[name] for name in names})
-    except ValueError as error:
-        raise ConfigError(f"training: {error}") from None
-
-
-def _recipe(options: dict[str, Any]) -> Recipe:
-    if (options["recipe"] == "robust") != (options["corruption"] is not None):
-        raise ConfigError("--recipe robust and --corruption go together")
-    if options["layers"] is not None and options["recipe"] != "robust":
-        raise ConfigError("--layers goes with --recipe robust")
-    if options["recipe"] == "robust":
-        return RobustRecipe(options["corruption"], options["severity"], layers=options["layers"])
-    if options["recipe"] == "augmented":
-        return AugmentedRecipe(severity=options["severity"])
-    return CleanRecipe()
 
 
 def _start(options: dict[str, Any], train: ImageSet) -> Classifier:

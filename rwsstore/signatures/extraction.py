@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
-from rwsstore.canonical import sha256_hex
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, TensorError
+from rwsstore.extraction import data_parameters, probe_for, training_parameters
 from rwsstore.machine import ComputeMode
 from rwsstore.models import shallowest, weights_fingerprint
 from rwsstore.patches import (
@@ -20,11 +20,10 @@ from rwsstore.patches import (
     make_patch,
 )
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.signatures.evidence import probe_for, with_evidence
+from rwsstore.signatures.evidence import with_evidence
 from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.signatures.projection import signature
 from rwsstore.training import RobustRecipe, fit
-from rwsstore.training.resume import images_digest
 
 
 def patch_recipe(
@@ -41,14 +40,11 @@ def patch_recipe(
         validation: as in `extract_patch`.
         anchor: as in `extract_patch`.
     """
-    training = options.training.model_dump(mode="json", exclude={"version", "seed"})
     parameters = {
         "training_mode": options.training_mode,
         "layers": options.layers,
-        "training_images": len(train),
-        "validation_images": len(validation),
-        "images": sha256_hex((images_digest(train) + images_digest(validation)).encode()),
-        **training,
+        **data_parameters(train, validation),
+        **training_parameters(options.training),
     }
     if anchor is not None:
         parameters["anchor_weights"] = weights_fingerprint(anchor.state_dict())
@@ -92,7 +88,7 @@ def extract_patch(
         raise ConfigError(
             f"anchor {options.anchor!r} {'needs' if anchor is None else 'takes no'} model"
         )
-    probe_for(validation, options)  # refused before the training
+    probe_for(validation, options.training.seed)  # refused before the training
     layers = shallowest(clean, options.layers)
     names = [parameter for layer in layers for parameter in layer.parameters]
     result = fit(

@@ -3,15 +3,13 @@
 __all__ = ["SweepItem", "extract_all", "is_current"]
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.data import ImageSet
-from rwsstore.errors import UnknownPatchError
+from rwsstore.extraction import SweepItem, make_once, run_file
 from rwsstore.machine import ComputeMode
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import Patch, Recipe
@@ -19,21 +17,6 @@ from rwsstore.progress import SILENT, Reporter
 from rwsstore.signatures.extraction import extract_patch, patch_recipe
 from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.store import Store
-
-
-@dataclass(frozen=True)
-class SweepItem:
-    """One patch of a sweep.
-
-    Attributes:
-        patch: in the store.
-        version: under its name.
-        extracted: False where it was there already.
-    """
-
-    patch: Patch
-    version: int
-    extracted: bool
 
 
 def is_current(
@@ -100,35 +83,20 @@ def extract_all(
     for corruption in corruptions:
         find_corruption(corruption)
     recipe = patch_recipe(options, train, validation, anchor)
-    for corruption in corruptions:
-        version, latest = _latest(store, corruption)
-        if latest is not None and is_current(latest, clean, corruption, options, recipe):
-            yield SweepItem(latest, version, extracted=False)
-            continue
-        state_file = None
-        if state_folder is not None:
-            state_folder.mkdir(parents=True, exist_ok=True)
-            state_file = state_folder / _run_name(clean, corruption, options, recipe)
-        patch = extract_patch(
-            clean, corruption, train, validation, options,
-            anchor=anchor, state_file=state_file, mode=mode, progress=progress,
+
+    def extract_once(corruption: str) -> SweepItem:
+        return make_once(
+            store,
+            corruption,
+            lambda patch: is_current(patch, clean, corruption, options, recipe),
+            lambda state_file: extract_patch(
+                clean, corruption, train, validation, options,
+                anchor=anchor, state_file=state_file, mode=mode, progress=progress,
+            ),
+            state_folder=state_folder,
+            run=lambda: run_file(
+                corruption, clean, options.model_dump(mode="json"), recipe.model_dump(mode="json")
+            ),
         )  # fmt: skip
-        published = store.publish(patch, name=corruption, expected=version)
-        if state_file is not None:
-            state_file.unlink(missing_ok=True)
-        yield SweepItem(patch, published.version, extracted=True)
 
-
-def _latest(store: Store, name: str) -> tuple[int, Patch | None]:
-    try:
-        newest = store.history(name)[-1]
-    except UnknownPatchError:
-        return 0, None
-    return newest.version, store.get(newest.digest)
-
-
-def _run_name(clean: nn.Module, corruption: str, options: ExtractionOptions, recipe: Recipe) -> str:
-    """A file name that no other run shares, so that runs can stop and go on independently."""
-    weights = weights_fingerprint(clean.state_dict())
-    parts = [weights, options.model_dump(mode="json"), recipe.model_dump(mode="json")]
-    return f"{corruption}-{sha256_hex(canonical_json(parts).encode())[:16]}.safetensors"
+    yield from map(extract_once, corruptions)

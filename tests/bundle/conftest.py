@@ -44,8 +44,19 @@ batch_size = 64
 padding = 2
 flip = false
 
+[[deltas]]
+recipe = "corruption_resistant"
+name = "steady"
+settings = { epsilon = 0.2 }
+layers = "conv2,13-14"
+bits = 4
+alphas = [1.0]
+card_images = 40
+training = { epochs = 1, batch_size = 64, flip = false, padding = 2 }
+
 [measuring]
 bits = [8, 4]
+hazard_images = 60
 resamples = 50
 """
 

@@ -1,7 +1,9 @@
 """Building a bundle: what lies there afterwards, going on, and refusals that change nothing."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
@@ -9,10 +11,12 @@ import torch
 from rwsstore.bundle import BundleCard, build_bundle, card_markdown
 from rwsstore.bundle.contents import card_path, model_path, store_path
 from rwsstore.data import ImageSet
+from rwsstore.deltas import hazard_for
 from rwsstore.errors import ConfigError, DataError, FormatError
-from rwsstore.evaluation import EvaluationOptions, choose_patches, evaluate
-from rwsstore.models import load_checkpoint, load_clean_model
-from rwsstore.patches import identify
+from rwsstore.evaluation import EvaluationOptions, accuracy, choose_patches, evaluate
+from rwsstore.models import load_checkpoint, load_clean_model, ordered_layers
+from rwsstore.patches import identify, reach_of
+from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store
 from tests.bundle.conftest import Made
 
@@ -31,9 +35,9 @@ def test_a_bundle_is_model_store_and_card(made: Made) -> None:
     model = load_clean_model(model_path(made.out))
     store = Store(store_path(made.out), read_only=True)
     assert model.spec.folded
-    assert {entry.name for entry in store.list()} == {"fog", "contrast"}
+    bits = {entry.name: entry.bits for entry in store.list()}
+    assert bits == {"fog": 8, "contrast": 8, "steady": 4}
     assert store.fsck().clean
-    assert all(entry.bits == 8 for entry in store.list())
     assert {part.name: part.digest for part in made.card.patches} == {
         entry.name: entry.digest for entry in store.list()
     }
@@ -47,6 +51,51 @@ def test_the_card_says_what_anyone_can_measure_again(made: Made, digits: Digits)
     test = replace(digits[1], name="digits")
     options = EvaluationOptions(bits=(8, 4), resamples=50)
     assert evaluate(model, patches, test, options) == made.card.report
+
+
+def test_the_card_says_what_the_delta_does_on_the_test_images(made: Made, digits: Digits) -> None:
+    model = load_clean_model(model_path(made.out))
+    patch = Store(store_path(made.out), read_only=True).get("steady")
+    (wanted,), (found,) = made.config.deltas, made.card.deltas
+    names = [layer.name for layer in ordered_layers(model)]
+    assert patch.metadata.layers == (names[1], *names[12:])
+    assert (found.name, found.digest, found.layers) == ("steady", patch.digest, 3)
+    assert (found.attack, found.budget) == ("parameter_corruption_l2", 0.2)
+    assert found.touched_bytes == reach_of(patch.metadata).touched_bytes
+    live, test = LiveModel(model, PatchBag([patch])), digits[1]
+    on = live.variant({"steady": 1.0})
+    assert found.ta == accuracy(on, test.images, test.labels)
+    assert found.images == 60
+    hazard = hazard_for(wanted.recipe_for(model), wanted.options)
+    assert found.patched == hazard.accuracy(on.module, test.limit(60, 0), 0)
+    assert found.clean_model == hazard.accuracy(model, test.limit(60, 0), 0)
+    assert "steady" in (made.out / "CARD.md").read_text()
+
+
+def test_deltas_may_change_while_the_rest_stays(made: Made, digits: Digits, tmp_path: Path) -> None:
+    work = Path(copytree(made.work, tmp_path / "work"))
+    weaker = made.config.deltas[0].model_copy(update={"settings": {"epsilon": 0.1}})
+    changed = made.config.model_copy(update={"deltas": (weaker,)})
+    card = build_bundle(changed, *digits, tmp_path / "changed", work=work)
+    assert card.report == made.card.report
+    assert card.deltas[0].budget == 0.1
+    assert card.deltas[0].digest != made.card.deltas[0].digest
+    store = Store(store_path(tmp_path / "changed"), read_only=True)
+    assert [entry.version for entry in store.list(all_versions=True)] == [1, 1, 1]
+    without = made.config.model_copy(update={"deltas": ()})
+    card = build_bundle(without, *digits, tmp_path / "without", work=work)
+    assert card.deltas == ()
+    store = Store(store_path(tmp_path / "without"), read_only=True)
+    assert {entry.name for entry in store.list()} == {"fog", "contrast"}
+    assert store.fsck().objects == 2
+
+
+def test_a_work_folder_is_marked_as_it_was_before_there_were_deltas(made: Made) -> None:
+    run = json.loads((made.work / "run.json").read_text())
+    assert "deltas" not in run["config"]
+    assert "optimizer" not in run["config"]["training"]
+    assert "optimizer" not in run["config"]["extraction"]["training"]
+    assert run["config"]["measuring"].keys() == {"bits", "resamples", "seed"}
 
 
 def test_the_card_is_read_back_and_written_for_people(made: Made) -> None:

@@ -45,6 +45,14 @@ def test_groups_are_resolved(write: Write) -> None:
         ("width = 0.125", "width = -1.0", "network.width"),
         ("validation = 100", "validaton = 100", "data.validation"),
         ("version = 1", "version = 2", "version"),
+        ("card_images = 40", "card_images = 101", "card_images of steady is 101, but only 100"),
+        ("epsilon = 0.2", "epsilon = -1.0", "deltas.0: recipe corruption_resistant: epsilon"),
+        ("epsilon = 0.2", "epsilom = 0.2", "epsilom"),
+        ("epsilon = 0.2", 'layers = ["fc"]', "layers stand beside the settings"),
+        ("conv2,13-14", "13-15", "layers 1 to 14"),
+        ('name = "steady"', 'name = "fog"', "two patches are called fog"),
+        ('"corruption_resistant"', '"corruption_resistent"', "Did you mean"),
+        ("bits = 4\n", "bits = 5\n", "deltas.0.bits"),
         ('name = "digits"\ncor', 'name = "Di/gits"\ncor', "name"),
     ],
 )
@@ -52,6 +60,16 @@ def test_contradictions_and_slips_are_named(write: Write, old: str, new: str, me
     assert old in TOML
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         read_config(write(TOML.replace(old, new, 1)))
+
+
+def test_what_a_deltas_training_leaves_out_is_its_recipes(write: Write) -> None:
+    text = TOML.replace("corruption_resistant", "hessian_aware").replace(
+        "epsilon = 0.2", "draws = 2"
+    )
+    (delta,) = read_config(write(text)).deltas
+    training = delta.options.training
+    assert training is not None
+    assert (training.optimizer, training.learning_rate, training.epochs) == ("rmsprop", 1e-4, 1)
 
 
 def test_unknown_words_are_refused(write: Write) -> None:

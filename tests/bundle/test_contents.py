@@ -15,7 +15,7 @@ from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.models import weights_fingerprint
 from rwsstore.runtime import LiveModel
 
-LARGEST = 10_000_000
+LARGEST = 11_000_000
 
 
 def _card() -> BundleCard:

@@ -4,6 +4,7 @@ import pytest
 
 from rwsstore.cli.main import main
 from rwsstore.store import Store
+from rwsstore.training import WEIGHT_RECIPES
 from tests.cli.conftest import EXTRACT, TRAIN, Bench, Rws
 
 
@@ -52,6 +53,95 @@ def test_a_configuration_file_takes_the_place_of_the_options(
     document = rws("extract", "--config", config, "--json").document
     assert document["patches"][0]["digest"] == Store(bench.store).resolve("fog")
     assert rws("extract", "--config", config, "--bits", 4).code == 2
+
+
+DELTA = [*EXTRACT, "--recipe", "corruption_resistant", "--set", "epsilon=0.2"]
+CARD = ["--card-images", 20, "--card-flips", 4]
+
+
+def test_a_weight_recipe_gives_one_patch(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    common = [*DELTA, *CARD, "--model", bench.model, "--store", store, "--layers", "2,13-14"]
+    first = rws(*common, "--bits", 4, "--json").document
+    again = rws(*common, "--bits", 4, "--json").document
+    ((one,), (other,)) = first["patches"], again["patches"]
+    assert (one["name"], one["extracted"], one["bits"]) == ("corruption_resistant", True, 4)
+    assert (other["extracted"], other["digest"]) == (False, one["digest"])
+    metadata = Store(store).get("corruption_resistant").metadata
+    assert (metadata.kind, metadata.attack) == ("corruption_resistant", "parameter_corruption_l2")
+    assert metadata.budget == 0.2
+    shown = [name.rpartition(".")[2] for name in metadata.layers]
+    assert shown == ["conv2", "conv13", "classifier"]
+    assert metadata.recipe is not None
+    parameters = metadata.recipe.parameters
+    assert (parameters["epochs"], parameters["learning_rate"]) == (1, 0.01)  # given; the recipe's
+    text = rws("inspect", "corruption_resistant", "--store", store).out
+    assert "3 layers, 3 of 14 weight tensors" in text
+    assert "parameter_corruption_l2, budget 0.2" in text
+
+
+def test_the_name_and_the_cards_budget_may_be_chosen(
+    bench: Bench, rws: Rws, tmp_path: Path
+) -> None:
+    store = ["--store", tmp_path / "store"]
+    chosen = ["--name", "steady", "--card-budget", 0.1, "--layers", "classifier"]
+    outcome = rws(*DELTA, *CARD, "--model", bench.model, *store, *chosen)
+    assert "steady@1" in outcome.out
+    assert "validation RA" in outcome.out
+    assert rws("store", "show", "steady", *store, "--json").document["budget"] == 0.1
+
+
+def test_help_lists_every_recipe_with_its_settings_and_defaults(rws: Rws) -> None:
+    for command in ("extract", "train"):
+        text = rws(command, "--help").out
+        for name, recipe in WEIGHT_RECIPES.items():
+            assert f"{name}: {recipe.defaults.epochs} epochs" in text
+            for setting in set(recipe.Options.model_fields) - {"layers"}:
+                assert f"    {setting}=" in text
+        assert "train=robust,antifragile" in text
+        assert "    n=none  parameters changed at most" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--set", "epsilom=1"], 4, "Did you mean 'epsilon'?"),
+        (["--set", "epsilon"], 4, "expected KEY=VALUE"),
+        (["--set", "weight=1", "--set", "weight=1"], 4, "each key once"),
+        (["--set", "weight=2"], 4, "weight"),
+        (["--set", "p=nan"], 4, "p"),
+        (["--set", "layers=fc"], 4, "setting"),
+        (["--layers", "15"], 4, "layers 1 to 14"),
+        (["--layers", "conv99"], 4, "conv99"),
+        (["--name", "No name"], 4, "No name"),
+        (["--corruptions", "fog"], 2, "--corruptions: not with --recipe corruption_resistant"),
+        (["--severity", "3", "--anchor", "early"], 2, "--severity, --anchor: not with"),
+        (["--epochs", "0"], 4, "epochs"),
+        (["--card-budget", "-1"], 4, "card_budget"),
+        (["--recipe", "hessian_aware"], 4, "epsilon"),
+        (["--recipe", "hessian_awarre"], 2, "hessian_awarre"),
+        (["--config", "nothing.toml"], 2, "--recipe, --set"),
+    ],
+)
+def test_what_does_not_go_with_a_weight_recipe_is_refused(
+    bench: Bench, rws: Rws, tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    store = tmp_path / "store"
+    outcome = rws(*DELTA, "--model", bench.model, "--store", store, *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--set", "epsilon=1"], ["--name", "x"], ["--card-flips", "2"], ["--layers", "1-5"],
+     ["--layers", "0"]],
+)  # fmt: skip
+def test_what_does_not_go_with_corruptions_is_refused(rws: Rws, options: list[str]) -> None:
+    outcome = rws(*EXTRACT, *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert options[0] in outcome.err
 
 
 def test_an_early_anchor_goes_end_to_end(rws: Rws, tmp_path: Path) -> None:

@@ -5,6 +5,12 @@ import pytest
 from rwsstore.models import load_checkpoint
 from tests.cli.conftest import TRAIN, Bench, Rws
 
+_SHORT = """
+train --dataset digits --batch-size 32 --limit 160 --validation 40 --no-flip --padding 2
+--mode plain --epochs 1
+"""
+SHORT = _SHORT.split()
+
 
 def test_it_writes_the_folded_model_and_the_network_as_trained(bench: Bench) -> None:
     folded = load_checkpoint(bench.model)
@@ -49,6 +55,46 @@ def test_a_pretrained_start_becomes_the_anchor(bench: Bench, rws: Rws, tmp_path:
         assert tensor.equal(start.state_dict()[name])
 
 
+def test_a_weight_recipe_goes_on_training_the_chosen_layers(
+    bench: Bench, rws: Rws, tmp_path: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    chosen = ["--recipe", "corruption_resistant", "--set", "epsilon=0.1", "--layers", "classifier"]
+    assert rws(*SHORT, *chosen, "--init", bench.model, "--out", out).code == 0
+    before, after = load_checkpoint(bench.model).state_dict(), load_checkpoint(out).state_dict()
+    changed = {name for name, tensor in before.items() if not tensor.equal(after[name])}
+    assert changed
+    assert {name.rpartition(".")[0] for name in changed} == {"network.classifier"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_one_with_batchnorm_is_folded_at_the_end(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    start = bench.folder / "clean.unfolded.safetensors"
+    chosen = ["--recipe", "corruption_resistant", "--init", start]
+    written = rws(*SHORT, *chosen, "--out", out, "--json").document["written"]
+    assert written == [str(out), str(tmp_path / "model.unfolded.safetensors")]
+    assert load_checkpoint(out).spec.folded
+
+
+def test_without_batchnorm_a_weight_recipe_may_begin(rws: Rws, tmp_path: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    fresh = ["--recipe", "corruption_resistant", "--no-batch-norm", "--width", 0.125]
+    assert rws(*SHORT, *fresh, "--out", out).code == 0
+    assert load_checkpoint(out).spec.network == "vgg16"
+
+
+def test_sharpness_aware_takes_rho(rws: Rws, tmp_path: Path) -> None:
+    common = ["--recipe", "sharpness_aware", "--width", 0.125, "--epochs", 1]
+    files = []
+    for rho in (0.05, 0.5):
+        files.append(tmp_path / f"{rho}.safetensors")
+        assert rws(*SHORT, *common, "--set", f"rho={rho}", "--out", files[-1]).code == 0
+    default = tmp_path / "default.safetensors"
+    assert rws(*SHORT, *common, "--out", default).code == 0
+    assert files[0].read_bytes() == default.read_bytes() != files[1].read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -58,6 +104,13 @@ def test_a_pretrained_start_becomes_the_anchor(bench: Bench, rws: Rws, tmp_path:
         (["--learning-rate", "nan"], 4, "learning_rate"),
         (["--recipe", "robust"], 4, "--corruption go together"),
         (["--layers", "3"], 4, "--recipe robust"),
+        (["--recipe", "selective"], 4, "name one with --init"),
+        (["--recipe", "selective", "--init", "x"], 2, "--width: not with --recipe selective"),
+        (["--recipe", "selective", "--anchor-epoch", "1", "--no-batch-norm"], 2, "--anchor-epoch"),
+        (["--set", "rho=1"], 2, "--set: not with --recipe clean"),
+        (["--recipe", "sharpness_aware", "--set", "rho=0"], 4, "expected rho=NUMBER"),
+        (["--recipe", "sharpness_aware", "--set", "epsilon=1"], 4, "expected rho=NUMBER"),
+        (["--recipe", "robust", "--corruption", "fog", "--layers", "1-3"], 2, "--layers 1-3"),
         (["--anchor-epoch", "9"], 4, "anchor epoch 9 of 4"),
         (["--network", "vgg61"], 4, "Did you mean 'vgg16'?"),
         (["--width", "-1"], 4, "width"),
