@@ -95,10 +95,8 @@ def subjects(study: Study) -> list[Subject]:
     """The clean model, the two that went on training, and the patches."""
     settings = study.settings.corruption_resistant
     recipe = CorruptionResistantRecipe(settings.recipe)
-    plain = study.trained(
-        "weights-plain", CleanRecipe(), study.clean, study.settings.weights.training
-    )
-    whole = study.trained("weights-resistant", recipe, study.clean, study.settings.weights.training)
+    plain = study.trained("weights-plain", CleanRecipe(), study.clean, settings.training)
+    whole = study.trained("weights-resistant", recipe, study.clean, settings.training)
     patch = difference(study, whole, kind=recipe.kind, bits=settings.bits)
     found = [
         Subject(study, "clean model", "clean", study.clean),
@@ -197,7 +195,7 @@ def _write(
 
 def _about(study: Study) -> str:
     settings = study.settings.corruption_resistant
-    recipe, training = settings.recipe, study.settings.weights.training
+    recipe, training = settings.recipe, settings.training
     return (
         "Sun et al., AAAI 2021. The clean model goes on training for "
         f"{training.epochs} epochs at a learning rate of {training.learning_rate:g}, plainly or on "

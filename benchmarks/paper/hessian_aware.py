@@ -27,10 +27,14 @@ from benchmarks.paper.study import Study, start
 from benchmarks.paper.weight_patches import bundled_patch, difference
 from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
 from rwsstore.evaluation.bootstrap import Figure, Resampling, bootstrap
+from rwsstore.models import ordered_layers
 from rwsstore.training import CleanRecipe, HessianAwareRecipe, SharpnessAwareRecipe
 
 SEVERE, ERRATIC = 0.9, 0.1
 """Shares of the accuracy above chance, and of the accuracy, from which a flip counts."""
+
+_ENOUGH = 20
+"""Flips in a layer, from which its share is shown."""
 
 REQUIRED, TA_MARGIN = 0.8, 1.0
 """At most this share of plain training's severe flips, at most so many points of TA below it."""
@@ -79,7 +83,7 @@ class Subject:
 def subjects(study: Study) -> list[Subject]:
     """The clean model, the four trainings, and the patches."""
     settings = study.settings.hessian_aware
-    training, recipe = study.settings.weights.training, HessianAwareRecipe(settings.recipe)
+    training, recipe = settings.training, HessianAwareRecipe(settings.recipe)
     decayed = training.model_copy(update={"weight_decay": settings.l2})
     found = [Subject(study, "clean model", "clean", study.clean)]
     for name, key, how, config in (
@@ -88,7 +92,7 @@ def subjects(study: Study) -> list[Subject]:
         (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(settings.rho), training),
         ("Hessian-aware", "hessian", recipe, training),
     ):
-        model = study.trained(f"weights-{key}", how, study.clean, config)
+        model = study.trained(f"bits-{key}", how, study.clean, config)
         found.append(Subject(study, name, key, model))
     patch = difference(study, found[-1].model, kind=recipe.kind, bits=settings.bits)
     module = study.live([patch]).variant({patch.digest: None}).module
@@ -107,6 +111,30 @@ def severe(every: Sequence[Subject]) -> dict[str, Figure]:
     settings = every[0].study.settings
     resampling = Resampling(settings.hessian_aware.resamples, seed=settings.seed)
     return bootstrap({s.key: s.flips[1] >= SEVERE for s in every}, resampling)
+
+
+def by_layer(every: Sequence[Subject]) -> Table:
+    """Share of severe flips in each layer, of the models that show where the gain lies."""
+    study = every[0].study
+    memory = StoredWeights(study.clean)
+    settings = study.settings.hessian_aware
+    sites = sample_sites(memory, settings.sites, bits="top", seed=study.settings.seed)
+    owners = {
+        name: layer.name for layer in ordered_layers(study.clean) for name in layer.parameters
+    }
+    places = [owners[memory.arrays[array].parameter] for array in sites.array.tolist()]
+    shown = [subject for subject in every if subject.key in ("plain", "hessian")]
+    rows = []
+    for layer in [layer.name for layer in ordered_layers(study.clean)]:
+        chosen = torch.tensor([place == layer for place in places])
+        count = int(chosen.sum())
+        if count >= _ENOUGH:
+            shares = [float((s.flips[1][chosen] >= SEVERE).double().mean()) for s in shown]
+            rows.append(
+                [layer, str(int(chosen.sum())), *(f"{100 * share:.0f}" for share in shares)]
+            )
+    header = ["layer", "flips", *(subject.name for subject in shown)]
+    return Table(header, rows, title="Severe flips by layer, %")
 
 
 def run(study: Study) -> dict[str, Any]:
@@ -164,6 +192,7 @@ def _write(
         _sentences(headlines),
         Picture(_draw(study, every), "Share of flips by what they cost"),
         Table(header, rows, title="Flips of the exponent's top bit"),
+        by_layer(every),
     ]
     write_blocks(study, "Hessian-aware training against flipped bits", blocks)
 
@@ -176,7 +205,7 @@ def _between(value: float, interval: Sequence[float] | None, digits: str) -> str
 
 def _about(study: Study) -> str:
     settings = study.settings.hessian_aware
-    recipe, training = settings.recipe, study.settings.weights.training
+    recipe, training = settings.recipe, settings.training
     return (
         f"The clean model goes on training for {training.epochs} epochs "
         f"({training.optimizer}, learning rate {training.learning_rate:g}) in four ways. "

@@ -4,6 +4,7 @@ __all__ = [
     "AlphaSettings",
     "AnchorsSettings",
     "CompositionsSettings",
+    "FilteringSettings",
     "LayersSettings",
     "ParameterCorruptionSettings",
     "RivalSettings",
@@ -17,10 +18,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from benchmarks.paper.filtering_settings import FilteringSettings
 from benchmarks.paper.weight_settings import (
     CorruptionResistantSettings,
     HessianAwareSettings,
-    WeightsSettings,
 )
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
 from rwsstore.files import read_toml, validated
@@ -32,8 +33,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 _ALSO = {
     "tables": ("augmented",),
-    "corruption_resistant": ("weights",),
-    "hessian_aware": ("weights",),
+    "filtering": ("corruption_resistant", "parameter_corruption"),
 }
 """Parts of the settings that a study depends on besides `robust` and its own."""
 
@@ -245,8 +245,7 @@ class Settings(_Part):
         mode: arithmetic of the trainings; measuring is always plain float32.
         robust: full training of a robust counterpart.
         augmented: training of the one model on all corruptions.
-        tables: of the study of this name, as all below but `weights`.
-        weights: what the studies of weights that fail share.
+        tables: of the study of this name, as all below.
     """
 
     version: Literal[1] = 1
@@ -265,9 +264,9 @@ class Settings(_Part):
     compositions: CompositionsSettings = CompositionsSettings()
     rival: RivalSettings = RivalSettings()
     parameter_corruption: ParameterCorruptionSettings = ParameterCorruptionSettings()
-    weights: WeightsSettings = WeightsSettings()
     corruption_resistant: CorruptionResistantSettings = CorruptionResistantSettings()
     hessian_aware: HessianAwareSettings = HessianAwareSettings()
+    filtering: FilteringSettings = FilteringSettings()
 
     @field_validator("corruptions", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """Parameters of the studies of weights that fail."""
 
-__all__ = ["CorruptionResistantSettings", "HessianAwareSettings", "WeightsSettings"]
+__all__ = ["CorruptionResistantSettings", "HessianAwareSettings"]
 
 from typing import Annotated, Literal
 
@@ -15,21 +15,12 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class WeightsSettings(_Part):
-    """What the studies of weights that fail share.
-
-    Attributes:
-        training: of every run that goes on from the clean model, the plain one among them.
-    """
-
-    training: TrainingConfig = TrainingConfig(epochs=3, learning_rate=0.01, clip_norm=1.0)
-
-
 class CorruptionResistantSettings(_Part):
     """Table 2 of the study of parameter corruption.
 
     Attributes:
         recipe: λ₁, ε, p and n of the training.
+        training: of the plain run and of the other, from the clean model.
         bits: of the patch.
         epsilons: of the gradient-based corruption that is measured, p = 2, rising.
         gradient_images: training images that its gradient is taken on.
@@ -38,6 +29,7 @@ class CorruptionResistantSettings(_Part):
     """
 
     recipe: CorruptionResistantOptions = CorruptionResistantOptions()
+    training: TrainingConfig = TrainingConfig(epochs=3, learning_rate=0.01, clip_norm=1.0)
     bits: Bits = 8
     epsilons: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (
         0.05, 0.1, 0.2, 0.5, 1.0,
@@ -52,6 +44,7 @@ class HessianAwareSettings(_Part):
 
     Attributes:
         recipe: of the Hessian-aware training.
+        training: of all runs, from the clean model; the rivals differ in one thing each.
         l2: weight decay of the run with more of it.
         rho: of sharpness-aware minimization.
         bits: of the patch.
@@ -61,6 +54,7 @@ class HessianAwareSettings(_Part):
     """
 
     recipe: HessianAwareOptions = HessianAwareOptions()
+    training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
     l2: Annotated[float, Field(ge=0, le=1)] = 5e-3
     rho: Annotated[float, Field(gt=0)] = 0.05
     bits: Bits = 8

@@ -39,6 +39,9 @@ class Results:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __bool__(self) -> bool:
+        return True  # an empty one is one all the same
+
     def number(self, key: str, measure: Callable[[], float]) -> float:
         """The number of this key, measured if it was not before.
 

@@ -15,8 +15,8 @@ _TRAINING = {
 
 
 def weights(**fields: Any) -> Any:
-    part = {"epsilons": (0.1, 1.0), "gradient_images": 24, **fields}
-    return settings(corruption_resistant=part, weights={"training": _TRAINING})
+    part = {"training": _TRAINING, "epsilons": (0.1, 1.0), "gradient_images": 24, **fields}
+    return settings(corruption_resistant=part)
 
 
 def test_the_page_and_the_headlines(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ _TRAINING = {
 
 
 def weights(**fields: Any) -> Any:
-    part = {"sites": 40, "images": 24, "resamples": 100, **fields}
-    return settings(hessian_aware=part, weights={"training": _TRAINING})
+    part = {"training": _TRAINING, "sites": 120, "images": 24, "resamples": 100, **fields}
+    return settings(hessian_aware=part)
 
 
 def test_the_page_the_headlines_and_a_second_run(tmp_path: Path, monkeypatch: Any) -> None:
@@ -35,5 +35,5 @@ def test_the_same_weights_are_flipped_in_every_model(tmp_path: Path) -> None:
     figures = severe(every)
     for subject in every:
         drops = subject.flips[1]
-        assert len(drops) == 40
+        assert len(drops) == 120
         assert figures[subject.key].value == 100 * float((drops >= SEVERE).double().mean())

@@ -77,7 +77,8 @@ def corruption_along(direction: Tensor, constraint: Constraint) -> Tensor:
         # Divided by the largest entry first, so that a large power neither over- nor underflows.
         shape = (size / top) ** (1 / (constraint.p - 1))
     length = shape.norm(constraint.p)
-    return (kept.sign() * (shape * (constraint.epsilon / length))).to(direction)
+    scale: Tensor = constraint.epsilon / length
+    return (kept.sign() * (shape * scale)).to(direction)
 
 
 def _largest(direction: Tensor, n: int | None) -> Tensor:

@@ -1,0 +1,227 @@
+"""What the paper on fragility found, asked of our numbers; each answer is computed.
+
+How a finding is asked (the measures, the thresholds, the tests) is our own choice.
+"""
+
+__all__ = ["agreement", "filtering_findings", "retained"]
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from benchmarks.paper.corruption_findings import Finding
+from benchmarks.paper.filtering_maps import Maps
+from benchmarks.paper.filtering_retraining import Retrained, gain
+from rwsstore.analysis.filtering import FilteringReport, LayerScores
+from rwsstore.evaluation import Figure, Interval
+
+CONFIRMED, MIXED, REFUTED = "confirmed", "in part", "not confirmed"
+_LEAST = 3
+"""Layers without which a rank correlation says nothing."""
+_RETAINED = 1.0
+"""Points of accuracy above chance that BatchNorm must make a difference of."""
+
+
+def filtering_findings(maps: Maps, found: Mapping[str, Retrained]) -> dict[str, Finding]:
+    """Ask every finding of the paper that our numbers can answer, once."""
+    return {
+        "kinds": _kinds(maps.bundled),
+        "targets": _targets(maps.bundled),
+        "data_sets": _data_sets(maps),
+        "networks": _networks(maps),
+        "batch_norm": _batch_norm(maps),
+        "retraining": _retraining(found),
+    }
+
+
+def agreement(left: Sequence[Figure | None], right: Sequence[Figure | None]) -> Figure | None:
+    """Spearman's rank correlation of two maps' layers, with draws over the images.
+
+    Args:
+        left: a score of each layer, with draws, or None where it is not defined.
+        right: as many.
+
+    Returns:
+        None: fewer than three layers have both.
+    """
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    if len(pairs) < _LEAST:
+        return None
+    first, second = (_table(side) for side in zip(*pairs, strict=True))
+    rho = _spearman(first, second)
+    draws = rho[1:] if len(rho) > 1 and bool(rho.isfinite().all()) else None
+    return Figure(float(rho[0]), draws, pairs[0][0].images, pairs[0][0].resampling)
+
+
+def retained(report: FilteringReport, name: str = "h1") -> float:
+    """Accuracy above chance, in points, with all of a layer's weights gone; mean over layers."""
+    chance = 100.0 / report.curves.classes
+    curves = [curve for curve in report.curves.curves if curve.filter == name]
+    return fmean(float(curve.accuracy[-1]) - chance for curve in curves)
+
+
+def _kinds(report: FilteringReport) -> Finding:
+    counts = report.counts
+    there = sum(count > 0 for count in counts.values())
+    sure = sum(layer.clear for layer in report.scores)
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return Finding(
+        "Parameters are fragile, robust or antifragile",
+        CONFIRMED if there == 3 else MIXED if there == 2 else REFUTED,
+        f"of {len(report.scores)} layers of the bundled model {said}; {sure} of these verdicts "
+        "hold for the whole interval",
+    )
+
+
+def _targets(report: FilteringReport) -> Finding:
+    intervals = [_interval(layer.mean["s3"]) for layer in report.scores]
+    targeted = [
+        layer.layer.rpartition(".")[2]
+        for layer, interval in zip(report.scores, intervals, strict=True)
+        if interval is not None and interval.high < 0
+    ]
+    some = 0 < len(targeted) < len(report.scores)
+    return Finding(
+        "Filtering shows which parameters an attack targets",
+        CONFIRMED if some else MIXED if targeted else REFUTED,
+        f"S3 is below 0 with its whole interval in {len(targeted)} of {len(report.scores)} layers"
+        + (f": {', '.join(targeted)}" if targeted else ""),
+    )
+
+
+def _data_sets(maps: Maps) -> Finding:
+    own = _decisive(maps.coarse.scores)
+    rhos = {
+        name: agreement(own, _decisive(other.scores))
+        for name, other in (("digits", maps.digits), ("half of the classes", maps.half))
+    }
+    same = {
+        name: _same_kind(maps.coarse.scores, other.scores)
+        for name, other in (("digits", maps.digits), ("half of the classes", maps.half))
+    }
+    parts = [f"{name}: {_rho(rho)}, {same[name]} of the same kind" for name, rho in rhos.items()]
+    return Finding(
+        "The characteristics of layers do not depend on the data set",
+        _verdict(list(rhos.values())),
+        "rank correlation of the layers' mean S2 with the bundled model's; " + "; ".join(parts),
+    )
+
+
+def _networks(maps: Maps) -> Finding:
+    depths = _depths(len(maps.resnet.scores))
+    own = _decisive(maps.coarse.scores)
+    rho = None if None in own else agreement(_at(own, depths), _decisive(maps.resnet.scores))
+    return Finding(
+        "Nor on the network",
+        _verdict([rho]),
+        f"rank correlation of mean S2 at equal relative depth, {len(own)} layers of the bundled "
+        f"model against {len(depths)} of the ResNet-18: {_rho(rho)}",
+    )
+
+
+def _batch_norm(maps: Maps) -> Finding:
+    pairs = [("ResNet-18", maps.resnet, maps.resnet_folded)]
+    if maps.unfolded is not None:
+        pairs.append(("bundled model", maps.unfolded, maps.coarse))
+    kept = {name: (retained(left), retained(folded)) for name, left, folded in pairs}
+    differs = [left - folded > _RETAINED for left, folded in kept.values()]
+    said = "; ".join(
+        f"{name}: {left:.1f} points above chance with BatchNorm, {folded:.1f} with it folded"
+        for name, (left, folded) in kept.items()
+    )
+    batch = retained(maps.resnet_batch)
+    return Finding(
+        "BatchNorm keeps a network going although all of a layer's weights are gone",
+        CONFIRMED if all(differs) else MIXED if any(differs) else REFUTED,
+        f"mean over the layers, evaluation mode; {said}. Normalizing by each batch's statistics, "
+        f"as in training mode, the ResNet-18 keeps {batch:.1f}",
+    )
+
+
+def _retraining(found: Mapping[str, Retrained]) -> Finding:
+    gains = {"FGSM": gain(found, "fgsm"), "PGD-10": gain(found, "pgd10"), "TA": gain(found, "ta")}
+    better = [_interval(gains[name]) for name in ("FGSM", "PGD-10")]
+    above = [interval is not None and interval.low > 0 for interval in better]
+    said = ", ".join(f"{name} {_points(figure)}" for name, figure in gains.items())
+    return Finding(
+        "Retraining only robust and antifragile layers helps against attacks (about +10 points)",
+        CONFIRMED if all(above) else MIXED if any(above) else REFUTED,
+        f"selective − plain, in points: {said}",
+    )
+
+
+def _decisive(scores: Sequence[LayerScores]) -> list[Figure | None]:
+    return [layer.mean["s2"] for layer in scores]
+
+
+def _same_kind(left: Sequence[LayerScores], right: Sequence[LayerScores]) -> str:
+    same = sum(a.kind == b.kind for a, b in zip(left, right, strict=True))
+    return f"{same} of {len(left)} layers"
+
+
+def _verdict(rhos: Sequence[Figure | None]) -> str:
+    known = [rho for rho in rhos if rho is not None]
+    above = [(interval := _interval(rho)) is not None and interval.low > 0 for rho in known]
+    if above and all(above) and len(known) == len(rhos):
+        return CONFIRMED
+    return MIXED if any(above) else REFUTED
+
+
+def _rho(rho: Figure | None) -> str:
+    if rho is None:
+        return "not defined"
+    interval = _interval(rho)
+    ends = "" if interval is None else f" ({interval.low:.2f} to {interval.high:.2f})"
+    return f"{rho.value:.2f}{ends}"
+
+
+def _points(figure: Figure) -> str:
+    interval = _interval(figure)
+    ends = "" if interval is None else f" ({interval.low:+.1f} to {interval.high:+.1f})"
+    return f"{figure.value:+.1f}{ends}"
+
+
+def _interval(figure: Figure | None) -> Interval | None:
+    return None if figure is None else figure.interval
+
+
+def _table(figures: Sequence[Figure]) -> Tensor:
+    """float64 [layers, 1 + draws], the values first; the values alone where draws are missing."""
+    values = torch.tensor([[figure.value] for figure in figures], dtype=torch.float64)
+    draws = [figure.draws for figure in figures if figure.draws is not None]
+    return torch.cat([values, torch.stack(draws)], 1) if len(draws) == len(figures) else values
+
+
+def _spearman(left: Tensor, right: Tensor) -> Tensor:
+    """Along the layers, draw by draw: [layers, draws] twice to [draws]; NaN where one is flat."""
+    width = min(left.shape[1], right.shape[1])
+    width = width if left.shape[1] == right.shape[1] else 1
+    a, b = (_ranks(side[:, :width]) for side in (left, right))
+    return (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0))
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Centred ranks down each column, the mean rank for equals."""
+    below = (values[:, None] > values[None]).double().sum(1)
+    equal = (values[:, None] == values[None]).double().sum(1)
+    ranks = below + equal / 2
+    return ranks - ranks.mean(0)
+
+
+def _depths(count: int) -> list[float]:
+    return [place / max(1, count - 1) for place in range(count)]
+
+
+def _at(figures: Sequence[Figure | None], depths: Sequence[float]) -> list[Figure | None]:
+    """Scores at other relative depths, linearly between the layers on either side."""
+    known = [figure for figure in figures if figure is not None]
+    table, found = _table(known), []
+    for depth in depths:
+        place = depth * (len(known) - 1)
+        low = min(int(place), len(known) - 2)
+        row = torch.lerp(table[low], table[low + 1], place - low)
+        draws = row[1:] if len(row) > 1 else None
+        found.append(Figure(float(row[0]), draws, known[0].images, known[0].resampling))
+    return list(found)

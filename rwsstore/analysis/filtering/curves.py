@@ -1,0 +1,254 @@
+"""Accuracy of a network while one layer's weights are filtered away, clean and under attack.
+
+Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
+"""
+
+__all__ = ["FilterCurve", "FilteringCurves", "FilteringOptions", "measure_curves"]
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.analysis.filtering.filters import FILTERS, Filter, parse_filters
+from rwsstore.analysis.filtering.layers import filtered_layers
+from rwsstore.attacks import Fgsm
+from rwsstore.data import check_labels, unit_images
+from rwsstore.errors import ConfigError, TensorError
+from rwsstore.evaluation import correctness
+from rwsstore.files import Results
+from rwsstore.models import check_evaluating, scratch_copy
+from rwsstore.progress import SILENT, Reporter
+
+
+@dataclass(frozen=True)
+class FilteringOptions:
+    """How the curves are measured.
+
+    Attributes:
+        epsilon: ε of FGSM in units of [0, 1] images, above 0 and at most 1; 0.015 is the authors'
+            for ResNet-18 on CIFAR-10.
+        filters: names, none of them twice.
+        thresholds: for each layer and filter, 3 or more, an odd number (Simpson's rule).
+        batch_size: images a step.
+
+    Raises:
+        ConfigError: one is out of its range.
+        UnknownNameError: no such filter.
+    """
+
+    epsilon: float = 0.015
+    filters: tuple[str, ...] = tuple(FILTERS)
+    thresholds: int = 25
+    batch_size: int = 250
+
+    def __post_init__(self) -> None:
+        Fgsm(self.epsilon)  # refuses what is out of its range
+        parse_filters(",".join(self.filters))
+        if self.thresholds < 3 or self.thresholds % 2 == 0:
+            raise ConfigError(f"thresholds is {self.thresholds}; expected an odd number from 3 on")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}; expected 1 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class FilterCurve:
+    """One layer under one filter, at T thresholds.
+
+    Attributes:
+        layer: path of the module.
+        filter: h1, h2 or h3.
+        thresholds: a, float64 [T].
+        remaining: D(a), the share of the layer's weights that remain, float64 [T].
+        clean: which images the filtered network gets right, bool [T, N]; A(a) is their share.
+        attacked: which it gets right and still does under FGSM, bool [T, N]; B(a) is their share.
+    """
+
+    layer: str
+    filter: str
+    thresholds: Tensor
+    remaining: Tensor
+    clean: Tensor
+    attacked: Tensor
+
+    @property
+    def accuracy(self) -> Tensor:
+        """A(a) in percent, float64 [T]."""
+        return 100.0 * self.clean.double().mean(1)
+
+    @property
+    def attacked_accuracy(self) -> Tensor:
+        """B(a) in percent, float64 [T]."""
+        return 100.0 * self.attacked.double().mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class FilteringCurves:
+    """All layers under all filters.
+
+    Attributes:
+        curves: layer by layer, shallowest first, filter by filter.
+        options: as measured.
+        classes: C.
+        images: N.
+        accuracy: of the network as it is, in percent.
+        attacked_accuracy: the same under FGSM.
+    """
+
+    curves: tuple[FilterCurve, ...]
+    options: FilteringOptions
+    classes: int
+    images: int
+    accuracy: float
+    attacked_accuracy: float
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the layers, shallowest first."""
+        return tuple(dict.fromkeys(curve.layer for curve in self.curves))
+
+    def of(self, layer: str) -> tuple[FilterCurve, ...]:
+        """A layer's curves, filter by filter."""
+        return tuple(curve for curve in self.curves if curve.layer == layer)
+
+
+def measure_curves(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    options: FilteringOptions | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    results: Results | None = None,
+    prefix: str = "",
+    progress: Reporter = SILENT,
+) -> FilteringCurves:
+    """Filter every layer of a copy of a network, one at a time, and see what it still gets right.
+
+    FGSM is computed on the filtered network at every threshold. An image that the filtered network
+    gets wrong without an attack counts as wrong with one (our own choice: it is what accuracy
+    under attack means elsewhere in this library, and makes B(a) ≤ A(a)); so does one whose logits
+    are not finite.
+
+    Args:
+        model: any module in evaluation mode; left as it is, to the bit.
+        images: uint8 or floats in [0, 1]; [N, 3, H, W].
+        labels: int64 [N].
+        options: filters, thresholds and ε.
+        layers: as in `filtered_layers`.
+        results: what was measured before; all that the numbers depend on is in its identity.
+        prefix: of the keys in `results`.
+        progress: counts layers and filters.
+
+    Raises:
+        ConfigError: the model cannot be run in evaluation mode, or as for `filtered_layers`.
+        TensorError: images of another dtype or shape or out of range, or a layer's weights are
+            not finite.
+        DataError: no labels, or labels that do not fit.
+    """
+    chosen = options or FilteringOptions()
+    units = unit_images(images)
+    classes = check_evaluating(model, units)
+    known = check_labels(labels, len(units), classes)
+    names = filtered_layers(model, units, layers)
+    for layer in names:
+        if not bool(_weight(model, layer).isfinite().all()):
+            raise TensorError(f"the weights of {layer} are NaN or infinite: they have no range")
+    kept = Results(None, {}) if results is None else results  # an empty one is false
+    bench = _Bench(scratch_copy(model), units, known, chosen)
+    with progress.task("filtering", total=len(names) * len(chosen.filters)) as task:
+        base = kept.value(f"{prefix}unfiltered", bench.unfiltered)
+        curves = []
+        for layer in names:
+            for name in chosen.filters:
+                measure = partial(bench.curve, layer, name)
+                found = kept.value(f"{prefix}{layer}/{name}", measure)
+                curves.append(_curve(layer, name, found))
+                task.advance(note=f"{layer}, {name}")
+    return FilteringCurves(tuple(curves), chosen, classes, len(units), *base)
+
+
+class _Bench:
+    """A copy of the model, and what is shown to it."""
+
+    def __init__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, options: FilteringOptions
+    ) -> None:
+        self.model, self.images, self.labels, self.options = model, images, labels, options
+        self.attack = Fgsm(options.epsilon)
+
+    def unfiltered(self) -> list[float]:
+        """Accuracy in percent, and under attack."""
+        return [100.0 * float(right.double().mean()) for right in self._right()]
+
+    def curve(self, layer: str, name: str) -> dict[str, Any]:
+        """Measure one layer under one filter; JSON values."""
+        weight, row = _weight(self.model, layer), FILTERS[name]
+        thresholds = row.thresholds(weight, self.options.thresholds)
+        remaining, clean, attacked = [], [], []
+        for threshold in thresholds:
+            with _filtered(weight, row, threshold) as share:
+                remaining.append(share)
+                right, standing = self._right()
+            clean.append(_text(right))
+            attacked.append(_text(standing))
+        return {
+            "thresholds": thresholds,
+            "remaining": remaining,
+            "clean": clean,
+            "attacked": attacked,
+        }
+
+    def _right(self) -> tuple[Tensor, Tensor]:
+        """Which images are right, and which of them still are under FGSM; bool [N] each."""
+        right = self._correct(self.images, self.labels)
+        standing = torch.zeros_like(right)
+        if bool(right.any()):
+            images, labels = self.images[right], self.labels[right]
+            changed = self.attack.perturb(
+                self.model, images, labels, batch_size=self.options.batch_size, early_exit=False
+            )
+            standing[right] = self._correct(changed, labels)
+        return right, standing
+
+    def _correct(self, images: Tensor, labels: Tensor) -> Tensor:
+        return correctness(self.model, images, labels, batch_size=self.options.batch_size)
+
+
+def _weight(model: nn.Module, layer: str) -> Tensor:
+    return model.get_submodule(layer).get_parameter("weight")
+
+
+@contextmanager
+def _filtered(weight: Tensor, row: Filter, threshold: float) -> Iterator[float]:
+    """Filter a layer within the block; yields the share of its weights that remain."""
+    before = weight.clone()
+    keep = row.keep(weight, threshold)
+    weight.masked_fill_(~keep, 0.0)
+    try:
+        yield float(keep.double().mean())
+    finally:
+        weight.copy_(before)
+
+
+def _text(right: Tensor) -> str:
+    return "".join("1" if one else "0" for one in right.tolist())
+
+
+def _bits(rows: Sequence[str]) -> Tensor:
+    return torch.tensor([[one == "1" for one in row] for row in rows], dtype=torch.bool)
+
+
+def _curve(layer: str, name: str, found: dict[str, Any]) -> FilterCurve:
+    return FilterCurve(
+        layer=layer,
+        filter=name,
+        thresholds=torch.tensor(found["thresholds"], dtype=torch.float64),
+        remaining=torch.tensor(found["remaining"], dtype=torch.float64),
+        clean=_bits(found["clean"]),
+        attacked=_bits(found["attacked"]),
+    )

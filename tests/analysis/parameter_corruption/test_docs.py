@@ -1,0 +1,27 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rwsstore.data
+from rwsstore.cli.probe.corruption import command
+from tests.training.tiny import pictures
+
+PAGE = (Path(__file__).parents[3] / "docs" / "parameter-corruption.md").read_text("utf-8")
+
+
+def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = pictures(6, size=32)
+    monkeypatch.setattr(rwsstore.data, "load_images", lambda *_: small)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert len(names["report"].rows) == 2 * 14
+
+
+def test_the_commands_options_are_there() -> None:
+    known = {option for parameter in command.params for option in parameter.opts}
+    named = set(re.findall(r"--[a-z][a-z-]+", PAGE))
+    assert named - {"--data"} <= known  # that one is the benchmark's
+    assert {"--by", "--unfolded", "--gradient-images"} <= named
