@@ -241,7 +241,8 @@ class Settings(_Part):
         severity: of the corruptions.
         validation: training images held out, on which everything is chosen.
         seed: of that choice, of the corruptions and of `test_images`.
-        test_images: use at most so many, but for the tables, which take all; None: all.
+        test_images: use at most so many, but for the studies of promised figures, which take all;
+            None: all.
         mode: arithmetic of the trainings; measuring is always plain float32.
         robust: full training of a robust counterpart.
         augmented: training of the one model on all corruptions.

@@ -48,6 +48,8 @@ from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_ou
 from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
+_WHOLE = ("tables", "corruption_resistant")
+"""Studies of figures that are promised: they take all test images."""
 _CONFIG = Path(__file__).with_name("paper.toml")
 
 
@@ -111,7 +113,7 @@ class Study:
                 settings.
         """
         rest, validation = hold_out(train, validation=settings.validation, seed=settings.seed)
-        most = len(test) if name == "tables" else settings.test_images or len(test)
+        most = len(test) if name in _WHOLE else settings.test_images or len(test)
         if most < len(test):
             test = test.limit(most, settings.seed)
         identity = {

@@ -108,9 +108,11 @@ def _deltas(card: BundleCard) -> Iterator[str]:
     """Patches against failing weights or adversaries, where there are some."""
     if not card.deltas:
         return
+    strengths = {delta.patch_name: delta.alpha for delta in card.config.deltas}
     rows = [
         (
             found.name,
+            f"{strengths[found.name]:g}",
             f"{found.attack}, {found.budget:g}",
             f"{found.ta:.1f}",
             f"{found.clean_model:.1f}",
@@ -122,15 +124,15 @@ def _deltas(card: BundleCard) -> Iterator[str]:
         for found in card.deltas
     ]
     header = (
-        "patch", "against, ε", "TA with it", "accuracy under that, no patch", "its patch", "layers",
-        "bytes touched", "file",
+        "patch", "strength", "against, ε", "TA with it", "accuracy under that, no patch",
+        "its patch", "layers", "bytes touched", "file",
     )  # fmt: skip
     images = ", ".join(sorted({f"{found.images:,}" for found in card.deltas}))
     yield (
-        "## Against failing weights and adversaries\n\nIn percent, at strength 1. TA on all test "
-        f"images, accuracy under what a patch is against on {images} of them: bits are flipped "
-        "one at a time and the mean is taken, parameters are corrupted along the gradient on these "
-        "very images.\n\n" + _table(header, rows)
+        "## Against failing weights and adversaries\n\nIn percent, at each patch's recommended "
+        f"strength. TA on all test images, accuracy under what a patch is against on {images} of "
+        "them: bits are flipped one at a time and the mean is taken, parameters are corrupted "
+        "along the gradient on these very images.\n\n" + _table(header, rows)
     )
 
 
@@ -161,7 +163,7 @@ def _making(card: BundleCard) -> str:
 def _delta_making(card: BundleCard) -> str:
     return "".join(
         f"- {delta.patch_name}: recipe {delta.recipe}, layers {delta.layers or 'all'}, "
-        f"{delta.bits} bits"
+        f"{delta.bits} bits, recommended strength {delta.alpha:g}"
         + "".join(f", {name} {value}" for name, value in sorted(delta.settings.items()))
         + ".\n"
         for delta in card.config.deltas

@@ -19,7 +19,7 @@ def write_table(table: RenderableType) -> None:
     """Write something that rich lays out; without a terminal it takes the width that it needs."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=140)
+        console = Console(highlight=False, width=180)
     console.print(table)
 
 

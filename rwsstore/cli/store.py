@@ -91,7 +91,7 @@ def _listing(entries: tuple[Entry, ...]) -> Table:
     table = Table()
     for name in ("patch", "digest", "kind", "against"):
         table.add_column(name, overflow="fold")
-    for name in ("severity", "bits", "touched", "payload", "file"):
+    for name in ("severity, ε", "bits", "touched", "payload", "file"):
         table.add_column(name, justify="right", overflow="fold")
     for name in ("deepest", "layer"):
         table.add_column(name, overflow="fold")

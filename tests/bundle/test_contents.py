@@ -16,6 +16,7 @@ from rwsstore.models import weights_fingerprint
 from rwsstore.runtime import LiveModel
 
 LARGEST = 11_000_000
+WEIGHTS = ("corruption_resistant", "hessian_aware")
 
 
 def _card() -> BundleCard:
@@ -26,7 +27,14 @@ def test_it_is_small_and_whole() -> None:
     size = sum(path.stat().st_size for path in bundled_folder().rglob("*") if path.is_file())
     assert size <= LARGEST
     assert bundled_store().fsck().clean
-    assert {entry.name for entry in bundled_store().list()} == set(CORRUPTIONS)
+    assert {entry.name for entry in bundled_store().list()} == {*CORRUPTIONS, *WEIGHTS}
+
+
+def test_the_patches_against_failing_weights_are_within_a_megabyte() -> None:
+    entries = {entry.name: entry for entry in bundled_store().list()}
+    assert sum(entries[name].file_bytes for name in WEIGHTS) <= 1_000_000
+    assert [entries[name].kind for name in WEIGHTS] == list(WEIGHTS)
+    assert [delta.digest for delta in _card().deltas] == [entries[n].digest for n in WEIGHTS]
 
 
 def test_it_is_what_its_card_says() -> None:
@@ -42,7 +50,7 @@ def test_it_is_what_its_card_says() -> None:
 
 def test_every_patch_passes_its_golden_check() -> None:
     live = LiveModel(bundled_model(), bundled_store())
-    for name in CORRUPTIONS:
+    for name in (*CORRUPTIONS, *WEIGHTS):
         variant = live.variant({name: None})
         assert variant.digest != live.variant({}).digest
         assert not variant.transferred

@@ -37,7 +37,20 @@ _ELEMENTWISE = frozenset(
 _POOLS = frozenset({nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d})
 _NORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d})
 _ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
-_FUNCTIONS = frozenset({torch.relu, F.relu, torch.sigmoid, torch.tanh})
+_FUNCTIONS = frozenset(
+    {
+        F.elu,
+        F.gelu,
+        F.hardswish,
+        F.leaky_relu,
+        F.relu,
+        F.relu6,
+        F.silu,
+        torch.relu,
+        torch.sigmoid,
+        torch.tanh,
+    }
+)
 
 Passing = Callable[[Tensor, int, int, Callable[[fx.Node], Tensor]], Tensor]
 """(the channel's values, axis, channel, values of another step) to the channel's next values."""
@@ -99,7 +112,8 @@ def passing(node: fx.Node, module: nn.Module | None, source: fx.Node, axis: int)
         return lambda one, _axis, _channel, _other: getattr(one, str(node.target))()
     if node.op == "call_function" and node.target in _FUNCTIONS:
         function: Any = node.target
-        return lambda one, _axis, _channel, _other: function(one)
+        more = node.args[1:], node.kwargs
+        return lambda one, _axis, _channel, _other: function(one, *more[0], **more[1])
     return None
 
 

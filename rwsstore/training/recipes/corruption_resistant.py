@@ -32,8 +32,12 @@ class CorruptionResistantOptions(RecipeOptions):
     """
 
     epsilon: Annotated[float, Field(gt=0, description="norm of the virtual corruption")] = 0.5
-    p: Annotated[float, Field(ge=1)] | Literal["inf"] = 2.0
-    n: Annotated[int, Field(ge=1, description="parameters changed at most")] | None = None
+    p: Annotated[
+        Annotated[float, Field(ge=1)] | Literal["inf"], Field(description="of the norm, inf too")
+    ] = 2.0
+    n: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(description="parameters changed at most")
+    ] = None
     weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
 
     @property

@@ -109,6 +109,30 @@ def test_a_shortcut_is_followed() -> None:
     }  # behind the block the channel goes into two layers, and only into them
 
 
+@pytest.mark.parametrize(
+    ("name", "parameter", "called"),
+    [
+        ("in place", "conv1.weight", {"fc"}),  # BatchNorm, a sum, an activation, then conv2
+        ("in place", "down.bias", {"fc"}),  # the other side of the sum
+        ("in place", "norm1.weight", {"relu", "conv2", "norm1", "fc"}),
+        ("two convolutions with BatchNorm", "conv1.weight", {"norm2", "fc"}),
+        ("dense", "second.weight", set()),
+        ("odd layers", "groups.weight", {"turned", "doubled"}),
+        ("hooked", "conv.weight", {"conv", "fc"}),
+    ],
+)
+@torch.no_grad()
+def test_channels_pass_what_does_not_mix_them(name: str, parameter: str, called: set[str]) -> None:
+    memory = StoredWeights(NETWORKS[name]())
+    change = memory.change([row.name for row in memory.arrays].index(parameter), 0, 30)
+    rerun = Replay(memory.model).on(parameter, batch(memory.model))
+    with changed(memory.model, change), calls(memory.model) as counted:
+        rerun(change)
+    module = memory.model.get_submodule
+    few = {one for one in counted if not isinstance(module(one), nn.Identity)}
+    assert few - {"relu"} == called - {"relu"}
+
+
 @torch.no_grad()
 def test_a_scale_of_a_patch_changes_a_whole_channel() -> None:
     model = vgg()

@@ -76,6 +76,8 @@ def test_a_flip_changes_one_weight_and_is_gone_again() -> None:
         assert differing(memory.model, model) == {"conv2.weight"}
         found = memory.model.state_dict()["conv2.weight"] != model.conv2.weight
         assert found.flatten().nonzero().tolist() == [[17]]
+        again = memory.change(array, 17, 30)  # still of the memory as it was
+        assert torch.equal(again.values, change.values)
         assert float(memory.model.state_dict()["conv2.weight"].flatten()[17]) == expected
     assert same(memory.model, model)
     with pytest.raises(KeyError), changed(memory.model, change):

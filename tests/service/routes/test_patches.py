@@ -26,8 +26,8 @@ def fog(client: TestClient) -> bytes:
 def test_the_list_is_by_name_with_cards(reading: TestClient) -> None:
     body = reading.get("/v1/patches").json()
     names = [one["name"] for one in body["patches"]]
-    assert names == sorted(CORRUPTIONS)
-    assert body["total"] == len(names) == 19
+    assert names == sorted([*CORRUPTIONS, "corruption_resistant", "hessian_aware"])
+    assert body["total"] == len(names) == 21
     for one in body["patches"]:
         assert one["fits"]
         assert one["layer"] == "bundled"
