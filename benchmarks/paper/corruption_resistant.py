@@ -33,6 +33,7 @@ from rwsstore.analysis.parameter_corruption import (
     gradient_corruption,
     loss_gradient,
 )
+from rwsstore.patches import Patch
 from rwsstore.training import CleanRecipe, CorruptionResistantRecipe
 
 _HALVINGS = 12
@@ -112,10 +113,19 @@ def subjects(study: Study) -> list[Subject]:
     ]
     bundled = bundled_patch(study, recipe.kind)
     if bundled is not None:
-        name = f"bundled patch, {len(bundled.metadata.layers)} layers, {bundled.metadata.bits} bits"
+        name = _words(bundled)
         module = study.live([bundled]).variant({bundled.digest: None}).module
         found.append(Subject(study, name, "bundled", module, bundled.payload_bytes))
     return found
+
+
+def _words(patch: Patch) -> str:
+    metadata = patch.metadata
+    made = {} if metadata.recipe is None else metadata.recipe.parameters
+    return (
+        f"bundled patch, {len(metadata.layers)} layers, {metadata.bits} bits, trained at "
+        f"ε = {made.get('set.epsilon')}, strength {metadata.alpha.recommended:g}"
+    )
 
 
 def epsilon_where_lost(plain: Subject, lost: float, start_at: float) -> float | None:
@@ -198,7 +208,8 @@ def _about(study: Study) -> str:
     recipe, training = settings.recipe, settings.training
     return (
         "Sun et al., AAAI 2021. The clean model goes on training for "
-        f"{training.epochs} epochs at a learning rate of {training.learning_rate:g}, plainly or on "
+        f"{training.epochs} epochs of all layers at a learning rate of "
+        f"{training.learning_rate:g}, plainly or on "
         f"L′ = (1 − λ₁)·L(w) + λ₁·L(w + â) with λ₁ = {recipe.weight:g}, ε = {recipe.epsilon:g}, "
         f"p = {recipe.p}. Measured under gradient-based corruption of all parameters with L2 norm "
         f"ε, its gradient taken on {settings.gradient_images:,} training images, anew for each "

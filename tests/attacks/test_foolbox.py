@@ -1,5 +1,6 @@
 """Against foolbox, on a trained network: as strong to within one point, for every budget."""
 
+import os
 import warnings
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from rwsstore.attacks import Attack, Fgsm, Norm, Pgd
 from tests.attacks.making import Trained, accuracy, right
 
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # foolbox looks for git, and needs none
 with warnings.catch_warnings():
     # Of its blurring attack, which asks scipy for a name that moved.
     warnings.filterwarnings("ignore", message=".*gaussian_filter.*", category=DeprecationWarning)

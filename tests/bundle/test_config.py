@@ -69,7 +69,7 @@ def test_what_a_deltas_training_leaves_out_is_its_recipes(write: Write) -> None:
     (delta,) = read_config(write(text)).deltas
     training = delta.options.training
     assert training is not None
-    assert (training.optimizer, training.learning_rate, training.epochs) == ("rmsprop", 1e-4, 1)
+    assert (training.optimizer, training.learning_rate, training.epochs) == ("sgd", 0.0075, 1)
 
 
 def test_unknown_words_are_refused(write: Write) -> None:

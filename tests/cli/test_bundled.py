@@ -19,7 +19,9 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_bundled_patches_are_listed_and_nothing_is_written(rws: Rws, tmp_path: Path) -> None:
     found = json.loads(rws("store", "ls", "--json").out)["patches"]
-    assert {entry["name"] for entry in found} == set(CORRUPTIONS)
+    assert {entry["name"] for entry in found} == {
+        *CORRUPTIONS, "corruption_resistant", "hessian_aware",
+    }  # fmt: skip
     assert {entry["layer"] for entry in found} == {"bundled"}
     assert not any(tmp_path.iterdir())
     alone = json.loads(rws("store", "ls", "--store", "bundled", "--json").out)["patches"]

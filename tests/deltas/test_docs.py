@@ -35,7 +35,7 @@ def test_the_table_of_a_bundle_is_one() -> None:
     config = DeltaConfig.model_validate(table)
     assert config.patch_name == "hessian_aware"
     assert config.options.training is not None
-    assert config.options.training.optimizer == "rmsprop"
+    assert config.options.training.optimizer == "sgd"
 
 
 def test_the_program_runs() -> None:

@@ -126,8 +126,8 @@ def test_without_a_training_the_recipes_own_is_recorded() -> None:
     recipe = recipes()["hessian_aware"]
     record = delta_recipe(recipe, TRAIN, VALIDATION, DeltaOptions())
     parameters = record.parameters
-    assert (parameters["optimizer"], parameters["learning_rate"]) == ("rmsprop", 1e-4)
-    assert (parameters["set.trace_layers"], parameters["set.strength"]) == (1, 0.01)
+    assert (parameters["epochs"], parameters["learning_rate"]) == (1, 0.0075)
+    assert (parameters["set.trace_layers"], parameters["set.strength"]) == (1, 0.001)
     assert parameters["card.flips"] == 64
     assert "set.layers" not in parameters
 

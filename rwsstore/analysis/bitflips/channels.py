@@ -53,7 +53,9 @@ _FUNCTIONS = frozenset(
 )
 
 Passing = Callable[[Tensor, int, int, Callable[[fx.Node], Tensor]], Tensor]
-"""(the channel's values, axis, channel, values of another step) to the channel's next values."""
+"""(the channel's values, axis, channel, values of another step) to the channel's next values.
+
+What it is given is not modified, whatever works in place."""
 
 
 def is_plain(module: nn.Module | None) -> TypeGuard[Plain]:
@@ -113,13 +115,13 @@ def passing(node: fx.Node, module: nn.Module | None, source: fx.Node, axis: int)
     if node.op == "call_function" and node.target in _FUNCTIONS:
         function: Any = node.target
         more = node.args[1:], node.kwargs
-        return lambda one, _axis, _channel, _other: function(one, *more[0], **more[1])
+        return lambda one, _axis, _channel, _other: function(one.clone(), *more[0], **more[1])
     return None
 
 
 def _module(module: nn.Module, axis: int) -> Passing | None:
     if type(module) in _ELEMENTWISE or (type(module) in _POOLS and axis == 1):
-        return lambda one, _axis, _channel, _other: module(one)
+        return lambda one, _axis, _channel, _other: module(one.clone())
     if type(module) in _NORMS and axis == 1:
         return lambda one, _axis, channel, _other: _normalized(module, one, channel)
     return None

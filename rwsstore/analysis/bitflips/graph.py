@@ -2,11 +2,12 @@
 
 __all__ = ["Steps"]
 
+import copy
 import operator
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from rwsstore.errors import ConfigError
 from rwsstore.models.tracing import trace
@@ -38,6 +39,9 @@ class Steps:
             for node in self.nodes
             if node.op == "call_module"
         }
+        for node in self.nodes:
+            if self._in_place(node):
+                self._see_through(node)
 
     @property
     def images(self) -> fx.Node:
@@ -65,11 +69,11 @@ class Steps:
         return tuple(node for node in self.nodes if node in found)
 
     def before(self, ends: Collection[fx.Node]) -> tuple[fx.Node, ...]:
-        """These steps, all that they depend on, and what modifies it in place; in order."""
+        """These steps and all that they depend on, in order."""
         found = set(ends)
         for node in reversed(self.nodes):
-            if node in found or (self._in_place(node) and node.all_input_nodes[0] in found):
-                found.update((node, *node.all_input_nodes))
+            if node in found:
+                found.update(node.all_input_nodes)
         return tuple(node for node in self.nodes if node in found)
 
     def run(
@@ -79,8 +83,7 @@ class Steps:
 
         Args:
             nodes: whose inputs are in `values` or come before them.
-            values: by step; what is there is not modified, steps that work in place do it on a
-                copy.
+            values: by step; none is modified, steps that work in place do it on a copy.
             keep: steps whose values stay.
         """
         queue = list(nodes)
@@ -104,10 +107,9 @@ class Steps:
             return node.args[0]  # an argument besides the images: its default
         if node.op == "get_attr":
             return _attribute(self.model, str(node.target))
-        if self._in_place(node):
+        if self._in_place(node):  # its input has to stay as it was: it may be kept
             first = node.all_input_nodes[0]
-            if isinstance(values[first], Tensor):
-                values[first] = values[first].clone()  # a later step sees what became of it
+            values = {**values, first: copy.deepcopy(values[first])}
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
         if node.op == "call_module":
             return self.modules[node](*args, **kwargs)
@@ -117,6 +119,12 @@ class Steps:
             return args[0]
         function: Any = node.target
         return function(*args, **kwargs)
+
+    def _see_through(self, node: fx.Node) -> None:
+        """Let the steps after one that works in place read its value, not the one before it."""
+        first = node.all_input_nodes[0]
+        for later in self.nodes[self.nodes.index(node) + 1 :]:
+            later.replace_input_with(first, node)
 
     def _in_place(self, node: fx.Node) -> bool:
         if not node.all_input_nodes:

@@ -122,9 +122,8 @@ class _Cut:
             needed.add(steps.output)
         if stream is not None:
             needed |= stream.needed
-        once = [node for node in steps.before(needed) if stream is not None or node not in again]
         self._kept: dict[fx.Node, Any] = {steps.images: images}
-        steps.run(once, self._kept, needed)
+        steps.run(steps.before(needed), self._kept, needed)
 
     def rerun(self, change: Change) -> Tensor:
         """Run what depends on the changed parameter."""

@@ -22,6 +22,7 @@ class InPlace(nn.Module):
         self.conv1 = nn.Conv2d(4, 6, 3, padding=1, stride=2, bias=False)
         self.norm1 = nn.BatchNorm2d(6)
         self.down = nn.Conv2d(4, 6, 1, stride=2)
+        self.norm2 = nn.BatchNorm2d(6)
         self.conv2 = nn.Conv2d(6, 6, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
         self.fc = nn.Linear(6, 3)
@@ -29,7 +30,7 @@ class InPlace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.stem(x))
         out = self.norm1(self.conv1(x))
-        out += self.down(x)
+        out.add_(self.norm2(self.down(x)))
         x = self.relu(out)
         out = self.conv2(x)
         out += x

@@ -114,7 +114,8 @@ def test_a_shortcut_is_followed() -> None:
     [
         ("in place", "conv1.weight", {"fc"}),  # BatchNorm, a sum, an activation, then conv2
         ("in place", "down.bias", {"fc"}),  # the other side of the sum
-        ("in place", "norm1.weight", {"relu", "conv2", "norm1", "fc"}),
+        ("in place", "norm1.weight", {"conv2", "norm1", "fc"}),
+        ("in place", "norm2.weight", {"conv2", "norm2", "fc"}),
         ("two convolutions with BatchNorm", "conv1.weight", {"norm2", "fc"}),
         ("dense", "second.weight", set()),
         ("odd layers", "groups.weight", {"turned", "doubled"}),
