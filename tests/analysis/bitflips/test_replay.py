@@ -12,6 +12,7 @@ from rwsstore.analysis.bitflips import Change, StoredArray, StoredPatch, StoredW
 from rwsstore.analysis.bitflips.replay import Replay
 from tests.analysis.bitflips.making import NETWORKS, images, vgg
 from tests.runtime.making import bare_patch
+from tests.training.tiny import two_convs
 
 VALUES = (0.0, -3.0, 1e4, torch.nan, 3e38, -1e4, torch.inf, -3e38, -torch.inf)
 """What a weight may become."""
@@ -146,6 +147,20 @@ def test_a_scale_of_a_patch_changes_a_whole_channel() -> None:
             rerun = replay.on(change.parameter, shown)
             with changed(memory.model, change):
                 assert alike(rerun(change), memory.model(shown))
+
+
+@torch.no_grad()
+def test_a_patch_may_be_on_running_statistics() -> None:
+    model = two_convs(batch_norm=True)
+    memory = StoredPatch(model, bare_patch(model, names=["norm1.running_mean"], scale=1.0))
+    shown = batch(model)
+    change = memory.change(0, 2, 30)
+    rerun = Replay(memory.model).on(change.parameter, shown)
+    clean = memory.model(shown)
+    with changed(memory.model, change):
+        found, expected = rerun(change), memory.model(shown)
+    assert alike(found, expected)
+    assert not alike(expected, clean)
 
 
 @torch.no_grad()
