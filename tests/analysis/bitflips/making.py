@@ -7,6 +7,7 @@ from torch import Tensor, fx, nn
 
 from rwsstore.analysis.bitflips import Sites
 from rwsstore.data import ImageSet
+from tests.models.networks import lively
 from tests.runtime.making import MODELS
 from tests.training.tiny import classifier, two_convs
 
@@ -138,7 +139,9 @@ class Smearing(nn.Module):
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        return make().eval()
+        model = make().eval()
+    lively(model)
+    return model
 
 
 def centred(model: nn.Module) -> nn.Module:
