@@ -6,12 +6,9 @@ accuracy is measured.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from benchmarks.paper.pages import (
     COLOURS,
@@ -24,7 +21,7 @@ from benchmarks.paper.pages import (
     write_blocks,
 )
 from benchmarks.paper.study import Study, start
-from benchmarks.paper.weight_patches import bundled_patch, difference
+from benchmarks.paper.weight_patches import Subject, bundled_patch, difference
 from rwsstore.analysis.parameter_corruption import (
     Constraint,
     LossGradient,
@@ -33,6 +30,7 @@ from rwsstore.analysis.parameter_corruption import (
     gradient_corruption,
     loss_gradient,
 )
+from rwsstore.evaluation import accuracy
 from rwsstore.patches import Patch
 from rwsstore.training import CleanRecipe, CorruptionResistantRecipe
 
@@ -40,23 +38,8 @@ _HALVINGS = 12
 """Of the interval in which the plain run's ε is looked for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A model under corruption.
-
-    Attributes:
-        study: that it is measured for.
-        name: in the table.
-        key: in the results.
-        model: with its patch on, where it has one.
-        payload: bytes of that patch; None: a whole model.
-    """
-
-    study: Study
-    name: str
-    key: str
-    model: nn.Module
-    payload: int | None = None
+class Corrupted(Subject):
+    """A model under corruption."""
 
     @cached_property
     def gradient(self) -> LossGradient:
@@ -68,12 +51,6 @@ class Subject:
         return loss_gradient(self.model, sample, progress=study.progress)
 
     @property
-    def ta(self) -> float:
-        """Accuracy without corruption, in percent."""
-        study = self.study
-        return study.measure(f"{self.key}/ta", self.model, study.test.images, study.test.labels)
-
-    @property
     def loss(self) -> float:
         """Mean cross-entropy on the training images that the gradient is taken on."""
         return self.study.results.number(f"{self.key}/loss", lambda: self.gradient.loss)
@@ -82,17 +59,15 @@ class Subject:
         """Accuracy under the gradient-based corruption of all parameters, p = 2, in percent."""
         study = self.study
 
-        def predict(images: Any) -> Any:
-            return made(images)
-
-        key = f"{self.key}/{epsilon!r}"
-        if key not in study.results:
+        def found() -> float:
             corruption = gradient_corruption(self.gradient.tensors, Constraint(epsilon))
             made = corrupted_copy(self.model, corruption)
-        return study.measure(key, predict, study.test.images, study.test.labels)
+            return accuracy(made, study.test.images, study.test.labels)
+
+        return study.results.number(f"{self.key}/{epsilon!r}", found)
 
 
-def subjects(study: Study) -> list[Subject]:
+def subjects(study: Study) -> list[Corrupted]:
     """The clean model, the two that went on training, and the patches."""
     settings = study.settings.corruption_resistant
     recipe = CorruptionResistantRecipe(settings.recipe)
@@ -100,22 +75,14 @@ def subjects(study: Study) -> list[Subject]:
     whole = study.trained("weights-resistant", recipe, study.clean, settings.training)
     patch = difference(study, whole, kind=recipe.kind, bits=settings.bits)
     found = [
-        Subject(study, "clean model", "clean", study.clean),
-        Subject(study, "plain training", "plain", plain),
-        Subject(study, "corruption-resistant training", "resistant", whole),
-        Subject(
-            study,
-            f"the same as a patch, {settings.bits} bits",
-            "patch",
-            study.live([patch]).variant({patch.digest: None}).module,
-            patch.payload_bytes,
-        ),
+        Corrupted(study, "clean model", "clean", study.clean),
+        Corrupted(study, "plain training", "plain", plain),
+        Corrupted(study, "corruption-resistant training", "resistant", whole),
+        Corrupted.patched(study, f"the same as a patch, {settings.bits} bits", "patch", patch),
     ]
     bundled = bundled_patch(study, recipe.kind)
     if bundled is not None:
-        name = _words(bundled)
-        module = study.live([bundled]).variant({bundled.digest: None}).module
-        found.append(Subject(study, name, "bundled", module, bundled.payload_bytes))
+        found.append(Corrupted.patched(study, _words(bundled), "bundled", bundled))
     return found
 
 
@@ -128,7 +95,7 @@ def _words(patch: Patch) -> str:
     )
 
 
-def epsilon_where_lost(plain: Subject, lost: float, start_at: float) -> float | None:
+def epsilon_where_lost(plain: Corrupted, lost: float, start_at: float) -> float | None:
     """The ε at which a model has lost so many points: doubled until it has, then halved towards.
 
     Returns:
@@ -161,7 +128,7 @@ def run(study: Study) -> dict[str, Any]:
     return headlines
 
 
-def _headlines(study: Study, every: Sequence[Subject], epsilon: float | None) -> dict[str, Any]:
+def _headlines(study: Study, every: Sequence[Corrupted], epsilon: float | None) -> dict[str, Any]:
     settings, plain = study.settings.corruption_resistant, every[1]
     models: dict[str, Any] = {}
     for subject in every:
@@ -178,7 +145,7 @@ def _headlines(study: Study, every: Sequence[Subject], epsilon: float | None) ->
 
 
 def _write(
-    study: Study, every: Sequence[Subject], epsilon: float | None, headlines: Mapping[str, Any]
+    study: Study, every: Sequence[Corrupted], epsilon: float | None, headlines: Mapping[str, Any]
 ) -> None:
     settings = study.settings.corruption_resistant
     blocks: list[str | Table | Picture] = [
@@ -232,7 +199,7 @@ def _sentences(study: Study, epsilon: float | None, headlines: Mapping[str, Any]
     )
 
 
-def _draw(study: Study, every: Sequence[Subject], epsilon: float | None) -> Path:
+def _draw(study: Study, every: Sequence[Corrupted], epsilon: float | None) -> Path:
     figure = new_figure(7.0, 4.0)
     axes = tidy(figure.add_subplot())
     places = study.settings.corruption_resistant.epsilons

@@ -6,13 +6,12 @@ measured: the bits that cost 90 to 100 % of the accuracy above chance are counte
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.paper.pages import (
     COLOURS,
@@ -24,7 +23,7 @@ from benchmarks.paper.pages import (
     write_blocks,
 )
 from benchmarks.paper.study import Study, start
-from benchmarks.paper.weight_patches import bundled_patch, difference
+from benchmarks.paper.weight_patches import Subject, bundled_patch, difference
 from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
 from rwsstore.evaluation.bootstrap import Figure, Resampling, bootstrap
 from rwsstore.models import ordered_layers
@@ -40,29 +39,8 @@ REQUIRED, TA_MARGIN = 0.8, 1.0
 """At most this share of plain training's severe flips, at most so many points of TA below it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A model whose bits are flipped.
-
-    Attributes:
-        study: that it is measured for.
-        name: in the table.
-        key: in the results.
-        model: with its patch on, where it has one.
-        payload: bytes of that patch; None: a whole model.
-    """
-
-    study: Study
-    name: str
-    key: str
-    model: nn.Module
-    payload: int | None = None
-
-    @property
-    def ta(self) -> float:
-        """Accuracy without a flip, in percent."""
-        study = self.study
-        return study.measure(f"{self.key}/ta", self.model, study.test.images, study.test.labels)
+class Flipped(Subject):
+    """A model whose bits are flipped."""
 
     @cached_property
     def flips(self) -> tuple[Tensor, Tensor]:
@@ -80,12 +58,12 @@ class Subject:
         return [found.rad.tolist(), found.adjusted.tolist()]
 
 
-def subjects(study: Study) -> list[Subject]:
+def subjects(study: Study) -> list[Flipped]:
     """The clean model, the four trainings, and the patches."""
     settings = study.settings.hessian_aware
     training, recipe = settings.training, HessianAwareRecipe(settings.recipe)
     decayed = training.model_copy(update={"weight_decay": settings.l2})
-    found = [Subject(study, "clean model", "clean", study.clean)]
+    found = [Flipped(study, "clean model", "clean", study.clean)]
     for name, key, how, config in (
         ("plain training", "plain", CleanRecipe(), training),
         (f"L2, weight decay {settings.l2:g}", "l2", CleanRecipe(), decayed),
@@ -93,27 +71,25 @@ def subjects(study: Study) -> list[Subject]:
         ("Hessian-aware", "hessian", recipe, training),
     ):
         model = study.trained(f"bits-{key}", how, study.clean, config)
-        found.append(Subject(study, name, key, model))
+        found.append(Flipped(study, name, key, model))
     patch = difference(study, found[-1].model, kind=recipe.kind, bits=settings.bits)
-    module = study.live([patch]).variant({patch.digest: None}).module
     words = f"the same as a patch, {settings.bits} bits"
-    found.append(Subject(study, words, "patch", module, patch.payload_bytes))
+    found.append(Flipped.patched(study, words, "patch", patch))
     bundled = bundled_patch(study, recipe.kind)
     if bundled is not None:
         name = f"bundled patch, {len(bundled.metadata.layers)} layers, {bundled.metadata.bits} bits"
-        module = study.live([bundled]).variant({bundled.digest: None}).module
-        found.append(Subject(study, name, "bundled", module, bundled.payload_bytes))
+        found.append(Flipped.patched(study, name, "bundled", bundled))
     return found
 
 
-def severe(every: Sequence[Subject]) -> dict[str, Figure]:
+def severe(every: Sequence[Flipped]) -> dict[str, Figure]:
     """Share of severe flips in percent, all with the same draws of the sites."""
     settings = every[0].study.settings
     resampling = Resampling(settings.hessian_aware.resamples, seed=settings.seed)
     return bootstrap({s.key: s.flips[1] >= SEVERE for s in every}, resampling)
 
 
-def by_layer(every: Sequence[Subject]) -> Table:
+def by_layer(every: Sequence[Flipped]) -> Table:
     """Share of severe flips in each layer, of the models that show where the gain lies."""
     study = every[0].study
     memory = StoredWeights(study.clean)
@@ -150,7 +126,7 @@ def run(study: Study) -> dict[str, Any]:
     return {"sites": study.settings.hessian_aware.sites, "models": headlines}
 
 
-def _headline(subject: Subject, figures: Mapping[str, Figure], plain: Subject) -> dict[str, Any]:
+def _headline(subject: Flipped, figures: Mapping[str, Figure], plain: Flipped) -> dict[str, Any]:
     share, ratio = figures[subject.key], figures[subject.key] / figures["plain"]
     return {
         "ta": subject.ta,
@@ -172,7 +148,7 @@ def _ends(figure: Figure) -> list[float] | None:
 
 def _write(
     study: Study,
-    every: Sequence[Subject],
+    every: Sequence[Flipped],
     headlines: Mapping[str, Mapping[str, Any]],
 ) -> None:
     rows = [
@@ -253,7 +229,7 @@ def _fewer(found: Mapping[str, Any]) -> str:
     return f"{abs(change):.0f} % {'fewer' if change >= 0 else 'more'} severe flips"
 
 
-def _draw(study: Study, every: Sequence[Subject]) -> Path:
+def _draw(study: Study, every: Sequence[Flipped]) -> Path:
     figure = new_figure(8.0, 4.0)
     axes = tidy(figure.add_subplot())
     shown = [s for s in every if s.key in ("plain", "l2", "sam", "hessian", "bundled")]

@@ -1,12 +1,46 @@
-"""From a model that went on training to the patch of the difference."""
+"""Models that went on training, the patches of their differences, and how studies see both."""
 
-__all__ = ["bundled_patch", "difference"]
+__all__ = ["Subject", "bundled_patch", "difference"]
+
+from dataclasses import dataclass
+from typing import Self
 
 from torch import nn
 
 from benchmarks.paper.study import Study
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind, Patch, identify, make_patch
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model that is measured.
+
+    Attributes:
+        study: that it is measured for.
+        name: in the table.
+        key: in the results.
+        model: with its patch on, where it has one.
+        payload: bytes of that patch; None: a whole model.
+    """
+
+    study: Study
+    name: str
+    key: str
+    model: nn.Module
+    payload: int | None = None
+
+    @classmethod
+    def patched(cls, study: Study, name: str, key: str, patch: Patch) -> Self:
+        """The clean model with a patch on, at its recommended strength."""
+        module = study.live([patch]).variant({patch.digest: None}).module
+        return cls(study, name, key, module, patch.payload_bytes)
+
+    @property
+    def ta(self) -> float:
+        """Accuracy with nothing done to it, in percent."""
+        study = self.study
+        return study.measure(f"{self.key}/ta", self.model, study.test.images, study.test.labels)
 
 
 def difference(study: Study, trained: nn.Module, *, kind: Kind, bits: int) -> Patch:
