@@ -62,17 +62,17 @@ def _saved(study: Study, suffix: str, picture: bytes) -> Path:
 
 
 def _about(study: Study, maps: Maps) -> str:
-    settings, training = study.settings.filtering, study.settings.corruption_resistant.training
+    settings, training = study.settings.filtering, study.settings.filtering.training
     curves = maps.bundled.curves
     return (
         f"Maps are of {curves.images} test images, {settings.thresholds} thresholds for the "
         f"bundled model and {(settings.thresholds + 1) // 2} for the others, FGSM at ε = "
         f"{settings.epsilon:g}, accuracies normalised above chance, intervals over the images at "
         f"95 %. The verdict is the mean of S2 over the filters, its tolerance "
-        f"{maps.bundled.options.tolerance:g}. Retraining: {training.epochs} epochs from the clean "
-        f"model at a learning rate of {training.learning_rate:g}, {settings.seeds} seeds (one for "
-        f"the fragile layers); layers are scored on {settings.recipe.images} training images every "
-        f"{settings.recipe.every} epochs."
+        f"{maps.bundled.options.tolerance:g}. Retraining: {training.epochs} epoch(s) from the "
+        f"clean model at a learning rate of {training.learning_rate:g}, {settings.seeds} seed(s), "
+        f"one for the fragile layers; layers are scored on {settings.recipe.images} training "
+        f"images every {settings.recipe.every} epochs."
     )
 
 

@@ -79,13 +79,12 @@ def gain(found: Mapping[str, Retrained], measure: str) -> Figure:
 def retrain(study: Study, arm: str, seed: int) -> nn.Module:
     """Go on training the clean model in one of the ways of `ARMS`."""
     settings = study.settings.filtering
-    config = study.settings.corruption_resistant.training.model_copy(update={"seed": seed})
+    config = settings.training.model_copy(update={"seed": seed})
     recipe: Recipe = CleanRecipe()
     if arm != "plain":
         kinds = ("fragile",) if arm == "fragile" else settings.recipe.train
         recipe = SelectiveRecipe(settings.recipe.model_copy(update={"train": kinds}))
-    # Plain training with the first seed is that of the study of corruption-resistant training.
-    name = "weights-plain" if (arm, seed) == ("plain", 0) else f"filtering-{arm}-{seed}"
+    name = f"filtering-{arm}-{seed}"
     return study.trained(name, recipe, study.clean, config)
 
 

@@ -17,8 +17,8 @@ class FilteringSettings(BaseModel):
         thresholds: of the bundled model's map; the others have every second of them.
         epsilon: ε of FGSM, here and in the measuring of what was retrained.
         recipe: of selective retraining; its ε is `epsilon`, its filters are those of the maps.
-        seeds: runs of selective and of plain retraining, each as long as the plain run of
-            `corruption_resistant`.
+        training: of all retraining, from the clean model.
+        seeds: runs of selective and of plain retraining.
         attack_images: test images that retrained models are attacked on, at most.
         digits: training of the bundled model's network on digits.
         half: the same on half of the classes.
@@ -31,7 +31,8 @@ class FilteringSettings(BaseModel):
     thresholds: Annotated[int, Field(ge=5, le=1001)] = 25
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.015
     recipe: SelectiveOptions = SelectiveOptions(images=60)
-    seeds: Annotated[int, Field(ge=1, le=20)] = 2
+    training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
+    seeds: Annotated[int, Field(ge=1, le=20)] = 1
     attack_images: Annotated[int, Field(ge=1)] = 1000
     digits: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.05, flip=False)
     half: TrainingConfig = TrainingConfig(epochs=4, learning_rate=0.1)

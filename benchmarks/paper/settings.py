@@ -33,7 +33,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 _ALSO = {
     "tables": ("augmented",),
-    "filtering": ("corruption_resistant", "parameter_corruption"),
+    "filtering": ("parameter_corruption",),
 }
 """Parts of the settings that a study depends on besides `robust` and its own."""
 

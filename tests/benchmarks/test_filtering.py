@@ -32,11 +32,11 @@ def small(**fields: Any) -> Settings:
     }  # fmt: skip
     part = {
         "images": 24, "thresholds": 5, "epsilon": _EPSILON, "recipe": recipe, "seeds": 2,
+        "training": _SHORT,
         "digits": {**_SHORT, "batch_size": 200}, "half": _SHORT, "resamples": 100,
     }  # fmt: skip
     return settings(
         filtering={**part, **fields},
-        corruption_resistant={"training": _SHORT},
         parameter_corruption={"training": _SHORT, "width": 0.0625},
     )
 
