@@ -82,10 +82,8 @@ def gradient_beats_random(every: Mapping[str, Reports]) -> Finding:
             ends = [epsilon_for(report, _FAR, random=random) for random in (False, True)]
             if ends[0] is not None:
                 least = report.epsilons[-1] if ends[1] is None else ends[1]
-                more = "over " if ends[1] is None else ""
-                line += (
-                    f", {_FAR:.0f} points lost at an ε {more}{least / ends[0]:.0f} times smaller"
-                )
+                more = "more than " if ends[1] is None else ""
+                line += f", {_FAR:.0f} points lost at a {more}{least / ends[0]:.0f} times smaller ε"
             said.append(line)
     return Finding(
         "gradient-based corruption does far more damage than random corruption",

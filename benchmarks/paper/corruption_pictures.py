@@ -35,7 +35,7 @@ def draw_layers(study: Study, reports: Mapping[str, CorruptionReport]) -> Path:
     figure = new_figure(4.6 * len(reports), 1.4 + 0.28 * height)
     grid = figure.subplots(1, len(reports), squeeze=False)[0]
     for axes, (name, report) in zip(grid, reports.items(), strict=True):
-        drawn = draw_losses(axes, report, report.ns[0])
+        drawn = draw_losses(axes, report, report.ns[0], top=_top(reports))
         axes.set_title(f"{name}: p = 2, n = {report.ns[0]}", fontsize=9)
     figure.colorbar(drawn, ax=list(grid), shrink=0.8, label=_SCALE)
     return save_figure(study, figure, "layers")
@@ -48,7 +48,7 @@ def draw_types(study: Study, reports: Mapping[str, CorruptionReport]) -> Path:
     grid = figure.subplots(len(reports), columns, squeeze=False)
     for line, (name, report) in zip(grid, reports.items(), strict=True):
         for place, (axes, n) in enumerate(zip(line, report.ns, strict=True)):
-            drawn = draw_losses(axes, report, n, named=not place)
+            drawn = draw_losses(axes, report, n, named=not place, top=_top(reports))
             axes.set_title(f"{name}: p = ∞, n = {n}", fontsize=9)
     _colour_bar(figure, drawn, grid)
     return save_figure(study, figure, "types")
@@ -62,6 +62,11 @@ def draw_components(study: Study, report: CorruptionReport) -> Path:
     axes.set_title(f"p = ∞, n = {report.ns[0]}", fontsize=9)
     figure.colorbar(drawn, ax=axes, shrink=0.5, label=_SCALE)
     return save_figure(study, figure, "components")
+
+
+def _top(reports: Mapping[str, CorruptionReport]) -> float:
+    """One scale for all networks."""
+    return max(report.clean.accuracy - 100 / report.classes for report in reports.values())
 
 
 def _colour_bar(figure: Any, drawn: Any, grid: Any) -> None:

@@ -167,7 +167,7 @@ def _write(
             title="Accuracy in %, without and under corruption of all parameters",
         ),
     ]
-    write_blocks(study, "Corruption-resistant training (Table 2 in kind)", blocks)
+    write_blocks(study, "Corruption-resistant training (Table 2 in kind)", blocks, corrupted=False)
 
 
 def _about(study: Study) -> str:

@@ -180,7 +180,7 @@ def _write(
         Table(header, rows, title="Flips of the exponent's top bit"),
         by_layer(every),
     ]
-    write_blocks(study, "Hessian-aware training against flipped bits", blocks)
+    write_blocks(study, "Hessian-aware training against flipped bits", blocks, corrupted=False)
 
 
 def _between(value: float, interval: Sequence[float] | None, digits: str) -> str:

@@ -83,8 +83,21 @@ def write_page(
     return write_blocks(study, title, blocks)
 
 
-def write_blocks(study: "Study", title: str, blocks: Sequence[str | Table | Picture]) -> Path:
-    """Write a page of paragraphs, tables and pictures, and the command that makes it."""
+def write_blocks(
+    study: "Study",
+    title: str,
+    blocks: Sequence[str | Table | Picture],
+    *,
+    corrupted: bool = True,
+) -> Path:
+    """Write a page of paragraphs, tables and pictures, and the command that makes it.
+
+    Args:
+        study: whose page it is.
+        title: of it.
+        blocks: in their order.
+        corrupted: whether images were corrupted, so that their severity is told.
+    """
     parts = [f"# {title}"]
     for block in blocks:
         if isinstance(block, Table):
@@ -93,17 +106,18 @@ def write_blocks(study: "Study", title: str, blocks: Sequence[str | Table | Pict
             parts.append(f"![{block.words}]({block.path.name})")
         else:
             parts.append(block)
-    parts.append(_origin(study))
+    parts.append(_origin(study, corrupted=corrupted))
     make_folders(study.docs)
     path = study.docs / f"{study.name}.md"
     write_atomic(path, ("\n\n".join(parts) + "\n").encode())
     return path
 
 
-def _origin(study: "Study") -> str:
+def _origin(study: "Study", *, corrupted: bool) -> str:
+    severity = f", corruptions at severity {study.settings.severity} unless said"
     return (
-        f"{len(study.test):,} test images of {study.test.name}, corruptions at severity "
-        f"{study.settings.severity} unless said. Made by `python -m benchmarks.paper.{study.name} "
+        f"{len(study.test):,} test images of {study.test.name}{severity if corrupted else ''}. "
+        f"Made by `python -m benchmarks.paper.{study.name} "
         f"--data NAME:PATH{' --work-bundle DIR' if study.wide else ''}`; its parameters are in "
         "[paper.toml](../../benchmarks/paper/paper.toml)."
     )

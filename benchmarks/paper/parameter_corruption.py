@@ -135,11 +135,8 @@ def _write(study: Study, found: Found, asked: Mapping[str, Finding]) -> None:
     settings = study.settings.parameter_corruption
     blocks: list[str | Table | Picture] = [
         _about(study, found),
-        Table(
-            ["finding", "our numbers say", "because"],
-            [[one.claim, one.verdict, one.reason] for one in asked.values()],
-            title="The paper's findings",
-        ),
+        "What the paper found, and what our numbers say:",
+        "\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in asked.values()),
         Picture(draw_tables(study, found.tables, found.few), "Accuracy against ε"),
         *_table_one("n = k", found.tables),
         *_table_one(f"n = {settings.few}", found.few),
@@ -150,7 +147,12 @@ def _write(study: Study, found: Found, asked: Mapping[str, Finding]) -> None:
         Picture(draw_components(study, found.components), "Points lost, components × ε"),
         _by_group("component", "resnet18", found.components),
     ]
-    write_blocks(study, "Parameter corruption (Tables 1 and 4, Figures 4 and 7 in kind)", blocks)
+    write_blocks(
+        study,
+        "Parameter corruption (Tables 1 and 4, Figures 4 and 7 in kind)",
+        blocks,
+        corrupted=False,
+    )
 
 
 def _about(study: Study, found: Found) -> str:
@@ -191,7 +193,7 @@ def _compared(report: CorruptionReport, row: Row) -> list[str]:
     change = row.gradient.loss_change
     return [
         f"{row.random_accuracy:.1f} ± {row.random_spread:.1f}",
-        f"{row.gradient.accuracy:.1f} ({lost:+.1f})",
+        f"{row.gradient.accuracy:.1f} ({lost:+z.1f})",
         "not finite" if change is None else f"{change:+.2g}",
         f"{row.gradient.first_order:+.2g}",
     ]

@@ -31,7 +31,14 @@ def draw_corruption(report: CorruptionReport) -> bytes:
     return _curves(report) if report.by == "table" else _heat_maps(report)
 
 
-def draw_losses(axes: Any, report: CorruptionReport, n: int | None, *, named: bool = True) -> Any:
+def draw_losses(
+    axes: Any,
+    report: CorruptionReport,
+    n: int | None,
+    *,
+    named: bool = True,
+    top: float | None = None,
+) -> Any:
     """Draw the accuracy lost by gradient-based corruption, groups × ε, into matplotlib axes.
 
     Args:
@@ -39,9 +46,10 @@ def draw_losses(axes: Any, report: CorruptionReport, n: int | None, *, named: bo
         report: of any grouping.
         n: one of the report's.
         named: write the groups' names at the left.
+        top: points at the end of the scale; None: those that lead to chance.
 
     Returns:
-        What matplotlib makes a colour bar of; the scale ends at chance.
+        What matplotlib makes a colour bar of.
     """
     clean = report.clean.accuracy
     lost = torch.tensor(
@@ -50,7 +58,7 @@ def draw_losses(axes: Any, report: CorruptionReport, n: int | None, *, named: bo
             for group in report.groups
         ]
     )  # fmt: skip
-    top = max(1.0, clean - 100.0 / report.classes)
+    top = max(1.0, clean - 100.0 / report.classes) if top is None else top
     names = short_names(list(report.groups)) if named else [""] * len(lost)
     epsilons = [f"{epsilon:g}" for epsilon in report.epsilons]
     drawn = draw_heat_map(axes, lost, names, epsilons, _WARM, (0.0, top))

@@ -79,5 +79,7 @@ def test_a_heat_map_shows_the_points_lost() -> None:
     drawn = draw_losses(axes, report("type", ("conv", "norm")), 10)
     assert drawn.get_array().tolist() == [[25.0, 70.0], [25.0, 70.0]]
     assert drawn.get_clim() == (0.0, 80.0)
+    other = draw_losses(new_figure(4, 3).add_subplot(), report("type", ("conv",)), 10, top=85.0)
+    assert other.get_clim() == (0.0, 85.0)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["conv", "norm"]
     assert [text.get_text() for text in axes.texts] == ["25", "70", "25", "70"]
