@@ -69,11 +69,16 @@ def _about(study: Study, maps: Maps) -> str:
         f"bundled model and {(settings.thresholds + 1) // 2} for the others, FGSM at ε = "
         f"{settings.epsilon:g}, accuracies normalised above chance, intervals over the images at "
         f"95 %. The verdict is the mean of S2 over the filters, its tolerance "
-        f"{maps.bundled.options.tolerance:g}. Retraining: {training.epochs} epoch(s) from the "
-        f"clean model at a learning rate of {training.learning_rate:g}, {settings.seeds} seed(s), "
-        f"one for the fragile layers; layers are scored on {settings.recipe.images} training "
-        f"images every {settings.recipe.every} epochs."
+        f"{maps.bundled.options.tolerance:g}. Retraining: {_count(training.epochs, 'epoch')} from "
+        f"the clean model at a learning rate of {training.learning_rate:g}, "
+        f"{_count(settings.seeds, 'run')} each, one for the fragile layers; layers are scored on "
+        f"{settings.recipe.images} training images, again every "
+        f"{_count(settings.recipe.every, 'epoch')}."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _layers(report: FilteringReport) -> tuple[list[str], list[list[str]]]:
@@ -140,7 +145,10 @@ def _headlines(
             key: {name: figure.value for name, figure in arm.figures.items()}
             for key, arm in found.items()
         },
-        "gain": {name: _gain(gain(found, name)) for name in _MEASURES},
+        "gain": {
+            arm: {name: _gain(gain(found, name, arm)) for name in _MEASURES}
+            for arm in ("selective", "fragile")
+        },
         "findings": {key: {"verdict": f.verdict, "because": f.reason} for key, f in asked.items()},
     }
 

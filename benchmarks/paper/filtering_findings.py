@@ -3,7 +3,7 @@
 How a finding is asked (the measures, the thresholds, the tests) is our own choice.
 """
 
-__all__ = ["agreement", "filtering_findings", "retained"]
+__all__ = ["agreement", "alike", "filtering_findings", "retained"]
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -17,9 +17,11 @@ from benchmarks.paper.filtering_retraining import Retrained, gain
 from rwsstore.analysis.filtering import FilteringReport, LayerScores
 from rwsstore.evaluation import Figure, Interval
 
-CONFIRMED, MIXED, REFUTED = "confirmed", "in part", "not confirmed"
+CONFIRMED, MIXED, REFUTED, OPEN = "confirmed", "in part", "not confirmed", "undecided"
 _LEAST = 3
 """Layers without which a rank correlation says nothing."""
+_ALIKE = 0.5
+"""Two maps agree where their rank correlation is above this, with its whole interval."""
 _RETAINED = 1.0
 """Points of accuracy above chance that BatchNorm must make a difference of."""
 
@@ -40,19 +42,36 @@ def agreement(left: Sequence[Figure | None], right: Sequence[Figure | None]) -> 
     """Spearman's rank correlation of two maps' layers, with draws over the images.
 
     Args:
-        left: a score of each layer, with draws, or None where it is not defined.
+        left: a score of each layer, or None where it is not defined.
         right: as many.
 
     Returns:
-        None: fewer than three layers have both.
+        Over the layers where both are defined in every draw; None: they are fewer than three.
     """
-    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    pairs = [
+        (a, b)
+        for a, b in zip(left, right, strict=True)
+        if a is not None and b is not None and a.draws is not None and b.draws is not None
+    ]
     if len(pairs) < _LEAST:
         return None
     first, second = (_table(side) for side in zip(*pairs, strict=True))
     rho = _spearman(first, second)
-    draws = rho[1:] if len(rho) > 1 and bool(rho.isfinite().all()) else None
-    return Figure(float(rho[0]), draws, pairs[0][0].images, pairs[0][0].resampling)
+    if not bool(rho.isfinite().all()):
+        return None
+    return Figure(float(rho[0]), rho[1:], pairs[0][0].images, pairs[0][0].resampling)
+
+
+def alike(rhos: Sequence[Figure | None]) -> str:
+    """Say whether maps are alike, of their rank correlations with one of them.
+
+    One map that differs refutes it; where none can be told from the others it stays open.
+    """
+    intervals = [_interval(rho) for rho in rhos]
+    if any(interval is not None and interval.high <= _ALIKE for interval in intervals):
+        return REFUTED
+    alike = [interval is not None and interval.low > _ALIKE for interval in intervals]
+    return CONFIRMED if all(alike) else MIXED if any(alike) else OPEN
 
 
 def retained(report: FilteringReport, name: str = "h1") -> float:
@@ -63,10 +82,9 @@ def retained(report: FilteringReport, name: str = "h1") -> float:
 
 
 def _kinds(report: FilteringReport) -> Finding:
-    counts = report.counts
-    there = sum(count > 0 for count in counts.values())
-    sure = sum(layer.clear for layer in report.scores)
-    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    clear = [layer.kind for layer in report.scores if layer.clear]
+    there, sure = len(set(clear)), len(clear)
+    said = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
     return Finding(
         "Parameters are fragile, robust or antifragile",
         CONFIRMED if there == 3 else MIXED if there == 2 else REFUTED,
@@ -104,21 +122,25 @@ def _data_sets(maps: Maps) -> Finding:
     parts = [f"{name}: {_rho(rho)}, {same[name]} of the same kind" for name, rho in rhos.items()]
     return Finding(
         "The characteristics of layers do not depend on the data set",
-        _verdict(list(rhos.values())),
-        "rank correlation of the layers' mean S2 with the bundled model's; " + "; ".join(parts),
+        alike(list(rhos.values())),
+        f"{_asked('with the bundled model')}: " + "; ".join(parts),
     )
 
 
 def _networks(maps: Maps) -> Finding:
-    depths = _depths(len(maps.resnet.scores))
-    own = _decisive(maps.coarse.scores)
-    rho = None if None in own else agreement(_at(own, depths), _decisive(maps.resnet.scores))
+    own, other = _decisive(maps.coarse.scores), _decisive(maps.resnet.scores)
+    rho = None if None in own else agreement(_at(own, _depths(len(other))), other)
+    with_draws = sum(figure is not None and figure.draws is not None for figure in other)
     return Finding(
         "Nor on the network",
-        _verdict([rho]),
-        f"rank correlation of mean S2 at equal relative depth, {len(own)} layers of the bundled "
-        f"model against {len(depths)} of the ResNet-18: {_rho(rho)}",
+        alike([rho]),
+        f"{_asked('at equal relative depth')}: {len(own)} layers of the bundled model against "
+        f"{with_draws} of the {len(other)} of the ResNet-18 (those with an interval): {_rho(rho)}",
     )
+
+
+def _asked(where: str) -> str:
+    return f"rank correlation of mean S2 {where}, alike if above {_ALIKE:g} with its interval"
 
 
 def _batch_norm(maps: Maps) -> Finding:
@@ -141,15 +163,21 @@ def _batch_norm(maps: Maps) -> Finding:
 
 
 def _retraining(found: Mapping[str, Retrained]) -> Finding:
-    gains = {"FGSM": gain(found, "fgsm"), "PGD-10": gain(found, "pgd10"), "TA": gain(found, "ta")}
-    better = [_interval(gains[name]) for name in ("FGSM", "PGD-10")]
-    above = [interval is not None and interval.low > 0 for interval in better]
-    said = ", ".join(f"{name} {_points(figure)}" for name, figure in gains.items())
+    above = [
+        (interval := gain(found, name).interval) is not None and interval.low > 0
+        for name in ("fgsm", "pgd10")
+    ]
+    said, instead = (_gains(found, arm) for arm in ("selective", "fragile"))
     return Finding(
         "Retraining only robust and antifragile layers helps against attacks (about +10 points)",
         CONFIRMED if all(above) else MIXED if any(above) else REFUTED,
-        f"selective − plain, in points: {said}",
+        f"selective − plain, in points: {said}; the fragile layers instead − plain: {instead}",
     )
+
+
+def _gains(found: Mapping[str, Retrained], arm: str) -> str:
+    names = {"FGSM": "fgsm", "PGD-10": "pgd10", "TA": "ta"}
+    return ", ".join(f"{name} {_points(gain(found, key, arm))}" for name, key in names.items())
 
 
 def _decisive(scores: Sequence[LayerScores]) -> list[Figure | None]:
@@ -159,14 +187,6 @@ def _decisive(scores: Sequence[LayerScores]) -> list[Figure | None]:
 def _same_kind(left: Sequence[LayerScores], right: Sequence[LayerScores]) -> str:
     same = sum(a.kind == b.kind for a, b in zip(left, right, strict=True))
     return f"{same} of {len(left)} layers"
-
-
-def _verdict(rhos: Sequence[Figure | None]) -> str:
-    known = [rho for rho in rhos if rho is not None]
-    above = [(interval := _interval(rho)) is not None and interval.low > 0 for rho in known]
-    if above and all(above) and len(known) == len(rhos):
-        return CONFIRMED
-    return MIXED if any(above) else REFUTED
 
 
 def _rho(rho: Figure | None) -> str:
@@ -196,9 +216,7 @@ def _table(figures: Sequence[Figure]) -> Tensor:
 
 def _spearman(left: Tensor, right: Tensor) -> Tensor:
     """Along the layers, draw by draw: [layers, draws] twice to [draws]; NaN where one is flat."""
-    width = min(left.shape[1], right.shape[1])
-    width = width if left.shape[1] == right.shape[1] else 1
-    a, b = (_ranks(side[:, :width]) for side in (left, right))
+    a, b = _ranks(left), _ranks(right)
     return (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0))
 
 

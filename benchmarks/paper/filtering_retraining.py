@@ -71,9 +71,9 @@ def measure_retrained(study: Study) -> dict[str, Retrained]:
     }
 
 
-def gain(found: Mapping[str, Retrained], measure: str) -> Figure:
-    """Selective − plain, in points; the mean over the seeds."""
-    return found["selective"].figures[measure] - found["plain"].figures[measure]
+def gain(found: Mapping[str, Retrained], measure: str, arm: str = "selective") -> Figure:
+    """An arm − plain retraining, in points; means over the seeds."""
+    return found[arm].figures[measure] - found["plain"].figures[measure]
 
 
 def retrain(study: Study, arm: str, seed: int) -> nn.Module:

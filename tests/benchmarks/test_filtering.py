@@ -10,7 +10,7 @@ import torch
 
 import benchmarks.paper.study as study_module
 from benchmarks.paper.filtering import run
-from benchmarks.paper.filtering_findings import agreement, retained
+from benchmarks.paper.filtering_findings import agreement, alike, retained
 from benchmarks.paper.filtering_maps import Maps, measure_maps
 from benchmarks.paper.filtering_retraining import gain, measure_retrained, retrain
 from benchmarks.paper.filtering_settings import FilteringSettings
@@ -23,6 +23,7 @@ from tests.training.tiny import changed
 
 _SHORT = {"epochs": 1, "batch_size": 20, "learning_rate": 0.02, "clip_norm": 1.0, "flip": False}
 _EPSILON = 0.01
+UP = [1.0, 2.0, 3.0, 5.0]
 
 
 def small(**fields: Any) -> Settings:
@@ -118,6 +119,8 @@ def test_the_arms(folder: Path) -> None:
         selective, plain = (found[key].figures[measure].value for key in ("selective", "plain"))
         assert gain(found, measure).value == pytest.approx(selective - plain)
         assert gain(found, measure).interval is not None
+        fragile = found["fragile"].figures[measure].value
+        assert gain(found, measure, "fragile").value == pytest.approx(fragile - plain)
 
 
 @pytest.mark.slow
@@ -147,7 +150,7 @@ def figures(
 
 
 def test_rank_agreement() -> None:
-    up, down = [1.0, 2.0, 3.0, 5.0], [9.0, 7.0, 2.0, 1.0]
+    up, down = UP, [9.0, 7.0, 2.0, 1.0]
     same = agreement(figures(up, 0.01), figures(up, 0.01, seed=1))
     against = agreement(figures(up, 0.01), figures(down, 0.01, seed=1))
     assert same is not None
@@ -168,6 +171,29 @@ def test_rank_agreement() -> None:
     assert holes is not None
     assert holes.value == pytest.approx(1)
     assert agreement(figures([None, None, 1.0, 2.0]), figures(up)) is None
+    bare = [Figure(-9.0, None, 40, Resampling(resamples=200)), *figures(up)]
+    without = agreement(bare, figures([30.0, *up]))
+    assert without is not None  # a layer without an interval is left out
+    assert without.value == pytest.approx(1)
+    assert agreement(figures([1.0, 1.0, 1.0]), figures([1.0, 2.0, 3.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("others", "spread", "verdict"),
+    [
+        ([UP, UP], 0.01, "confirmed"),
+        ([UP, UP[::-1]], 0.01, "not confirmed"),
+        ([UP, None], 0.01, "in part"),
+        ([None], 0.01, "undecided"),
+        ([UP], 3.0, "undecided"),
+    ],
+)
+def test_verdicts_on_maps(others: list[list[float] | None], spread: float, verdict: str) -> None:
+    rhos = [
+        None if values is None else agreement(figures(UP, spread), figures(values, spread, seed=1))
+        for values in others
+    ]
+    assert alike(rhos) == verdict
 
 
 @pytest.mark.parametrize(

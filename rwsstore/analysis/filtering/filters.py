@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
 from torch import Tensor
 
 from rwsstore.errors import ConfigError, UnknownNameError
@@ -74,8 +73,9 @@ class Filter:
             The smallest weight, ..., the largest, or the other way round; both ends are exact.
         """
         low, high = (float(end) for end in weights.aminmax())
-        steps = torch.linspace(low, high, count, dtype=torch.float64).tolist()
-        rising = [low, *steps[1:-1], high]
+        last = count - 1
+        between = [(low * (last - step) + high * step) / last for step in range(1, last)]
+        rising = [low, *between, high]
         return rising if self.rising else rising[::-1]
 
 
