@@ -3,7 +3,6 @@
 __all__ = ["COMMANDS", "cli", "run"]
 
 import errno
-import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rwsstore import __version__
+from rwsstore.cli.lazy import LazyGroup
 from rwsstore.errors import RwsError
 
 INTERRUPTED = 130
@@ -56,29 +56,10 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
 """Commands by name. A new one is a module with a function of that name, and a row here."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called: torch takes a second to load."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names, in the order in which one meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"rwsstore.cli.{COMMANDS[cmd_name].module}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
-
-
 @click.group(
     cls=LazyGroup,
+    modules={name: f"rwsstore.cli.{row.module}" for name, row in COMMANDS.items()},
+    summaries={name: row.summary for name, row in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `rws demo`. Results go to standard output, progress to standard error. "
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 input refused, 130 interrupted.",

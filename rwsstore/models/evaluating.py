@@ -55,10 +55,10 @@ def check_evaluating(model: nn.Module, images: Tensor) -> int:
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Let no gradient reach a model's parameters inside the block, and put everything back after.
+    """Let no gradient reach a model's parameters inside the block.
 
     Inside, parameters require no gradient, so that differentiating with respect to images costs
-    nothing for them; afterwards each has its `requires_grad` and its `grad` again.
+    nothing for them and leaves their `grad` alone; afterwards each has its `requires_grad` again.
     """
     kept = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in kept:

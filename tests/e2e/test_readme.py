@@ -6,12 +6,13 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from PIL import Image
 
 from rwsstore.bundle import bundled_model
-from rwsstore.cli.main import main
+from rwsstore.cli.main import cli, main
 from rwsstore.signatures import ExtractionRun
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,22 @@ def _follow(page: str, commands: list[str]) -> None:
             assert main(shlex.split(line)[1:]) == 0, line
     (program,) = blocks(ROOT / "docs" / page, "python")
     exec(compile(program, page, "exec"), {})
+
+
+def test_the_commands_on_failing_weights_are_understood() -> None:
+    # Too long to run here, and random pictures leave no accuracy to lose: tests/cli/ runs them.
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^rws (?:probe|evaluate) .*$", text, re.MULTILINE)
+    assert sum(line.startswith("rws probe") for line in lines) >= 2
+    for line in lines:
+        words = shlex.split(line)[1:]
+        command: click.Command = cli
+        while isinstance(command, click.Group):
+            name = words.pop(0)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, line
+            command = found
+        command.make_context(name, words)
 
 
 @pytest.mark.slow

@@ -17,22 +17,20 @@ from rwsstore.analysis.parameter_corruption import (
     draw_corruption,
     probe_corruption,
 )
-from rwsstore.bundle.contents import BUNDLED
 from rwsstore.cli.options import (
     dataset_option,
     json_option,
     limit_option,
-    load_model,
     load_test_images,
     model_options,
-    spec_of,
 )
 from rwsstore.cli.probe.keeping import kept_results
+from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
 from rwsstore.cli.reporting import check_outputs, write_report
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, load_checkpoint, weights_fingerprint
+from rwsstore.models import Classifier, weights_fingerprint
 from rwsstore.progress import ConsoleReporter, Reporter
 from rwsstore.training.resume import images_digest
 
@@ -42,12 +40,7 @@ _DRAWS = 3
 
 @click.command("corruption", short_help="Corrupt parameters on purpose: by type, by layer, over ε.")
 @model_options
-@click.option(
-    "--unfolded",
-    is_flag=True,
-    help="Leave BatchNorm as the checkpoint has it (OUT.unfolded.safetensors), so that it is "
-    "probed too; otherwise it is folded into the layer before it.",
-)
+@unfolded_option
 @dataset_option
 @click.option(
     "--by",
@@ -126,7 +119,7 @@ def command(**options: Any) -> None:
     """
     check_outputs(options)
     settings = _settings(options)
-    model = _model(options)
+    model = load_probed_model(options)
     layers = None if options["layers"] is None else parse_layers(model, options["layers"])
     reporter = ConsoleReporter()
     images = load_test_images(options, model, reporter)
@@ -176,14 +169,6 @@ def _count(text: str) -> int | None:
     if not (word.isascii() and word.isdecimal()):
         raise ConfigError(f"n {word!r}; expected a whole number, or all")
     return int(word)
-
-
-def _model(options: Mapping[str, Any]) -> Classifier:
-    if not options["unfolded"]:
-        return load_model(options)
-    if str(options["model_path"]) == BUNDLED:
-        raise ConfigError("the bundled model is folded: --unfolded needs a checkpoint (--model)")
-    return load_checkpoint(options["model_path"], spec=spec_of(options))
 
 
 def _gradient_images(
