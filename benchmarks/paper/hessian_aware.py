@@ -27,7 +27,12 @@ from benchmarks.paper.weight_patches import Subject, bundled_patch, difference
 from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
 from rwsstore.evaluation.bootstrap import Figure, Resampling, bootstrap
 from rwsstore.models import ordered_layers
-from rwsstore.training import CleanRecipe, HessianAwareRecipe, SharpnessAwareRecipe
+from rwsstore.training import (
+    CleanRecipe,
+    HessianAwareRecipe,
+    SharpnessAwareOptions,
+    SharpnessAwareRecipe,
+)
 
 SEVERE, ERRATIC = 0.9, 0.1
 """Shares of the accuracy above chance, and of the accuracy, from which a flip counts."""
@@ -67,7 +72,7 @@ def subjects(study: Study) -> list[Flipped]:
     for name, key, how, config in (
         ("plain training", "plain", CleanRecipe(), training),
         (f"L2, weight decay {settings.l2:g}", "l2", CleanRecipe(), decayed),
-        (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(settings.rho), training),
+        (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(SharpnessAwareOptions(rho=settings.rho)), training),
         ("Hessian-aware", "hessian", recipe, training),
     ):
         model = study.trained(f"bits-{key}", how, study.clean, config)

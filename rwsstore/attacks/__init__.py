@@ -9,14 +9,17 @@ __all__ = [
     "Fgsm",
     "Norm",
     "Pgd",
+    "ascend_divergence",
     "ascend_features",
     "ascend_loss",
+    "divergence",
     "parse_attack",
 ]
 
 from rwsstore.attacks.apgd import Apgd
 from rwsstore.attacks.ball import Ball, Norm
 from rwsstore.attacks.base import Attack
+from rwsstore.attacks.divergence import ascend_divergence, divergence
 from rwsstore.attacks.feature_pgd import FeaturePgd, ascend_features
 from rwsstore.attacks.fgsm import Fgsm
 from rwsstore.attacks.pgd import Pgd, ascend_loss

@@ -82,6 +82,8 @@ def ascend(
 ) -> Tensor:
     """Climb with every image, all the way, without any check: the core, for training on a batch.
 
+    In the arithmetic of the caller: under autocast the ascent is, like the training, in bfloat16.
+
     Args:
         objective: what is raised; it knows the batch.
         images: float32 [B, 3, H, W] in [0, 1].
@@ -99,7 +101,7 @@ def ascend(
         start = ball.sample(images.shape, generator).to(images.device)
         current = ball.project(images + start, images)
     for _ in range(steps):
-        gradient = differentiate(objective, current, rows, rows).gradient
+        gradient = differentiate(objective, current, rows, rows, plain=False).gradient
         current = ball.step(current, gradient, step_size, images)
     return current
 

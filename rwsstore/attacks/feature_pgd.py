@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rwsstore.attacks.ascent import ProjectedAscent, ascend
 from rwsstore.attacks.ball import Ball
 from rwsstore.attacks.features import layer_outputs
-from rwsstore.attacks.objectives import Objective, plain_float32
+from rwsstore.attacks.objectives import Objective
 from rwsstore.attacks.search import Batch
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.models import ordered_layers
@@ -110,6 +110,5 @@ def ascend_features(
     Raises:
         TensorError: an output or gradient is NaN or infinite.
     """
-    with plain_float32():
-        objective = FeatureChange(model, layers, images)
+    objective = FeatureChange(model, layers, images)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)

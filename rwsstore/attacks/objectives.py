@@ -67,23 +67,26 @@ class CrossEntropy:
         return F.softplus(others - logits.gather(1, labels)[:, 0]), logits
 
 
-def differentiate(objective: Objective, images: Tensor, rows: Tensor, indices: Tensor) -> Measured:
+def differentiate(
+    objective: Objective, images: Tensor, rows: Tensor, indices: Tensor, *, plain: bool = True
+) -> Measured:
     """Measure images, and how the loss changes with them.
 
-    Gradients are taken in float32 whatever autocast or inference mode the caller is in. The
-    model's parameters get none.
+    The model's parameters get no gradient.
 
     Args:
         objective: what is measured.
         images: float32 [B, 3, H, W].
         rows: int64 [B], their places in the batch.
         indices: int64 [N], each of the batch's images' index in its data set, for messages.
+        plain: compute in float32 whatever autocast or inference mode the caller is in; False
+            keeps the caller's arithmetic, for training.
 
     Raises:
         TensorError: a loss or gradient is NaN or infinite; the image is named.
         ConfigError: the logits do not depend on the images in a way that torch can differentiate.
     """
-    with plain_float32():
+    with plain_float32() if plain else torch.enable_grad():
         leaf = images.clone().requires_grad_()
         loss, logits = objective(leaf, rows)
         if not loss.requires_grad:

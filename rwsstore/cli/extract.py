@@ -33,7 +33,7 @@ _TRAINING = _OPTIONS.training
 
 
 @click.command(
-    "extract", short_help="Extract robustness patches into a store.", epilog=recipes_help()
+    "extract", short_help="Extract robustness patches into a store.", epilog=recipes_help(patches=True)
 )
 @click.option(
     "--config",

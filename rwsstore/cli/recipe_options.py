@@ -17,7 +17,12 @@ import click
 from pydantic.fields import FieldInfo
 
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.training import WEIGHT_RECIPES, TrainingConfig, WeightRecipe
+from rwsstore.training import (
+    CONFIGURED_RECIPES,
+    WEIGHT_RECIPES,
+    ConfiguredRecipe,
+    TrainingConfig,
+)
 
 settings_option = click.option(
     "--set",
@@ -29,7 +34,7 @@ settings_option = click.option(
 )
 
 
-def read_settings(recipe: type[WeightRecipe], pairs: Iterable[str]) -> dict[str, Any]:
+def read_settings(recipe: type[ConfiguredRecipe], pairs: Iterable[str]) -> dict[str, Any]:
     """Read what stands behind --set; the recipe itself then checks the values.
 
     Raises:
@@ -48,7 +53,7 @@ def read_settings(recipe: type[WeightRecipe], pairs: Iterable[str]) -> dict[str,
     return found
 
 
-def _fields(recipe: type[WeightRecipe]) -> dict[str, FieldInfo]:
+def _fields(recipe: type[ConfiguredRecipe]) -> dict[str, FieldInfo]:
     """The settings; --layers has an option of its own."""
     return {name: one for name, one in recipe.Options.model_fields.items() if name != "layers"}
 
@@ -63,14 +68,18 @@ def _holds_list(annotation: Any) -> bool:
     return get_origin(annotation) is tuple or any(map(_holds_list, get_args(annotation)))
 
 
-def recipes_help() -> str:
-    """List the recipes against failing weights and adversaries with their settings and defaults."""
+def recipes_help(*, patches: bool = False) -> str:
+    """List the recipes that have settings, with these and their defaults.
+
+    Args:
+        patches: only those that make a patch.
+    """
     head = "\b\nRecipes against failing weights and adversaries, and their settings:"
-    return "\n".join([head, *_lines()])
+    return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
 
 
-def _lines() -> Iterator[str]:
-    for name, recipe in WEIGHT_RECIPES.items():
+def _lines(recipes: Mapping[str, type[ConfiguredRecipe]]) -> Iterator[str]:
+    for name, recipe in recipes.items():
         training = recipe.defaults
         yield (
             f"  {name}: {training.epochs} epochs, {training.optimizer}, "

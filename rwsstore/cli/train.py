@@ -15,7 +15,7 @@ from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.models import Classifier, ModelSpec, build, load_checkpoint, save_checkpoint
+from rwsstore.models import NETWORKS, Classifier, ModelSpec, build, load_checkpoint, save_checkpoint
 from rwsstore.progress import ConsoleReporter
 from rwsstore.training import (
     RECIPES,
@@ -37,7 +37,7 @@ _DEFAULTS = TrainingConfig()
     "--network",
     default="vgg16",
     show_default=True,
-    help="vgg16, resnet18, resnet50, or torchvision:NAME.",
+    help=f"{', '.join(NETWORKS)}, or torchvision:NAME.",
 )
 @click.option(
     "--width", type=float, default=1.0, show_default=True, help="Factor on the number of channels."
@@ -56,9 +56,9 @@ _DEFAULTS = TrainingConfig()
     default="clean",
     show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
-    "corruption. sharpness_aware: clean images, steps of SAM (--set rho=0.05). The others go on "
-    "training the model of --init, or begin with --no-batch-norm; their training defaults are "
-    "listed below.",
+    "corruption. pgd_at, fast_at, trades: adversarial training. sharpness_aware: clean images, "
+    "steps of SAM. The others go on training the model of --init, or begin with --no-batch-norm. "
+    "Settings and training defaults are listed below.",
 )
 @click.option(
     "--corruption",
@@ -134,7 +134,7 @@ def command(**options: Any) -> None:
     written = _save(out, run)
     for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
         leftover.unlink(missing_ok=True)
-    _tell(options["as_json"], run, written, len(validation))
+    _tell(options["as_json"], run, written, len(validation), recipe.remarks())
 
 
 def _check_out(out: Path) -> None:

@@ -9,12 +9,12 @@ from rwsstore.cli.recipe_options import read_settings, refuse, shallowest_count,
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier
 from rwsstore.training import (
+    CONFIGURED_RECIPES,
     WEIGHT_RECIPES,
     AugmentedRecipe,
     CleanRecipe,
     Recipe,
     RobustRecipe,
-    SharpnessAwareRecipe,
     TrainingConfig,
 )
 
@@ -39,20 +39,20 @@ def check_together(options: dict[str, Any]) -> None:
         refuse(recipe, "anchor_epoch", "severity")
         if options["init"] is not None:
             refuse(f"{recipe} --init", *_OF_A_NEW_NETWORK)
-    elif options["layers"] is not None and recipe != "robust":
-        raise ConfigError("--layers goes with --recipe robust and those that need --init")
-    elif options["settings"] and recipe != "sharpness_aware":
+    elif options["layers"] is not None and recipe not in ("robust", *CONFIGURED_RECIPES):
+        raise ConfigError("--layers goes with --recipe robust and those that have settings")
+    elif recipe not in CONFIGURED_RECIPES:
         refuse(recipe, "settings")
 
 
 def training_config(options: dict[str, Any]) -> TrainingConfig:
-    """The training's parameters; a weight recipe's own where none are given.
+    """The training's parameters; those of a recipe with settings are its own where none are given.
 
     Raises:
         ConfigError: one is out of its range.
     """
-    if options["recipe"] in WEIGHT_RECIPES:
-        fields = training_of(WEIGHT_RECIPES[options["recipe"]].defaults, options)
+    if options["recipe"] in CONFIGURED_RECIPES:
+        fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
     else:
         fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
     try:
@@ -69,30 +69,15 @@ def recipe_of(options: dict[str, Any], start: Classifier) -> Recipe:
         UnknownNameError: no such setting or layer.
     """
     name = options["recipe"]
-    if name in WEIGHT_RECIPES:
-        settings: dict[str, Any] = read_settings(WEIGHT_RECIPES[name], options["settings"])
+    if name in CONFIGURED_RECIPES:
+        settings: dict[str, Any] = read_settings(CONFIGURED_RECIPES[name], options["settings"])
         if options["layers"] is not None:
             settings["layers"] = parse_layers(start, options["layers"])
-        return WEIGHT_RECIPES[name].configured(settings)
+        return CONFIGURED_RECIPES[name].configured(settings)
     if name == "robust":
         layers = options["layers"]
         count = None if layers is None else shallowest_count(layers)
         return RobustRecipe(options["corruption"], options["severity"], layers=count)
     if name == "augmented":
         return AugmentedRecipe(severity=options["severity"])
-    if name == "sharpness_aware":
-        return _sharpness_aware(options["settings"])
     return CleanRecipe()
-
-
-def _sharpness_aware(pairs: tuple[str, ...]) -> SharpnessAwareRecipe:
-    if not pairs:
-        return SharpnessAwareRecipe()
-    key, _, value = pairs[0].partition("=")
-    try:
-        rho = float(value)
-    except ValueError:
-        rho = 0.0
-    if len(pairs) > 1 or key != "rho" or not 0 < rho < float("inf"):
-        raise ConfigError(f"--set {' --set '.join(pairs)}: expected rho=NUMBER, above 0")
-    return SharpnessAwareRecipe(rho)

@@ -2,6 +2,7 @@
 
 from rwsstore.models.checkpoints import load_checkpoint, load_clean_model, save_checkpoint
 from rwsstore.models.classifier import Classifier
+from rwsstore.models.convolutions import main_path_convolutions
 from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
 from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
 from rwsstore.models.finite import check_finite
@@ -27,6 +28,7 @@ __all__ = [
     "freeze_batchnorm",
     "load_checkpoint",
     "load_clean_model",
+    "main_path_convolutions",
     "ordered_layers",
     "save_checkpoint",
     "scratch_copy",

@@ -1,6 +1,6 @@
 """The layers of a network in the order in which the forward pass meets them."""
 
-__all__ = ["Layer", "ordered_layers", "shallowest"]
+__all__ = ["Layer", "joining_additions", "ordered_layers", "shallowest"]
 
 import operator
 from collections import Counter
@@ -123,14 +123,14 @@ def _residual_units(model: nn.Module, nodes: Sequence[fx.Node]) -> Set[str]:
     calls = {str(node.target): node for node in nodes if _calls_layer(model, node)}
     held = Counter(path for node in calls.values() for path in _enclosing(node))
     units: set[str] = set()
-    for node in _joining_additions(nodes):
+    for node in joining_additions(nodes):
         inner = (path for path in reversed(_enclosing(node)) if 0 < held[path] < len(calls))
         units.update(islice(inner, 1))
     return units
 
 
-def _joining_additions(nodes: Iterable[fx.Node]) -> Iterator[fx.Node]:
-    """Yield the nodes that add two different activations."""
+def joining_additions(nodes: Iterable[fx.Node]) -> Iterator[fx.Node]:
+    """Yield the nodes of a traced graph, in its order, that add two different activations."""
     activations: set[fx.Node] = set()
     for node in nodes:
         inputs = [source for source in node.all_input_nodes if source in activations]

@@ -13,7 +13,7 @@ from rwsstore.errors import UnknownNameError
 from rwsstore.models.classifier import Classifier
 from rwsstore.models.folding import fold_batchnorm
 from rwsstore.models.normalize import Normalize
-from rwsstore.models.resnet import resnet18, resnet50
+from rwsstore.models.resnet import resnet18, resnet32, resnet32_stride2, resnet50
 from rwsstore.models.spec import ModelSpec
 from rwsstore.models.torchvision_networks import PREFIX, torchvision_network
 from rwsstore.models.vgg import vgg16
@@ -38,6 +38,8 @@ class Network:
 _ROWS = (
     Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", vgg16),
     Network("resnet18", "8 basic residual blocks, for small images", resnet18),
+    Network("resnet32", "15 small basic residual blocks, for CIFAR", resnet32),
+    Network("resnet32_stride2", "the same behind a stem of stride 2", resnet32_stride2),
     Network("resnet50", "16 bottleneck residual blocks, for small images", resnet50),
 )
 

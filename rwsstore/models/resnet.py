@@ -1,6 +1,14 @@
-"""ResNet-18 and ResNet-50 for small images: a 3×3 stem of stride 1 and no pool behind it."""
+"""Residual networks for small images: a 3×3 stem and no pool behind it."""
 
-__all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "resnet50"]
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "ResNet",
+    "resnet18",
+    "resnet32",
+    "resnet32_stride2",
+    "resnet50",
+]
 
 from torch import Tensor, nn
 
@@ -9,6 +17,7 @@ from rwsstore.models.initialization import he_initialize, scaled
 from rwsstore.models.spec import ModelSpec
 
 _STAGES = (64, 128, 256, 512)
+_SMALL_STAGES = (16, 32, 64)
 
 
 def _convolution(before: int, after: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -73,43 +82,50 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, four stages of residual blocks, one average, one linear layer.
+    """A stem, stages of residual blocks, one average, one linear layer.
 
     Tensors are named as in torchvision's ResNets.
 
     Args:
         block: the kind of block.
-        depths: number of blocks in each of the four stages.
+        depths: number of blocks in each stage.
         width: factor on the channels.
         num_classes: number of logits.
+        stages: channels of each stage at width 1; each but the first halves height and width.
+        stride: of the stem.
     """
 
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
-        depths: tuple[int, int, int, int],
+        depths: tuple[int, ...],
         *,
         width: float,
         num_classes: int,
+        stages: tuple[int, ...] = _STAGES,
+        stride: int = 1,
     ) -> None:
         super().__init__()
-        first, second, third, fourth = (scaled(channels, width) for channels in _STAGES)
-        self.conv1 = _convolution(3, first, 3)
-        self.bn1 = nn.BatchNorm2d(first)
+        before = scaled(stages[0], width)
+        self.conv1 = _convolution(3, before, 3, stride)
+        self.bn1 = nn.BatchNorm2d(before)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(block, first, first, depths[0], stride=1)
-        self.layer2 = _stage(block, first * block.expansion, second, depths[1], stride=2)
-        self.layer3 = _stage(block, second * block.expansion, third, depths[2], stride=2)
-        self.layer4 = _stage(block, third * block.expansion, fourth, depths[3], stride=2)
+        self._stages = tuple(f"layer{number}" for number in range(1, len(stages) + 1))
+        for name, channels, depth in zip(self._stages, stages, depths, strict=True):
+            step = 1 if name == self._stages[0] else 2
+            inner = scaled(channels, width)
+            self.add_module(name, _stage(block, before, inner, depth, stride=step))
+            before = inner * block.expansion
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(fourth * block.expansion, num_classes)
+        self.fc = nn.Linear(before, num_classes)
         he_initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Take normalized images [B, 3, H, W] to logits [B, num_classes]."""
         x = self.relu(self.bn1(self.conv1(x)))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for name in self._stages:
+            x = self.get_submodule(name)(x)
         logits: Tensor = self.fc(self.flatten(self.pool(x)))
         return logits
 
@@ -129,14 +145,24 @@ def _stage(
 def _build(
     spec: ModelSpec,
     block: type[BasicBlock] | type[Bottleneck],
-    depths: tuple[int, int, int, int],
+    depths: tuple[int, ...],
+    *,
+    stages: tuple[int, ...] = _STAGES,
+    stride: int = 1,
 ) -> nn.Module:
     if not spec.batch_norm:
         raise ConfigError(
             f"{spec.network} cannot be built without BatchNorm: it would not train. "
             "Leave batch_norm on and fold the trained network."
         )
-    return ResNet(block, depths, width=spec.width, num_classes=spec.num_classes)
+    return ResNet(
+        block,
+        depths,
+        width=spec.width,
+        num_classes=spec.num_classes,
+        stages=stages,
+        stride=stride,
+    )
 
 
 def resnet18(spec: ModelSpec) -> nn.Module:
@@ -147,3 +173,16 @@ def resnet18(spec: ModelSpec) -> nn.Module:
 def resnet50(spec: ModelSpec) -> nn.Module:
     """Build ResNet-50: the stem, 16 bottleneck blocks and one linear layer."""
     return _build(spec, Bottleneck, (3, 4, 6, 3))
+
+
+def resnet32(spec: ModelSpec) -> nn.Module:
+    """Build ResNet-32 as for CIFAR-10 (He et al., 2016, section 4.2): 15 basic blocks, 3 stages.
+
+    Shortcuts that change the size are 1×1 convolutions.
+    """
+    return _build(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES)
+
+
+def resnet32_stride2(spec: ModelSpec) -> nn.Module:
+    """Build ResNet-32 behind a stem of stride 2: weights of the same shapes, a quarter of the work."""
+    return _build(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES, stride=2)

@@ -11,7 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.machine import ComputeMode
 from rwsstore.models import weights_fingerprint
 from rwsstore.progress import SILENT, Reporter, Task
@@ -170,15 +169,20 @@ class _Run:
             torch.default_generator.manual_seed(derive_seed(self.config.seed, "dropout", epoch))
             loss = self._pass(epoch, task)
         found = self._validate()
-        task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}, validation {found:.1f} %")
+        terms = self.recipe.terms()
+        parts = "".join(f", {name} {value:.3f}" for name, value in terms.items())
+        task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}{parts}, validation {found:.1f} %")
         if not self.history or found > max(record.accuracy for record in self.history):
             self.best = _snapshot(self.model)
-        self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found),)
+        self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found, terms=terms),)
 
     def _begin(self, epoch: int) -> None:
         self.model.eval()
         seed = derive_seed(self.config.seed, "recipe", epoch)
         self.recipe.begin_epoch(self.model, self.train, epoch, seed)
+        self._activate(epoch)
+
+    def _activate(self, epoch: int) -> None:
         active = self.recipe.active(self.model)
         if active.isdisjoint(self.trained):
             raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter in epoch {epoch}")
@@ -194,10 +198,16 @@ class _Run:
         for indices in batches(len(self.train), self.config.batch_size, shuffle=order):
             images = self.recipe.show(self.train.images[indices], indices, seed)
             images = augmented(images, self.config, crops)
+            self._begin_step(epoch, done)
             loss = self._step(images, self.train.labels[indices], done)
             total, done = total + loss * len(indices), done + 1
             task.advance()
         return total / len(self.train)
+
+    def _begin_step(self, epoch: int, done: int) -> None:
+        seed = derive_seed(self.config.seed, "step", done)
+        if self.recipe.begin_step(self.model, done, seed):
+            self._activate(epoch)
 
     def _step(self, images: Tensor, labels: Tensor, done: int) -> float:
         config = self.config
@@ -241,8 +251,9 @@ class _Run:
 
     def _validate(self) -> float:
         self.model.eval()
+        seed = derive_seed(self.config.seed, "score")
         with self.mode.autocast():
-            return accuracy(self.model, self.shown, self.validation.labels)
+            return self.recipe.score(self.model, self.shown, self.validation.labels, seed)
 
     def result(self, *, best: bool) -> TrainingResult:
         """The finished run."""

@@ -15,7 +15,9 @@ class EpochRecord(BaseModel):
     Attributes:
         epoch: counted from 1.
         loss: mean over the epoch's steps.
-        accuracy: on the validation images as the recipe shows them, in percent.
+        accuracy: what the recipe judges the validation images by, in percent: accuracy on them as
+            it shows them, or under attack.
+        terms: what the loss is made of, where the recipe says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,6 +25,7 @@ class EpochRecord(BaseModel):
     epoch: Annotated[int, Field(ge=1)]
     loss: float
     accuracy: float
+    terms: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

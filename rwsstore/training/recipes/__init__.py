@@ -1,28 +1,50 @@
 """Training recipes: rows of a registry that plug into the one training loop."""
 
 __all__ = [
+    "CONFIGURED_RECIPES",
     "RECIPES",
     "WEIGHT_RECIPES",
+    "AdversarialOptions",
+    "AdversarialRecipe",
     "AugmentedRecipe",
+    "ClatOptions",
+    "ClatRecipe",
     "CleanRecipe",
+    "ConfiguredRecipe",
     "CorruptionResistantOptions",
     "CorruptionResistantRecipe",
+    "FastAtOptions",
+    "FastAtRecipe",
     "HessianAwareOptions",
     "HessianAwareRecipe",
+    "PgdAtRecipe",
     "Recipe",
     "RecipeOptions",
     "RobustRecipe",
     "SelectiveOptions",
     "SelectiveRecipe",
+    "SharpnessAwareOptions",
     "SharpnessAwareRecipe",
+    "TradesOptions",
+    "TradesRecipe",
     "WeightRecipe",
 ]
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from rwsstore.training.recipes.adversarial import (
+    AdversarialOptions,
+    AdversarialRecipe,
+    FastAtOptions,
+    FastAtRecipe,
+    PgdAtRecipe,
+    TradesOptions,
+    TradesRecipe,
+)
 from rwsstore.training.recipes.augmented import AugmentedRecipe
 from rwsstore.training.recipes.base import Recipe
+from rwsstore.training.recipes.clat import ClatOptions, ClatRecipe
 from rwsstore.training.recipes.clean import CleanRecipe
 from rwsstore.training.recipes.corruption_resistant import (
     CorruptionResistantOptions,
@@ -31,24 +53,32 @@ from rwsstore.training.recipes.corruption_resistant import (
 from rwsstore.training.recipes.hessian_aware import HessianAwareOptions, HessianAwareRecipe
 from rwsstore.training.recipes.robust import RobustRecipe
 from rwsstore.training.recipes.selective import SelectiveOptions, SelectiveRecipe
-from rwsstore.training.recipes.sharpness_aware import SharpnessAwareRecipe
-from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
+from rwsstore.training.recipes.sharpness_aware import SharpnessAwareOptions, SharpnessAwareRecipe
+from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions, WeightRecipe
 
 WEIGHT_RECIPES: Mapping[str, type[WeightRecipe]] = MappingProxyType(
     {
         recipe.name: recipe
-        for recipe in (CorruptionResistantRecipe, HessianAwareRecipe, SelectiveRecipe)
+        for recipe in (CorruptionResistantRecipe, HessianAwareRecipe, SelectiveRecipe, ClatRecipe)
     }
 )
 """Recipes whose difference to the clean model becomes a patch, by name."""
 
-RECIPES: Mapping[str, type[Recipe]] = MappingProxyType(
+CONFIGURED_RECIPES: Mapping[str, type[ConfiguredRecipe]] = MappingProxyType(
     {
+        **WEIGHT_RECIPES,
         **{
             recipe.name: recipe
-            for recipe in (CleanRecipe, RobustRecipe, AugmentedRecipe, SharpnessAwareRecipe)
+            for recipe in (PgdAtRecipe, FastAtRecipe, TradesRecipe, SharpnessAwareRecipe)
         },
-        **WEIGHT_RECIPES,
+    }
+)
+"""Recipes with settings by name."""
+
+RECIPES: Mapping[str, type[Recipe]] = MappingProxyType(
+    {
+        **{recipe.name: recipe for recipe in (CleanRecipe, RobustRecipe, AugmentedRecipe)},
+        **CONFIGURED_RECIPES,
     }
 )
 """Recipe classes by name."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.data import ImageSet
+from rwsstore.evaluation.accuracy import accuracy
 
 
 class Recipe(ABC):
@@ -45,6 +46,19 @@ class Recipe(ABC):
             seed: of whatever is drawn.
         """
 
+    def begin_step(self, model: nn.Module, step: int, seed: int) -> bool:  # noqa: ARG002
+        """Get ready for a step, where something is due between epochs.
+
+        Args:
+            model: as it trains, in training mode; to be left as it is.
+            step: of the whole run, counted from 0.
+            seed: of whatever is drawn; this step's own.
+
+        Returns:
+            Whether `active` has changed.
+        """
+        return False
+
     def active(self, model: nn.Module) -> frozenset[str]:
         """Names of the parameters that train in this epoch; by default all that are trainable."""
         return self.trainable(model)
@@ -55,6 +69,25 @@ class Recipe(ABC):
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027  (most have no state)
         """Take up what `state` gave, in a run that goes on."""
+
+    def terms(self) -> dict[str, float]:
+        """What the loss is made of, by name: means over the epoch; nothing by default."""
+        return {}
+
+    def remarks(self) -> tuple[str, ...]:
+        """What one wants to know of the run so far besides loss and accuracy; a line each."""
+        return ()
+
+    def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:  # noqa: ARG002
+        """What the best epoch is chosen by, in percent; accuracy by default.
+
+        Args:
+            model: in evaluation mode.
+            images: the validation images as `show` made them.
+            labels: int64 [N].
+            seed: of whatever is drawn, the same in every epoch.
+        """
+        return accuracy(model, images, labels)
 
     @abstractmethod
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:

@@ -1,32 +1,39 @@
 """Sharpness-aware minimization: a baseline for the recipes that look for flat surroundings."""
 
-__all__ = ["SharpnessAwareRecipe"]
+__all__ = ["SharpnessAwareOptions", "SharpnessAwareRecipe"]
 
 from functools import partial
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from rwsstore.training.recipes.clean import CleanRecipe
 from rwsstore.training.recipes.steps import (
     gradients_at,
     gradients_of,
     still_statistics,
     trained_parameters,
 )
+from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions
 
 
-class SharpnessAwareRecipe(CleanRecipe):
-    """SAM (Foret et al., ICLR 2021): the gradient at w + ρ·g/‖g‖₂ instead of at w.
+class SharpnessAwareOptions(RecipeOptions):
+    """How far beside the weights the gradient is taken.
 
-    Args:
+    Attributes:
         rho: ρ, above 0.
     """
 
-    name = "sharpness_aware"
+    rho: Annotated[float, Field(gt=0, description="ρ, how far beside the weights")] = 0.05
 
-    def __init__(self, rho: float = 0.05) -> None:
-        self.rho = rho
+
+class SharpnessAwareRecipe(ConfiguredRecipe):
+    """SAM (Foret et al., ICLR 2021): the gradient at w + ρ·g/‖g‖₂ instead of at w."""
+
+    name = "sharpness_aware"
+    Options: ClassVar[type[RecipeOptions]] = SharpnessAwareOptions
+    settings: SharpnessAwareOptions
 
     def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
         """One step of SAM."""
@@ -34,7 +41,7 @@ class SharpnessAwareRecipe(CleanRecipe):
         loss = partial(self.loss, model, images, labels, smoothing)
         _, gradients = gradients_of(parameters, loss)
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-        scale = self.rho / (norm + 1e-12)
+        scale = self.settings.rho / (norm + 1e-12)
         with still_statistics(model):
             value, found = gradients_at(parameters, [g * scale for g in gradients], loss)
         for parameter, gradient in zip(parameters, found, strict=True):

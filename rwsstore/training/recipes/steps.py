@@ -1,6 +1,12 @@
 """Steps that look at the loss beside the weights, and leave no trace there."""
 
-__all__ = ["gradients_at", "gradients_of", "still_statistics", "trained_parameters"]
+__all__ = [
+    "evaluating",
+    "gradients_at",
+    "gradients_of",
+    "still_statistics",
+    "trained_parameters",
+]
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,3 +77,15 @@ def still_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in counting:
             norm.track_running_stats = True
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode inside the block; afterwards each module is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,6 +1,6 @@
-"""Recipes that go on training a clean model, so that the difference is a patch."""
+"""Recipes with settings, and those that go on training a clean model to make a patch."""
 
-__all__ = ["RecipeOptions", "WeightRecipe"]
+__all__ = ["ConfiguredRecipe", "RecipeOptions", "WeightRecipe", "layer_parameters"]
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
@@ -30,22 +30,19 @@ class RecipeOptions(BaseModel):
     ] = None
 
 
-class WeightRecipe(Recipe):
-    """Training of the clean model against failing weights, or adversaries, on clean images.
+class ConfiguredRecipe(Recipe):
+    """A recipe with settings of its own, on clean images.
 
     Args:
         options: of the recipe's own class `Options`.
 
     Attributes:
-        kind: of the patch that its delta becomes.
-        defaults: the training that suits it, from a trained clean model.
+        defaults: the training that suits it.
         settings: the options.
     """
 
-    kind: ClassVar[Kind]
     Options: ClassVar[type[RecipeOptions]] = RecipeOptions
-    defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
-    freeze_batchnorm = True
+    defaults: ClassVar[TrainingConfig] = TrainingConfig()
 
     def __init__(self, options: RecipeOptions | None = None) -> None:
         chosen = self.Options() if options is None else options
@@ -81,6 +78,18 @@ class WeightRecipe(Recipe):
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002
         """The images as they are."""
         return images
+
+
+class WeightRecipe(ConfiguredRecipe):
+    """Training of the clean model against failing weights, or adversaries, on clean images.
+
+    Attributes:
+        kind: of the patch that its delta becomes.
+    """
+
+    kind: ClassVar[Kind]
+    defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
+    freeze_batchnorm = True
 
 
 def layer_parameters(model: nn.Module, names: tuple[str, ...]) -> frozenset[str]:

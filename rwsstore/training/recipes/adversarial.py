@@ -1,0 +1,186 @@
+"""Adversarial training: on images that are attacked anew in every step."""
+
+__all__ = [
+    "AdversarialOptions",
+    "AdversarialRecipe",
+    "FastAtOptions",
+    "FastAtRecipe",
+    "PgdAtRecipe",
+    "TradesOptions",
+    "TradesRecipe",
+]
+
+from abc import abstractmethod
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rwsstore.attacks import Ball, Pgd, ascend_divergence, ascend_loss, divergence
+from rwsstore.attacks.ascent import default_step_size
+from rwsstore.data import ImageSet, unit_images
+from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.recipes.averages import Averages
+from rwsstore.training.recipes.steps import still_statistics
+from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions
+
+_FAST = 1.25
+"""Times ε, the single step of fast adversarial training (Wong et al., 2020)."""
+_JUDGED_STEPS = 10
+
+
+class AdversarialOptions(RecipeOptions):
+    """The inner maximization: projected ascent from a random start; CLAT's numbers by default.
+
+    Attributes:
+        epsilon: ε, L∞, in units of [0, 1] images.
+        steps: of the ascent.
+        step_size: of it; None for 2.5·ε/steps.
+        judged: validation images that each epoch is judged on, under PGD-10 at this ε; 0 judges
+            by accuracy on the clean ones, all of them.
+    """
+
+    epsilon: Annotated[float, Field(gt=0, le=1, description="ε, L∞, of images in [0, 1]")] = 0.03
+    steps: Annotated[int, Field(ge=1, le=1000, description="of the inner maximization")] = 10
+    step_size: Annotated[
+        Annotated[float, Field(gt=0, le=1)] | None, Field(description="of it; none: 2.5·ε/steps")
+    ] = 0.007
+    judged: Annotated[
+        int, Field(ge=0, description="validation images judged under PGD-10; 0: clean ones, all")
+    ] = 500
+
+    @property
+    def ball(self) -> Ball:
+        """The budget."""
+        return Ball(self.epsilon)
+
+    @property
+    def chosen_step_size(self) -> float:
+        """The step size, where none was given too."""
+        return self.step_size or default_step_size(self.epsilon, self.steps)
+
+
+class AdversarialRecipe(ConfiguredRecipe):
+    """What adversarial trainings share: seeded starts, two terms, and a judge under attack.
+
+    The inner maximization sees the network as the step does, BatchNorm by its batch, but is not
+    counted in the running statistics: our own choice.
+    """
+
+    Options: ClassVar[type[RecipeOptions]] = AdversarialOptions
+    defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=50, clip_norm=5.0)
+    settings: AdversarialOptions
+
+    def __init__(self, options: RecipeOptions | None = None) -> None:
+        super().__init__(options)
+        self._generator = torch.Generator().manual_seed(0)
+        self._terms = Averages()
+
+    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:  # noqa: ARG002
+        """Seed the random starts."""
+        self._generator.manual_seed(seed)
+        self._terms = Averages()
+
+    def terms(self) -> dict[str, float]:
+        """Means of the loss's parts."""
+        return self._terms.means()
+
+    def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
+        """Accuracy under PGD-10 on the first images, as many as are judged."""
+        return judge(self.settings, model, images, labels, seed)
+
+    @abstractmethod
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """The outer minimization's loss, at images that are attacked here."""
+
+
+def judge(
+    settings: AdversarialOptions, model: nn.Module, images: Tensor, labels: Tensor, seed: int
+) -> float:
+    """Accuracy under PGD-10 on as many of the images as the settings say, in percent."""
+    if settings.judged == 0:
+        return accuracy(model, images, labels)
+    # Every n-th: sets may be sorted by class.
+    every = max(1, len(images) // settings.judged)
+    shown, right = images[::every][: settings.judged], labels[::every][: settings.judged]
+    attack = Pgd(settings.epsilon, steps=_JUDGED_STEPS)
+    return accuracy(model, attack.perturb(model, shown, right, seed=seed), right)
+
+
+class PgdAtRecipe(AdversarialRecipe):
+    """PGD-AT: cross-entropy at x + δ, δ from PGD (Madry et al., ICLR 2018)."""
+
+    name = "pgd_at"
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """Cross-entropy of attacked images."""
+        settings = self.settings
+        with still_statistics(model):
+            attacked = ascend_loss(
+                model, unit_images(images), labels, settings.ball,
+                step_size=settings.chosen_step_size, steps=settings.steps,
+                generator=self._generator,
+            )  # fmt: skip
+        return super(AdversarialRecipe, self).loss(model, attacked, labels, smoothing)
+
+
+class FastAtOptions(AdversarialOptions):
+    """A single step, 1.25·ε long, from a random start.
+
+    Attributes:
+        steps: 1.
+        step_size: None for 1.25·ε.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=1, description="one")] = 1
+    step_size: Annotated[
+        Annotated[float, Field(gt=0, le=1)] | None, Field(description="of it; none: 1.25·ε")
+    ] = None
+
+    @property
+    def chosen_step_size(self) -> float:
+        """The step size, where none was given too."""
+        return self.step_size or _FAST * self.epsilon
+
+
+class FastAtRecipe(PgdAtRecipe):
+    """Fast-AT: cross-entropy at x + δ, δ from one step (Wong et al., Fast is better than free)."""
+
+    name = "fast_at"
+    Options: ClassVar[type[RecipeOptions]] = FastAtOptions
+
+
+class TradesOptions(AdversarialOptions):
+    """TRADES' own weight.
+
+    Attributes:
+        beta: β, the weight of the divergence (1/λ in the paper).
+    """
+
+    beta: Annotated[float, Field(ge=0, description="β, weight of the divergence")] = 6.0
+
+
+class TradesRecipe(AdversarialRecipe):
+    """TRADES: cross-entropy at x and β·KL between x and x + δ (Zhang et al., ICML 2019)."""
+
+    name = "trades"
+    Options: ClassVar[type[RecipeOptions]] = TradesOptions
+    settings: TradesOptions
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """Cross-entropy of clean images, and how far the attack moves their predictions."""
+        settings, units = self.settings, unit_images(images)
+        with still_statistics(model):
+            attacked = ascend_divergence(
+                model, units, settings.ball,
+                step_size=settings.chosen_step_size, steps=settings.steps,
+                generator=self._generator,
+            )  # fmt: skip
+        clean = model(units)
+        task = F.cross_entropy(clean.float(), labels, label_smoothing=smoothing)
+        moved = divergence(clean, model(attacked)).mean()
+        self._terms.add(len(units), cross_entropy=task, divergence=moved)
+        return task + settings.beta * moved

@@ -1,0 +1,254 @@
+"""Training of the most critical layers alone, against attacks on their features."""
+
+__all__ = ["ClatOptions", "ClatRecipe", "Selection"]
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rwsstore.analysis.criticality import CriticalityOptions, measure_criticality
+from rwsstore.attacks import ascend_features
+from rwsstore.attacks.features import layer_outputs
+from rwsstore.data import ImageSet, unit_images
+from rwsstore.errors import ConfigError
+from rwsstore.models import main_path_convolutions
+from rwsstore.patches import Kind
+from rwsstore.training.config import TrainingConfig
+from rwsstore.training.recipes.adversarial import AdversarialOptions, judge
+from rwsstore.training.recipes.averages import Averages
+from rwsstore.training.recipes.steps import evaluating
+from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
+
+_FAST = 1.25
+"""Times ε, the single step of the fast variant; as in fast adversarial training."""
+
+
+class ClatOptions(AdversarialOptions):
+    """What is fine-tuned, and towards what.
+
+    Attributes:
+        strength: λ, the weight of the features' change.
+        k: layers that train at a time; None for a twentieth of them, at least 1.
+        every: epochs from one selection to the next; None: the first one stays.
+        every_steps: steps from one selection to the next, instead of `every`.
+        select: by criticality, or at random, to compare with.
+        images: training images that criticality is measured on, drawn anew each time.
+        fast: one step of 1.25·ε in the inner maximization; `steps` and `step_size` do not count.
+        perturbed: share of the cross-entropy that is taken at x + δ; 0 in the paper.
+    """
+
+    strength: Annotated[float, Field(ge=0, description="λ, weight of the features' change")] = 0.01
+    k: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(description="layers at a time; none: 5 %")
+    ] = None
+    every: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(description="epochs between selections")
+    ] = 10
+    every_steps: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(description="steps between, instead")
+    ] = None
+    select: Annotated[
+        Literal["critical", "random"], Field(description="which layers: critical or random")
+    ] = "critical"
+    images: Annotated[int, Field(ge=1, description="that criticality is measured on")] = 100
+    fast: Annotated[bool, Field(description="one step of the inner maximization")] = False
+    perturbed: Annotated[
+        float, Field(ge=0, le=1, description="share of the cross-entropy at x + δ")
+    ] = 0.0
+
+
+class Selection(BaseModel):
+    """Layers that train from a step on.
+
+    Attributes:
+        step: the first that they train in, counted from 0.
+        layers: paths of convolutions, the most critical first.
+        share: of all parameters that train, 0 to 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    layers: tuple[str, ...]
+    share: float
+
+
+class ClatRecipe(WeightRecipe):
+    """CLAT: CE(x) + λ·Σ_{i∈S} ‖F_i(x + δ) − F_i(x)‖₂ over the critical layers S (equation 9).
+
+    Only the convolutions of S train: weight, and bias where there is one. S is chosen again in
+    intervals. δ raises the sum by projected ascent from a random start, anew in each step.
+    Validation under attack, `perturbed` and `every_steps` are our own; so is that a layer is
+    chosen by one attack on `images` of the training images.
+    """
+
+    name = "clat"
+    kind: ClassVar[Kind] = "clat"
+    Options: ClassVar[type[RecipeOptions]] = ClatOptions
+    defaults: ClassVar[TrainingConfig] = TrainingConfig(
+        epochs=20, learning_rate=0.02, clip_norm=1.0
+    )
+    settings: ClatOptions
+
+    def __init__(self, options: RecipeOptions | None = None) -> None:
+        super().__init__(options)
+        self._generator = torch.Generator().manual_seed(0)
+        self._terms = Averages()
+        self._train: ImageSet | None = None
+        self._candidates: dict[str, tuple[str, ...]] = {}
+        self._selections: tuple[Selection, ...] = ()
+        self._steps = 0
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """What was selected so far."""
+        return self._selections
+
+    @property
+    def mean_share(self) -> float:
+        """Share of all parameters that trained, in the mean over the steps so far."""
+        ends = [*(one.step for one in self._selections[1:]), self._steps]
+        spans = [end - one.step for one, end in zip(self._selections, ends, strict=True)]
+        total = sum(spans)
+        shares = [one.share for one in self._selections]
+        return sum(s * n for s, n in zip(shares, spans, strict=True)) / total if total else 0.0
+
+    def trainable(self, model: nn.Module) -> frozenset[str]:
+        """Parameters of the main path's convolutions, or of those in the layers given.
+
+        Raises:
+            ConfigError: no convolution; a layer that the model does not have; k is larger than
+                the number of layers.
+        """
+        self._candidates = self._find(model)
+        return frozenset(name for names in self._candidates.values() for name in names)
+
+    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:
+        """Seed the random starts, and select, where it is time to."""
+        self._generator.manual_seed(seed)
+        self._terms, self._train = Averages(), train
+        settings = self.settings
+        again = settings.every is not None and (epoch - 1) % settings.every == 0
+        if not self._selections or (again and settings.every_steps is None):
+            self._select(model, seed)
+
+    def begin_step(self, model: nn.Module, step: int, seed: int) -> bool:
+        """Select, where it is time to; and count the step."""
+        self._steps = step + 1
+        if self.settings.every_steps is None or not step or step % self.settings.every_steps:
+            return False
+        with evaluating(model):
+            self._select(model, seed, step)
+        return True
+
+    def active(self, model: nn.Module) -> frozenset[str]:
+        """Parameters of the layers selected last."""
+        if not self._selections:
+            return self.trainable(model)
+        return frozenset(
+            name for layer in self._selections[-1].layers for name in self._candidates[layer]
+        )
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """Equation 9, at images that are attacked here."""
+        settings, units = self.settings, unit_images(images)
+        layers = self._selections[-1].layers
+        attacked = ascend_features(
+            model, layers, units, settings.ball,
+            step_size=_FAST * settings.epsilon if settings.fast else settings.chosen_step_size,
+            steps=1 if settings.fast else settings.steps,
+            generator=self._generator,
+        )  # fmt: skip
+        logits, outputs = layer_outputs(model, layers, torch.cat([units, attacked]))
+        halves = [output.chunk(2) for output in outputs]
+        moved = sum(_distance(clean, changed) for clean, changed in halves)
+        clean, changed = logits.float().chunk(2)
+        task = F.cross_entropy(clean, labels, label_smoothing=smoothing)
+        if settings.perturbed:
+            there = F.cross_entropy(changed, labels, label_smoothing=smoothing)
+            task = torch.lerp(task, there, settings.perturbed)
+        assert isinstance(moved, Tensor)  # noqa: S101  (one layer or more)
+        self._terms.add(len(units), cross_entropy=task, features=moved)
+        return task + settings.strength * moved
+
+    def terms(self) -> dict[str, float]:
+        """Means of both terms, the second without λ."""
+        return self._terms.means()
+
+    def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
+        """Accuracy under PGD-10."""
+        return judge(self.settings, model, images, labels, seed)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Each selection with its share of the parameters, and the mean share."""
+        lines = [
+            f"from step {one.step}: {', '.join(one.layers)} ({one.share:.1%} of all parameters)"
+            for one in self._selections
+        ]
+        return (*lines, f"trained in the mean: {self.mean_share:.1%} of all parameters")
+
+    def state(self) -> dict[str, Any]:
+        """The selections, for what comes after."""
+        chosen = [one.model_dump(mode="json") for one in self._selections]
+        return {"selections": chosen, "steps": self._steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take them up again."""
+        self._selections = tuple(Selection.model_validate(one) for one in state["selections"])
+        self._steps = state["steps"]
+
+    def _find(self, model: nn.Module) -> dict[str, tuple[str, ...]]:
+        """Candidates: the names of each convolution's parameters."""
+        allowed = super().trainable(model)
+        found = {}
+        for layer in main_path_convolutions(model):
+            own = model.get_submodule(layer).named_parameters(layer)
+            names = tuple(name for name, _ in own if name in allowed)
+            if names:
+                found[layer] = names
+        count = self.settings.k or 1
+        if count > len(found):
+            raise ConfigError(
+                f"k is {count}; the model has {len(found)} convolutions to choose from"
+            )
+        return found
+
+    def _select(self, model: nn.Module, seed: int, step: int | None = None) -> None:
+        layers = self._draw(seed) if self.settings.select == "random" else self._rank(model, seed)
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        trained = sum(sizes[name] for layer in layers for name in self._candidates[layer])
+        first = self._steps if step is None else step
+        chosen = Selection(step=first, layers=layers, share=trained / sum(sizes.values()))
+        self._selections = (*self._selections, chosen)
+
+    def _rank(self, model: nn.Module, seed: int) -> tuple[str, ...]:
+        assert self._train is not None  # noqa: S101  (begin_epoch comes first)
+        settings = self.settings
+        sample = self._train.limit(min(settings.images, len(self._train)), seed)
+        found = measure_criticality(
+            model,
+            sample.images,
+            sample.labels,
+            CriticalityOptions(
+                epsilon=settings.epsilon, steps=settings.steps, step_size=settings.step_size
+            ),
+            seed=seed,
+        )
+        count = settings.k or min(found.default_k, len(self._candidates))
+        return found.top(count, among=self._candidates.keys())
+
+    def _draw(self, seed: int) -> tuple[str, ...]:
+        names = tuple(self._candidates)
+        count = self.settings.k or max(1, round(0.05 * len(names)))
+        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+        return tuple(names[place] for place in order[:count].tolist())
+
+
+def _distance(clean: Tensor, changed: Tensor) -> Tensor:
+    """‖F(x + δ) − F(x)‖₂ in the mean over a batch."""
+    lengths: Tensor = torch.linalg.vector_norm((changed - clean).flatten(1), dim=1)
+    return lengths.mean()
