@@ -68,11 +68,12 @@ def subjects(study: Study) -> list[Flipped]:
     settings = study.settings.hessian_aware
     training, recipe = settings.training, HessianAwareRecipe(settings.recipe)
     decayed = training.model_copy(update={"weight_decay": settings.l2})
+    sharpness = SharpnessAwareOptions(rho=settings.rho)
     found = [Flipped(study, "clean model", "clean", study.clean)]
     for name, key, how, config in (
         ("plain training", "plain", CleanRecipe(), training),
         (f"L2, weight decay {settings.l2:g}", "l2", CleanRecipe(), decayed),
-        (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(SharpnessAwareOptions(rho=settings.rho)), training),
+        (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(sharpness), training),
         ("Hessian-aware", "hessian", recipe, training),
     ):
         model = study.trained(f"bits-{key}", how, study.clean, config)

@@ -1,8 +1,11 @@
 """Every parameter of the studies, as a file."""
 
 __all__ = [
+    "CLAT_TABLES",
     "AlphaSettings",
     "AnchorsSettings",
+    "ClatPatchSettings",
+    "ClatSettings",
     "CompositionsSettings",
     "FilteringSettings",
     "LayersSettings",
@@ -18,6 +21,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from benchmarks.paper.clat_settings import ClatPatchSettings, ClatSettings
 from benchmarks.paper.filtering_settings import FilteringSettings
 from benchmarks.paper.weight_settings import (
     CorruptionResistantSettings,
@@ -30,6 +34,14 @@ from rwsstore.training import TrainingConfig
 Severity = Annotated[int, Field(ge=1, le=5)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
+CLAT_TABLES = (
+    "clat_baselines", "clat_layers", "clat_dynamic", "clat_clean", "clat_count", "clat_blackbox",
+)  # fmt: skip
+"""Studies of the section `clat`. Each of their models is kept with what it was trained and measured
+with, so that their numbers depend on no settings but the models'."""
+
+_WHOLE = ("tables", "corruption_resistant", "clat_patch")
+"""Studies of figures that are promised: they are given all test images."""
 
 _ALSO = {
     "tables": ("augmented",),
@@ -268,6 +280,8 @@ class Settings(_Part):
     corruption_resistant: CorruptionResistantSettings = CorruptionResistantSettings()
     hessian_aware: HessianAwareSettings = HessianAwareSettings()
     filtering: FilteringSettings = FilteringSettings()
+    clat: ClatSettings = ClatSettings()
+    clat_patch: ClatPatchSettings = ClatPatchSettings()
 
     @field_validator("corruptions", mode="before")
     @classmethod
@@ -287,6 +301,12 @@ class Settings(_Part):
         parts = {part for part in everything if isinstance(everything[part], dict)}
         wanted = {"robust", name, *_ALSO.get(name, ())}
         return {key: everything[key] for key in everything if key not in parts or key in wanted}
+
+    def most_images(self, name: str) -> tuple[int | None, int | None]:
+        """How many images of the training and the test split a study takes; None: all."""
+        if name in CLAT_TABLES:
+            return self.clat.train_images, self.clat.evaluation.test_images
+        return None, None if name in _WHOLE else self.test_images
 
 
 def _names(value: Any) -> Any:

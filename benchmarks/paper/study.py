@@ -48,8 +48,6 @@ from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_ou
 from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
-_WHOLE = ("tables", "corruption_resistant")
-"""Studies of figures that are promised: they take all test images."""
 _CONFIG = Path(__file__).with_name("paper.toml")
 
 
@@ -113,9 +111,10 @@ class Study:
                 settings.
         """
         rest, validation = hold_out(train, validation=settings.validation, seed=settings.seed)
-        most = len(test) if name in _WHOLE else settings.test_images or len(test)
-        if most < len(test):
-            test = test.limit(most, settings.seed)
+        rest, test = (
+            images if most is None or most >= len(images) else images.limit(most, settings.seed)
+            for images, most in zip((rest, test), settings.most_images(name), strict=True)
+        )
         identity = {
             "settings": settings.of_study(name),
             "clean_weights": weights_fingerprint(clean.state_dict()),
@@ -197,7 +196,7 @@ class Study:
                 other images; it is left as it is.
         """
         path, state_file = self.work / f"{name}.safetensors", self.work / f"{name}.state"
-        key = self._run_key(recipe, start, config)
+        key = self.run_key_of(recipe, start, config)
         done = load_run(path, key)
         if done is None:
             make_folders(self.work)
@@ -249,7 +248,8 @@ class Study:
         fast = self.settings.mode == "bf16"
         return ComputeMode(bf16=fast, channels_last=fast)
 
-    def _run_key(self, recipe: Recipe, start: nn.Module, config: TrainingConfig) -> str:
+    def run_key_of(self, recipe: Recipe, start: nn.Module, config: TrainingConfig) -> str:
+        """What defines a training on this study's images."""
         return run_key(
             recipe.name,
             repr(sorted(recipe.options().items())),

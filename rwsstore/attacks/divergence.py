@@ -48,7 +48,8 @@ def ascend_divergence(
     """Move predictions in the loop of a training: TRADES' inner maximization.
 
     Nothing is checked, no image leaves early, and the last point counts. Parameters get no
-    gradient.
+    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
+    them.
 
     Args:
         model: images to logits [B, C].

@@ -73,7 +73,7 @@ class FeatureChange:
         """Measure some of the batch's images; see `Objective`."""
         logits, after = layer_outputs(self._model, self._layers, images)
         lengths = [
-            torch.linalg.vector_norm((now - before[rows]).flatten(1), dim=1)
+            torch.linalg.vector_norm((now - before[rows]).flatten(1), dim=1, dtype=torch.float32)
             for now, before in zip(after, self._before, strict=True)
         ]
         return torch.stack(lengths).sum(0), logits

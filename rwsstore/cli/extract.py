@@ -2,7 +2,7 @@
 
 __all__ = ["command"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ from rwsstore.training import WEIGHT_RECIPES, RobustRecipe, hold_out
 
 _OPTIONS = ExtractionOptions()
 _TRAINING = _OPTIONS.training
+_Told = tuple[SweepItem, tuple[str, ...]]
+"""A patch, and what its training has to say."""
 
 
 @click.command(
-    "extract", short_help="Extract robustness patches into a store.", epilog=recipes_help(patches=True)
+    "extract",
+    short_help="Extract robustness patches into a store.",
+    epilog=recipes_help(patches=True),
 )
 @click.option(
     "--config",
@@ -110,24 +114,25 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
       rws extract --model clean.safetensors --dataset imagefolder:photos --corruptions fog,snow
       rws extract --config extraction.toml
       rws extract --recipe hessian_aware --dataset imagefolder:photos --layers 9-14 --set draws=2
+      rws extract --recipe clat --dataset imagefolder:photos --set epsilon=0.0157 --set k=2
     """
     store, items = _extract(config, options)
     done = []
-    for item in items:
-        done.append(item)
+    for item, remarks in items:
+        done.append(_document(item, remarks))
         if not as_json:
-            write_lines([_line(item)])
+            write_lines(_lines(item, remarks))
     if as_json:
-        write_json({"store": str(store.root), "patches": [_document(item) for item in done]})
+        write_json({"store": str(store.root), "patches": done})
     else:
         write_lines([f"store: {store.root}"])
 
 
-def _extract(config: Path | None, options: dict[str, Any]) -> tuple[Store, Iterable[SweepItem]]:
+def _extract(config: Path | None, options: dict[str, Any]) -> tuple[Store, Iterable[_Told]]:
     state_folder = platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs"
     if config is None and options["recipe"] != RobustRecipe.name:
-        store, item = extract_one(options, state_folder)
-        return store, [item]
+        store, item, remarks = extract_one(options, state_folder)
+        return store, [(item, remarks)]
     run = read_run(_alone(config)) if config is not None else _run_of(options)
     reporter = ConsoleReporter()
     clean = read_model(run.model, run.network)
@@ -148,7 +153,7 @@ def _extract(config: Path | None, options: dict[str, Any]) -> tuple[Store, Itera
         mode=pick_mode(run.mode, clean, clean.spec.input_size, run.extraction.training.batch_size),
         progress=reporter,
     )
-    return store, items
+    return store, ((item, ()) for item in items)
 
 
 def _alone(config: Path) -> Path:
@@ -199,6 +204,14 @@ def _run_of(options: dict[str, Any]) -> ExtractionRun:
     )
 
 
+def _lines(item: SweepItem, remarks: tuple[str, ...]) -> Iterator[str]:
+    yield _line(item)
+    yield from (f"  {remark}" for remark in remarks)
+    if remarks:  # they tell of the whole training
+        layers = ", ".join(item.patch.metadata.layers)
+        yield f"  in the patch, from the epoch that was kept: {layers}"
+
+
 def _line(item: SweepItem) -> str:
     patch = item.patch
     state = "extracted" if item.extracted else "already there"
@@ -213,7 +226,7 @@ def _line(item: SweepItem) -> str:
     )
 
 
-def _document(item: SweepItem) -> dict[str, Any]:
+def _document(item: SweepItem, remarks: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": item.patch.name,
         "version": item.version,
@@ -222,5 +235,7 @@ def _document(item: SweepItem) -> dict[str, Any]:
         "bits": item.patch.metadata.bits,
         "file_bytes": item.patch.file_bytes,
         "payload_bytes": item.patch.payload_bytes,
+        "layers": list(item.patch.metadata.layers),
+        "remarks": list(remarks),
         "card": None if item.patch.metadata.card is None else item.patch.metadata.card.model_dump(),
     }

@@ -35,14 +35,15 @@ _OPTIONS = (
     click.option(
         "--card-budget",
         type=float,
-        help="Strength of what the patch is against, on its card. Default: the recipe's own.",
+        help="ε of what the patch is against, where its card is measured. Default: the recipe's "
+        "own.",
     ),
     click.option(
         "--card-flips",
         type=click.IntRange(min=1),
         default=_DEFAULTS.card_flips,
         show_default=True,
-        help="Bits that are flipped for the card, one at a time.",
+        help="Bits that are flipped for the card of hessian_aware, one at a time.",
     ),
 )
 
@@ -54,8 +55,13 @@ def delta_options(command: _Command) -> _Command:
     return command
 
 
-def extract_one(options: dict[str, Any], state_folder: Path) -> tuple[Store, SweepItem]:
+def extract_one(
+    options: dict[str, Any], state_folder: Path
+) -> tuple[Store, SweepItem, tuple[str, ...]]:
     """Make one patch, unless the store holds it already.
+
+    Returns:
+        (the store, the patch in it, the recipe's remarks on a training that took place).
 
     Raises:
         UsageError: an option that does not go with the recipe.
@@ -85,7 +91,7 @@ def extract_one(options: dict[str, Any], state_folder: Path) -> tuple[Store, Swe
         mode=pick_mode(options["mode"], clean, size, batch_size),
         progress=reporter,
     )
-    return store, item
+    return store, item, recipe.remarks() if item.extracted else ()
 
 
 def _config(options: dict[str, Any]) -> DeltaConfig:

@@ -74,17 +74,15 @@ def recipes_help(*, patches: bool = False) -> str:
     Args:
         patches: only those that make a patch.
     """
-    head = "\b\nRecipes against failing weights and adversaries, and their settings:"
+    head = "\b\nRecipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:"
     return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
 
 
 def _lines(recipes: Mapping[str, type[ConfiguredRecipe]]) -> Iterator[str]:
     for name, recipe in recipes.items():
         training = recipe.defaults
-        yield (
-            f"  {name}: {training.epochs} epochs, {training.optimizer}, "
-            f"learning rate {training.learning_rate:g}"
-        )
+        epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
+        yield f"  {name}: {epochs}, {training.optimizer}, learning rate {training.learning_rate:g}"
         for key, field in _fields(recipe).items():
             described = _description(field)
             yield f"    {key}={_shown(field.default)}" + (f"  {described}" if described else "")

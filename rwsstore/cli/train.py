@@ -20,6 +20,7 @@ from rwsstore.progress import ConsoleReporter
 from rwsstore.training import (
     RECIPES,
     ClassifierRun,
+    Recipe,
     TrainingConfig,
     WeightRecipe,
     hold_out,
@@ -57,8 +58,8 @@ _DEFAULTS = TrainingConfig()
     show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
     "corruption. pgd_at, fast_at, trades: adversarial training. sharpness_aware: clean images, "
-    "steps of SAM. The others go on training the model of --init, or begin with --no-batch-norm. "
-    "Settings and training defaults are listed below.",
+    "steps of SAM. The others make patches (rws extract): they go on training the model of --init, "
+    "or begin with --no-batch-norm. Settings and training defaults are listed below.",
 )
 @click.option(
     "--corruption",
@@ -83,7 +84,8 @@ _DEFAULTS = TrainingConfig()
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
-    help="Start from this checkpoint; folded, it is the anchor.",
+    help="Start from this checkpoint. Recipes that make patches go on with it as it is; the others "
+    "fold it first, which is the anchor, and take a tenth of the learning rate.",
 )
 @click.option(
     "--anchor-epoch",
@@ -106,6 +108,11 @@ def command(**options: Any) -> None:
     \b
     Example, a quarter-width VGG-16 on a folder of CIFAR-10 images:
       rws train --dataset imagefolder:cifar10 --width 0.25 --epochs 15 --out clean.safetensors
+
+    \b
+    Example, the same against adversarial images, then its most critical layers alone:
+      rws train --dataset cifar10:data --recipe pgd_at --out at.safetensors
+      rws train --dataset cifar10:data --recipe clat --init at.safetensors --out clat.safetensors
     """
     out: Path = options["out"]
     _check_out(out)
@@ -134,7 +141,7 @@ def command(**options: Any) -> None:
     written = _save(out, run)
     for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
         leftover.unlink(missing_ok=True)
-    _tell(options["as_json"], run, written, len(validation), recipe.remarks())
+    _tell(options["as_json"], run, written, recipe, len(validation))
 
 
 def _check_out(out: Path) -> None:
@@ -177,23 +184,30 @@ def _save(out: Path, run: ClassifierRun) -> list[Path]:
     return written
 
 
-def _tell(as_json: bool, run: ClassifierRun, written: list[Path], validation: int) -> None:
+def _tell(
+    as_json: bool, run: ClassifierRun, written: list[Path], recipe: Recipe, validation: int
+) -> None:
+    best, scored_on = run.best, recipe.scored_on(validation)
     if as_json:
         write_json(
             {
                 "written": [str(path) for path in written],
-                "validation_accuracy": run.best.accuracy,
+                "validation_accuracy": best.accuracy,
                 "validation_images": validation,
-                "best_epoch": run.best.epoch,
+                "scored_on": scored_on,
+                "best_epoch": best.epoch,
+                "remarks": list(recipe.remarks()),
                 "history": [record.model_dump() for record in run.history],
             }
         )
         return
-    write_lines([f"wrote {path}" for path in written])
-    accuracy = f"{run.best.accuracy:.1f} % on {validation:,} validation images"
+    terms = ", ".join(f"{name} {value:.3f}" for name, value in best.terms.items())
     write_lines(
         [
-            f"{accuracy} (epoch {run.best.epoch})",
+            *(f"wrote {path}" for path in written),
+            f"{best.accuracy:.1f} % on {scored_on} (epoch {best.epoch} of {len(run.history)})",
+            *([f"loss {best.loss:.3f} in that epoch: {terms}"] if terms else []),
+            *recipe.remarks(),
             f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
         ]
     )

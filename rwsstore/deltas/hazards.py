@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
@@ -19,13 +20,14 @@ from rwsstore.analysis.parameter_corruption import (
     loss_gradient,
     measure,
 )
-from rwsstore.attacks import Attack, Fgsm
+from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.deltas.options import DeltaOptions
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.evaluation.accuracy import accuracy, correctness
 from rwsstore.patches import Kind
 from rwsstore.training import (
+    ClatOptions,
     CorruptionResistantOptions,
     RecipeOptions,
     SelectiveOptions,
@@ -110,16 +112,30 @@ def _flipped(model: nn.Module, images: ImageSet, flips: int, seed: int) -> float
 
 def _fgsm(settings: RecipeOptions, options: DeltaOptions) -> Hazard:
     """FGSM, made on the model that is measured (Goodfellow et al., ICLR 2015)."""
-    epsilon = _settings(settings, SelectiveOptions).attack_epsilon
-    return _attacked(Fgsm(options.card_budget or epsilon))
+    epsilon = options.card_budget or _settings(settings, SelectiveOptions).attack_epsilon
+    return Hazard("fgsm_linf", epsilon, _under(Fgsm(epsilon)))
 
 
-def _attacked(attack: Attack) -> Hazard:
+def _worst_case(settings: RecipeOptions, options: DeltaOptions) -> Hazard:
+    """PGD with 20 steps and APGD-CE with 100, on the model that is measured; the worse of both."""
+    epsilon = options.card_budget or _settings(settings, ClatOptions).epsilon
+    attacks = Pgd(epsilon, steps=20), Apgd(epsilon, steps=100)
+    return Hazard("pgd20_apgd100_linf", epsilon, _under(*attacks))
+
+
+def _under(*attacks: Attack) -> Callable[[nn.Module, ImageSet, int], float]:
+    """Measure the share of images that stand under every attack; each is tried on what is left."""
+
     def measured(model: nn.Module, images: ImageSet, seed: int) -> float:
-        changed = attack.perturb(model, images.images, images.labels, seed=seed)
-        return accuracy(model, changed, images.labels)
+        rows = torch.arange(len(images))
+        for attack in attacks:
+            if len(rows):
+                shown, labels = images.images[rows], images.labels[rows]
+                changed = attack.perturb(model, shown, labels, seed=seed, indices=rows)
+                rows = rows[correctness(model, changed, labels)]
+        return 100.0 * (len(rows) / len(images))
 
-    return Hazard(f"{attack.name}_{attack.norm}", attack.epsilon, measured)
+    return measured
 
 
 _Options = TypeVar("_Options", bound=RecipeOptions)
@@ -135,6 +151,11 @@ def _settings(settings: RecipeOptions, wanted: type[_Options]) -> _Options:
 
 
 HAZARDS: Mapping[Kind, Callable[[RecipeOptions, DeltaOptions], Hazard]] = MappingProxyType(
-    {"corruption_resistant": _corruption, "hessian_aware": _bit_flip, "selective": _fgsm}
+    {
+        "corruption_resistant": _corruption,
+        "hessian_aware": _bit_flip,
+        "selective": _fgsm,
+        "clat": _worst_case,
+    }
 )
 """How each kind's hazard follows from a recipe's settings and the options."""

@@ -67,7 +67,7 @@ def _shortcut(model: nn.Module, branches: Sequence[Set[str]]) -> Set[str]:
         return frozenset()
     first, second = branches[0] - branches[1], branches[1] - branches[0]
     sizes = [(len(branch), _taps(model, branch)) for branch in (first, second)]
-    if not first or not second or sizes[0] == sizes[1]:
+    if sizes[0] == sizes[1]:
         return frozenset()
     return first if sizes[0] < sizes[1] else second
 

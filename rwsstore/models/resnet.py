@@ -184,5 +184,5 @@ def resnet32(spec: ModelSpec) -> nn.Module:
 
 
 def resnet32_stride2(spec: ModelSpec) -> nn.Module:
-    """Build ResNet-32 behind a stem of stride 2: weights of the same shapes, a quarter of the work."""
+    """Build ResNet-32 behind a stem of stride 2: the same tensors for a quarter of the work."""
     return _build(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES, stride=2)

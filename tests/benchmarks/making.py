@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+import benchmarks.paper.clat_training as clat_module
 import benchmarks.paper.study as study_module
 from benchmarks.paper.settings import Settings
 from benchmarks.paper.study import Study
 from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.files import Results
 from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, fit, hold_out
@@ -83,6 +85,7 @@ def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(study_module, "accuracy", never)
     monkeypatch.setattr(study_module, "fit", never)
+    monkeypatch.setattr(clat_module, "fit", never)
     monkeypatch.setattr(study_module, "corrupt", never)
 
 
@@ -103,6 +106,23 @@ def stopped_after(count: int) -> Iterator[list[int]]:
 
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(study_module, "accuracy", measured)
+        yield done
+
+
+@contextmanager
+def kept_at_most(count: int) -> Iterator[list[int]]:
+    """Stop where more than so many values are to be kept; yields how many were."""
+    value, done = Results.value, [0]
+
+    def counting(self: Results, key: str, measure: Callable[[], Any]) -> Any:
+        if key not in self:
+            if done[0] == count:
+                raise Interrupted
+            done[0] += 1
+        return value(self, key, measure)
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(Results, "value", counting)
         yield done
 
 

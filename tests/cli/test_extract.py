@@ -95,7 +95,8 @@ def test_help_lists_every_recipe_with_its_settings_and_defaults(rws: Rws) -> Non
     for command in ("extract", "train"):
         text = rws(command, "--help").out
         for name, recipe in WEIGHT_RECIPES.items():
-            assert f"{name}: {recipe.defaults.epochs} epochs" in text
+            count = recipe.defaults.epochs
+            assert f"  {name}: {count} epoch{'' if count == 1 else 's'}, " in text
             for setting in set(recipe.Options.model_fields) - {"layers"}:
                 assert f"    {setting}=" in text
         assert "train=robust,antifragile" in text

@@ -95,6 +95,47 @@ def test_sharpness_aware_takes_rho(rws: Rws, tmp_path: Path) -> None:
     assert files[0].read_bytes() == default.read_bytes() != files[1].read_bytes()
 
 
+ATTACKED = ["--width", 0.125, "--set", "steps=1", "--set", "judged=20"]
+
+
+def test_adversarial_training_says_what_the_best_epoch_was_chosen_by(
+    rws: Rws, tmp_path: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    outcome = rws(*SHORT, "--recipe", "pgd_at", *ATTACKED, "--out", out)
+    assert outcome.code == 0
+    assert "% on 20 of 40 validation images under PGD-10, ε = 0.03 (epoch 1 of 1)" in outcome.out
+    assert "loss" not in outcome.out  # it has no terms
+    outcome = rws(*SHORT, "--recipe", "clean", "--width", 0.125, "--out", out)
+    assert "% on 40 validation images (epoch 1 of 1)" in outcome.out
+
+
+def test_the_terms_of_the_loss_are_told(rws: Rws, tmp_path: Path) -> None:
+    chosen = [*SHORT, "--recipe", "trades", *ATTACKED, "--out", tmp_path / "model.safetensors"]
+    assert " in that epoch: cross_entropy " in rws(*chosen).out
+    document = rws(*chosen, "--json").document
+    assert document["scored_on"] == "20 of 40 validation images under PGD-10, ε = 0.03"
+    (record,) = document["history"]
+    assert set(record["terms"]) == {"cross_entropy", "divergence"}
+    assert document["remarks"] == []
+
+
+def test_clat_tells_what_it_selected(bench: Bench, rws: Rws, tmp_path: Path) -> None:
+    chosen = [
+        *SHORT, "--recipe", "clat", "--init", bench.model, "--set", "steps=1", "--set", "images=10",
+        "--set", "every_steps=3", "--set", "judged=20", "--out", tmp_path / "model.safetensors",
+    ]  # fmt: skip
+    text = rws(*chosen).out
+    assert "from step 0: network.features.conv" in text
+    assert "from step 3: network.features.conv" in text
+    assert "trained in the mean: " in text
+    assert ", features " in text
+    document = rws(*chosen, "--json").document
+    assert len(document["remarks"]) == 3
+    assert all(line in text for line in document["remarks"])
+    assert set(document["history"][0]["terms"]) == {"cross_entropy", "features"}
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -108,8 +149,11 @@ def test_sharpness_aware_takes_rho(rws: Rws, tmp_path: Path) -> None:
         (["--recipe", "selective", "--init", "x"], 2, "--width: not with --recipe selective"),
         (["--recipe", "selective", "--anchor-epoch", "1", "--no-batch-norm"], 2, "--anchor-epoch"),
         (["--set", "rho=1"], 2, "--set: not with --recipe clean"),
-        (["--recipe", "sharpness_aware", "--set", "rho=0"], 4, "expected rho=NUMBER"),
-        (["--recipe", "sharpness_aware", "--set", "epsilon=1"], 4, "expected rho=NUMBER"),
+        (["--recipe", "sharpness_aware", "--set", "rho=0"], 4, "recipe sharpness_aware: rho"),
+        (["--recipe", "sharpness_aware", "--set", "epsilon=1"], 4, "'epsilon'"),
+        (["--recipe", "pgd_at", "--set", "epsilon=0"], 4, "recipe pgd_at: epsilon"),
+        (["--recipe", "fast_at", "--set", "steps=2"], 4, "recipe fast_at: steps"),
+        (["--recipe", "trades", "--set", "bta=2"], 4, "Did you mean 'beta'?"),
         (["--recipe", "robust", "--corruption", "fog", "--layers", "1-3"], 2, "--layers 1-3"),
         (["--anchor-epoch", "9"], 4, "anchor epoch 9 of 4"),
         (["--network", "vgg61"], 4, "Did you mean 'vgg16'?"),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rwsstore.deltas import DeltaOptions
 from rwsstore.models.normalize import Normalize
 from rwsstore.training import (
+    ClatRecipe,
     CleanRecipe,
     CorruptionResistantRecipe,
     HessianAwareRecipe,
@@ -54,6 +55,7 @@ def recipes() -> dict[str, WeightRecipe]:
         "corruption_resistant": CorruptionResistantRecipe.configured({"epsilon": 0.25}),
         "hessian_aware": HessianAwareRecipe.configured({"trace_layers": 1}),
         "selective": SelectiveRecipe.configured(filtering),
+        "clat": ClatRecipe.configured({"steps": 2, "images": 12, "epsilon": 0.05, "k": 1}),
     }
 
 

@@ -16,7 +16,7 @@ from rwsstore.training import CorruptionResistantRecipe, WeightRecipe, derive_se
 from tests.deltas.making import TRAIN, VALIDATION, clean_model, options, recipes
 from tests.training.tiny import config
 
-KINDS = ["corruption_resistant", "hessian_aware", "selective"]
+KINDS = ["corruption_resistant", "hessian_aware", "selective", "clat"]
 
 
 def extract(

@@ -1,6 +1,7 @@
 """Accuracy under a hazard is what its parts, used by hand, say."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from torch import nn
 
 from rwsstore.analysis.bitflips import StoredWeights, sample_sites
 from rwsstore.analysis.parameter_corruption import Constraint, Sample, loss_gradient
-from rwsstore.attacks import Fgsm
+from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
+from rwsstore.data import ImageSet
 from rwsstore.deltas import HAZARDS, Hazard, hazard_for
-from rwsstore.evaluation import accuracy
+from rwsstore.evaluation import accuracy, correctness
 from rwsstore.training import WEIGHT_RECIPES, CorruptionResistantRecipe
 from tests.deltas.making import VALIDATION, clean_model, fresh, options, recipes
 from tests.training.tiny import same
@@ -34,6 +36,7 @@ def test_every_weight_recipe_has_a_hazard() -> None:
         ("corruption_resistant", "parameter_corruption_l2", 0.25),
         ("hessian_aware", "bit_flip_exponent", 1.0),
         ("selective", "fgsm_linf", 0.02),
+        ("clat", "pgd20_apgd100_linf", 0.05),
     ],
 )
 def test_what_a_patch_says_that_it_is_for(kind: str, attack: str, budget: float) -> None:
@@ -53,7 +56,7 @@ def test_norm_and_number_are_part_of_the_name(settings: dict[str, object], attac
     assert hazard_for(recipe, options()).attack == attack
 
 
-@pytest.mark.parametrize("kind", ["corruption_resistant", "selective"])
+@pytest.mark.parametrize("kind", ["corruption_resistant", "selective", "clat"])
 def test_the_card_may_have_a_budget_of_its_own(kind: str) -> None:
     strong = hazard(kind, card_budget=0.5)
     assert strong.budget == 0.5
@@ -111,7 +114,51 @@ def test_fgsm_is_made_on_the_model_itself() -> None:
     assert expected < accuracy(model, VALIDATION.images, VALIDATION.labels)
 
 
-@pytest.mark.parametrize("kind", ["corruption_resistant", "hessian_aware", "selective"])
+def standing(attack: Attack, images: ImageSet, seed: int) -> torch.Tensor:
+    """Which images the model still gets right, attacked all together."""
+    found = attack.perturb(clean_model(), images.images, images.labels, seed=seed)
+    return correctness(clean_model(), found, images.labels)
+
+
+@pytest.mark.parametrize("epsilon", [0.03, 0.06, 0.09])
+def test_adversarial_accuracy_is_the_worst_case_of_two_attacks_image_by_image(
+    epsilon: float,
+) -> None:
+    measured = hazard("clat", card_budget=epsilon).accuracy
+    for seed in (0, 1):
+        one = standing(Pgd(epsilon, steps=20), VALIDATION, seed)
+        other = standing(Apgd(epsilon, steps=100), VALIDATION, seed)
+        wanted = 100 * float((one & other).double().mean())
+        assert measured(clean_model(), VALIDATION, seed) == pytest.approx(wanted)
+
+
+def test_the_second_attack_is_tried_on_what_the_first_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = list[tuple[Attack, list[int]]]()
+
+    def noted(kind: type[Attack]) -> None:
+        perturb = kind.perturb
+
+        def noting(self: Attack, *arguments: Any, **options: Any) -> torch.Tensor:
+            tried.append((self, options["indices"].tolist()))
+            return perturb(self, *arguments, **options)
+
+        monkeypatch.setattr(kind, "perturb", noting)
+
+    for kind in (Pgd, Apgd):
+        noted(kind)
+    hazard("clat", card_budget=0.09).accuracy(clean_model(), VALIDATION, 0)
+    (first, everything), (second, rest) = tried
+    assert (first, second) == (Pgd(0.09, steps=20), Apgd(0.09, steps=100))
+    assert everything == list(range(18))
+    assert 0 < len(rest) < 18
+    tried.clear()
+    assert hazard("clat", card_budget=0.9).accuracy(clean_model(), VALIDATION, 0) == 0
+    assert [type(attack) for attack, _ in tried] == [Pgd]
+
+
+@pytest.mark.parametrize("kind", ["corruption_resistant", "hessian_aware", "selective", "clat"])
 def test_the_model_is_left_as_it_is(kind: str) -> None:
     model = fresh()
     model.load_state_dict(clean_model().state_dict())

@@ -53,9 +53,10 @@ def test_bits_have_no_budget() -> None:
         hazard_for(HessianAwareRecipe(), options(card_budget=2.0))
 
 
-def test_fgsm_has_at_most_the_whole_range() -> None:
+@pytest.mark.parametrize("kind", ["selective", "clat"])
+def test_attacks_have_at_most_the_whole_range(kind: str) -> None:
     with pytest.raises(ConfigError, match="1"):
-        hazard_for(recipes()["selective"], options(card_budget=2.0))
+        hazard_for(recipes()[kind], options(card_budget=2.0))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.errors import ConfigError
 from rwsstore.models import shallowest
 from rwsstore.training import (
+    CONFIGURED_RECIPES,
     RECIPES,
     WEIGHT_RECIPES,
     AugmentedRecipe,
@@ -19,7 +20,9 @@ INDICES = torch.arange(24)
 
 
 def test_every_recipe_stands_under_its_own_name() -> None:
-    assert {"clean", "robust", "augmented", "sharpness_aware", *WEIGHT_RECIPES} == set(RECIPES)
+    assert {"clean", "robust", "augmented", *CONFIGURED_RECIPES} == set(RECIPES)
+    others = {"sharpness_aware", "pgd_at", "fast_at", "trades"}
+    assert {*others, *WEIGHT_RECIPES} == set(CONFIGURED_RECIPES)
     assert all(recipe.name == name for name, recipe in RECIPES.items())
     assert all(issubclass(recipe, Recipe) for recipe in RECIPES.values())
 

@@ -61,7 +61,10 @@ def test_all_weight_on_the_corrupted_loss_is_a_step_of_sam(rho: float) -> None:
     here = plain_gradient(model)
     wanted = plain_gradient(model, {n: g * (rho / norm(here)) for n, g in here.items()})
     options = CorruptionResistantOptions(epsilon=rho, weight=1.0)
-    for recipe in (CorruptionResistantRecipe(options), SharpnessAwareRecipe(SharpnessAwareOptions(rho=rho))):
+    for recipe in (
+        CorruptionResistantRecipe(options),
+        SharpnessAwareRecipe(SharpnessAwareOptions(rho=rho)),
+    ):
         found = gradient(recipe, model)
         assert all(torch.allclose(found[n], wanted[n], atol=1e-6) for n in wanted)
 
@@ -138,7 +141,9 @@ def test_the_second_look_does_not_count_in_batchnorm() -> None:
     model = two_convs(batch_norm=True)
     once, twice = copy.deepcopy(model).train(), copy.deepcopy(model).train()
     once(IMAGES.images)
-    SharpnessAwareRecipe(SharpnessAwareOptions(rho=0.5)).descend(twice, IMAGES.images, IMAGES.labels, 0.0)
+    SharpnessAwareRecipe(SharpnessAwareOptions(rho=0.5)).descend(
+        twice, IMAGES.images, IMAGES.labels, 0.0
+    )
     for name, buffer in once.named_buffers():
         assert torch.equal(buffer, twice.get_buffer(name)), name
 

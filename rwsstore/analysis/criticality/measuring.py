@@ -1,27 +1,23 @@
-"""Weakness and criticality of a network's layers.
+"""Weakness of a network's layers under an attack (CLAT, section 3.1, equation 5)."""
 
-Gopal, Yang, Zhang, Horton and Chen, Criticality Leveraged Adversarial Training (CLAT) for Boosted
-Performance via Parameter Efficiency, 2024, section 3.1.
-"""
+__all__ = ["CriticalityOptions", "measure_criticality", "measure_weaknesses"]
 
-__all__ = ["Criticality", "CriticalityOptions", "criticality_from", "measure_criticality"]
-
-import math
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from rwsstore.analysis.criticality.indices import Criticality, Weaknesses
 from rwsstore.attacks import Pgd
 from rwsstore.attacks.features import layer_outputs
 from rwsstore.attacks.objectives import plain_float32
-from rwsstore.data import unit_images
+from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.models import main_path_convolutions, unchanged
+from rwsstore.files import Results
+from rwsstore.models import check_evaluating, main_path_convolutions, unchanged
 from rwsstore.progress import SILENT, Reporter
-
-_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,119 +50,114 @@ class CriticalityOptions:
         return Pgd(self.epsilon, steps=self.steps, step_size=self.step_size)
 
 
-@dataclass(frozen=True)
-class Criticality:
-    """How much each layer's features are moved by an attack, and which layer does it.
-
-    Attributes:
-        layers: paths of convolutions in the order of the forward pass.
-        weakness: W_ε(F_i) of each, ‖F_i(x + δ) − F_i(x)‖₂/N_i in the mean over images.
-        indices: C_i = W(F_i)/W(F_{i−1}) of each, C_1 = W(F_1); 0 where both are 0, infinite where
-            only W(F_{i−1}) is.
-        images: that were measured.
-    """
-
-    layers: tuple[str, ...]
-    weakness: tuple[float, ...]
-    indices: tuple[float, ...]
-    images: int
-
-    @property
-    def ranking(self) -> tuple[str, ...]:
-        """Layers, the most critical first; of equals the shallower first."""
-        order = sorted(range(len(self.layers)), key=lambda place: -self.indices[place])
-        return tuple(self.layers[place] for place in order)
-
-    def top(self, k: int | None = None, *, among: Collection[str] | None = None) -> tuple[str, ...]:
-        """The k most critical layers, or `default_k` of them.
-
-        Args:
-            k: how many.
-            among: only these; None: of all.
-
-        Raises:
-            ConfigError: k is below 1 or above the number of layers.
-        """
-        count = self.default_k if k is None else k
-        ranked = [name for name in self.ranking if among is None or name in among]
-        if not 1 <= count <= len(ranked):
-            raise ConfigError(
-                f"the {count} most critical layers were asked for; there are {len(ranked)}"
-            )
-        return tuple(ranked[:count])
-
-    @property
-    def default_k(self) -> int:
-        """A twentieth of the layers, rounded, and at least 1: about what the paper takes."""
-        return max(1, round(_SHARE * len(self.layers)))
-
-
 def measure_criticality(
     model: nn.Module,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     options: CriticalityOptions | None = None,
     *,
     seed: int = 0,
+    leaves: Iterable[type[nn.Module]] = (),
     progress: Reporter = SILENT,
 ) -> Criticality:
-    """Attack once, and run the model on both sets of images.
-
-    The paper's approximation: one perturbation, made against the output, stands for the worst
-    case of every layer. F_i is what convolution i gives out, before normalization and activation.
+    """Attack once, run the model on both sets of images, and see which layers move features most.
 
     Args:
         model: in evaluation mode; left as it is, to the bit.
         images: uint8, or floats in [0, 1]; [N, 3, H, W]. Ten are enough (the paper's Table 7).
         labels: int64 [N].
         options: the attack.
-        seed: of the attack's random start.
-        progress: counts images under attack.
+        seed: of the attack's random starts.
+        leaves: classes of modules that cannot be traced; what they hold is not measured.
+        progress: counts images.
 
     Raises:
         ConfigError: the model is in training mode, cannot be run, traced or differentiated, or
             has no convolution.
         TensorError, DataError: images or labels that do not fit; features that are not finite.
     """
-    chosen = options or CriticalityOptions()
-    names = main_path_convolutions(model)
-    units = unit_images(images)
-    attacked = chosen.attack.perturb(
-        model, units, labels, seed=seed, batch_size=chosen.batch_size, early_exit=False,
-        progress=progress,
+    found = measure_weaknesses(
+        model, images, labels, options, seed=seed, leaves=leaves, progress=progress
+    )
+    return found.criticality()
+
+
+def measure_weaknesses(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    options: CriticalityOptions | None = None,
+    *,
+    seed: int = 0,
+    leaves: Iterable[type[nn.Module]] = (),
+    results: Results | None = None,
+    progress: Reporter = SILENT,
+) -> Weaknesses:
+    """Attack once, and measure how far that moves every layer's features in every image.
+
+    The paper's approximation: one perturbation, made against the output, stands for the worst
+    case of every layer. F_i is what convolution i gives out, before normalization and activation.
+    What is found for an image follows from the model, the image, its place and the seed alone, so
+    that any batch's weakness is a mean over rows.
+
+    Args:
+        model: in evaluation mode; left as it is, to the bit.
+        images: uint8, or floats in [0, 1]; [N, 3, H, W]. Ten are enough (the paper's Table 7).
+        labels: int64 [N].
+        options: the attack.
+        seed: of the attack's random starts.
+        leaves: classes of modules that cannot be traced; what they hold is not measured.
+        results: what was measured before; all that it depends on is in its identity.
+        progress: counts images.
+
+    Raises:
+        ConfigError: the model is in training mode, cannot be run, traced or differentiated, or
+            has no convolution.
+        TensorError, DataError: images or labels that do not fit; features that are not finite.
+    """
+    chosen, units = options or CriticalityOptions(), unit_images(images)
+    kept = Results(None, {}) if results is None else results  # an empty one is false
+    found: list[list[float]] = []
+    with plain_float32(), unchanged(model):
+        known = check_labels(labels, len(units), check_evaluating(model, units))
+        names = main_path_convolutions(model, leaves=leaves)
+        with progress.task("criticality", total=len(units)) as task:
+            for start in range(0, len(units), chosen.batch_size):
+                rows = torch.arange(start, min(start + chosen.batch_size, len(units)))
+                measure = partial(
+                    _weaknesses, model, names, units, known, rows, chosen.attack, seed
+                )
+                found += kept.value(f"images {start} to {start + len(rows)}", measure)
+                task.advance(len(rows))
+    return Weaknesses(names, torch.tensor(found, dtype=torch.float64))
+
+
+def _weaknesses(
+    model: nn.Module,
+    layers: Sequence[str],
+    images: Tensor,
+    labels: Tensor,
+    rows: Tensor,
+    attack: Pgd,
+    seed: int,
+) -> list[list[float]]:
+    """‖F_i(x + δ) − F_i(x)‖₂/N_i of some of the images; [B][layers]."""
+    attacked = attack.perturb(
+        model, images[rows], labels[rows], seed=seed, indices=rows, batch_size=len(rows),
+        early_exit=False,
     )  # fmt: skip
-    total = torch.zeros(len(names), dtype=torch.float64)
-    with unchanged(model), plain_float32(), torch.no_grad():
-        for start in range(0, len(units), chosen.batch_size):
-            rows = slice(start, start + chosen.batch_size)
-            total += _moved(model, names, units[rows], attacked[rows])
-    if not bool(total.isfinite().all()):
+    with torch.no_grad():
+        _, clean = layer_outputs(model, layers, images[rows])
+        _, moved = layer_outputs(model, layers, attacked)
+    found = torch.stack(
+        [
+            torch.linalg.vector_norm((after - before).flatten(1), dim=1).double()
+            / before[0].numel()
+            for before, after in zip(clean, moved, strict=True)
+        ],
+        dim=1,
+    )
+    if not bool(found.isfinite().all()):
         raise TensorError("a layer's features are NaN or infinite: look at the model's weights")
-    return criticality_from(names, (total / len(units)).tolist(), images=len(units))
-
-
-def criticality_from(
-    layers: Sequence[str], weakness: Sequence[float], *, images: int
-) -> Criticality:
-    """Make indices of weaknesses (equation 6)."""
-    before = (1.0, *weakness[:-1])
-    indices = tuple(map(_ratio, weakness, before))
-    return Criticality(tuple(layers), tuple(weakness), indices, images)
-
-
-def _moved(model: nn.Module, layers: Sequence[str], images: Tensor, attacked: Tensor) -> Tensor:
-    """Σ over a batch of ‖F_i(x + δ) − F_i(x)‖₂/N_i; float64 [layers]."""
-    _, clean = layer_outputs(model, layers, images)
-    _, moved = layer_outputs(model, layers, attacked)
-    found = [
-        torch.linalg.vector_norm((after - before).flatten(1), dim=1).double().sum()
-        / before[0].numel()
-        for before, after in zip(clean, moved, strict=True)
-    ]
-    return torch.stack(found).cpu()
-
-
-def _ratio(weakness: float, before: float) -> float:
-    if before > 0:
-        return weakness / before
-    return math.inf if weakness > 0 else 0.0
+    values: list[list[float]] = found.tolist()
+    return values

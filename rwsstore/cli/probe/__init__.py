@@ -10,6 +10,7 @@ _COMMANDS = {
     "corruption": "Corrupt parameters on purpose: by type, by layer, over ε.",
     "bitflips": "Flip bits of stored weights and count what each costs.",
     "filtering": "Filter weights away: fragile, robust and antifragile layers.",
+    "criticality": "Which layers make features weak under attack?",
 }
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from rwsstore.attacks import Ball, Pgd, ascend_divergence, ascend_loss, divergence
 from rwsstore.attacks.ascent import default_step_size
+from rwsstore.attacks.objectives import plain_float32
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.training.config import TrainingConfig
@@ -44,12 +45,14 @@ class AdversarialOptions(RecipeOptions):
     """
 
     epsilon: Annotated[float, Field(gt=0, le=1, description="ε, L∞, of images in [0, 1]")] = 0.03
-    steps: Annotated[int, Field(ge=1, le=1000, description="of the inner maximization")] = 10
+    steps: Annotated[int, Field(ge=1, le=1000, description="of the attack on each batch")] = 10
     step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None, Field(description="of it; none: 2.5·ε/steps")
+        Annotated[float, Field(gt=0, le=1)] | None,
+        Field(description="of that attack; none: 2.5·ε/steps"),
     ] = 0.007
     judged: Annotated[
-        int, Field(ge=0, description="validation images judged under PGD-10; 0: clean ones, all")
+        int,
+        Field(ge=0, description="images that choose the epoch, under PGD-10; 0: all, clean"),
     ] = 500
 
     @property
@@ -89,8 +92,12 @@ class AdversarialRecipe(ConfiguredRecipe):
         return self._terms.means()
 
     def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
-        """Accuracy under PGD-10 on the first images, as many as are judged."""
+        """Accuracy under PGD-10, on as many images as are judged."""
         return judge(self.settings, model, images, labels, seed)
+
+    def scored_on(self, images: int) -> str:
+        """How many images, and the attack."""
+        return judged_on(self.settings, images)
 
     @abstractmethod
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -103,11 +110,23 @@ def judge(
     """Accuracy under PGD-10 on as many of the images as the settings say, in percent."""
     if settings.judged == 0:
         return accuracy(model, images, labels)
-    # Every n-th: sets may be sorted by class.
-    every = max(1, len(images) // settings.judged)
-    shown, right = images[::every][: settings.judged], labels[::every][: settings.judged]
+    count = min(settings.judged, len(images))
+    rows = torch.arange(count) * len(images) // count  # evenly: sets may be sorted by class
+    shown, right = images[rows], labels[rows]
     attack = Pgd(settings.epsilon, steps=_JUDGED_STEPS)
-    return accuracy(model, attack.perturb(model, shown, right, seed=seed), right)
+    with plain_float32():  # what only just fools the model in float32 may not do so in bfloat16
+        return accuracy(model, attack.perturb(model, shown, right, seed=seed), right)
+
+
+def judged_on(settings: AdversarialOptions, images: int) -> str:
+    """Say what `judge` measures, of so many validation images."""
+    if settings.judged == 0:
+        return f"{images:,} validation images"
+    count = min(settings.judged, images)
+    return (
+        f"{count:,} of {images:,} validation images under PGD-{_JUDGED_STEPS}, "
+        f"ε = {settings.epsilon:g}"
+    )
 
 
 class PgdAtRecipe(AdversarialRecipe):
@@ -135,9 +154,10 @@ class FastAtOptions(AdversarialOptions):
         step_size: None for 1.25·ε.
     """
 
-    steps: Annotated[int, Field(ge=1, le=1, description="one")] = 1
+    steps: Annotated[int, Field(ge=1, le=1, description="of the attack on each batch: 1")] = 1
     step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None, Field(description="of it; none: 1.25·ε")
+        Annotated[float, Field(gt=0, le=1)] | None,
+        Field(description="of that attack; none: 1.25·ε"),
     ] = None
 
     @property
@@ -160,7 +180,7 @@ class TradesOptions(AdversarialOptions):
         beta: β, the weight of the divergence (1/λ in the paper).
     """
 
-    beta: Annotated[float, Field(ge=0, description="β, weight of the divergence")] = 6.0
+    beta: Annotated[float, Field(ge=0, description="β, weight of the predictions' change")] = 6.0
 
 
 class TradesRecipe(AdversarialRecipe):

@@ -89,6 +89,10 @@ class Recipe(ABC):
         """
         return accuracy(model, images, labels)
 
+    def scored_on(self, images: int) -> str:
+        """Say what `score` is measured on, of so many validation images; for people."""
+        return f"{images:,} validation images"
+
     @abstractmethod
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:
         """Make of clean images what the network is shown, before crop and flip.

@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.analysis.criticality import CriticalityOptions, measure_criticality
-from rwsstore.attacks import ascend_features
+from rwsstore.attacks import ascend_features, ascend_loss
 from rwsstore.attacks.features import layer_outputs
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.adversarial import AdversarialOptions, judge
+from rwsstore.training.recipes.adversarial import AdversarialOptions, judge, judged_on
 from rwsstore.training.recipes.averages import Averages
 from rwsstore.training.recipes.steps import evaluating
 from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
 
 _FAST = 1.25
 """Times ε, the single step of the fast variant; as in fast adversarial training."""
+_SHARE = 0.05
+"""Of the layers, that train at a time; `Criticality.default_k` is the same."""
 
 
 class ClatOptions(AdversarialOptions):
@@ -39,26 +41,37 @@ class ClatOptions(AdversarialOptions):
         images: training images that criticality is measured on, drawn anew each time.
         fast: one step of 1.25·ε in the inner maximization; `steps` and `step_size` do not count.
         perturbed: share of the cross-entropy that is taken at x + δ; 0 in the paper.
+        inner: what δ raises: the change of the critical layers' features, as in the paper, or the
+            loss, as in PGD-AT.
     """
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the features' change")] = 0.01
     k: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="layers at a time; none: 5 %")
+        Annotated[int, Field(ge=1)] | None,
+        Field(description="layers that train at a time; none: 5 %"),
     ] = None
     every: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="epochs between selections")
+        Annotated[int, Field(ge=1)] | None,
+        Field(description="epochs until the next selection; none: never"),
     ] = 10
     every_steps: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="steps between, instead")
+        Annotated[int, Field(ge=1)] | None,
+        Field(description="steps until the next selection, instead"),
     ] = None
     select: Annotated[
-        Literal["critical", "random"], Field(description="which layers: critical or random")
+        Literal["critical", "random"], Field(description="critical layers, or random ones")
     ] = "critical"
-    images: Annotated[int, Field(ge=1, description="that criticality is measured on")] = 100
-    fast: Annotated[bool, Field(description="one step of the inner maximization")] = False
+    images: Annotated[
+        int, Field(ge=1, description="training images that criticality is measured on")
+    ] = 100
+    fast: Annotated[bool, Field(description="attack in one step of 1.25·ε")] = False
     perturbed: Annotated[
-        float, Field(ge=0, le=1, description="share of the cross-entropy at x + δ")
+        float,
+        Field(ge=0, le=1, description="share of the cross-entropy that is of attacked images"),
     ] = 0.0
+    inner: Annotated[
+        Literal["features", "loss"], Field(description="what the attack raises: features or loss")
+    ] = "features"
 
 
 class Selection(BaseModel):
@@ -81,9 +94,10 @@ class ClatRecipe(WeightRecipe):
     """CLAT: CE(x) + λ·Σ_{i∈S} ‖F_i(x + δ) − F_i(x)‖₂ over the critical layers S (equation 9).
 
     Only the convolutions of S train: weight, and bias where there is one. S is chosen again in
-    intervals. δ raises the sum by projected ascent from a random start, anew in each step.
-    Validation under attack, `perturbed` and `every_steps` are our own; so is that a layer is
-    chosen by one attack on `images` of the training images.
+    intervals; a layer that is chosen again goes on with the momentum that it had. δ raises the sum
+    by projected ascent from a random start, anew in each step. Validation under attack,
+    `perturbed`, `inner` and `every_steps` are our own; so is that a layer is chosen by one attack
+    on `images` of the training images.
     """
 
     name = "clat"
@@ -100,6 +114,7 @@ class ClatRecipe(WeightRecipe):
         self._terms = Averages()
         self._train: ImageSet | None = None
         self._candidates: dict[str, tuple[str, ...]] = {}
+        self._count = 0
         self._selections: tuple[Selection, ...] = ()
         self._steps = 0
 
@@ -111,11 +126,12 @@ class ClatRecipe(WeightRecipe):
     @property
     def mean_share(self) -> float:
         """Share of all parameters that trained, in the mean over the steps so far."""
+        if not self._steps:
+            return 0.0
         ends = [*(one.step for one in self._selections[1:]), self._steps]
         spans = [end - one.step for one, end in zip(self._selections, ends, strict=True)]
-        total = sum(spans)
         shares = [one.share for one in self._selections]
-        return sum(s * n for s, n in zip(shares, spans, strict=True)) / total if total else 0.0
+        return sum(s * n for s, n in zip(shares, spans, strict=True)) / self._steps
 
     def trainable(self, model: nn.Module) -> frozenset[str]:
         """Parameters of the main path's convolutions, or of those in the layers given.
@@ -129,6 +145,8 @@ class ClatRecipe(WeightRecipe):
 
     def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:
         """Seed the random starts, and select, where it is time to."""
+        if epoch == 1:  # another run may have left some
+            self._selections, self._steps = (), 0
         self._generator.manual_seed(seed)
         self._terms, self._train = Averages(), train
         settings = self.settings
@@ -157,12 +175,7 @@ class ClatRecipe(WeightRecipe):
         """Equation 9, at images that are attacked here."""
         settings, units = self.settings, unit_images(images)
         layers = self._selections[-1].layers
-        attacked = ascend_features(
-            model, layers, units, settings.ball,
-            step_size=_FAST * settings.epsilon if settings.fast else settings.chosen_step_size,
-            steps=1 if settings.fast else settings.steps,
-            generator=self._generator,
-        )  # fmt: skip
+        attacked = self._attacked(model, units, labels)
         logits, outputs = layer_outputs(model, layers, torch.cat([units, attacked]))
         halves = [output.chunk(2) for output in outputs]
         moved = sum(_distance(clean, changed) for clean, changed in halves)
@@ -175,6 +188,20 @@ class ClatRecipe(WeightRecipe):
         self._terms.add(len(units), cross_entropy=task, features=moved)
         return task + settings.strength * moved
 
+    def _attacked(self, model: nn.Module, units: Tensor, labels: Tensor) -> Tensor:
+        settings = self.settings
+        size = _FAST * settings.epsilon if settings.fast else settings.chosen_step_size
+        steps = 1 if settings.fast else settings.steps
+        if settings.inner == "loss":
+            return ascend_loss(
+                model, units, labels, settings.ball,
+                step_size=size, steps=steps, generator=self._generator,
+            )  # fmt: skip
+        return ascend_features(
+            model, self._selections[-1].layers, units, settings.ball,
+            step_size=size, steps=steps, generator=self._generator,
+        )  # fmt: skip
+
     def terms(self) -> dict[str, float]:
         """Means of both terms, the second without λ."""
         return self._terms.means()
@@ -183,8 +210,14 @@ class ClatRecipe(WeightRecipe):
         """Accuracy under PGD-10."""
         return judge(self.settings, model, images, labels, seed)
 
+    def scored_on(self, images: int) -> str:
+        """How many images, and the attack."""
+        return judged_on(self.settings, images)
+
     def remarks(self) -> tuple[str, ...]:
         """Each selection with its share of the parameters, and the mean share."""
+        if not self._selections:
+            return ()
         lines = [
             f"from step {one.step}: {', '.join(one.layers)} ({one.share:.1%} of all parameters)"
             for one in self._selections
@@ -203,18 +236,23 @@ class ClatRecipe(WeightRecipe):
 
     def _find(self, model: nn.Module) -> dict[str, tuple[str, ...]]:
         """Candidates: the names of each convolution's parameters."""
-        allowed = super().trainable(model)
+        allowed, convolutions = super().trainable(model), main_path_convolutions(model)
         found = {}
-        for layer in main_path_convolutions(model):
+        for layer in convolutions:
             own = model.get_submodule(layer).named_parameters(layer)
             names = tuple(name for name, _ in own if name in allowed)
             if names:
                 found[layer] = names
-        count = self.settings.k or 1
-        if count > len(found):
+        if not found:
             raise ConfigError(
-                f"k is {count}; the model has {len(found)} convolutions to choose from"
+                f"none of the layers {', '.join(self.settings.layers or ())} holds a convolution "
+                f"of the main path; these are {', '.join(convolutions)}"
             )
+        if (self.settings.k or 1) > len(found):
+            raise ConfigError(
+                f"k is {self.settings.k}; the model has {len(found)} convolutions to choose from"
+            )
+        self._count = self.settings.k or min(max(1, round(_SHARE * len(convolutions))), len(found))
         return found
 
     def _select(self, model: nn.Module, seed: int, step: int | None = None) -> None:
@@ -238,17 +276,16 @@ class ClatRecipe(WeightRecipe):
             ),
             seed=seed,
         )
-        count = settings.k or min(found.default_k, len(self._candidates))
-        return found.top(count, among=self._candidates.keys())
+        return found.top(self._count, among=self._candidates.keys())
 
     def _draw(self, seed: int) -> tuple[str, ...]:
         names = tuple(self._candidates)
-        count = self.settings.k or max(1, round(0.05 * len(names)))
         order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-        return tuple(names[place] for place in order[:count].tolist())
+        return tuple(names[place] for place in order[: self._count].tolist())
 
 
 def _distance(clean: Tensor, changed: Tensor) -> Tensor:
     """‖F(x + δ) − F(x)‖₂ in the mean over a batch."""
-    lengths: Tensor = torch.linalg.vector_norm((changed - clean).flatten(1), dim=1)
+    change = (changed - clean).flatten(1)
+    lengths: Tensor = torch.linalg.vector_norm(change, dim=1, dtype=torch.float32)
     return lengths.mean()

@@ -1,0 +1,192 @@
+"""`rws probe criticality`."""
+
+__all__ = ["command"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rwsstore.analysis.criticality import (
+    CriticalityOptions,
+    CriticalityReport,
+    check_draws,
+    criticality_text,
+    draw_criticality,
+    measure_weaknesses,
+    stability_of,
+)
+from rwsstore.cli.options import dataset_option, json_option, load_test_images, model_options
+from rwsstore.cli.probe.keeping import kept_results
+from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
+from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.data import ImageSet
+from rwsstore.drawing import check_picture
+from rwsstore.errors import ConfigError
+from rwsstore.files import Results, write_atomic
+from rwsstore.machine import ComputeMode
+from rwsstore.models import Classifier, main_path_convolutions, weights_fingerprint
+from rwsstore.progress import ConsoleReporter
+from rwsstore.training.resume import images_digest
+
+_DEFAULTS = CriticalityOptions()
+_LIMIT, _WITH_BATCHES = 100, 500
+_COMPARED = 5
+
+
+@click.command("criticality", short_help="Which layers make features weak under attack?")
+@model_options
+@unfolded_option
+@dataset_option
+@click.option(
+    "--epsilon",
+    type=float,
+    default=_DEFAULTS.epsilon,
+    show_default=True,
+    help="ε of PGD, L∞, for images in [0, 1].",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=_DEFAULTS.steps,
+    show_default=True,
+    help="Steps of PGD.",
+)
+@click.option(
+    "--step-size",
+    default=f"{_DEFAULTS.step_size:g}",
+    show_default=True,
+    help="Length of a step; none: 2.5·ε/steps.",
+)
+@click.option(
+    "--k",
+    type=click.IntRange(min=1),
+    help="So many layers are chosen. Default: 5 % of them, at least 1.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Use only so many images, chosen by seed, as many of each class. Default: "
+    f"{_LIMIT}; with --stability {_WITH_BATCHES}.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    default=0,
+    show_default=True,
+    help="Of the limit, of the attack's random starts and of the draws.",
+)
+@click.option(
+    "--stability",
+    is_flag=True,
+    help=f"Also draw batches of these images and compare the top --k of each, or its top "
+    f"{_COMPARED}, with that of all images.",
+)
+@click.option(
+    "--batches",
+    default="10,30,50,100",
+    show_default=True,
+    help="Sizes of those batches, all below the number of images.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=2),
+    default=20,
+    show_default=True,
+    help="Batches of each size.",
+)
+@click.option(
+    "--csv", "csv_path", type=click.Path(path_type=Path), help="Also write a row for each layer."
+)
+@click.option(
+    "--png",
+    "png_path",
+    type=click.Path(path_type=Path),
+    help="Also draw a bar for each layer. Needs rwsstore[plots].",
+)
+@json_option
+def command(**options: Any) -> None:
+    """Find the layers that make features weak under attack: those that CLAT trains.
+
+    All images are attacked once, by PGD on the output. A convolution's weakness is how far that
+    moves what it gives out, its criticality index that over the weakness of the convolution before
+    it. Convolutions on shortcuts are left out. An interrupted run goes on where it was when the
+    same command is given again.
+
+    \b
+    Examples:
+      rws probe criticality --dataset imagefolder:cifar10 --png layers.png
+      rws probe criticality --dataset imagefolder:cifar10 --stability --batches 10,50 --k 3
+    """
+    check_outputs(options)
+    if options["png_path"] is not None:
+        check_picture(options["png_path"])
+    measuring, sizes = _measuring(options), _sizes(options)
+    model = load_probed_model(options)
+    layers = len(main_path_convolutions(model))
+    if (options["k"] or 1) > layers:
+        raise ConfigError(f"--k is {options['k']}; the model has {layers} layers to choose from")
+    reporter = ConsoleReporter()
+    limit = options["limit"] or (_WITH_BATCHES if sizes else _LIMIT)
+    images = load_test_images({**options, "limit": limit}, model, reporter)
+    drawn = {"draws": options["draws"], "k": options["k"] or min(_COMPARED, layers)}
+    if sizes:
+        check_draws(sizes, **drawn, images=len(images), layers=layers)
+    results = _results(model, images, measuring, options["seed"])
+    found = measure_weaknesses(
+        ComputeMode(channels_last=True).prepare(model),  # the same sums, faster on a CPU
+        images.images, images.labels, measuring, seed=options["seed"], results=results,
+        progress=reporter,
+    )  # fmt: skip
+    stability = None
+    if sizes:
+        stability = stability_of(found, images.labels, sizes=sizes, **drawn, seed=options["seed"])
+    report = CriticalityReport.of(
+        model, found.criticality(), measuring, k=options["k"], seed=options["seed"],
+        dataset=images.name, stability=stability,
+    )  # fmt: skip
+    write_report(report, options, table=criticality_text, plot=_plot)
+    results.forget()
+
+
+def _measuring(options: Mapping[str, Any]) -> CriticalityOptions:
+    text = options["step_size"]
+    try:
+        size = None if text == "none" else float(text)
+    except ValueError:
+        raise ConfigError(f"--step-size is {text!r}; expected a number, or none") from None
+    return CriticalityOptions(epsilon=options["epsilon"], steps=options["steps"], step_size=size)
+
+
+def _sizes(options: Mapping[str, Any]) -> tuple[int, ...]:
+    """Sizes of batches; none where no stability is asked for."""
+    if not options["stability"]:
+        return ()
+    try:
+        return tuple(int(item) for item in options["batches"].split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--batches is {options['batches']!r}; expected whole numbers, as in 10,30,50"
+        ) from None
+
+
+def _results(
+    model: Classifier, images: ImageSet, measuring: CriticalityOptions, seed: int
+) -> Results:
+    """What the numbers of an interrupted run depend on, and where they are kept."""
+    return kept_results(
+        "criticality",
+        {
+            "model": weights_fingerprint(model.state_dict()),
+            "images": images_digest(images),
+            "epsilon": measuring.epsilon,
+            "steps": measuring.steps,
+            "step_size": measuring.step_size,
+            "seed": seed,
+        },
+    )
+
+
+def _plot(report: CriticalityReport, path: Path) -> None:
+    write_atomic(path, draw_criticality(report))
