@@ -195,8 +195,8 @@ def _limits(card: BundleCard) -> str:
         f"{side} pixels a side, calls everything else one of its classes, and its figures hold "
         "for images like those that it was tested on. The corruptions are synthetic; weather and "
         "lenses in the field differ. A patch is for its corruption: the wrong one, or one on a "
-        "clean image, usually costs accuracy (last column). Nothing here defends against an "
-        "adversary.\n"
+        "clean image, usually costs accuracy (last column). Nothing here stops an adversary: where "
+        "a patch is against attacks, its figure is what the attacks named left, an upper bound.\n"
     )
 
 

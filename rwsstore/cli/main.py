@@ -80,7 +80,7 @@ def cli(threads: int | None) -> None:
       rws extract    patches that make it robust, into a store
       rws evaluate   what they buy
       rws apply      put on and written out
-    A model and its 21 patches come with rwsstore: try rws store ls.
+    A model and its 22 patches come with rwsstore: try rws store ls.
     """
     context = click.get_current_context()
     row = COMMANDS.get(context.invoked_subcommand or "")

@@ -49,7 +49,7 @@ _log = logging.getLogger("rwsstore_service")
 def command(**options: Any) -> None:
     """Serve a model and its patches over HTTP, until interrupted.
 
-    Nothing has to be configured on one's own machine: the bundled model and its 21 patches are
+    Nothing has to be configured on one's own machine: the bundled model and its 22 patches are
     served at http://127.0.0.1:8000, an admin token is made and shown once, and the API is
     described at /docs. Every option, and every other setting, is an environment variable too:
     RWS_PORT, RWS_ADMIN_TOKENS, ... (docs/settings.md).

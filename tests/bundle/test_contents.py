@@ -15,8 +15,9 @@ from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.models import weights_fingerprint
 from rwsstore.runtime import LiveModel
 
-LARGEST = 11_000_000
+LARGEST = 12_000_000
 WEIGHTS = ("corruption_resistant", "hessian_aware")
+DELTAS = (*WEIGHTS, "clat")
 
 
 def _card() -> BundleCard:
@@ -27,14 +28,26 @@ def test_it_is_small_and_whole() -> None:
     size = sum(path.stat().st_size for path in bundled_folder().rglob("*") if path.is_file())
     assert size <= LARGEST
     assert bundled_store().fsck().clean
-    assert {entry.name for entry in bundled_store().list()} == {*CORRUPTIONS, *WEIGHTS}
+    assert {entry.name for entry in bundled_store().list()} == {*CORRUPTIONS, *DELTAS}
 
 
 def test_the_patches_against_failing_weights_are_within_a_megabyte() -> None:
     entries = {entry.name: entry for entry in bundled_store().list()}
     assert sum(entries[name].file_bytes for name in WEIGHTS) <= 1_000_000
-    assert [entries[name].kind for name in WEIGHTS] == list(WEIGHTS)
-    assert [delta.digest for delta in _card().deltas] == [entries[n].digest for n in WEIGHTS]
+    assert [entries[name].kind for name in DELTAS] == list(DELTAS)
+    assert [delta.digest for delta in _card().deltas] == [entries[n].digest for n in DELTAS]
+
+
+def test_the_patch_against_adversaries_is_what_it_ships_for() -> None:
+    (clat,) = (delta for delta in _card().deltas if delta.kind == "clat")
+    assert clat.file_bytes <= 1_000_000
+    assert clat.budget == 4 / 255
+    assert clat.patched >= clat.clean_model + 15
+    live = LiveModel(bundled_model(), bundled_store())
+    card = bundled_store().get("clat").metadata.card
+    assert card is not None
+    assert len(card.points) >= 5
+    assert live.variant({"clat": 0.5}).digest != live.variant({}).digest
 
 
 def test_it_is_what_its_card_says() -> None:
@@ -50,7 +63,7 @@ def test_it_is_what_its_card_says() -> None:
 
 def test_every_patch_passes_its_golden_check() -> None:
     live = LiveModel(bundled_model(), bundled_store())
-    for name in (*CORRUPTIONS, *WEIGHTS):
+    for name in (*CORRUPTIONS, *DELTAS):
         variant = live.variant({name: None})
         assert variant.digest != live.variant({}).digest
         assert not variant.transferred

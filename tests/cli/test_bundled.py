@@ -20,7 +20,7 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_bundled_patches_are_listed_and_nothing_is_written(rws: Rws, tmp_path: Path) -> None:
     found = json.loads(rws("store", "ls", "--json").out)["patches"]
     assert {entry["name"] for entry in found} == {
-        *CORRUPTIONS, "corruption_resistant", "hessian_aware",
+        *CORRUPTIONS, "clat", "corruption_resistant", "hessian_aware",
     }  # fmt: skip
     assert {entry["layer"] for entry in found} == {"bundled"}
     assert not any(tmp_path.iterdir())

@@ -72,7 +72,7 @@ def test_the_same_again_and_a_version_that_has_moved_on(client: TestClient) -> N
 )
 def test_what_is_refused(reading: TestClient, name: str, parts: list[dict[str, Any]]) -> None:
     problem(compose(reading, name, parts), "invalid-request")
-    assert reading.get("/v1/patches").json()["total"] == 21
+    assert reading.get("/v1/patches").json()["total"] == 22
 
 
 def test_a_part_that_is_not_there(reading: TestClient) -> None:
