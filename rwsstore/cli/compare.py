@@ -22,7 +22,6 @@ from rwsstore.analysis import (
 )
 from rwsstore.cli.options import (
     DATASET_HELP,
-    json_option,
     limit_option,
     load_model,
     load_test_images,
@@ -31,6 +30,7 @@ from rwsstore.cli.options import (
     store_option,
 )
 from rwsstore.cli.output import write_json, write_table
+from rwsstore.cli.reporting import report_options
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
@@ -70,15 +70,11 @@ _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
     type=click.Path(path_type=Path),
     help="Folder of frost photographs; without it frost is synthetic.",
 )
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    metavar="PREFIX",
-    help="Also draw heat maps: PREFIX-norms.png, -cosine.png, -layers.png and, with --dataset, "
-    "-gains.png. Needs rwsstore[plots].",
+@report_options(
+    csv=None,
+    png="heat maps: PREFIX-norms.png, -cosine.png, -layers.png and, with --dataset, -gains.png",
+    prefix=True,
 )
-@json_option
 def command(patches: tuple[str, ...], **options: Any) -> None:
     """Compare patches of one model: how large they are in each layer, and how much alike.
 

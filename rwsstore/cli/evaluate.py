@@ -11,7 +11,6 @@ import click
 from rwsstore.cli.evaluate_attacks import attack_options, check_together, evaluate_under_attack
 from rwsstore.cli.options import (
     dataset_option,
-    json_option,
     limit_option,
     load_model,
     load_test_images,
@@ -21,7 +20,7 @@ from rwsstore.cli.options import (
     store_option,
     transfer_option,
 )
-from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.cli.reporting import check_outputs, report_options, write_report
 from rwsstore.corruptions import GROUPS, parse_corruptions
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import (
@@ -87,19 +86,10 @@ from rwsstore.progress import ConsoleReporter
 )
 @transfer_option
 @attack_options
-@click.option(
-    "--csv",
-    "csv_path",
-    type=click.Path(path_type=Path),
-    help="Also write a row for each corruption and severity, or for each accuracy under attack.",
+@report_options(
+    csv="a row for each corruption and severity, or for each accuracy under attack",
+    png="the accuracies",
 )
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    help="Also draw the accuracies. Needs rwsstore[plots].",
-)
-@json_option
 def command(**options: Any) -> None:
     """Measure TA and RA of the clean model, and of the clean model with each corruption's patch.
 

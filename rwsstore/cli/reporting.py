@@ -1,14 +1,16 @@
 """Reports where --csv, --png and --json want them."""
 
-__all__ = ["check_outputs", "write_report"]
+__all__ = ["check_outputs", "report_options", "write_report"]
 
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import click
 from rich.console import RenderableType
 
+from rwsstore.cli.options import json_option
 from rwsstore.cli.output import write_json, write_table
 from rwsstore.errors import MissingExtraError, MissingFileError
 from rwsstore.files import write_atomic
@@ -21,6 +23,39 @@ class _Report(Protocol):
 
 
 _R = TypeVar("_R", bound=_Report)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def report_options(
+    *, csv: str | None, png: str, prefix: bool = False
+) -> Callable[[_Command], _Command]:
+    """Give a command --csv, --png and --json, in this order.
+
+    Args:
+        csv: what is written, after "Also write"; None: there is no --csv.
+        png: what is drawn, after "Also draw".
+        prefix: there are several pictures, and what is given is the beginning of their names.
+    """
+    path = click.Path(path_type=Path)
+    metavar = "PREFIX" if prefix else None
+    options = [
+        click.option("--csv", "csv_path", type=path, help=f"Also write {csv}."),
+        click.option(
+            "--png",
+            "png_path",
+            type=path,
+            metavar=metavar,
+            help=f"Also draw {png}. Needs rwsstore[plots].",
+        ),
+        json_option,
+    ]
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options if csv is not None else options[1:]):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:

@@ -23,7 +23,6 @@ from rwsstore.analysis.bitflips import (
 from rwsstore.analysis.names import parse_layers
 from rwsstore.cli.options import (
     dataset_option,
-    json_option,
     load_test_images,
     model_options,
     open_store,
@@ -32,7 +31,7 @@ from rwsstore.cli.options import (
 )
 from rwsstore.cli.probe.keeping import kept_results
 from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.cli.reporting import check_outputs, report_options, write_report
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import Resampling
@@ -99,16 +98,7 @@ _SAMPLE = 2000
     show_default=True,
     help="Draws of the sampled bits behind the 95 % intervals, 40 or more; 0: no intervals.",
 )
-@click.option(
-    "--csv", "csv_path", type=click.Path(path_type=Path), help="Also write a row for each flip."
-)
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    help="Also draw drops by decile, bit and layer. Needs rwsstore[plots].",
-)
-@json_option
+@report_options(csv="a row for each flip", png="drops by decile, bit and layer")
 def command(**options: Any) -> None:
     """Flip bits of the stored weights, one at a time, and measure what each costs.
 

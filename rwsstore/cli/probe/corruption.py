@@ -19,14 +19,13 @@ from rwsstore.analysis.parameter_corruption import (
 )
 from rwsstore.cli.options import (
     dataset_option,
-    json_option,
     limit_option,
     load_test_images,
     model_options,
 )
 from rwsstore.cli.probe.keeping import kept_results
 from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.cli.reporting import check_outputs, report_options, write_report
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results, write_atomic
@@ -90,19 +89,7 @@ _DRAWS = 3
     show_default=True,
     help="Of the limits and of the first random corruption.",
 )
-@click.option(
-    "--csv",
-    "csv_path",
-    type=click.Path(path_type=Path),
-    help="Also write a row for each group, n and ε.",
-)
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    help="Also draw curves, or heat maps. Needs rwsstore[plots].",
-)
-@json_option
+@report_options(csv="a row for each group, n and ε", png="curves, or heat maps")
 def command(**options: Any) -> None:
     """Corrupt parameters by a vector of norm ε, and measure what is left of the accuracy.
 

@@ -17,10 +17,10 @@ from rwsstore.analysis.criticality import (
     measure_weaknesses,
     stability_of,
 )
-from rwsstore.cli.options import dataset_option, json_option, load_test_images, model_options
+from rwsstore.cli.options import dataset_option, load_test_images, model_options
 from rwsstore.cli.probe.keeping import kept_results
 from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.cli.reporting import check_outputs, report_options, write_report
 from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
@@ -96,16 +96,7 @@ _COMPARED = 5
     show_default=True,
     help="Batches of each size.",
 )
-@click.option(
-    "--csv", "csv_path", type=click.Path(path_type=Path), help="Also write a row for each layer."
-)
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    help="Also draw a bar for each layer. Needs rwsstore[plots].",
-)
-@json_option
+@report_options(csv="a row for each layer", png="a bar for each layer")
 def command(**options: Any) -> None:
     """Find the layers that make features weak under attack: those that CLAT trains.
 

@@ -19,10 +19,10 @@ from rwsstore.analysis.filtering import (
     parse_filters,
 )
 from rwsstore.analysis.names import parse_layers
-from rwsstore.cli.options import dataset_option, json_option, load_test_images, model_options
+from rwsstore.cli.options import dataset_option, load_test_images, model_options
 from rwsstore.cli.probe.keeping import kept_results
 from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, write_report
+from rwsstore.cli.reporting import check_outputs, report_options, write_report
 from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
 from rwsstore.evaluation import Resampling
@@ -102,20 +102,11 @@ _DEFAULTS, _SCORING = FilteringOptions(), ScoringOptions()
     show_default=True,
     help="Draws of the images for the 95 % intervals; 0: no intervals.",
 )
-@click.option(
-    "--csv",
-    "csv_path",
-    type=click.Path(path_type=Path),
-    help="Also write the scores of each layer and filter.",
+@report_options(
+    csv="the scores of each layer and filter",
+    png="PREFIX-curves.png and PREFIX-map.png",
+    prefix=True,
 )
-@click.option(
-    "--png",
-    "png_path",
-    type=click.Path(path_type=Path),
-    metavar="PREFIX",
-    help="Also draw PREFIX-curves.png and PREFIX-map.png. Needs rwsstore[plots].",
-)
-@json_option
 def command(**options: Any) -> None:
     """Set ever more of a layer's weights to zero and see whether accuracy falls faster than they.
 
