@@ -4,7 +4,7 @@ __all__ = ["LiveModel"]
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakValueDictionary
@@ -15,6 +15,7 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, Request
 from rwsstore.runtime.admission import Admission
+from rwsstore.runtime.mixing import Mixer
 from rwsstore.runtime.source import PatchBag, PatchSource
 from rwsstore.runtime.variant import CleanModel, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
@@ -56,6 +57,7 @@ class LiveModel:
         if resident < 1:
             raise ConfigError(f"resident is {resident}; expected 1 or more")
         self._clean = CleanModel.of(model)
+        self._mixer = Mixer(self._clean)
         self._source: PatchSource = patches if patches is not None else PatchBag()
         self._admission = Admission(self._clean, allow_transfer=allow_transfer)
         self._resident = resident
@@ -92,6 +94,22 @@ class LiveModel:
     def __call__(self, images: Tensor) -> Tensor:
         """Predict: images [B, 3, H, W] to logits [B, C], in inference mode."""
         return self.current(images)
+
+    def predict_mixed(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
+        """Predict, each image with a variant of its own: a head for each, one trunk for all.
+
+        Args:
+            images: uint8 or floats in [0, 1]; [B, 3, H, W].
+            variants: B of them, as `variant` or `active` gives them; they may repeat.
+
+        Returns:
+            Logits [B, C]. One variant for all gives its bits; several give what each alone gives,
+            but for the rounding of another batch.
+
+        Raises:
+            ConfigError: there are not as many variants as images, or no image.
+        """
+        return self._mixer.predict(images, variants)
 
     @contextmanager
     def patched(self, wanted: Request) -> Iterator[Variant]:
