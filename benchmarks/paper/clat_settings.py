@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rwsstore.training import AdversarialOptions, ClatOptions, TrainingConfig
+from rwsstore.training import AdversarialTrainingOptions, ClatOptions, TrainingConfig
 
 Count = Annotated[int, Field(ge=1)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
@@ -94,7 +94,7 @@ class ClatSettings(_Part):
     epsilon: Epsilon = 0.03
     pretrained: bool = False
     evaluation: Evaluation = Evaluation()
-    adversarial: AdversarialOptions = AdversarialOptions(steps=5, step_size=None)
+    adversarial: AdversarialTrainingOptions = AdversarialTrainingOptions(steps=5, step_size=None)
     beta: Annotated[float, Field(ge=0)] = 6.0
     training: TrainingConfig = TrainingConfig(epochs=30, learning_rate=0.1, clip_norm=5.0)
     half: Count = 15

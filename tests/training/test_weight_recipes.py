@@ -55,6 +55,14 @@ def norm(tensors: dict[str, Tensor]) -> float:
     return math.sqrt(sum(float(t.double().square().sum()) for t in tensors.values()))
 
 
+def test_another_run_with_the_same_recipe_begins_anew() -> None:
+    used, model = HessianAwareRecipe(HessianAwareOptions(strength=0.1, threshold=2)), two_convs()
+    first = gradient(used, model)
+    used.restore({"mean_trace": 1e-9})
+    again = gradient(used, model)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
 @pytest.mark.parametrize("rho", [0.05, 0.7])
 def test_all_weight_on_the_corrupted_loss_is_a_step_of_sam(rho: float) -> None:
     model = two_convs()

@@ -4,8 +4,8 @@ __all__ = [
     "CONFIGURED_RECIPES",
     "RECIPES",
     "WEIGHT_RECIPES",
-    "AdversarialOptions",
     "AdversarialRecipe",
+    "AdversarialTrainingOptions",
     "AugmentedRecipe",
     "ClatOptions",
     "ClatRecipe",
@@ -34,8 +34,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rwsstore.training.recipes.adversarial import (
-    AdversarialOptions,
     AdversarialRecipe,
+    AdversarialTrainingOptions,
     FastAtOptions,
     FastAtRecipe,
     PgdAtRecipe,

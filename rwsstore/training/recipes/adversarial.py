@@ -1,8 +1,8 @@
 """Adversarial training: on images that are attacked anew in every step."""
 
 __all__ = [
-    "AdversarialOptions",
     "AdversarialRecipe",
+    "AdversarialTrainingOptions",
     "FastAtOptions",
     "FastAtRecipe",
     "PgdAtRecipe",
@@ -33,7 +33,7 @@ _FAST = 1.25
 _JUDGED_STEPS = 10
 
 
-class AdversarialOptions(RecipeOptions):
+class AdversarialTrainingOptions(RecipeOptions):
     """The inner maximization: projected ascent from a random start; CLAT's numbers by default.
 
     Attributes:
@@ -73,9 +73,9 @@ class AdversarialRecipe(ConfiguredRecipe):
     counted in the running statistics: our own choice.
     """
 
-    Options: ClassVar[type[RecipeOptions]] = AdversarialOptions
+    Options: ClassVar[type[RecipeOptions]] = AdversarialTrainingOptions
     defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=50, clip_norm=5.0)
-    settings: AdversarialOptions
+    settings: AdversarialTrainingOptions
 
     def __init__(self, options: RecipeOptions | None = None) -> None:
         super().__init__(options)
@@ -105,7 +105,11 @@ class AdversarialRecipe(ConfiguredRecipe):
 
 
 def judge(
-    settings: AdversarialOptions, model: nn.Module, images: Tensor, labels: Tensor, seed: int
+    settings: AdversarialTrainingOptions,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
 ) -> float:
     """Accuracy under PGD-10 on as many of the images as the settings say, in percent."""
     if settings.judged == 0:
@@ -118,7 +122,7 @@ def judge(
         return accuracy(model, attack.perturb(model, shown, right, seed=seed), right)
 
 
-def judged_on(settings: AdversarialOptions, images: int) -> str:
+def judged_on(settings: AdversarialTrainingOptions, images: int) -> str:
     """Say what `judge` measures, of so many validation images."""
     if settings.judged == 0:
         return f"{images:,} validation images"
@@ -146,7 +150,7 @@ class PgdAtRecipe(AdversarialRecipe):
         return super(AdversarialRecipe, self).loss(model, attacked, labels, smoothing)
 
 
-class FastAtOptions(AdversarialOptions):
+class FastAtOptions(AdversarialTrainingOptions):
     """A single step, 1.25·ε long, from a random start.
 
     Attributes:
@@ -173,7 +177,7 @@ class FastAtRecipe(PgdAtRecipe):
     Options: ClassVar[type[RecipeOptions]] = FastAtOptions
 
 
-class TradesOptions(AdversarialOptions):
+class TradesOptions(AdversarialTrainingOptions):
     """TRADES' own weight.
 
     Attributes:

@@ -18,7 +18,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.adversarial import AdversarialOptions, judge, judged_on
+from rwsstore.training.recipes.adversarial import AdversarialTrainingOptions, judge, judged_on
 from rwsstore.training.recipes.averages import Averages
 from rwsstore.training.recipes.steps import evaluating
 from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
@@ -29,7 +29,7 @@ _SHARE = 0.05
 """Of the layers, that train at a time; `Criticality.default_k` is the same."""
 
 
-class ClatOptions(AdversarialOptions):
+class ClatOptions(AdversarialTrainingOptions):
     """What is fine-tuned, and towards what.
 
     Attributes:

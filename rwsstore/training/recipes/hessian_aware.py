@@ -71,6 +71,8 @@ class HessianAwareRecipe(WeightRecipe):
 
     def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:  # noqa: ARG002
         """Seed the draws, and find the parameters that the term looks at."""
+        if epoch == 1:  # another run may have left one
+            self._mean = None
         self._generator.manual_seed(seed)
         trained = self.trainable(model)
         layers = [layer for layer in ordered_layers(model) if trained & set(layer.parameters)]
