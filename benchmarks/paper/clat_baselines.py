@@ -56,12 +56,15 @@ class Runs:
         half: PGD-AT, half of them.
         clat: CLAT from there.
         others: by method, its own three, with the first seed.
+        published: CLAT as the paper has it, from the first seed's half; None where the settings'
+            is that.
     """
 
     whole: Sequence[Trained]
     half: Sequence[Trained]
     clat: Sequence[Trained]
     others: Mapping[str, tuple[Trained, Trained, Trained]]
+    published: Trained | None
 
     @property
     def mean_share(self) -> float:
@@ -89,7 +92,14 @@ def train(study: Study) -> Runs:
             after = clat(study, 0, begun, options, variant=variant)
             others[method] = (adversarial(study, 0, method=method), begun, after)
             task.advance()
-    return Runs(whole, half, tuned, others)
+    return Runs(whole, half, tuned, others, _published(study, half[0]))
+
+
+def _published(study: Study, begun: Trained) -> Trained | None:
+    """CLAT with δ on features, and the cross-entropy of clean images alone."""
+    usual = base_options(study, begun.last)
+    options = usual.model_copy(update={"inner": "features", "perturbed": 0.0})
+    return None if options == usual else clat(study, 0, begun, options, variant="published")
 
 
 def measure(study: Study, runs: Runs) -> Found:
@@ -102,10 +112,12 @@ def measure(study: Study, runs: Runs) -> Found:
     }
     for method, (whole, _, tuned) in runs.others.items():
         arms |= {method: [Model.last(whole)], f"{method}+clat": [Model.last(tuned)]}
+    if runs.published is not None:
+        arms["published"] = [Model.last(runs.published)]
     return compare(study, arms)
 
 
-def names(study: Study) -> dict[str, str]:
+def names(study: Study, runs: Runs) -> dict[str, str]:
     """The arms as rows."""
     settings = study.settings.clat
     n, half, tuned = settings.training.epochs, settings.half, settings.finetuning.epochs
@@ -119,6 +131,8 @@ def names(study: Study) -> dict[str, str]:
         fast = " (fast)" if method == "fast_at" else ""
         found[method] = f"{_METHODS[method]}, {epochs(n)}"
         found[f"{method}+clat"] = f"{_METHODS[method]}, {half}, + CLAT{fast}, {tuned}"
+    if runs.published is not None:
+        found["published"] = f"PGD-AT, {half}, + CLAT as published, {tuned}"
     return found
 
 
@@ -163,7 +177,7 @@ def _headlines(study: Study, runs: Runs, found: Found) -> dict[str, Any]:
 
 
 def _write(study: Study, runs: Runs, found: Found) -> None:
-    labels = names(study)
+    labels = names(study, runs)
     main = {arm: labels[arm] for arm in ("whole", "best", "half", "clat")}
     rivals = {arm: labels[arm] for arm in ("whole", "best", "half")}
     usual = base_options(study, runs.half[0].last)
@@ -178,9 +192,9 @@ def _write(study: Study, runs: Runs, found: Found) -> None:
         Picture(_draw(study, runs), "Accuracy on held-out images under PGD-10, epoch by epoch"),
         selections({"CLAT": runs.clat}, "What CLAT trained"),
     ]
-    if runs.others:
-        further = {arm: name for arm, name in labels.items() if arm not in main}
-        blocks.append(accuracies(study, found, further, "Other baselines, one seed"))
+    further = {arm: name for arm, name in labels.items() if arm not in main}
+    if further:
+        blocks.append(accuracies(study, found, further, "Other trainings, one seed"))
     write_blocks(study, "CLAT against adversarial training (Table 1)", blocks, corrupted=False)
 
 

@@ -17,7 +17,7 @@ from benchmarks.paper import (
     clat_dynamic,
     clat_layers,
 )
-from benchmarks.paper.clat_training import adversarial, base_options, begin, clat
+from benchmarks.paper.clat_training import adversarial, base_options, begin, clat, clean
 from benchmarks.paper.settings import CLAT_TABLES, Settings
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Pgd
@@ -121,6 +121,20 @@ def test_models_are_trained_once_for_all_tables(
         *(f"clat-s0-clean-1{run}" for run in ("", "+clat", "+pgd_at")),
     }
     assert not list(work.glob("*.state"))
+
+
+def test_a_recipe_of_our_own_is_compared_with_the_published_one(tmp_path: Path) -> None:
+    recipe = small().clat.recipe.model_copy(update={"inner": "loss", "perturbed": 0.3})
+    fields = {"recipe": recipe.model_dump(), "pretrained": True, "others": ()}
+    study = opened("clat_baselines", tmp_path, **fields)
+    found = clat_baselines.run(study)
+    assert set(found["arms"]) == {"whole", "best", "half", "clat", "published"}
+    runs = {path.stem for path in study.work.glob("*.safetensors")}
+    assert {"clat-s0-clean-1", "clat-s1-clean-1", "clat-s0-pgd_at-1+published"} <= runs
+    assert same(begin(study, 0), clean(study, 0).last)
+    page = (study.docs / "clat_baselines.md").read_text()
+    assert "PGD-AT, 1, + CLAT as published, 2" in page
+    assert "begins at a model trained on the same images, not attacked, for 1 epoch" in page
 
 
 def test_the_images_are_as_many_as_the_settings_say(
