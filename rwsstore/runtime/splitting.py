@@ -76,9 +76,8 @@ def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> S
         graph = trace(model)
     except ConfigError:
         return None
-    cut = _last_reader(model, graph, tensors)
     nodes = list(graph.nodes)
-    place = nodes.index(cut) if cut is not None else _placeholder(nodes)
+    place = _cut(model, nodes, tensors)
     if place + 1 >= len(nodes) - 1:  # only the output is left
         return None
     crossing = _crossing(nodes, place)
@@ -87,20 +86,19 @@ def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> S
     return split if _works(split, model, images) else None
 
 
-def _placeholder(nodes: list[fx.Node]) -> int:
-    return next(place for place, node in enumerate(nodes) if node.op == "placeholder")
-
-
-def _last_reader(model: nn.Module, graph: fx.Graph, tensors: Collection[str]) -> fx.Node | None:
+def _cut(model: nn.Module, nodes: list[fx.Node], tensors: Collection[str]) -> int:
+    """Place of the last operation that reads one of the tensors; of the input where none does."""
     wanted = {id(tensor) for name, tensor in _named(model) if name in tensors}
-    found = None
-    for node in graph.nodes:
-        if wanted & {id(tensor) for tensor in _read(model, node)}:
-            # A tensor that is fetched is read where it is used.
-            users = list(node.users) if node.op == "get_attr" else [node]
-            order = list(graph.nodes)
-            found = max([*users, *([found] if found else [])], key=order.index)
-    return found
+    readers = {
+        reader
+        for node in nodes
+        if wanted & {id(tensor) for tensor in _read(model, node)}
+        # A tensor that is fetched is read where it is used.
+        for reader in (node.users if node.op == "get_attr" else (node,))
+    }
+    return max(
+        place for place, node in enumerate(nodes) if node.op == "placeholder" or node in readers
+    )
 
 
 def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
