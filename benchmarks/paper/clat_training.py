@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.paper.clat_settings import OtherNetwork
 from benchmarks.paper.study import Study
+from rwsstore.analysis.criticality import default_count
 from rwsstore.files import make_folders
 from rwsstore.machine import ComputeMode
 from rwsstore.models import Classifier, build, main_path_convolutions
@@ -42,9 +43,6 @@ from rwsstore.training import (
 from rwsstore.training.resume import RunState, load_run, save_run
 
 Method = Literal["pgd_at", "fast_at", "trades"]
-
-_SHARE = 0.05
-"""Of the layers, where the settings name no k."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +168,7 @@ def base_options(study: Study, model: Classifier, recipe: ClatOptions | None = N
     """CLAT's options with k as a number, so that equal runs have equal options."""
     options = recipe or study.settings.clat.recipe
     layers = len(main_path_convolutions(model))
-    return options.model_copy(update={"k": options.k or max(1, round(_SHARE * layers))})
+    return options.model_copy(update={"k": options.k or default_count(layers)})
 
 
 def clat(

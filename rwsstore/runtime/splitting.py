@@ -71,6 +71,9 @@ def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> S
     Returns:
         The split; None where the network cannot be cut there: it cannot be traced, nothing is left
         for the trunk, or what crosses the cut is not one tensor row for each image.
+
+    Raises:
+        Exception: whatever the model itself raises on these images.
     """
     try:
         graph = trace(model)
@@ -158,8 +161,9 @@ def _function(graph: fx.Graph) -> _Run:
 @torch.inference_mode()
 def _works(split: Split, model: nn.Module, images: Tensor) -> bool:
     """Whether the halves make the whole, and batches can be joined at the cut."""
+    whole = model(images)  # what fails here fails without a cut as well
     try:
-        whole, crossing = model(images), split.head(model, images)
+        crossing = split.head(model, images)
         if not all(isinstance(value, Tensor) and len(value) == len(images) for value in crossing):
             return False
         return torch.equal(split.trunk(model, crossing), whole)

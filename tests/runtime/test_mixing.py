@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, TensorError
 from rwsstore.runtime import LiveModel, PatchBag, Variant
 from tests.runtime.making import MODELS, a_patch, equal_bits, pixels
 
@@ -96,6 +96,16 @@ def test_threads_mix_at_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: live.predict_mixed(images, variants), range(20)))
     assert all(equal_bits(one, wanted) for one in found)
+
+
+def test_images_that_the_model_refuses_spoil_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    live, variants = _live(MODELS["vgg16"]())
+    with pytest.raises(TensorError):
+        live.predict_mixed(pixels(2).to(torch.int64), variants[:2])
+    images = pixels(2)
+    wanted = live.predict_mixed(images, variants[:2])
+    monkeypatch.setattr(Variant, "__call__", None)  # no variant runs whole
+    assert equal_bits(live.predict_mixed(images, variants[:2]), wanted)
 
 
 @pytest.mark.parametrize(("images", "variants"), [(2, 1), (0, 0), (1, 2)])

@@ -11,6 +11,7 @@ __all__ = [
     "check_draws",
     "criticality_from",
     "criticality_text",
+    "default_count",
     "draw_criticality",
     "measure_criticality",
     "measure_stability",
@@ -18,7 +19,12 @@ __all__ = [
     "stability_of",
 ]
 
-from rwsstore.analysis.criticality.indices import Criticality, Weaknesses, criticality_from
+from rwsstore.analysis.criticality.indices import (
+    Criticality,
+    Weaknesses,
+    criticality_from,
+    default_count,
+)
 from rwsstore.analysis.criticality.measuring import (
     CriticalityOptions,
     measure_criticality,

@@ -4,7 +4,7 @@ Gopal, Yang, Zhang, Horton and Chen, Criticality Leveraged Adversarial Training 
 Performance via Parameter Efficiency, 2024, section 3.1.
 """
 
-__all__ = ["Criticality", "Weaknesses", "criticality_from"]
+__all__ = ["Criticality", "Weaknesses", "criticality_from", "default_count"]
 
 import math
 from collections.abc import Collection, Sequence
@@ -61,7 +61,7 @@ class Criticality:
     @property
     def default_k(self) -> int:
         """A twentieth of the layers, rounded, and at least 1: about what the paper takes."""
-        return max(1, round(_SHARE * len(self.layers)))
+        return default_count(len(self.layers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,11 @@ class Weaknesses:
         """
         values = self.values if rows is None else self.values[rows]
         return criticality_from(self.layers, values.mean(0).tolist(), images=len(values))
+
+
+def default_count(layers: int) -> int:
+    """How many of so many layers count as critical: a twentieth, rounded, and at least 1."""
+    return max(1, round(_SHARE * layers))
 
 
 def criticality_from(

@@ -1,6 +1,7 @@
 """Adversarial training: on images that are attacked anew in every step."""
 
 __all__ = [
+    "FAST_STEP",
     "AdversarialRecipe",
     "AdversarialTrainingOptions",
     "FastAtOptions",
@@ -28,7 +29,7 @@ from rwsstore.training.recipes.averages import Averages
 from rwsstore.training.recipes.steps import still_statistics
 from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions
 
-_FAST = 1.25
+FAST_STEP = 1.25
 """Times ε, the single step of fast adversarial training (Wong et al., 2020)."""
 _JUDGED_STEPS = 10
 
@@ -167,7 +168,7 @@ class FastAtOptions(AdversarialTrainingOptions):
     @property
     def chosen_step_size(self) -> float:
         """The step size, where none was given too."""
-        return self.step_size or _FAST * self.epsilon
+        return self.step_size or FAST_STEP * self.epsilon
 
 
 class FastAtRecipe(PgdAtRecipe):

@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rwsstore.analysis.criticality import CriticalityOptions, measure_criticality
+from rwsstore.analysis.criticality import (
+    CriticalityOptions,
+    default_count,
+    measure_criticality,
+)
 from rwsstore.attacks import ascend_features, ascend_loss
 from rwsstore.attacks.features import layer_outputs
 from rwsstore.data import ImageSet, unit_images
@@ -18,15 +22,15 @@ from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.adversarial import AdversarialTrainingOptions, judge, judged_on
+from rwsstore.training.recipes.adversarial import (
+    FAST_STEP,
+    AdversarialTrainingOptions,
+    judge,
+    judged_on,
+)
 from rwsstore.training.recipes.averages import Averages
 from rwsstore.training.recipes.steps import evaluating
 from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
-
-_FAST = 1.25
-"""Times ε, the single step of the fast variant; as in fast adversarial training."""
-_SHARE = 0.05
-"""Of the layers, that train at a time; `Criticality.default_k` is the same."""
 
 
 class ClatOptions(AdversarialTrainingOptions):
@@ -190,7 +194,7 @@ class ClatRecipe(WeightRecipe):
 
     def _attacked(self, model: nn.Module, units: Tensor, labels: Tensor) -> Tensor:
         settings = self.settings
-        size = _FAST * settings.epsilon if settings.fast else settings.chosen_step_size
+        size = FAST_STEP * settings.epsilon if settings.fast else settings.chosen_step_size
         steps = 1 if settings.fast else settings.steps
         if settings.inner == "loss":
             return ascend_loss(
@@ -252,7 +256,7 @@ class ClatRecipe(WeightRecipe):
             raise ConfigError(
                 f"k is {self.settings.k}; the model has {len(found)} convolutions to choose from"
             )
-        self._count = self.settings.k or min(max(1, round(_SHARE * len(convolutions))), len(found))
+        self._count = self.settings.k or min(default_count(len(convolutions)), len(found))
         return found
 
     def _select(self, model: nn.Module, seed: int, step: int | None = None) -> None:
