@@ -104,6 +104,11 @@ class Patch:
         """Bytes of its whole file."""
         return len(self.data)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that it takes in memory: its file's, and its codes as they are decoded."""
+        return self.file_bytes + sum(payload.memory_bytes for payload in self.tensors.values())
+
     def alpha_for(self, ta_loss: float) -> float:
         """Find the strength that costs at most `ta_loss` points of clean accuracy.
 

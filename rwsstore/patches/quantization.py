@@ -88,6 +88,11 @@ class RawTensor:
         """Bytes that its numbers take in a file."""
         return 4 * self.values.numel()
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that its numbers take in memory."""
+        return self.values.nbytes
+
     def delta(self, alpha: float) -> Tensor:
         """fl32(v · fl32(α)), float32, freshly allocated."""
         return self.values * torch.tensor(alpha, dtype=torch.float64).float()
@@ -116,6 +121,11 @@ class QuantizedTensor:
     def payload_bytes(self) -> int:
         """Bytes that its codes and scales take in a file."""
         return packed_size(self.codes.numel(), self.bits) + 4 * self.scale.numel()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that its codes and scales take in memory."""
+        return self.codes.nbytes + self.scale.nbytes
 
     def delta(self, alpha: float) -> Tensor:
         """fl32(q · s′) with s′ = fl32(fl64(α·s)), float32, freshly allocated."""

@@ -1,7 +1,11 @@
 """A live model in one process: variants, patch sets, state digests, verification."""
 
 __all__ = [
+    "FLOAT32",
+    "FORMATS",
     "CleanModel",
+    "ComputeFormat",
+    "FormatProbe",
     "LiveModel",
     "PatchBag",
     "PatchSource",
@@ -9,11 +13,17 @@ __all__ = [
     "Variant",
     "Verification",
     "build_variant",
+    "compute_format",
+    "fastest_format",
+    "measure_agreement",
     "split_after",
     "state_digest",
 ]
 
+from rwsstore.runtime.agreement import measure_agreement
+from rwsstore.runtime.choosing_format import FormatProbe, fastest_format
 from rwsstore.runtime.digest import state_digest
+from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
 from rwsstore.runtime.live import LiveModel
 from rwsstore.runtime.source import PatchBag, PatchSource
 from rwsstore.runtime.splitting import Split, split_after

@@ -2,6 +2,7 @@
 
 __all__ = ["Admission"]
 
+import threading
 from collections import OrderedDict
 
 import torch
@@ -18,12 +19,15 @@ _REMEMBERED = 10_000
 class Admission:
     """Finds out which patches belong on a clean model, and remembers it by their digests.
 
+    Safe to use from any thread; a patch that several put on at once may be checked by each.
+
     Args:
         clean: the model.
         allow_transfer: accept patches that were extracted from other clean weights.
     """
 
     def __init__(self, clean: CleanModel, *, allow_transfer: bool) -> None:
+        self._lock = threading.Lock()
         self._admitted: OrderedDict[Digest, bool] = OrderedDict()  # whether it is transferred
         self._clean, self._allow_transfer = clean, allow_transfer
         self._parameters = {
@@ -42,8 +46,9 @@ class Admission:
             GoldenError: it does not do on this model what it recorded.
             TensorError: the patched weights are not finite.
         """
-        if patch.digest in self._admitted:
-            return self._admitted[patch.digest]
+        known = self._admitted.get(patch.digest)
+        if known is not None:
+            return known
         if patch.parts:
             raise MismatchError(
                 f"patch {patch.name!r} is composed and cannot be a part of another one: name its "
@@ -55,9 +60,10 @@ class Admission:
             self._check_effect(patch)
         else:
             self._check_golden(patch)
-        self._admitted[patch.digest] = transferred
-        if len(self._admitted) > _REMEMBERED:
-            self._admitted.popitem(last=False)
+        with self._lock:
+            self._admitted[patch.digest] = transferred
+            if len(self._admitted) > _REMEMBERED:
+                self._admitted.popitem(last=False)
         return transferred
 
     def _check_tensors(self, patch: Patch) -> None:

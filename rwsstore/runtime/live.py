@@ -15,7 +15,9 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, Request
 from rwsstore.runtime.admission import Admission
-from rwsstore.runtime.mixing import Mixer
+from rwsstore.runtime.engine import Engine
+from rwsstore.runtime.formats import FLOAT32, ComputeFormat
+from rwsstore.runtime.resident import Resident
 from rwsstore.runtime.source import PatchBag, PatchSource
 from rwsstore.runtime.variant import CleanModel, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
@@ -40,10 +42,14 @@ class LiveModel:
         model: the clean model; a frozen copy of it is kept.
         patches: where patches are found by name, version or digest: a store or a `PatchBag`.
         allow_transfer: accept patches that were extracted from other clean weights.
-        resident: how many variants are kept for reuse besides the active one.
+        resident_bytes: most bytes of variants, and of patches in use, that are kept for reuse
+            besides the active one; 256 MiB.
+        compute: the compute format of predictions; the weights of patch sets are the same bits in
+            each.
 
     Raises:
         TensorError: a weight of the model is NaN or infinite, or not float32.
+        ConfigError: the model cannot be computed in the format.
     """
 
     def __init__(
@@ -52,18 +58,19 @@ class LiveModel:
         patches: PatchSource | None = None,
         *,
         allow_transfer: bool = False,
-        resident: int = 16,
+        resident_bytes: int = 256 << 20,
+        compute: ComputeFormat = FLOAT32,
     ) -> None:
-        if resident < 1:
-            raise ConfigError(f"resident is {resident}; expected 1 or more")
+        if resident_bytes < 0:
+            raise ConfigError(f"resident_bytes is {resident_bytes}; expected 0 or more")
         self._clean = CleanModel.of(model)
-        self._mixer = Mixer(self._clean)
+        self._engine = Engine(self._clean, compute)
         self._source: PatchSource = patches if patches is not None else PatchBag()
         self._admission = Admission(self._clean, allow_transfer=allow_transfer)
-        self._resident = resident
-        self._lock = threading.RLock()
-        self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
+        self._lock = threading.RLock()  # of what is on
+        self._resident = Resident(resident_bytes)
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
+        self._finding = threading.Lock()  # of what is at hand; never held while anything is built
         # A patch lives as long as a variant that uses it, and no longer.
         self._used: WeakValueDictionary[Digest, Patch] = WeakValueDictionary()
         self._composed: OrderedDict[Digest, Patch] = OrderedDict()
@@ -82,9 +89,19 @@ class LiveModel:
         return self._active
 
     @property
+    def compute(self) -> ComputeFormat:
+        """The compute format of predictions."""
+        return self._engine.compute
+
+    @property
     def resident(self) -> int:
         """How many variants are kept for reuse."""
-        return len(self._variants)
+        return len(self._resident)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of those variants, and of the patches that they refer to."""
+        return self._resident.nbytes
 
     @property
     def current(self) -> Variant:
@@ -93,7 +110,7 @@ class LiveModel:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Predict: images [B, 3, H, W] to logits [B, C], in inference mode."""
-        return self.current(images)
+        return self._engine.predict(images, [self.current] * len(images))
 
     def predict_mixed(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
         """Predict, each image with a variant of its own: a head for each, one trunk for all.
@@ -109,7 +126,7 @@ class LiveModel:
         Raises:
             ConfigError: there are not as many variants as images, or no image.
         """
-        return self._mixer.predict(images, variants)
+        return self._engine.predict(images, variants)
 
     @contextmanager
     def patched(self, wanted: Request) -> Iterator[Variant]:
@@ -137,8 +154,7 @@ class LiveModel:
             GoldenError: a patch does not do on this model what it recorded.
             TensorError: the patched weights are not finite.
         """
-        with self._lock:
-            return self._variant_of(self._choose(wanted).values())
+        return self._variant_of(self._choose(wanted).values())
 
     def set_patches(self, wanted: Request) -> Variant:
         """Make a patch set the active one; on any error the old one stays.
@@ -197,7 +213,7 @@ class LiveModel:
         Args:
             variant: what to verify; the active one if None.
         """
-        return verify_variant(self._clean, variant or self._active)
+        return verify_variant(self._clean, variant or self._active, self._engine.conversion)
 
     def _digest_of(self, ref: str) -> Digest | None:
         try:
@@ -218,14 +234,16 @@ class LiveModel:
 
     def _patch(self, digest: Digest) -> Patch:
         """Find a patch; one at hand is not read again, for a digest is always one patch."""
-        known = self._known(digest)
+        with self._finding:
+            known = self._known(digest)
         if known is not None:
             return known
         patch = self._source.get(digest)
         if patch.parts:
-            self._composed[digest] = patch
-            if len(self._composed) > _COMPOSED:
-                self._composed.popitem(last=False)
+            with self._finding:
+                self._composed[digest] = patch
+                if len(self._composed) > _COMPOSED:
+                    self._composed.popitem(last=False)
         return patch
 
     def _choose(self, wanted: Request) -> dict[str, _Chosen]:
@@ -245,16 +263,11 @@ class LiveModel:
         patches = PatchSet.of(chosen)
         if not patches:
             return self._clean_variant
-        if patches == self._active.patches:
-            return self._active
-        if patches in self._variants:
-            self._variants.move_to_end(patches)
-            return self._variants[patches]
-        variant = self._build(patches, {patch.digest: patch for patch, _ in chosen})
-        self._variants[patches] = variant
-        while len(self._variants) > self._resident:
-            self._variants.popitem(last=False)
-        return variant
+        active = self._active
+        if patches == active.patches:
+            return active
+        named = {patch.digest: patch for patch, _ in chosen}
+        return self._resident.find(patches, lambda: self._build(patches, named))
 
     def _build(self, patches: PatchSet, named: Mapping[Digest, Patch]) -> Variant:
         parts, transferred = {}, []
@@ -265,5 +278,6 @@ class LiveModel:
                 transferred.append(digest)
             parts[digest] = part
         variant = build_variant(self._clean, patches, parts, tuple(transferred))
-        self._used.update(parts)
+        with self._finding:
+            self._used.update(parts)
         return variant

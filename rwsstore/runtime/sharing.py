@@ -1,6 +1,6 @@
 """A second module over the same tensors, but for those that a patch touches."""
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "shell"]
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -28,6 +28,7 @@ class Sharing:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
         self._copies_all = any(_reaches_others(module) for module in model.modules())
         self._below = {
             id(module): frozenset(map(id, module.parameters())) for module in model.modules()
@@ -48,18 +49,41 @@ class Sharing:
             KeyError: the model has no parameter of such a name.
             TensorError: two names of one shared tensor are given different numbers.
         """
-        new: dict[int, nn.Parameter] = {}
+        if self._ties:
+            self.check_tied(replacements)
+        new = {
+            id(self._parameters[name]): nn.Parameter(tensor, requires_grad=False)
+            for name, tensor in replacements.items()
+        }
+        if self._copies_all:
+            return _copy_all(self._model, new)
+        return self._copy_touched(self._model, new, {})
+
+    @property
+    def ties(self) -> bool:
+        """Whether two names stand for one tensor."""
+        return self._ties
+
+    @property
+    def reaches_around(self) -> bool:
+        """Whether a module holds others otherwise than as its children."""
+        return self._copies_all
+
+    def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
+        """Refuse different numbers for two names of one shared tensor.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: there are two such names.
+        """
+        given: dict[int, Tensor] = {}
         for name, tensor in replacements.items():
-            place = id(self._parameters[name])
-            tied = new.setdefault(place, nn.Parameter(tensor, requires_grad=False))
-            if tied.data_ptr() != tensor.data_ptr() and not torch.equal(tied, tensor):
+            first = given.setdefault(id(self._parameters[name]), tensor)
+            if first is not tensor and not torch.equal(first, tensor):
                 raise TensorError(
                     f"{name!r} shares its numbers with another tensor, which is given different "
                     "ones"
                 )
-        if self._copies_all:
-            return _copy_all(self._model, new)
-        return self._copy_touched(self._model, new, {})
 
     def _copy_touched(
         self, module: nn.Module, new: Mapping[int, nn.Parameter], done: dict[int, nn.Module]
@@ -75,7 +99,7 @@ class Sharing:
                 name: None if parameter is None else new.get(id(parameter), parameter)
                 for name, parameter in module._parameters.items()
             }
-            done[id(module)] = _shell(module, children, parameters)
+            done[id(module)] = shell(module, children, parameters)
         return done[id(module)]
 
 
@@ -103,11 +127,12 @@ def _copy_all(model: nn.Module, new: Mapping[int, nn.Parameter]) -> nn.Module:
     return copy.deepcopy(model, {id(tensor): new.get(id(tensor), tensor) for tensor in tensors})
 
 
-def _shell(
+def shell(
     module: nn.Module,
     children: dict[str, nn.Module | None],
     parameters: dict[str, nn.Parameter | None],
 ) -> nn.Module:
+    """A module like another one, with other children and parameters of the same names."""
     # object.__new__ rather than the class: a GraphModule's __new__ makes a class of its own.
     copy: nn.Module = object.__new__(type(module))
     copy.__dict__.update(module.__dict__)

@@ -1,12 +1,16 @@
-"""A network in two: a head that reads patched tensors, and a trunk that all variants share."""
+"""A network in three: what comes before any patch, the head that patches change, the trunk.
 
-__all__ = ["Split", "split_after"]
+Only the head differs between variants, so that a batch of different ones runs the rest together.
+"""
 
-from collections.abc import Callable, Collection, Iterable
+__all__ = ["Graph", "Split", "split_after", "works"]
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
@@ -17,30 +21,45 @@ _Run = Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The forward pass of a network, cut after the last operation that reads a patched tensor.
+    """The forward pass of a network, cut around the operations that read patched tensors.
 
-    Both halves are plain functions of a module and its inputs, so that one split serves every
-    module of the same structure, whatever its tensors.
+    All parts are plain functions of a module and its inputs, so that one split serves every module
+    of the same structure, whatever its tensors. What goes from part to part has one row for each
+    image.
 
     Attributes:
-        operations: of the head, and of the trunk.
+        operations: of the root, of the head, and of the trunk.
     """
 
-    operations: tuple[int, int]
+    operations: tuple[int, int, int]
+    _root: _Run
     _head: _Run
     _trunk: _Run
 
-    def head(self, module: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-        """Run a variant up to the cut.
+    def root(self, module: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+        """Run what comes before the first operation that reads a patched tensor.
 
         Args:
-            module: the clean model, or a variant of it.
+            module: the clean model, or any variant whose patches lie in the head.
             images: [B, 3, H, W].
 
         Returns:
-            What the trunk needs; the first axis of each is the batch.
+            What the head needs.
         """
-        found: tuple[Tensor, ...] = self._head(module, images)
+        found: tuple[Tensor, ...] = self._root(module, images)
+        return found
+
+    def head(self, module: nn.Module, entering: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Run a variant from there to behind the last operation that reads a patched tensor.
+
+        Args:
+            module: the clean model, or a variant of it.
+            entering: what `root` gave, or some rows of each.
+
+        Returns:
+            What the trunk needs.
+        """
+        found: tuple[Tensor, ...] = self._head(module, *entering)
         return found
 
     def trunk(self, module: nn.Module, crossing: Iterable[Tensor]) -> Tensor:
@@ -56,52 +75,141 @@ class Split:
         logits: Tensor = self._trunk(module, *crossing)
         return logits
 
+    def whole(self, module: nn.Module, images: Tensor) -> Tensor:
+        """Run all three, one behind the other."""
+        return self.trunk(module, self.head(module, self.root(module, images)))
+
+
+class Graph:
+    """The operations of a model's forward pass in their order.
+
+    Args:
+        model: in evaluation mode; left as it is.
+
+    Raises:
+        ConfigError: the model cannot be traced.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._nodes = list(trace(model).nodes)
+
+    def fuse_relu(self, layers: Collection[str]) -> frozenset[str]:
+        """Leave out each ReLU that is all that follows one of some layers.
+
+        The split then runs modules whose layers include that step.
+
+        Args:
+            layers: names of modules.
+
+        Returns:
+            Names of the layers whose ReLU was left out.
+        """
+        calls = [str(node.target) for node in self._nodes if node.op == "call_module"]
+        fused = set()
+        for node in list(self._nodes):
+            before = node.args[0] if node.args else None
+            if not (isinstance(before, fx.Node) and self._is_relu(node)):
+                continue
+            name = str(before.target)
+            once = name in layers and calls.count(name) == 1 and len(before.users) == 1
+            if before.op == "call_module" and once:
+                node.replace_all_uses_with(before)
+                self._nodes.remove(node)
+                node.graph.erase_node(node)
+                fused.add(name)
+        return frozenset(fused)
+
+    def split(self, tensors: Collection[str]) -> Split | None:
+        """Cut around the operations that read one of some tensors.
+
+        Args:
+            tensors: names of parameters and buffers, as in the model's state.
+
+        Returns:
+            The split; None where nothing is left for the trunk.
+        """
+        nodes = self._nodes
+        readers = self._readers(tensors)
+        first_input = max(place for place, node in enumerate(nodes) if node.op == "placeholder")
+        end = max([first_input, *readers]) + 1
+        start = min([end, *readers])
+        if end >= len(nodes) - 1:  # only the output is left
+            return None
+        parts = nodes[:start], nodes[start:end], nodes[end:]
+        entering = _needed(parts[0], [*parts[1], *parts[2]])
+        crossing = _needed([*parts[0], *parts[1]], parts[2])
+        return Split(
+            (len(parts[0]), len(parts[1]), len(parts[2]) - 1),
+            _function(_part(parts[0], [], entering, nodes)),
+            _function(_part(parts[1], entering, crossing, nodes)),
+            _function(_part(parts[2], crossing, None, nodes)),
+        )
+
+    def _is_relu(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return type(self._model.get_submodule(str(node.target))) is nn.ReLU
+        if node.op == "call_function":
+            return node.target in (torch.relu, F.relu)
+        return node.op == "call_method" and node.target in ("relu", "relu_")
+
+    def _readers(self, tensors: Collection[str]) -> list[int]:
+        """Places of the operations that read one of the tensors."""
+        wanted = {id(tensor) for name, tensor in _named(self._model) if name in tensors}
+        readers = {
+            reader
+            for node in self._nodes
+            if wanted & {id(tensor) for tensor in _read(self._model, node)}
+            # A tensor that is fetched is read where it is used; each part fetches its own.
+            for reader in (node.users if node.op == "get_attr" else (node,))
+        }
+        return [place for place, node in enumerate(self._nodes) if node in readers]
+
 
 def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> Split | None:
-    """Cut a network after the last operation of its forward pass that reads one of some tensors.
+    """Cut a network around the operations of its forward pass that read one of some tensors.
 
-    The two halves give the same bits as the whole for the same batch: they are the same
-    operations.
+    The parts give the same bits as the whole for the same batch: they are the same operations.
 
     Args:
         model: in evaluation mode; left as it is.
         tensors: names of parameters and buffers, as in its state.
-        images: float or uint8 [B, 3, H, W], B at least 2: the halves are tried on them.
+        images: float or uint8 [B, 3, H, W], B at least 2: the parts are tried on them.
 
     Returns:
         The split; None where the network cannot be cut there: it cannot be traced, nothing is left
-        for the trunk, or what crosses the cut is not one tensor row for each image.
+        for the trunk, or what crosses a cut is not one tensor row for each image.
 
     Raises:
         Exception: whatever the model itself raises on these images.
     """
     try:
-        graph = trace(model)
+        split = Graph(model).split(tensors)
     except ConfigError:
         return None
-    nodes = list(graph.nodes)
-    place = _cut(model, nodes, tensors)
-    if place + 1 >= len(nodes) - 1:  # only the output is left
-        return None
-    crossing = _crossing(nodes, place)
-    head, trunk = _head_graph(nodes, place, crossing), _trunk_graph(nodes, place, crossing)
-    split = Split((place + 1, len(nodes) - place - 2), _function(head), _function(trunk))
-    return split if _works(split, model, images) else None
+    return split if split is not None and works(split, model, images) else None
 
 
-def _cut(model: nn.Module, nodes: list[fx.Node], tensors: Collection[str]) -> int:
-    """Place of the last operation that reads one of the tensors; of the input where none does."""
-    wanted = {id(tensor) for name, tensor in _named(model) if name in tensors}
-    readers = {
-        reader
-        for node in nodes
-        if wanted & {id(tensor) for tensor in _read(model, node)}
-        # A tensor that is fetched is read where it is used.
-        for reader in (node.users if node.op == "get_attr" else (node,))
-    }
-    return max(
-        place for place, node in enumerate(nodes) if node.op == "placeholder" or node in readers
-    )
+@torch.inference_mode()
+def works(split: Split, model: nn.Module, images: Tensor) -> bool:
+    """Whether the parts make the whole to the bit, and batches can be joined at the cuts.
+
+    Raises:
+        Exception: whatever the model itself raises on these images.
+    """
+    whole = model(images)  # what fails here fails without a cut as well
+    try:
+        entering = split.root(model, images)
+        crossing = split.head(model, entering)
+        if not all(_has_rows(value, len(images)) for value in (*entering, *crossing)):
+            return False
+        return torch.equal(split.trunk(model, crossing), whole)
+    except Exception:  # a user's forward may raise anything; it is then not cut
+        return False
+
+
+def _has_rows(value: object, count: int) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and len(value) == count
 
 
 def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
@@ -121,31 +229,41 @@ def _read(model: nn.Module, node: fx.Node) -> list[Tensor]:
     return []
 
 
-def _crossing(nodes: list[fx.Node], place: int) -> list[fx.Node]:
-    """What is computed up to the cut and used behind it, in the order of the forward pass.
+def _needed(before: Sequence[fx.Node], behind: Sequence[fx.Node]) -> list[fx.Node]:
+    """What is computed before and used behind, in the order of the forward pass.
 
-    Tensors of the model that are fetched before the cut are fetched again behind it.
+    Tensors of the model that are fetched before a cut are fetched again behind it.
     """
-    before, behind = nodes[: place + 1], set(nodes[place + 1 :])
-    return [node for node in before if node.op != "get_attr" and not behind.isdisjoint(node.users)]
+    users = set(behind)
+    return [node for node in before if node.op != "get_attr" and not users.isdisjoint(node.users)]
 
 
-def _head_graph(nodes: list[fx.Node], place: int, crossing: list[fx.Node]) -> fx.Graph:
-    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
-    for node in nodes[: place + 1]:
-        copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(tuple(copies[node] for node in crossing))
-    return graph
+def _part(
+    own: Sequence[fx.Node],
+    given: Sequence[fx.Node],
+    wanted: Sequence[fx.Node] | None,
+    nodes: Sequence[fx.Node],
+) -> fx.Graph:
+    """A graph of some operations: from what they are given to what is wanted of them.
 
-
-def _trunk_graph(nodes: list[fx.Node], place: int, crossing: list[fx.Node]) -> fx.Graph:
+    Args:
+        own: the operations.
+        given: computed before them.
+        wanted: what they give; None for what the output among them gives.
+        nodes: all of the network.
+    """
     graph = fx.Graph()
-    copies = {node: graph.placeholder(f"crossing_{n}") for n, node in enumerate(crossing)}
-    behind = nodes[place + 1 :]
-    fetched = [node for node in nodes[: place + 1] if node.op == "get_attr"]
-    again = [node for node in fetched if not node.users.keys().isdisjoint(behind)]
-    for node in (*again, *behind):
+    copies = {node: graph.placeholder(f"given_{n}") for n, node in enumerate(given)}
+    used = set(own)
+    again = [
+        node
+        for node in nodes
+        if node.op == "get_attr" and node not in used and not used.isdisjoint(node.users)
+    ]
+    for node in (*again, *own):
         copies[node] = graph.node_copy(node, copies.__getitem__)
+    if wanted is not None:
+        graph.output(tuple(copies[node] for node in wanted))
     return graph
 
 
@@ -156,16 +274,3 @@ def _function(graph: fx.Graph) -> _Run:
     exec(code.src, names)  # noqa: S102  (torch.fx wrote it, of a graph of ours)
     run: _Run = names["forward"]
     return run
-
-
-@torch.inference_mode()
-def _works(split: Split, model: nn.Module, images: Tensor) -> bool:
-    """Whether the halves make the whole, and batches can be joined at the cut."""
-    whole = model(images)  # what fails here fails without a cut as well
-    try:
-        crossing = split.head(model, images)
-        if not all(isinstance(value, Tensor) and len(value) == len(images) for value in crossing):
-            return False
-        return torch.equal(split.trunk(model, crossing), whole)
-    except Exception:  # a user's forward may raise anything; it is then not cut
-        return False

@@ -3,8 +3,10 @@
 __all__ = ["CleanModel", "Variant", "build_variant", "patched_state"]
 
 import copy
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,10 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.errors import TensorError
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, identify, patched_tensor
+from rwsstore.runtime.building import Builder
+from rwsstore.runtime.conversion import Conversion
 from rwsstore.runtime.digest import state_digest
+from rwsstore.runtime.layout import Layout
 from rwsstore.runtime.sharing import Sharing
 
 
@@ -25,12 +30,14 @@ class CleanModel:
         state: its tensors by name, sharing their memory.
         identity: its fingerprints.
         sharing: makes the modules of its variants.
+        builder: makes their tensors.
     """
 
     module: nn.Module
     state: Mapping[str, Tensor]
     identity: ModelIdentity
     sharing: Sharing
+    builder: Builder
 
     @classmethod
     def of(cls, model: nn.Module) -> "CleanModel":
@@ -47,43 +54,105 @@ class CleanModel:
         for name, tensor in state.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise TensorError(f"weights {name!r} hold NaN or infinity")
-        return cls(module, state, identify(state), Sharing(module))
+        return cls(module, state, identify(state), Sharing(module), Builder(state))
 
 
-@dataclass(frozen=True, eq=False)
 class Variant:
     """The clean model with one patch set on it; immutable, so it is safe to share.
 
-    Attributes:
+    It holds the tensors that its patches touch once, in one form: as float32, or, from its first
+    prediction in another compute format on, as that format has them. Where they are wanted as
+    float32 again, they are built again: the same bits.
+
+    Args:
+        clean: the clean model.
         patches: what is on it; composed patches stand as their parts.
         sources: the patches themselves, by digest.
-        module: the network; every tensor that no patch touches is the clean model's own.
-        patched: names of the tensors that a patch touches.
-        digest: the state digest.
+        head: its tensors, where they lie and the buffer; None without patches.
         transferred: digests of the patches that come from other clean weights.
+
+    Attributes:
+        patches, sources, transferred: as given.
+        touched: names of the tensors that a patch touches.
+        nbytes: of its own tensors, as float32.
     """
 
-    patches: PatchSet
-    sources: Mapping[Digest, Patch]
-    module: nn.Module
-    patched: tuple[str, ...]
-    digest: Digest
-    transferred: tuple[Digest, ...] = ()
+    def __init__(
+        self,
+        clean: CleanModel,
+        patches: PatchSet,
+        sources: Mapping[Digest, Patch],
+        head: tuple[Layout, Tensor] | None,
+        transferred: tuple[Digest, ...] = (),
+    ) -> None:
+        self.patches, self.sources, self.transferred = patches, sources, transferred
+        self.touched = frozenset(head[0].names if head else ())
+        self.nbytes = head[1].nbytes if head else 0
+        self._clean, self._head = clean, head
+        self._lock = threading.Lock()
+        self._module = None if head else clean.module
+        self._converted: tuple[Conversion, nn.Module] | None = None
+
+    @property
+    def patched(self) -> tuple[str, ...]:
+        """Names of the tensors that a patch touches, in order."""
+        return tuple(sorted(self.touched))
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The state digest."""
+        return state_digest(self._clean.identity.clean_weights, self.patches)
 
     @property
     def names(self) -> dict[Digest, str]:
         """Each patch's name, by digest."""
         return {digest: patch.name for digest, patch in self.sources.items()}
 
-    @torch.inference_mode()
+    @property
+    def module(self) -> nn.Module:
+        """The network in float32; every tensor that no patch touches is the clean model's own."""
+        with self._lock:
+            return self._plain()
+
     def __call__(self, images: Tensor) -> Tensor:
-        """Predict: images [B, 3, H, W] to logits [B, C]."""
-        logits: Tensor = self.module(images)
+        """Predict in float32: images [B, 3, H, W] to logits [B, C], in inference mode."""
+        with torch.inference_mode():
+            logits: Tensor = self.module(images)
         return logits
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors by name, sharing their memory: do not write to them."""
+        """The tensors by name as float32; do not write to them, they may be what predicts."""
         return self.module.state_dict()
+
+    def converted(self, conversion: Conversion) -> nn.Module:
+        """The network in another compute format; made once, and kept in place of the float32 one.
+
+        Args:
+            conversion: into that format. A variant is kept in one only.
+        """
+        kept = self._converted
+        if kept is None or kept[0] is not conversion:
+            with self._lock:
+                kept = self._converted
+                if kept is None or kept[0] is not conversion:
+                    kept = self._converted = conversion, conversion.of(self._plain())
+                    if self._head is not None:
+                        self._head, self._module = None, None
+        return kept[1]
+
+    def in_use(self, conversion: Conversion | None) -> nn.Module | None:
+        """The network as `converted` made it; None where it computes in float32."""
+        kept = self._converted
+        return kept[1] if kept is not None and kept[0] is conversion else None
+
+    def _plain(self) -> nn.Module:
+        if self._module is not None:
+            return self._module
+        if self._head is not None:
+            layout, buffer = self._head
+            self._module = _module_of(self._clean, layout, buffer)
+            return self._module
+        return _module_of(self._clean, *self._clean.builder.build(self.patches, self.sources))
 
 
 def build_variant(
@@ -101,23 +170,23 @@ def build_variant(
         transferred: digests of those that come from other clean weights.
 
     Raises:
-        TensorError: the patched weights are not finite.
+        TensorError: the patched weights are not finite, or two names of one shared tensor are
+            given different numbers.
     """
-    tensors = patched_state(clean, patches, available)
-    return Variant(
-        patches=patches,
-        sources={digest: available[digest] for digest, _ in patches},
-        module=clean.sharing.with_tensors(tensors) if tensors else clean.module,
-        patched=tuple(sorted(tensors)),
-        digest=state_digest(clean.identity.clean_weights, patches),
-        transferred=transferred,
-    )
+    sources = {digest: available[digest] for digest, _ in patches}
+    head = clean.builder.build(patches, sources) if sources else None
+    if head is not None and clean.sharing.ties:
+        clean.sharing.check_tied(head[0].views(head[1]))
+    return Variant(clean, patches, sources, head, transferred)
 
 
 def patched_state(
     clean: CleanModel, patches: PatchSet, available: Mapping[Digest, Patch]
 ) -> dict[str, Tensor]:
-    """Compute the tensors that a patch set touches, from the pristine clean weights."""
+    """Compute the tensors that a patch set touches the plain way, tensor by tensor.
+
+    It uses nothing that is kept for speed, so that what is built with that can be compared.
+    """
     touched = sorted({name for digest, _ in patches for name in available[digest].tensors})
     return {
         name: patched_tensor(
@@ -131,3 +200,12 @@ def patched_state(
         )
         for name in touched
     }
+
+
+def _module_of(clean: CleanModel, layout: Layout, buffer: Tensor) -> nn.Module:
+    tensors = layout.views(buffer)
+    for name, tensor in tensors.items():
+        like = clean.state[name]
+        if not like.is_contiguous():  # channels last, say: patched tensors lie as the clean ones
+            tensors[name] = torch.empty_like(like).copy_(tensor)
+    return clean.sharing.with_tensors(tensors)

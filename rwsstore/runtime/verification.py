@@ -2,14 +2,17 @@
 
 __all__ = ["Verification", "verify_variant"]
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from rwsstore.canonical import Digest, sha256_hex
 from rwsstore.errors import RwsError
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import Patch
+from rwsstore.runtime.conversion import Conversion
 from rwsstore.runtime.variant import CleanModel, Variant, patched_state
 
 
@@ -35,38 +38,75 @@ class Verification:
         return not self.problems
 
 
-def verify_variant(clean: CleanModel, variant: Variant) -> Verification:
+def verify_variant(
+    clean: CleanModel, variant: Variant, conversion: Conversion | None = None
+) -> Verification:
     """Hash the resident clean weights, build the variant's tensors anew, and compare to the bit.
 
     The patches are read again from their files' bytes, and those are hashed first, so that a
-    change in any of the three places is found.
+    change in any of the three places is found. What computes in another compute format is compared
+    with what that format makes of the fresh tensors.
+
+    Args:
+        clean: the clean model.
+        variant: of it.
+        conversion: of the clean model into the compute format; None in float32.
     """
     problems = []
     if weights_fingerprint(clean.state) != clean.identity.clean_weights:
         problems.append("the clean weights in memory differ from those that were loaded")
+    if conversion is not None:
+        problems += [
+            f"tensor {name!r} differs from the clean weights as it computes"
+            for name in conversion.differences(conversion.root, clean.state)
+        ]
+    fresh, failed = _fresh(clean, variant)
+    problems += failed or _compare_patched(clean, variant, fresh, conversion)
     live = variant.state()
-    problems += _compare_patched(clean, variant)
-    problems += _compare_shared(clean, variant)
+    used = variant.in_use(conversion)
+    if conversion is None or used is None:
+        problems += _compare_shared(clean, variant, live)
+    elif not conversion.shares(used, variant.touched):
+        problems.append("a tensor that no patch touches is not shared with the clean model")
     return Verification(variant.digest, weights_fingerprint(live), len(live), tuple(problems))
 
 
-def _compare_patched(clean: CleanModel, variant: Variant) -> list[str]:
+def _fresh(clean: CleanModel, variant: Variant) -> tuple[dict[str, Tensor], list[str]]:
     try:
-        fresh = patched_state(clean, variant.patches, _read_again(variant))
+        return patched_state(clean, variant.patches, _read_again(variant)), []
     except RwsError as error:
-        return [f"a fresh build fails: {error}"]
-    live = variant.state()
-    return [
-        f"patched tensor {name!r} differs from a fresh build"
-        for name, tensor in fresh.items()
-        # Compared as integers, so that a NaN or a flipped sign of zero is a difference too.
-        if not torch.equal(live[name].view(torch.int32), tensor.view(torch.int32))
-    ]
+        return {}, [f"a fresh build fails: {error}"]
 
 
-def _compare_shared(clean: CleanModel, variant: Variant) -> list[str]:
+def _compare_patched(
+    clean: CleanModel, variant: Variant, fresh: Mapping[str, Tensor], conversion: Conversion | None
+) -> list[str]:
+    used = variant.in_use(conversion)
+    if conversion is not None and used is not None:
+        different = conversion.differences(used, _under_all_names(clean, fresh))
+    else:
+        live = variant.state()
+        different = [
+            name
+            for name, tensor in fresh.items()
+            # Compared as integers, so that a NaN or a flipped sign of zero is a difference too.
+            if not torch.equal(live[name].view(torch.int32), tensor.view(torch.int32))
+        ]
+    return [f"patched tensor {name!r} differs from a fresh build" for name in different]
+
+
+def _under_all_names(clean: CleanModel, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A tensor that two layers share is packed in each, so it is compared in each."""
+    places = {clean.state[name].data_ptr(): tensor for name, tensor in fresh.items()}
+    return {
+        name: places[tensor.data_ptr()]
+        for name, tensor in clean.state.items()
+        if tensor.data_ptr() in places
+    }
+
+
+def _compare_shared(clean: CleanModel, variant: Variant, live: Mapping[str, Tensor]) -> list[str]:
     """Every tensor but the patched ones is the clean model's own; what was tied still is."""
-    live = variant.state()
     patched = {clean.state[name].data_ptr(): live[name] for name in variant.patched}
     return [
         f"tensor {name!r} is not shared with the clean model"

@@ -142,7 +142,7 @@ class Offline:
 
     def __init__(self, folder: Path, model: nn.Module | None = None) -> None:
         clean = bundled_model() if model is None else model
-        self.live = LiveModel(clean, open_store(folder), resident=1)
+        self.live = LiveModel(clean, open_store(folder), resident_bytes=0)
 
     def state_digest(self, resolved: Iterable[tuple[str, float]]) -> str:
         """Of (patch, α) pairs."""

@@ -25,7 +25,11 @@ IMAGES = pixels()
 
 
 def live_model(resident: int = 16) -> LiveModel:
-    return LiveModel(MODEL, PatchBag(PATCHES.values()), resident=resident)
+    """With room for so many variants of one patch each, and for their patches."""
+    bag = PatchBag(PATCHES.values())
+    one = LiveModel(MODEL, bag)
+    one.apply("fog")
+    return LiveModel(MODEL, bag, resident_bytes=resident * one.resident_bytes)
 
 
 def on(variant: Variant) -> dict[str, float]:

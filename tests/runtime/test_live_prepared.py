@@ -66,7 +66,7 @@ def test_a_patch_at_hand_is_not_read_again_by_its_digest(shelf: Shelf) -> None:
 
 
 def test_patches_leave_memory_with_the_variants_that_use_them(shelf: Shelf) -> None:
-    live = LiveModel(MODEL, shelf, resident=1)
+    live = LiveModel(MODEL, shelf, resident_bytes=0)
     held = weakref.ref(live.variant({"fog": 0.5}).sources[FOG.digest])
     assert held() is not None
     live.variant({"snow": 0.5})
@@ -77,7 +77,7 @@ def test_patches_leave_memory_with_the_variants_that_use_them(shelf: Shelf) -> N
 
 
 def test_what_is_active_stays_in_memory(shelf: Shelf) -> None:
-    live = LiveModel(MODEL, shelf, resident=1)
+    live = LiveModel(MODEL, shelf, resident_bytes=0)
     live.apply("fog", 0.5)
     for alpha in (0.1, 0.2, 0.3):
         live.variant({"snow": alpha})

@@ -241,10 +241,9 @@ def test_models_that_are_not_finite_or_not_float32() -> None:
         LiveModel(two_convs().half())
 
 
-@pytest.mark.parametrize("resident", [0, -1])
-def test_no_place_for_variants(resident: int) -> None:
-    with pytest.raises(ConfigError, match="resident"):
-        LiveModel(MODEL, resident=resident)
+def test_less_than_no_place_for_variants() -> None:
+    with pytest.raises(ConfigError, match="resident_bytes is -1; expected 0 or more"):
+        LiveModel(MODEL, resident_bytes=-1)
 
 
 def test_a_refused_block_is_not_entered() -> None:

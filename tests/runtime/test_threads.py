@@ -22,7 +22,10 @@ REQUESTS: list[dict[str, float | None]] = [
 
 
 def live_model(resident: int = 16) -> LiveModel:
-    return LiveModel(MODEL, PatchBag(PATCHES.values()), resident=resident)
+    bag = PatchBag(PATCHES.values())
+    one = LiveModel(MODEL, bag)
+    one.apply("fog")
+    return LiveModel(MODEL, bag, resident_bytes=resident * one.resident_bytes)
 
 
 def expected() -> set[bytes]:

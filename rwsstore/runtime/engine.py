@@ -1,0 +1,225 @@
+"""The forward pass for everybody: one batch, any mix of patch sets, one compute format."""
+
+__all__ = ["Engine"]
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.errors import ConfigError
+from rwsstore.runtime.conversion import Conversion
+from rwsstore.runtime.formats import FLOAT32, ComputeFormat
+from rwsstore.runtime.packing import can_pack
+from rwsstore.runtime.splitting import Graph, Split, works
+from rwsstore.runtime.variant import CleanModel, Variant
+
+_KEPT = 16
+"""Cuts that are kept; patches of one model mostly touch the same layers."""
+
+_CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
+"""Largest difference from float32, as a share of the largest logit, of a format that works."""
+
+_Group = tuple[Variant, slice | Tensor]
+
+
+class Engine:
+    """Predicts with variants of one clean model, each image with its own.
+
+    Safe to call from any thread: what it keeps depends on nothing but the clean model, the format
+    and the names of the tensors that patches touch.
+
+    Args:
+        clean: the clean model of the variants.
+        compute: the format.
+
+    Raises:
+        ConfigError: the model cannot be put into that format.
+    """
+
+    def __init__(self, clean: CleanModel, compute: ComputeFormat = FLOAT32) -> None:
+        if compute != FLOAT32 and clean.sharing.reaches_around:
+            raise ConfigError(
+                f"this model holds layers otherwise than as submodules: it computes in "
+                f"{FLOAT32.name} only, not in {compute.name}"
+            )
+        self.compute = compute
+        self._clean = clean
+        self._lock = threading.RLock()
+        self._traced: tuple[Graph | None] | None = None
+        self._conversion: Conversion | None = None
+        self._whole: Split | None = None
+        self._ready = compute == FLOAT32
+        self._splits: OrderedDict[frozenset[str], Split | None] = OrderedDict()
+
+    @property
+    def conversion(self) -> Conversion | None:
+        """The model in the format; None in float32, and before the first prediction."""
+        return self._conversion
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
+        """Predict, each image with a variant of its own.
+
+        Images with the same patch set go through its head together, all of them through the rest.
+        In float32, one patch set for all gives the bits of the variant. Several give what each
+        variant alone gives for its images, but for the rounding of another batch. Where the
+        network cannot be cut, each variant runs whole.
+
+        Args:
+            images: uint8 or floats in [0, 1]; [B, 3, H, W].
+            variants: B of them, built from this clean model.
+
+        Returns:
+            Logits, float32 [B, C], in the order of the images.
+
+        Raises:
+            ConfigError: there are not as many variants as images, or no image; or the model cannot
+                be computed in the format.
+        """
+        if len(variants) != len(images) or not variants:
+            raise ConfigError(
+                f"{len(images)} images with {len(variants)} variants; expected one for each image"
+            )
+        if not self._ready:
+            self._get_ready(images)
+        if self.compute.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        groups, in_order = _groups(variants)
+        if len(groups) == 1:
+            return self._run(variants[0], images).float()
+        split = self._split(groups, images)
+        if split is None:
+            parts = [self._run(variant, images[rows]) for variant, rows in groups]
+            found = torch.cat(parts).float()
+        else:
+            found = self._run_mixed(split, groups, images).float()
+        if in_order:
+            return found
+        order = torch.cat([_numbers(rows) for _, rows in groups]).to(found.device)
+        return torch.empty_like(found).index_copy_(0, order, found)
+
+    def _run(self, variant: Variant, images: Tensor) -> Tensor:
+        module = self._module(variant)
+        if self._whole is not None:
+            return self._whole.whole(module, images)
+        logits: Tensor = module(images)
+        return logits
+
+    def _run_mixed(self, split: Split, groups: Sequence[_Group], images: Tensor) -> Tensor:
+        root = self._clean.module if self._conversion is None else self._conversion.root
+        entering = split.root(root, images)
+        heads = [
+            split.head(self._module(variant), [value[rows] for value in entering])
+            for variant, rows in groups
+        ]
+        return split.trunk(root, [torch.cat(values) for values in zip(*heads, strict=True)])
+
+    def _module(self, variant: Variant) -> nn.Module:
+        if self._conversion is None:
+            return variant.module
+        return variant.converted(self._conversion)
+
+    def _split(self, groups: Sequence[_Group], images: Tensor) -> Split | None:
+        touched = frozenset().union(*(variant.touched for variant, _ in groups))
+        with self._lock:
+            if touched not in self._splits:
+                self._splits[touched] = self._cut(touched, images)
+                if len(self._splits) > _KEPT:
+                    self._splits.popitem(last=False)
+            self._splits.move_to_end(touched)
+            return self._splits[touched]
+
+    def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
+        graph = self._graph()
+        split = None if graph is None else graph.split(touched)
+        model = self._clean.module if self._conversion is None else self._conversion.root
+        return split if split is not None and works(split, model, _pair(images)) else None
+
+    def _graph(self) -> Graph | None:
+        """The operations of the model; None where it cannot be traced."""
+        if self._traced is None:
+            try:
+                self._traced = (Graph(self._clean.module),)
+            except ConfigError:
+                self._traced = (None,)
+        return self._traced[0]
+
+    def _get_ready(self, images: Tensor) -> None:
+        """Put the clean model into the format."""
+        with self._lock:
+            if self._ready:
+                return
+            clean, probe, graph = self._clean.module, _pair(images), self._graph()
+            shapes = _input_shapes(clean, probe)  # refuses images that do not fit
+            packed = {name for name in shapes if can_pack(clean.get_submodule(name))}
+            if not self.compute.packed or graph is None:
+                packed = set()
+            fused = frozenset() if graph is None else graph.fuse_relu(packed)
+            conversion = Conversion(clean, self.compute, shapes, fused)
+            self._check(conversion.root, probe)
+            whole = None if graph is None else graph.split(())
+            if whole is not None and works(whole, conversion.root, probe):
+                self._whole = whole
+            self._conversion, self._ready = conversion, True
+
+    def _check(self, converted: nn.Module, probe: Tensor) -> None:
+        wanted = self._clean.module(probe)
+        try:
+            found = converted(probe).float()
+        except Exception as error:  # a user's forward may raise anything
+            raise ConfigError(
+                f"the model cannot be computed in {self.compute.name}: {error}"
+            ) from error
+        apart = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+        if not apart <= _CLOSE[self.compute.dtype]:
+            raise ConfigError(
+                f"in {self.compute.name} the model's logits are {apart:.0%} of the largest away "
+                f"from those in {FLOAT32.name}"
+            )
+
+
+def _groups(variants: Sequence[Variant]) -> tuple[list[_Group], bool]:
+    """Each variant with its rows, and whether the groups' rows, joined, are in order."""
+    rows: dict[int, list[int]] = {}
+    for row, variant in enumerate(variants):
+        rows.setdefault(id(variant), []).append(row)
+    groups = [(variants[own[0]], _rows(own)) for own in rows.values()]
+    return groups, all(isinstance(own, slice) for _, own in groups)
+
+
+def _rows(own: list[int]) -> slice | Tensor:
+    """A slice, which copies nothing, where the rows lie side by side."""
+    if own[-1] - own[0] == len(own) - 1:
+        return slice(own[0], own[-1] + 1)
+    return torch.tensor(own)
+
+
+def _numbers(rows: slice | Tensor) -> Tensor:
+    return torch.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
+def _pair(images: Tensor) -> Tensor:
+    """Two images to try things on."""
+    return images[:1].expand(2, *images.shape[1:])
+
+
+def _input_shapes(model: nn.Module, images: Tensor) -> dict[str, tuple[int, ...]]:
+    """What shape each convolution gets for a batch like this."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+
+            def note(_module: nn.Module, given: tuple[Tensor, ...], name: str = name) -> None:
+                shapes[name] = tuple(given[0].shape)
+
+            hooks.append(module.register_forward_pre_hook(note))
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
