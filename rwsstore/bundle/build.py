@@ -11,7 +11,8 @@ from rwsstore.bundle.card import BundleCard, TrainingSummary, describe_patches
 from rwsstore.bundle.config import BundleConfig
 from rwsstore.bundle.contents import card_path, model_path, store_path
 from rwsstore.bundle.deltas import DeltaSummary, make_deltas, measure_deltas
-from rwsstore.bundle.markdown import card_markdown
+from rwsstore.bundle.finished import finished_bundle, formats_known, measured_again, write_card
+from rwsstore.bundle.formats import measure_formats
 from rwsstore.bundle.work import Work, claim_work
 from rwsstore.canonical import canonical_json
 from rwsstore.data import ImageSet, match_classes
@@ -20,6 +21,7 @@ from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate
 from rwsstore.files import staged_folder, write_atomic
 from rwsstore.models import (
     Classifier,
+    FormatAgreement,
     build,
     fold_batchnorm,
     load_checkpoint,
@@ -55,6 +57,7 @@ def build_bundle(
     out: Path,
     *,
     work: Path,
+    measure_again: bool = False,
     progress: Reporter = SILENT,
 ) -> BundleCard:
     """Train a clean model and its patches, measure them once on the test images, write all of it.
@@ -68,6 +71,8 @@ def build_bundle(
         out: folder of the bundle; must not exist, or hold this very bundle.
         work: folder for what is kept between runs; the unfolded network and the patches at 32
             bits stay there.
+        measure_again: where the bundle is finished, measure its compute formats again; done
+            anyway where its card says nothing of some.
         progress: where to report.
 
     Returns:
@@ -80,12 +85,15 @@ def build_bundle(
     """
     train, test = _named(config, train), _named(config, test)
     origin = {"images": images_digest(train), "test_images": images_digest(test)}
+    rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
     if card_path(out).exists():
-        return _finished(out, config, origin)
+        card = finished_bundle(out, config, origin)
+        if measure_again or not formats_known(card):
+            card = measured_again(out, card, held_out, progress=progress)
+        return card
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
     files = claim_work(work, config, origin)
-    rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
     clean, summary = _trained(config, rest, held_out, files, progress)
     patches = _patches(config, clean, rest, held_out, files, progress)
     deltas = make_deltas(config, clean, rest, held_out, files, progress=progress)
@@ -100,7 +108,8 @@ def build_bundle(
         clean, {patch.name: patch for patch in patches}, test, settings, progress=progress
     )
     summaries = measure_deltas(config, clean, deltas, test, progress=progress)
-    card = _card(config, origin, clean, (*patches, *deltas), summary, report, summaries)
+    formats = measure_formats(clean, (*patches, *deltas), held_out, progress=progress)
+    card = _card(config, origin, clean, (*patches, *deltas), summary, report, summaries, formats)
     _write(out, clean, files.narrow, card)
     return card
 
@@ -118,17 +127,6 @@ def _named(config: BundleConfig, images: ImageSet) -> ImageSet:
             )
         )
     return replace(match_classes(images, config.data.classes), name=config.data.name)
-
-
-def _finished(out: Path, config: BundleConfig, origin: dict[str, str]) -> BundleCard:
-    card = BundleCard.read(card_path(out))
-    made_of = {"images": card.images, "test_images": card.test_images}
-    if card.config != config or made_of != origin:
-        raise ConfigError(
-            f"{out} holds the finished bundle {card.name!r} of another configuration or of other "
-            "images: nothing was changed; choose another folder"
-        )
-    return card
 
 
 def _trained(
@@ -227,6 +225,7 @@ def _card(
     summary: TrainingSummary,
     report: EvaluationReport,
     deltas: tuple[DeltaSummary, ...],
+    formats: tuple[FormatAgreement, ...],
 ) -> BundleCard:
     return BundleCard(
         name=config.name,
@@ -238,6 +237,7 @@ def _card(
         patches=describe_patches(patches),
         report=report,
         deltas=deltas,
+        formats=formats,
     )
 
 
@@ -253,5 +253,4 @@ def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None
                 shutil.copytree(source, target / name)
             else:
                 shutil.copy(source, target / name)
-        write_atomic(card_path(folder), card.to_json().encode())
-        write_atomic(folder / "CARD.md", card_markdown(card).encode())
+        write_card(folder, card)

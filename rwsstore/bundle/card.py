@@ -16,6 +16,7 @@ from rwsstore.bundle.deltas import DeltaSummary
 from rwsstore.bundle.parts import Part
 from rwsstore.canonical import canonical_json
 from rwsstore.evaluation import EvaluationReport
+from rwsstore.models import FormatAgreement
 from rwsstore.patches import Patch
 
 
@@ -67,6 +68,8 @@ class BundleCard(Part):
         report: the one measurement on the test images.
         deltas: those of the patches that are against failing weights or adversaries, with what was
             measured of them on the test images.
+        formats: agreement of each compute format with float32, on the held-out images, of the
+            clean model and with each patch on at its recommended strength.
         tool: what made it.
     """
 
@@ -81,6 +84,7 @@ class BundleCard(Part):
     patches: tuple[PatchSummary, ...]
     report: EvaluationReport
     deltas: tuple[DeltaSummary, ...] = ()
+    formats: tuple[FormatAgreement, ...] = ()
     tool: str = f"rwsstore {__version__}"
 
     def to_json(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rwsstore.bundle.card import BundleCard
 from rwsstore.evaluation import CorruptionResult, Interval, StoredResult
+from rwsstore.models import LEAST_AGREEMENT
 
 
 def card_markdown(card: BundleCard) -> str:
@@ -16,6 +17,7 @@ def card_markdown(card: BundleCard) -> str:
         _figures(card),
         _corruptions(card),
         *_deltas(card),
+        *_formats(card),
         _making(card),
         _limits(card),
     )
@@ -133,6 +135,33 @@ def _deltas(card: BundleCard) -> Iterator[str]:
         f"strength. TA on all test images, accuracy under what a patch is against on {images} of "
         "them: bits are flipped one at a time and the mean is taken, parameters are corrupted "
         "along the gradient on these very images.\n\n" + _table(header, rows)
+    )
+
+
+def _formats(card: BundleCard) -> Iterator[str]:
+    """Compute formats, where they were measured."""
+    if not card.formats:
+        return
+    rows = [
+        (
+            one.name,
+            f"{one.top1_agreement:.2f}",
+            f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})",
+            "not finite" if one.largest_difference is None else f"{one.largest_difference:g}",
+            "yes" if one.offered else "no",
+        )
+        for one in card.formats
+    ]
+    header = (
+        "compute format", "clean model", "lowest, and with which patch", "largest logit difference",
+        "offered",
+    )  # fmt: skip
+    images = ", ".join(sorted({f"{one.images:,}" for one in card.formats}))
+    yield (
+        f"## Compute formats\n\nImages of the {images} split off the training set whose likeliest "
+        "class is the same as in float32, in percent: the clean model, and with each patch on at "
+        f"its recommended strength. From {LEAST_AGREEMENT:g} on for all of them a format is "
+        "offered to the service.\n\n" + _table(header, rows)
     )
 
 

@@ -32,8 +32,20 @@ from rwsstore.progress import ConsoleReporter
     type=click.Path(path_type=Path),
     help="Folder for what is kept between runs. Default: one for this run in the user's cache.",
 )
+@click.option(
+    "--measure-again",
+    is_flag=True,
+    help="Measure the compute formats of a finished bundle again, and rewrite its card alone.",
+)
 @json_option
-def command(config: Path, dataset: str, out: Path, work: Path | None, as_json: bool) -> None:
+def command(
+    config: Path,
+    dataset: str,
+    out: Path,
+    work: Path | None,
+    measure_again: bool,
+    as_json: bool,
+) -> None:
     """Train a clean model, extract its patches, measure both once on the test images.
 
     Writes the model, a read-only store of the patches and a model card. Everything is chosen on
@@ -51,7 +63,7 @@ def command(config: Path, dataset: str, out: Path, work: Path | None, as_json: b
     test = load_images(dataset, "test", size=size, progress=reporter)
     card = build_bundle(
         settings, train, test, out, work=work or _default_work(settings.model_dump_json(), out),
-        progress=reporter,
+        measure_again=measure_again, progress=reporter,
     )  # fmt: skip
     if as_json:
         write_json(card.model_dump(mode="json"))

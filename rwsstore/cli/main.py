@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "compare": CommandRow("compare", "Compare patches: norms, cosines, gains on each other."),
         "features": CommandRow("features", "Draw feature maps with and without a patch."),
         "probe": CommandRow("probe", "Find a model's weak parameters."),
+        "card": CommandRow("card", "Measure which compute formats a model may be served in."),
         "bundle": CommandRow("bundle", "Train a model and all its patches from one file."),
         "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
@@ -50,6 +51,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
         "store": CommandRow("store", "List, verify and clean a store of patches."),
         "serve": CommandRow("serve", "Serve a model and its patches over HTTP."),
+        "bench": CommandRow("bench", "Measure how fast a model and its patches are here."),
         "remote": CommandRow("remote", "Patch and predict on a running service.", computes=False),
     }
 )

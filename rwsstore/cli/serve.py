@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rwsstore.errors import MissingExtraError
+from rwsstore.runtime.formats import FORMATS
 
 if TYPE_CHECKING:
     from rwsstore_service.settings import Settings
@@ -42,6 +43,12 @@ _log = logging.getLogger("rwsstore_service")
     "--state",
     type=click.Path(path_type=Path),
     help="Folder of the generations and the audit log. Default: beside the store, STORE.state.",
+)
+@click.option(
+    "--compute",
+    metavar="NAME",
+    help=f"How the model is computed: auto, {', '.join(FORMATS)}. Default: auto, the fastest of "
+    "those that the model's card offers.",
 )
 @click.option(
     "--log-format", type=click.Choice(["console", "json"]), help="Log lines. Default: console."

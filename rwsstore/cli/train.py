@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rwsstore.cli.card import measured_card
 from rwsstore.cli.options import dataset_option, json_option
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.cli.recipe_options import recipes_help, settings_option
@@ -15,8 +16,16 @@ from rwsstore.cli.training_options import pick_mode, training_options
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.models import NETWORKS, Classifier, ModelSpec, build, load_checkpoint, save_checkpoint
-from rwsstore.progress import ConsoleReporter
+from rwsstore.models import (
+    NETWORKS,
+    Classifier,
+    ModelSpec,
+    build,
+    load_checkpoint,
+    save_checkpoint,
+    write_model_card,
+)
+from rwsstore.progress import ConsoleReporter, Reporter
 from rwsstore.training import (
     RECIPES,
     ClassifierRun,
@@ -29,6 +38,8 @@ from rwsstore.training import (
 )
 
 _DEFAULTS = TrainingConfig()
+_CARD_IMAGES = 1000
+"""Held-out images on which compute formats are compared, at most: a matter of seconds."""
 
 
 @click.command("train", short_help="Train a classifier.", epilog=recipes_help())
@@ -101,6 +112,8 @@ def command(**options: Any) -> None:
     OUT holds the clean model, BatchNorm folded into the convolutions. Beside it lie
     OUT.unfolded.safetensors, the network as it was trained (for `rws evaluate --rival`), and, with
     --anchor-epoch or --init, OUT.anchor.safetensors (for `rws extract --anchor-model`).
+    OUT.card.json says how far each compute format agrees with float32 on the held-out images
+    (see `rws card`).
 
     The best epoch is chosen on images held out of the training split; the test split is not
     looked at. An interrupted run goes on where it was when the same command is given again.
@@ -138,7 +151,7 @@ def command(**options: Any) -> None:
         mode=pick_mode(options["mode"], start, start.spec.input_size, config.batch_size),
         progress=reporter,
     )
-    written = _save(out, run)
+    written = [*_save(out, run), _write_card(out, run.model, validation, reporter)]
     for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
         leftover.unlink(missing_ok=True)
     _tell(options["as_json"], run, written, recipe, len(validation))
@@ -182,6 +195,13 @@ def _save(out: Path, run: ClassifierRun) -> list[Path]:
             save_checkpoint(path, model)
             written.append(path)
     return written
+
+
+def _write_card(out: Path, model: Classifier, validation: ImageSet, progress: Reporter) -> Path:
+    """Which compute formats the model may be served in, measured on the held-out images."""
+    if len(validation) > _CARD_IMAGES:
+        validation = validation.limit(_CARD_IMAGES)
+    return write_model_card(out, measured_card(model, validation, progress=progress))
 
 
 def _tell(

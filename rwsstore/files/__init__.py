@@ -5,6 +5,7 @@ __all__ = [
     "MAX_TENSORS",
     "OS_FILES",
     "FileLayer",
+    "FileMark",
     "Header",
     "OsFiles",
     "Results",
@@ -25,7 +26,7 @@ __all__ = [
 from rwsstore.files.atomic import is_temporary, make_folders, read_bounded, write_atomic
 from rwsstore.files.configuration import read_toml, validated
 from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, Header, TensorEntry, read_header
-from rwsstore.files.layer import OS_FILES, FileLayer, OsFiles
+from rwsstore.files.layer import OS_FILES, FileLayer, FileMark, OsFiles
 from rwsstore.files.results import Results
 from rwsstore.files.staging import remove_temporaries, staged_file, staged_folder
 from rwsstore.files.tensors import load_tensors

@@ -4,17 +4,33 @@ Everything above them (atomic writes, the store) takes a `FileLayer`, so that te
 disk in its place that fails, or loses power, at any one of these operations.
 """
 
-__all__ = ["OS_FILES", "FileLayer", "OsFiles"]
+__all__ = ["OS_FILES", "FileLayer", "FileMark", "OsFiles"]
 
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import filelock
 
 FILE_MODE = 0o644
+
+
+class FileMark(NamedTuple):
+    """What tells one state of a file from every other, but for changes within one tick.
+
+    Attributes:
+        place: device and inode; another file under the same name has others.
+        size: in bytes.
+        written: when its content was last written, in ns.
+        changed: when anything about it last changed, in ns since 1970.
+    """
+
+    place: tuple[int, int]
+    size: int
+    written: int
+    changed: int
 
 
 class FileLayer(Protocol):
@@ -22,6 +38,9 @@ class FileLayer(Protocol):
 
     def size(self, path: Path) -> int:
         """Size of a file in bytes."""
+
+    def mark(self, path: Path) -> FileMark:
+        """What changes when a file is written, or replaced by another."""
 
     def read(self, path: Path, limit: int) -> bytes:
         """The first `limit + 1` bytes of a file, or all where it is shorter."""
@@ -74,6 +93,13 @@ class OsFiles:
     def size(self, path: Path) -> int:
         """Size of a file in bytes."""
         return path.stat().st_size
+
+    def mark(self, path: Path) -> FileMark:
+        """What changes when a file is written, or replaced by another."""
+        found = path.stat()
+        return FileMark(
+            (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        )
 
     def read(self, path: Path, limit: int) -> bytes:
         """The first `limit + 1` bytes of a file; never waits on a pipe."""

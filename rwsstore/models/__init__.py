@@ -8,15 +8,28 @@ from rwsstore.models.fingerprints import architecture_fingerprint, weights_finge
 from rwsstore.models.finite import check_finite
 from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
 from rwsstore.models.layers import Layer, ordered_layers, shallowest
+from rwsstore.models.model_card import (
+    FEWEST_IMAGES,
+    LEAST_AGREEMENT,
+    FormatAgreement,
+    ModelCard,
+    model_card_path,
+    read_model_card,
+    write_model_card,
+)
 from rwsstore.models.normalize import Normalize
 from rwsstore.models.registry import NETWORKS, Network, build
 from rwsstore.models.spec import ModelSpec
 from rwsstore.models.torchvision_networks import torchvision_names
 
 __all__ = [
+    "FEWEST_IMAGES",
+    "LEAST_AGREEMENT",
     "NETWORKS",
     "Classifier",
+    "FormatAgreement",
     "Layer",
+    "ModelCard",
     "ModelSpec",
     "Network",
     "Normalize",
@@ -29,7 +42,9 @@ __all__ = [
     "load_checkpoint",
     "load_clean_model",
     "main_path_convolutions",
+    "model_card_path",
     "ordered_layers",
+    "read_model_card",
     "save_checkpoint",
     "scratch_copy",
     "shallowest",
@@ -37,4 +52,5 @@ __all__ = [
     "unchanged",
     "unfoldable_batchnorms",
     "weights_fingerprint",
+    "write_model_card",
 ]

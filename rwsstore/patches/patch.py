@@ -104,7 +104,7 @@ class Patch:
         """Bytes of its whole file."""
         return len(self.data)
 
-    @property
+    @cached_property
     def memory_bytes(self) -> int:
         """Bytes that it takes in memory: its file's, and its codes as they are decoded."""
         return self.file_bytes + sum(payload.memory_bytes for payload in self.tensors.values())

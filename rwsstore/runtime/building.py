@@ -10,8 +10,9 @@ __all__ = ["Builder"]
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -31,19 +32,52 @@ _SURELY_FINITE = 1e38
 """Sums whose parts are bounded by this stay finite in float32, whatever is rounded."""
 
 
-@dataclass(frozen=True, eq=False)
 class _Base:
     """What every build of the same tensors starts from.
 
-    Attributes:
+    Args:
         layout: where they lie.
         clean: the clean tensors, laid out so.
-        largest: their largest absolute value.
+
+    Attributes:
+        layout, clean: as given.
+        largest: the clean tensors' largest absolute value.
     """
 
-    layout: Layout
-    clean: Tensor
-    largest: float
+    def __init__(self, layout: Layout, clean: Tensor) -> None:
+        self.layout, self.clean = layout, clean
+        self.largest = float(clean.abs().max())
+        self._plans: WeakKeyDictionary[Decoded, _Plan] = WeakKeyDictionary()
+
+    def plan(self, decoded: Decoded) -> "_Plan":
+        """How a patch goes on these tensors; found once."""
+        plan = self._plans.get(decoded)
+        if plan is None:
+            plan = self._plans[decoded] = _Plan.of(self, decoded)
+        return plan
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How a patch goes on some tensors.
+
+    Attributes:
+        steps: one behind the other, each with the clean weights of its place.
+        longest: numbers in the longest step.
+        whole: whether the steps reach every number.
+    """
+
+    steps: tuple[tuple[Step, Tensor], ...]
+    longest: int
+    whole: bool
+
+    @classmethod
+    def of(cls, base: _Base, decoded: Decoded) -> "_Plan":
+        steps = decoded.steps(base.layout)
+        lengths = [step.stop - step.start for step in steps]
+        clean = (base.clean[step.start : step.stop].view(step.numbers.shape) for step in steps)
+        whole = sum(lengths) == base.layout.size
+        return cls(tuple(zip(steps, clean, strict=True)), max(lengths), whole)
 
 
 class Builder:
@@ -79,9 +113,10 @@ class Builder:
         base = self._base(frozenset().union(*(available[digest].tensors for digest, _ in patches)))
         total = _start(base, *chosen[0])
         if len(chosen) > 1:
-            spare = _spare([decoded for decoded, _ in chosen[1:]], base)
+            longest = max(base.plan(decoded).longest for decoded, _ in chosen[1:])
+            spare = torch.empty(longest, device=total.device)
             for decoded, alpha in chosen[1:]:
-                _add(decoded, alpha, base.layout, total, spare)
+                _add(base.plan(decoded), decoded, alpha, total, spare)
         bound = base.largest + sum(abs(alpha) * decoded.largest for decoded, alpha in chosen)
         if not bound < _SURELY_FINITE:
             _check_finite(base.layout, total)
@@ -98,7 +133,7 @@ class Builder:
                 raise TensorError(f"weights of {name!r} are {tensor.dtype}; patches go on float32")
         layout = Layout.of({name: tensor.shape for name, tensor in tensors.items()})
         flat = torch.cat([tensors[name].reshape(-1) for name in layout.names])
-        base = _Base(layout, flat, float(flat.abs().max()))
+        base = _Base(layout, flat)
         with self._lock:
             self._bases[touched] = base
             if len(self._bases) > _LAYOUTS:
@@ -121,41 +156,32 @@ class Builder:
 
 def _start(base: _Base, first: Decoded, alpha: float) -> Tensor:
     """The clean weights and the first patch."""
-    steps = first.steps(base.layout)
-    total = torch.empty_like(base.clean)
-    if sum(step.stop - step.start for step in steps) != base.layout.size:
+    plan, total = base.plan(first), torch.empty_like(base.clean)
+    if not plan.whole:
         total.copy_(base.clean)
-        _add(first, alpha, base.layout, total, _spare([first], base))
+        _add(plan, first, alpha, total, torch.empty(plan.longest, device=total.device))
         return total
     scales, strength = first.scales(alpha), first.strength(alpha)
-    for step in steps:
-        place = total[step.start : step.stop]
-        _write(step, scales, strength, place)
-        place.add_(base.clean[step.start : step.stop])
+    for step, clean in plan.steps:
+        place = total[step.start : step.stop].view(step.numbers.shape)
+        _write(step, scales, strength, place).add_(clean)
     return total
 
 
-def _spare(patches: Iterable[Decoded], base: _Base) -> Tensor:
-    """Room for the largest step of some patches."""
-    steps = (step for one in patches for step in one.steps(base.layout))
-    return torch.empty(max(step.stop - step.start for step in steps), device=base.clean.device)
-
-
-def _add(decoded: Decoded, alpha: float, layout: Layout, total: Tensor, spare: Tensor) -> None:
+def _add(plan: _Plan, decoded: Decoded, alpha: float, total: Tensor, spare: Tensor) -> None:
     """Add a patch; torch.add's own alpha would round product and sum as one."""
     scales, strength = decoded.scales(alpha), decoded.strength(alpha)
-    for step in decoded.steps(layout):
-        delta = spare[: step.stop - step.start]
-        _write(step, scales, strength, delta)
-        total[step.start : step.stop].add_(delta)
+    for step, _ in plan.steps:
+        place = total[step.start : step.stop].view(step.numbers.shape)
+        delta = spare[: step.stop - step.start].view(step.numbers.shape)
+        place.add_(_write(step, scales, strength, delta))
 
 
-def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> None:
+def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> Tensor:
     """The deltas of one step."""
     if step.rows is None:
-        torch.mul(step.numbers, strength, out=out)
-    else:
-        torch.mul(step.numbers, scales[step.rows, None], out=out.view(step.numbers.shape))
+        return torch.mul(step.numbers, strength, out=out)
+    return torch.mul(step.numbers, scales[step.rows, None], out=out)
 
 
 def _check_finite(layout: Layout, total: Tensor) -> None:

@@ -69,32 +69,17 @@ class Decoded:
         self._scales = torch.cat([torch.empty(0, dtype=torch.float64), *scales]).to(device)
         self._rows = dict(zip(self._layout.names, rows, strict=True))
         self._first_row = dict(zip(self._layout.names, accumulate((0, *rows)), strict=False))
-        self._steps: dict[Layout, tuple[Step, ...]] = {}
         self.largest = max(bounds)
         self.nbytes = self._numbers.nbytes + self._scales.nbytes
 
     def steps(self, layout: Layout) -> tuple[Step, ...]:
         """How the patch goes into a buffer of this layout.
 
+        Neighbours here and there go together where their rows are equally long.
+
         Raises:
             TensorError: a tensor has another shape there.
         """
-        found = self._steps.get(layout)
-        if found is None:
-            found = self._steps[layout] = self._plan(layout)
-        return found
-
-    def scales(self, alpha: float) -> Tensor:
-        """s′ = fl32(α·s), the product in float64; float32 [rows of all tensors]."""
-        return (self._scales * alpha).float()
-
-    @staticmethod
-    def strength(alpha: float) -> float:
-        """fl32(α), by which float32 deltas are multiplied."""
-        return c_float(alpha).value
-
-    def _plan(self, layout: Layout) -> tuple[Step, ...]:
-        """One step for each tensor, but one for neighbours here and there with equal rows."""
         there = dict(zip(layout.names, zip(layout.starts, layout.shapes, strict=True), strict=True))
         runs: list[list[tuple[str, int]]] = []
         own = zip(self._layout.names, self._layout.shapes, strict=True)
@@ -109,6 +94,15 @@ class Decoded:
             else:
                 runs.append([(name, start)])
         return tuple(step for run in runs for step in self._blocks(run))
+
+    def scales(self, alpha: float) -> Tensor:
+        """s′ = fl32(α·s), the product in float64; float32 [rows of all tensors]."""
+        return (self._scales * alpha).float()
+
+    @staticmethod
+    def strength(alpha: float) -> float:
+        """fl32(α), by which float32 deltas are multiplied."""
+        return c_float(alpha).value
 
     def _follows(self, last: tuple[str, int], name: str, start: int, layout: Layout) -> bool:
         before, at = last

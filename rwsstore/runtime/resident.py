@@ -5,11 +5,33 @@ __all__ = ["Resident"]
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from rwsstore.canonical import Digest
 from rwsstore.patches import PatchSet
 from rwsstore.runtime.variant import Variant
+
+_Key = tuple[tuple[Digest, float], ...]
+
+
+class _Build:
+    """A build under way; who waits for it takes its lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._variant: Variant | None = None
+        self._error: BaseException | None = None
+
+    def end(self, variant: Variant | None, error: BaseException | None = None) -> None:
+        self._variant, self._error = variant, error
+        self._lock.release()
+
+    def result(self) -> Variant:
+        with self._lock:
+            if self._variant is None:
+                assert self._error is not None  # noqa: S101  (it ended with one of the two)
+                raise self._error
+            return self._variant
 
 
 class Resident:
@@ -25,9 +47,9 @@ class Resident:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._variants: OrderedDict[PatchSet, Variant] = OrderedDict()
+        self._variants: OrderedDict[_Key, Variant] = OrderedDict()
         self._patches: Counter[Digest] = Counter()
-        self._building: dict[PatchSet, Future[Variant]] = {}
+        self._building: dict[_Key, _Build] = {}
         self._nbytes = 0
 
     def __len__(self) -> int:
@@ -48,31 +70,32 @@ class Resident:
         Raises:
             Exception: whatever `build` raised; the next one who asks tries again.
         """
+        key = patches.items
         with self._lock:
-            found = self._variants.get(patches)
+            found = self._variants.get(key)
             if found is not None:
-                self._variants.move_to_end(patches)
+                self._variants.move_to_end(key)
                 return found
-            building = self._building.get(patches)
-            if building is None:
-                mine = self._building[patches] = Future()
-        if building is not None:
-            return building.result()
+            others = self._building.get(key)
+            if others is None:
+                mine = self._building[key] = _Build()
+        if others is not None:
+            return others.result()
         try:
             variant = build()
         except BaseException as error:
             with self._lock:
-                del self._building[patches]
-            mine.set_exception(error)
+                del self._building[key]
+            mine.end(None, error)
             raise
         with self._lock:
-            del self._building[patches]
-            self._keep(patches, variant)
-        mine.set_result(variant)
+            del self._building[key]
+            self._keep(key, variant)
+        mine.end(variant)
         return variant
 
-    def _keep(self, patches: PatchSet, variant: Variant) -> None:
-        self._variants[patches] = variant
+    def _keep(self, key: _Key, variant: Variant) -> None:
+        self._variants[key] = variant
         self._nbytes += variant.nbytes
         for digest, patch in variant.sources.items():
             self._patches[digest] += 1

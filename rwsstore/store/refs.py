@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rwsstore.canonical import Digest, canonical_json
 from rwsstore.errors import ConfigError, FormatError, IntegrityError, MissingFileError, RwsError
-from rwsstore.files import is_temporary, read_bounded, write_atomic
+from rwsstore.files import FileMark, is_temporary, read_bounded, write_atomic
 from rwsstore.files.failures import reading, writing
 from rwsstore.store.layout import Layout
 from rwsstore.store.names import check_name
@@ -67,6 +67,20 @@ class Refs:
         if ref.name != name:
             raise IntegrityError(f"the file {path} is that of name {ref.name[:64]!r}.")
         return ref.versions
+
+    def mark(self, name: str) -> FileMark | None:
+        """What changes when the name's versions may have; None if there is no such name.
+
+        Raises:
+            ConfigError: the name is malformed.
+            StoreError: its file could not be looked at.
+        """
+        path = self.path(name)
+        try:
+            with reading(path, "ref"):
+                return self._files.mark(path)
+        except MissingFileError:
+            return None
 
     def write(self, name: str, versions: Sequence[Digest]) -> None:
         """Replace a name's versions in one step, durably.

@@ -9,7 +9,7 @@ from typing import Optional
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, ReadOnlyError
-from rwsstore.files import OS_FILES, FileLayer
+from rwsstore.files import OS_FILES, FileLayer, FileMark
 from rwsstore.patches import Patch, Reach
 from rwsstore.store.index import Filters
 from rwsstore.store.layer import Layer
@@ -123,6 +123,18 @@ class Store:
             IntegrityError: the name's file is damaged.
         """
         return self._lookup.resolve(reference)
+
+    def mark(self, name: str) -> tuple[FileMark | None, ...]:
+        """What changes when a name may have come to mean something else, cheaper than resolving it.
+
+        A change within 5 s of the time that a mark itself names may go unseen, for a file system
+        may tell times so coarsely: such a mark is not to be kept.
+
+        Raises:
+            ConfigError: the name is malformed.
+            StoreError: the store could not be read.
+        """
+        return tuple(layer.refs.mark(name) for layer in self._layers)
 
     def history(self, name: str) -> tuple[Version, ...]:
         """All versions of a name, the oldest first.

@@ -1,4 +1,7 @@
-"""What routes depend on: the service, the model that a path names, who asks."""
+"""What routes depend on: the service, the model that a path names, who asks.
+
+All are coroutines, though none waits for anything: FastAPI sends a plain function to a thread.
+"""
 
 __all__ = [
     "ActorDep",
@@ -23,19 +26,19 @@ from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN, REFERENCE_PATTER
 from rwsstore_service.security.tokens import Access, Principal
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The service behind the app."""
     return cast("Service", request.app.state.service)
 
 
-def actor_of(request: Request) -> Actor:
+async def actor_of(request: Request) -> Actor:
     """Who asks; the gate has found out and decided already whether they may."""
     principal = _principal(request)
     access = cast("Access", request.app.state.access)
     return _actor(request, access.check("nobody", principal))
 
 
-def admin_of(request: Request) -> Actor:
+async def admin_of(request: Request) -> Actor:
     """Who asks, with an admin token.
 
     Raises:
@@ -45,7 +48,7 @@ def admin_of(request: Request) -> Actor:
     return _actor(request, access.admin(_principal(request)))
 
 
-def host_of(
+async def host_of(
     service: Annotated[Service, Depends(service_of)],
     model: Annotated[
         str, Path(pattern=MODEL_NAME_PATTERN, description="A served model.", examples=["bundled"])

@@ -1,6 +1,6 @@
 """Every setting of the service, in one class; each is an environment variable `RWS_…`."""
 
-__all__ = ["BUNDLED", "Settings"]
+__all__ = ["AUTO", "BUNDLED", "Settings"]
 
 import re
 from ipaddress import ip_address
@@ -10,11 +10,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, UnknownNameError
+from rwsstore.runtime.formats import FORMATS
 from rwsstore.store import default_store_path
 from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN
 
 BUNDLED = "bundled"
+
+AUTO = "auto"
+"""The compute format that is chosen at the start."""
 
 _MIB = 2**20
 
@@ -112,17 +116,40 @@ class Settings(BaseSettings):
     decode_threads: int | None = Field(
         None, ge=1, le=64, description="Threads that decode images. Default: as many."
     )
+    compute: str = Field(
+        AUTO,
+        description="How the model is computed. auto: the fastest of the formats that its card "
+        "offers, told by a short probe at the start; without batching float32. Or, offered or not: "
+        f"{', '.join(FORMATS)} (docs/compute-formats.md).",
+    )
     batching: bool = Field(
         True,
-        description="Whether requests that wait for the same weights are computed together. "
+        description="Whether requests that wait are computed together, whatever their patch sets. "
         "Without it a request's logits are equal to the bit to the library's on the same images.",
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most images computed together.")
+    batch_wait_ms: float = Field(
+        2.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Most milliseconds that a batch waits for more requests, right after one of "
+        "several; never more than a quarter of what that one took, and never when idle. 0: never.",
+    )
     queue_size: int = Field(
         64, ge=1, le=10_000, description="Most requests that wait to be computed; then 503."
     )
-    resident_variants: int = Field(
-        16, ge=1, le=10_000, description="Most patched models kept ready beside the active one."
+    queue_timeout: Seconds = Field(
+        30.0,
+        description="Seconds within which a prediction that does not say how long it waits is to "
+        "be begun; then 504.",
+    )
+    resident_bytes: int = Field(
+        256 * _MIB,
+        ge=0,
+        le=2**40,
+        description="Most bytes of patched models, each the tensors that its patches touch, and "
+        "of patches in use, kept ready beside the active one.",
     )
     max_images: int = Field(64, ge=1, le=1024, description="Most images in one request.")
     max_pixels: int = Field(
@@ -214,6 +241,13 @@ class Settings(BaseSettings):
             name = f"RWS_{field.upper()}: " if field else ""
             message = first["msg"].removeprefix("Value error, ")
             raise ConfigError(f"{name}{message} (see docs/settings.md)") from None
+
+    @field_validator("compute")
+    @classmethod
+    def _check_compute(cls, value: str) -> str:
+        if value not in (AUTO, *FORMATS):
+            raise UnknownNameError("compute format", value, (AUTO, *FORMATS))
+        return value
 
     @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod

@@ -33,7 +33,10 @@ def test_status(rws: Rws, fake: FakeService, box: str) -> None:
     assert found.code == 0
     assert f"{box} is ready" in found.out
     assert "the clean model" in found.out
+    assert "packed (the fastest of those offered)" in found.out
+    assert "float32: 100.00 %, 3 ms" in found.out
     document = rws("remote", "status", "--json").document
+    assert document["models"][0]["compute"]["format"] == "packed"
     assert (document["url"], document["ready"]) == (box, True)
     assert document["models"][0]["name"] == "bundled"
     fake.is_ready = False

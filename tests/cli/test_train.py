@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.models import load_checkpoint
+from rwsstore.models import load_checkpoint, read_model_card, weights_fingerprint
+from rwsstore.runtime import FORMATS
 from tests.cli.conftest import TRAIN, Bench, Rws
 
 _SHORT = """
@@ -19,10 +20,20 @@ def test_it_writes_the_folded_model_and_the_network_as_trained(bench: Bench) -> 
     assert not unfolded.spec.folded
     assert folded.spec.classes[:2] == ("zero", "one")
     assert sorted(path.name for path in bench.folder.iterdir()) == [
+        "clean.card.json",
         "clean.safetensors",
         "clean.unfolded.safetensors",
         "store",
     ]
+
+
+def test_it_measures_the_compute_formats_on_the_held_out_images(bench: Bench) -> None:
+    weights = weights_fingerprint(load_checkpoint(bench.model).state_dict())
+    card = read_model_card(bench.model, weights=weights)
+    assert (card.dataset, {one.images for one in card.formats}) == ("digits", {40})
+    assert {one.patch_sets for one in card.formats} == {0}
+    assert [one.name for one in card.formats] == list(FORMATS)
+    assert [one.name for one in card.formats if one.offered] == ["float32"]  # too few images
 
 
 def test_the_same_command_gives_the_same_bytes(bench: Bench, rws: Rws, tmp_path: Path) -> None:
@@ -36,13 +47,15 @@ def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None
     outcome = rws(*TRAIN, "--epochs", 2, "--anchor-epoch", 1, "--out", out, "--json")
     document = outcome.document
     assert outcome.code == 0
-    assert document["written"] == [str(out), str(tmp_path / "model.anchor.safetensors")]
+    anchor, card = tmp_path / "model.anchor.safetensors", tmp_path / "model.card.json"
+    assert document["written"] == [str(out), str(anchor), str(card)]
     assert [record["epoch"] for record in document["history"]] == [1, 2]
     assert document["validation_images"] == 40
     assert 0 <= document["validation_accuracy"] <= 100
     assert {path.name for path in tmp_path.iterdir()} == {
         "model.safetensors",
         "model.anchor.safetensors",
+        "model.card.json",
     }
 
 
@@ -65,7 +78,7 @@ def test_a_weight_recipe_goes_on_training_the_chosen_layers(
     changed = {name for name, tensor in before.items() if not tensor.equal(after[name])}
     assert changed
     assert {name.rpartition(".")[0] for name in changed} == {"network.classifier"}
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "model.card.json"}
 
 
 def test_one_with_batchnorm_is_folded_at_the_end(bench: Bench, rws: Rws, tmp_path: Path) -> None:
@@ -73,7 +86,7 @@ def test_one_with_batchnorm_is_folded_at_the_end(bench: Bench, rws: Rws, tmp_pat
     start = bench.folder / "clean.unfolded.safetensors"
     chosen = ["--recipe", "corruption_resistant", "--init", start]
     written = rws(*SHORT, *chosen, "--out", out, "--json").document["written"]
-    assert written == [str(out), str(tmp_path / "model.unfolded.safetensors")]
+    assert written[:2] == [str(out), str(tmp_path / "model.unfolded.safetensors")]
     assert load_checkpoint(out).spec.folded
 
 

@@ -20,6 +20,7 @@ from rwsstore_service.schemas.answers import (
     AppliedPatch,
     AuditAnswer,
     AuditRecord,
+    ComputeAnswer,
     Fingerprint,
     GenerationAnswer,
     HistoryAnswer,
@@ -27,6 +28,7 @@ from rwsstore_service.schemas.answers import (
     LabelProbability,
     ModelAnswer,
     ModelList,
+    OfferedFormat,
     PatchAnswer,
     PatchList,
     PatchSetAnswer,
@@ -84,6 +86,13 @@ def model_answer(patchset: PatchSetAnswer) -> ModelAnswer:
         input=InputDescription(
             channels=3, height=32, width=32, formats=("PNG",), resize="cut", max_images=64,
             max_pixels=1000, max_image_bytes=1000,
+        ),
+        compute=ComputeAnswer(
+            format="packed", why="probe", agreement=99.9,
+            offered=(
+                OfferedFormat(name="float32", agreement=100.0, images=500, milliseconds=3.0),
+                OfferedFormat(name="packed", agreement=99.9, images=500, milliseconds=1.5),
+            ),
         ),
         patchset=patchset,
     )  # fmt: skip

@@ -112,7 +112,8 @@ def test_it_sends_what_the_blocking_one_sends(on_a_loop: Run, fake: FakeService)
     async def use(rws: AsyncClient) -> None:
         model = rws.model("bundled")
         await model.patchset.apply("fog", ta_loss=1)
-        await model.predict([b"a", b"b"], top_k=2, patchset="none")
+        await model.predict([b"a", b"b"], top_k=2, patchset="none", timeout_ms=90)
+        await model.patched("none").predict(b"a", timeout_ms=90)
         await rws.patches.list(fits=True)
 
     on_a_loop(use)
@@ -120,7 +121,8 @@ def test_it_sends_what_the_blocking_one_sends(on_a_loop: Run, fake: FakeService)
     with Client(token=TOKEN, transport=fake.transport) as rws:
         model = rws.model("bundled")
         model.patchset.apply("fog", ta_loss=1)
-        model.predict([b"a", b"b"], top_k=2, patchset="none")
+        model.predict([b"a", b"b"], top_k=2, patchset="none", timeout_ms=90)
+        model.patched("none").predict(b"a", timeout_ms=90)
         rws.patches.list(fits=True)
     assert len(ours) == len(fake.seen)
     for one, other in zip(ours, fake.seen, strict=True):

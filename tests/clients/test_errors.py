@@ -11,6 +11,7 @@ from rwsstore_client import (
     Client,
     ConflictError,
     ConnectError,
+    DeadlineError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -69,6 +70,7 @@ KINDS: dict[str, type[ApiError]] = {
     "wrong-model": WrongModelError,
     "rate-limited": RateLimitedError,
     "internal": ServiceError,
+    "deadline-exceeded": DeadlineError,
     "overloaded": OverloadedError,
     "unavailable": ServiceError,
     "integrity": ServiceError,
@@ -100,6 +102,7 @@ def test_all_that_a_problem_says() -> None:
     [
         (httpx.Response(503, text="<h1>Busy</h1>"), OverloadedError, "Service Unavailable"),
         (httpx.Response(502), ServiceError, "Bad Gateway"),
+        (httpx.Response(504), ServiceError, "Gateway Timeout"),
         (httpx.Response(418), ApiError, "I'm a teapot"),
         (httpx.Response(599), ServiceError, "the service refused"),
         (
@@ -138,6 +141,7 @@ def test_errors_are_the_fitting_builtins() -> None:
     pairs = [
         (InvalidRequestError, ValueError), (NotFoundError, LookupError),
         (ConnectError, ConnectionError), (RequestTimeoutError, TimeoutError),
+        (DeadlineError, TimeoutError),
     ]  # fmt: skip
     assert all(issubclass(error, builtin) for error, builtin in pairs)
     names = [name for name in rwsstore_client.__all__ if name.endswith("Error")]

@@ -38,6 +38,16 @@ def test_several_images_are_one_form(rws: Client, fake: FakeService) -> None:
     assert [image.top1.index for image in answer] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("patched", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_how_long_it_may_wait(rws: Client, fake: FakeService, patched: bool, count: int) -> None:
+    model = rws.model().patched("none") if patched else rws.model()
+    model.predict([b"a"] * count, timeout_ms=250)
+    (request,) = fake.seen
+    said = dict(request.url.params) if count == 1 else images_of(request)[1]
+    assert said["timeout_ms"] == "250"
+
+
 def test_active_is_what_the_model_has_on(rws: Client) -> None:
     model = rws.model()
     on = model.patchset.apply("fog", alpha=0.5)

@@ -9,6 +9,7 @@ from rwsstore_client import (
     AsyncClient,
     Client,
     ConnectError,
+    DeadlineError,
     OverloadedError,
     RateLimitedError,
     RequestTimeoutError,
@@ -98,6 +99,22 @@ def test_a_slow_answer_is_not_asked_for_twice(fault: Exception) -> None:
     with pytest.raises(RequestTimeoutError):
         faulty.model().predict(b"x")
     assert len(faulty.seen) == 1
+
+
+def test_a_time_that_is_up_is_not_asked_for_again() -> None:
+    late = {"type": "urn:rwsstore:problem:deadline-exceeded", "detail": "not begun in time"}
+    sent: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(504, json=late, headers={"Content-Type": "application/problem+json"})
+
+    with (
+        Client(transport=httpx.MockTransport(handle), retries=5) as rws,
+        pytest.raises(DeadlineError, match="not begun in time"),
+    ):
+        rws.model("bundled").predict(b"x", timeout_ms=20)
+    assert len(sent) == 1
 
 
 def use_everything(model: Model) -> list[Callable[[], Any]]:

@@ -1,4 +1,5 @@
-"""Eight clients predict while others change the patch set: nothing is ever half of anything."""
+"""Eight clients predict, each request with a patch set of its own choice, while others change the
+active one: nothing is ever half of anything."""
 
 import threading
 from collections.abc import Callable
@@ -13,14 +14,24 @@ import torch
 from rwsstore.bundle import bundled_model
 from rwsstore.patches import Patch, parse_request
 from rwsstore_service.engine.journal import Journal
-from tests.e2e.running import Offline, open_store, running
-from tests.e2e.traffic import NAMES, Seen, Traffic, history_of, pairs
+from tests.e2e.running import Offline, open_store, pictures, running
+from tests.e2e.traffic import NAMES, Seen, Traffic, ask_for_logits, history_of, pairs
 from tests.runtime.making import bare_patch, with_golden
 from tests.service.box import ADMIN, Box
 
 Close = Callable[[torch.Tensor, torch.Tensor], bool]
 
 _WITHIN: Close = partial(torch.allclose, rtol=1e-5, atol=1e-5)
+_NEAR: Close = partial(torch.allclose, rtol=1e-4, atol=1e-4)
+_WAYS = pytest.mark.parametrize(
+    ("batching", "compute", "close"),
+    [
+        ("false", "auto", torch.equal),
+        ("true", "float32", _WITHIN),
+        ("true", "packed", _NEAR),
+    ],
+    ids=["alone", "in batches", "in packed batches"],
+)
 _HEADERS = {"Authorization": f"Bearer {ADMIN}"}
 
 
@@ -86,6 +97,27 @@ def check_predictions(
         assert close(one.numbers, numbers), one
 
 
+def check_mixing(http: httpx.Client, batching: str) -> None:
+    """Requests with different patch sets were computed together, if they were to be."""
+    text = http.get("/metrics").text
+    count, total = (
+        float(text.split(f"rwsstore_batch_patch_sets_{part} ")[1].split()[0])
+        for part in ("count", "sum")
+    )
+    assert (total > count) == (batching == "true")
+
+
+def check_removal(http: httpx.Client, offline: Offline) -> None:
+    """With everything off, the clean model computes: the same weights, the same bits."""
+    http.delete("/v1/models/bundled/patchset").raise_for_status()
+    found = [ask_for_logits(http, pictures(3), patchset) for patchset in ("active", "none")]
+    digests = {about["state_digest"] for about, _ in found}
+    assert digests == {offline.state_digest(())}
+    assert torch.equal(found[0][1], found[1][1])
+    verified = http.get("/v1/models/bundled/patchset", params={"verify": True}).json()
+    assert verified["ok"], verified
+
+
 def check_rest(folder: Path) -> None:
     """Nothing is left over once the service has ended."""
     assert open_store(folder).fsck().findings == ()
@@ -93,11 +125,11 @@ def check_rest(folder: Path) -> None:
         assert journal.verify() == ()
 
 
-@pytest.mark.parametrize(
-    ("batching", "close"), [(False, torch.equal), (True, _WITHIN)], ids=["alone", "in batches"]
-)
-def test_predictions_while_patch_sets_change(tmp_path: Path, batching: bool, close: Close) -> None:
-    with running(tmp_path, batching=batching) as service:
+@_WAYS
+def test_predictions_while_patch_sets_change(
+    tmp_path: Path, batching: str, compute: str, close: Close
+) -> None:
+    with running(tmp_path, batching=batching, compute=compute) as service:
         bad = {"liar": 422, "too-strong": 422}
         for patch in (liar(), too_strong()):
             service.upload(patch)
@@ -105,6 +137,8 @@ def test_predictions_while_patch_sets_change(tmp_path: Path, batching: bool, clo
         traffic.run(predictors=8, predictions=15, changers=2, changes=30)
         history = history_of(service.http)
         assert service.get("/patchset", verify=True)["ok"]
+        check_mixing(service.http, batching)
+        check_removal(service.http, Offline(tmp_path))
     assert len(traffic.seen) == 8 * 15
     check_history(traffic, history)
     check_predictions(traffic.seen, history, Offline(tmp_path), close)
@@ -114,19 +148,20 @@ def test_predictions_while_patch_sets_change(tmp_path: Path, batching: bool, clo
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    ("batching", "close"), [("false", torch.equal), ("true", _WITHIN)], ids=["alone", "in batches"]
-)
+@_WAYS
 def test_a_long_time_of_it_in_a_process_of_its_own(
-    tmp_path: Path, batching: str, close: Close
+    tmp_path: Path, batching: str, compute: str, close: Close
 ) -> None:
-    with Box(tmp_path, {"RWS_BATCHING": batching, "RWS_RATE_LIMIT": "0"}) as box:
+    variables = {"RWS_BATCHING": batching, "RWS_COMPUTE": compute, "RWS_RATE_LIMIT": "0"}
+    with Box(tmp_path, variables) as box:
         traffic = Traffic(box.url)
         traffic.run(predictors=8, predictions=250, changers=2, changes=500)
         with httpx.Client(base_url=box.url, headers=_HEADERS) as http:
             history = history_of(http)
             verified = http.get("/v1/models/bundled/patchset", params={"verify": True})
             assert verified.json()["ok"]
+            check_mixing(http, batching)
+            check_removal(http, Offline(tmp_path))
     check_history(traffic, history)
     check_predictions(traffic.seen, history, Offline(tmp_path), close)
     check_rest(tmp_path)

@@ -111,6 +111,16 @@ def test_the_lowest_patch_set_decides() -> None:
     assert found.offered
 
 
+def test_what_overflows_agrees_with_nothing() -> None:
+    """3.4e38 is a float32, and infinity in bfloat16; the likeliest class would be the same."""
+    model = Coarse(0.1)
+    bag = PatchBag([shifting(model, "huge", 3.4e38)])
+    bf16 = compute_format("bf16")
+    (found,) = measure_agreement(model, IMAGES, [bf16], patches=bag, requests=[{"huge": None}])
+    assert (found.top1_agreement, found.lowest_agreement) == (100.0, 0.0)
+    assert (found.lowest_with, found.largest_difference) == ("huge", None)
+
+
 def shifting(model: nn.Module, name: str, shift: float) -> Patch:
     """A patch that shifts the second logit."""
     return make_patch(

@@ -28,6 +28,7 @@ def started(folder: Path, **settings: Any) -> Iterator[TestClient]:
         "state": folder / "state",
         "admin_tokens": f"operator:{ADMIN}",
         "threads": 1,
+        "compute": "float32",  # no probe at each start
         "rate_limit": 0,
         **settings,
     }

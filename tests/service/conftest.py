@@ -27,6 +27,7 @@ def make_client(tmp_path: Path) -> Iterator[MakeClient]:
             "state": place / "state",
             "admin_tokens": f"operator:{ADMIN}",
             "threads": 1,
+            "compute": "float32",  # no probe at each start
             **settings,
         }
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rwsstore.errors import ConfigError
+from rwsstore.runtime import FORMATS
 from rwsstore_service.description.settings_page import GROUPS, settings_page
 from rwsstore_service.settings import Settings
 
@@ -80,6 +81,8 @@ def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tracing_endpoint", "file:///etc/passwd"),
         ("allowed_hosts", "a b"),
         ("max_header_bytes", 100),
+        ("compute", "float16"),
+        ("compute", "Auto"),
     ],
 )
 def test_a_value_that_is_not_allowed_names_its_variable(name: str, value: Any) -> None:
@@ -99,6 +102,13 @@ def test_a_checkpoint_whose_name_cannot_stand_in_urls(name: str) -> None:
     with pytest.raises(ConfigError, match="RWS_MODEL_NAME"):
         Settings.of(model=f"runs/{name}.safetensors")
     assert Settings.of(model=f"{name}.safetensors", model_name="mine").served_name == "mine"
+
+
+def test_every_compute_format_can_be_asked_for() -> None:
+    assert Settings.of().compute == "auto"
+    for name in ("auto", *FORMATS):
+        assert Settings.of(compute=name).compute == name
+        assert name in str(Settings.model_fields["compute"].description)
 
 
 def test_tokens_do_not_show() -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union
 
+from rwsstore.files import FileMark
+
 Snapshot = dict[str, Union[bytes, "Snapshot"]]
 Node = Union["File", "Folder"]
 
@@ -169,6 +171,10 @@ class Process:
 
     def size(self, path: Path) -> int:
         return len(self._file(path).content)
+
+    def mark(self, path: Path) -> FileMark:
+        file = self._file(path)
+        return FileMark((0, id(file)), self.size(path), 0, 0)
 
     def read(self, path: Path, limit: int) -> bytes:
         return self._file(path).content[: limit + 1]

@@ -16,7 +16,8 @@ RwsClientError
 │   ├── UnsupportedMediaError                415: not an image of a format that it reads
 │   ├── RateLimitedError                     429: too many requests
 │   └── ServiceError                         5xx: the service failed
-│       └── OverloadedError                  503: it is busy
+│       ├── OverloadedError                  503: it is busy
+│       └── DeadlineError    (TimeoutError)      504: not begun in the time that was given
 ├── ConnectError            (ConnectionError)    nobody answered
 ├── RequestTimeoutError     (TimeoutError)       the answer took too long
 ├── ProtocolError                        an answer that is not what the API promises
@@ -29,6 +30,7 @@ __all__ = [
     "ApiError",
     "ConflictError",
     "ConnectError",
+    "DeadlineError",
     "DuplicatePatchError",
     "ForbiddenError",
     "InvalidRequestError",
@@ -177,6 +179,13 @@ class OverloadedError(ServiceError):
     """The service takes no more requests now; `retry_after` says when to come again."""
 
 
+class DeadlineError(ServiceError, TimeoutError):
+    """The service did not begin the prediction in time (`timeout_ms`, or its own setting).
+
+    It is not asked again: whoever set the time knows whether the answer is still of use.
+    """
+
+
 class ConnectError(RwsClientError, ConnectionError):
     """The service could not be reached, or went away before it answered."""
 
@@ -199,6 +208,7 @@ _BY_TYPE: Mapping[str, type[ApiError]] = MappingProxyType(
         "duplicate-patch": DuplicatePatchError,
         "patch-in-use": PatchInUseError,
         "wrong-model": WrongModelError,
+        "deadline-exceeded": DeadlineError,
         "unavailable": ServiceError,
         "integrity": ServiceError,
     }

@@ -53,6 +53,7 @@ class Model:
         top_k: int | None = None,
         patchset: PatchSetLike = "active",
         batch: int = _BATCH,
+        timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show.
 
@@ -67,8 +68,11 @@ class Model:
             patchset: "active"; "none", the clean model; or patches for this request alone:
                 `{"fog": 0.6, "frost": None}`.
             batch: most images in one request.
+            timeout_ms: milliseconds from 1 to 3,600,000 within which the service is to begin each
+                request; what it would begin later it drops. Its own setting if None.
 
         Raises:
+            DeadlineError: it was not begun in time; it is not asked again.
             TypeError, ValueError: something is no image, or no strength; nothing was sent.
             StateChangedError: the active patch set changed in between.
             InvalidRequestError, TooLargeError, UnsupportedMediaError: the service does not take an
@@ -76,7 +80,14 @@ class Model:
             UnknownPatchError: there is no such patch.
         """
         return self._transport.run(
-            predict(self.name, images, top_k=top_k, patchset=patchset, batch=batch)
+            predict(
+                self.name,
+                images,
+                top_k=top_k,
+                patchset=patchset,
+                batch=batch,
+                timeout_ms=timeout_ms,
+            )
         )
 
     def patched(self, patchset: PatchSetLike) -> "PatchedModel":
@@ -119,11 +130,23 @@ class PatchedModel:
         pass
 
     def predict(
-        self, images: ImagesLike, *, top_k: int | None = None, batch: int = _BATCH
+        self,
+        images: ImagesLike,
+        *,
+        top_k: int | None = None,
+        batch: int = _BATCH,
+        timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show with this patch set; as `Model.predict`."""
         return self._transport.run(
-            predict(self.name, images, top_k=top_k, patchset=self.patchset, batch=batch)
+            predict(
+                self.name,
+                images,
+                top_k=top_k,
+                patchset=self.patchset,
+                batch=batch,
+                timeout_ms=timeout_ms,
+            )
         )
 
 
@@ -154,10 +177,18 @@ class AsyncModel:
         top_k: int | None = None,
         patchset: PatchSetLike = "active",
         batch: int = _BATCH,
+        timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show."""
         return await self._transport.run_in_threads(
-            predict(self.name, images, top_k=top_k, patchset=patchset, batch=batch)
+            predict(
+                self.name,
+                images,
+                top_k=top_k,
+                patchset=patchset,
+                batch=batch,
+                timeout_ms=timeout_ms,
+            )
         )
 
     def patched(self, patchset: PatchSetLike) -> "AsyncPatchedModel":
@@ -193,9 +224,21 @@ class AsyncPatchedModel:
         pass
 
     async def predict(
-        self, images: ImagesLike, *, top_k: int | None = None, batch: int = _BATCH
+        self,
+        images: ImagesLike,
+        *,
+        top_k: int | None = None,
+        batch: int = _BATCH,
+        timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show with this patch set; as `Model.predict`."""
         return await self._transport.run_in_threads(
-            predict(self.name, images, top_k=top_k, patchset=self.patchset, batch=batch)
+            predict(
+                self.name,
+                images,
+                top_k=top_k,
+                patchset=self.patchset,
+                batch=batch,
+                timeout_ms=timeout_ms,
+            )
         )

@@ -16,7 +16,13 @@ _MAX_BYTES = 32 * 2**20  # of one request's images; a service takes 64 MiB unles
 
 
 def predict(
-    model: str, images: ImagesLike, *, top_k: int | None, patchset: PatchSetLike, batch: int
+    model: str,
+    images: ImagesLike,
+    *,
+    top_k: int | None,
+    patchset: PatchSetLike,
+    batch: int,
+    timeout_ms: int | None,
 ) -> Plan[Predictions]:
     """Predict what images show, in as many requests as it takes."""
     wanted = as_text(patchset)
@@ -24,7 +30,9 @@ def predict(
         raise ValueError(f"batch is {batch}; expected 1 or more")
     answers: list[Predictions] = []
     for part in _parts(images, batch):
-        reply = yield predict_request(model, part, patchset=wanted, top_k=top_k)
+        reply = yield predict_request(
+            model, part, patchset=wanted, top_k=top_k, timeout_ms=timeout_ms
+        )
         answer = read(reply, Predictions)
         if len(answer) != len(part) or not all(image.top for image in answer):
             raise ProtocolError(f"{len(answer)} predictions came back for {len(part)} images")

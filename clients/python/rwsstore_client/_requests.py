@@ -92,11 +92,16 @@ def change(
 
 
 def predict_request(
-    model: str, images: Sequence[Encoded], *, patchset: str, top_k: int | None
+    model: str,
+    images: Sequence[Encoded],
+    *,
+    patchset: str,
+    top_k: int | None,
+    timeout_ms: int | None,
 ) -> Request:
     """Ask what images show: one as the body, several as a form."""
     where = path("v1", "models", model, "predict")
-    options = _pairs({"patchset": patchset, "top_k": top_k})
+    options = _pairs({"patchset": patchset, "top_k": top_k, "timeout_ms": timeout_ms})
     if len(images) == 1 and len(patchset) <= _MAX_QUERY:
         headers = {"Content-Type": images[0].media_type}
         return Request("POST", where, options, headers, images[0].data)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rwsstore_client._errors import ConnectError, RwsClientError
+from rwsstore_client._errors import ConnectError, DeadlineError, RwsClientError
 from rwsstore_client._requests import Request
-from rwsstore_client._responses import Reply, retry_after
+from rwsstore_client._responses import Reply, error_of, retry_after
 
 _AGAIN = frozenset({429, 502, 503, 504})
 
@@ -56,5 +56,6 @@ class Backoff:
 def _is_passing(outcome: Reply | RwsClientError) -> bool:
     """Whether the next try may fare better."""
     if isinstance(outcome, Reply):
-        return outcome.status in _AGAIN
+        # A proxy's 504 may pass; a time that was set and is up does not come back.
+        return outcome.status in _AGAIN and not isinstance(error_of(outcome), DeadlineError)
     return isinstance(outcome, ConnectError)

@@ -2,6 +2,7 @@
 
 __all__ = ["status"]
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,14 @@ from rwsstore.cli.remote.connection import json_option, with_client
 from rwsstore.cli.remote.showing import pairs_table, patchset_lines
 
 if TYPE_CHECKING:
-    from rwsstore_client import Client, ModelInfo
+    from rwsstore_client import Client, ComputeInfo, ModelInfo
+
+_WHY = {
+    "probe": "the fastest of those offered",
+    "operator": "set by the operator",
+    "only_offered": "nothing else is offered",
+    "exact": "exact, batching is off",
+}
 
 
 @click.command("status", short_help="Show whether the service is ready, and what it serves.")
@@ -35,6 +43,16 @@ def status(rws: "Client", as_json: bool) -> int:
     return 0 if ready else 1
 
 
+def _computed(compute: "ComputeInfo | None") -> Iterator[tuple[str, object]]:
+    if compute is None:  # an older service
+        return
+    yield "computed in", f"{compute.format} ({_WHY.get(compute.why, compute.why)})"
+    for one in compute.offered:
+        agreement = "agreement not measured" if one.agreement is None else f"{one.agreement:.2f} %"
+        speed = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
+        yield "offered", f"{one.name}: {agreement}{speed}"
+
+
 def _rows(model: "ModelInfo") -> list[tuple[str, object]]:
     given = model.input
     return [
@@ -43,6 +61,7 @@ def _rows(model: "ModelInfo") -> list[tuple[str, object]]:
         ("classes", ", ".join(model.classes) or "-"),
         ("input", f"{given.height} x {given.width}; {', '.join(given.formats)}"),
         ("images a request", given.max_images),
+        *_computed(model.compute),
         ("architecture", model.fingerprint.architecture),
         ("weights", model.fingerprint.weights),
     ]

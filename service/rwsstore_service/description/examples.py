@@ -118,6 +118,15 @@ _MODEL = {
         "max_pixels": 25_000_000,
         "max_image_bytes": 16_777_216,
     },
+    "compute": {
+        "format": "packed",
+        "why": "probe",
+        "agreement": 100.0,
+        "offered": [
+            {"name": "float32", "agreement": 100.0, "images": 2000, "milliseconds": 25.1},
+            {"name": "packed", "agreement": 100.0, "images": 2000, "milliseconds": 14.6},
+        ],
+    },
     "patchset": _ON,
 }
 _WHO = {"actor": "operator", "address": "127.0.0.1", "request_id": "86538c365cc6cb48"}

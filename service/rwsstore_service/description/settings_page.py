@@ -23,7 +23,9 @@ GROUPS = {
         *("open_metrics", "docs", "cors_origins", "allowed_hosts", "allow_transfer"),
     ),
     "Computing": (
-        *("threads", "decode_threads", "batching", "max_batch", "queue_size", "resident_variants"),
+        *("threads", "decode_threads", "batching", "max_batch", "batch_wait_ms", "queue_size"),
+        "compute",
+        "resident_bytes",
     ),
     "Limits": (
         *("max_images", "max_pixels", "max_image_bytes", "max_body_bytes", "max_patch_bytes"),
@@ -31,7 +33,8 @@ GROUPS = {
         *("rate_limit", "rate_burst"),
     ),
     "Deadlines": (
-        *("header_timeout", "body_timeout", "idle_timeout", "write_timeout", "shutdown_timeout"),
+        *("header_timeout", "body_timeout", "queue_timeout", "idle_timeout", "write_timeout"),
+        "shutdown_timeout",
     ),
     "Logs and traces": ("log_format", "log_level", "tracing_endpoint"),
 }

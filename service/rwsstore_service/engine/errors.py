@@ -9,12 +9,14 @@ RwsError
 ├── OtherModelError          a generation of other clean weights
 ├── KeyReusedError           an idempotency key used for another request
 ├── OverloadedError          the queue is full
+├── DeadlineError            its time was up before it was begun
 ├── StoppingError            the service is stopping
 ├── StateLostError           the active patch set could not be restored
 └── InvalidImageError (FormatError)   an upload that cannot be decoded
 """
 
 __all__ = [
+    "DeadlineError",
     "DuplicatePatchError",
     "InvalidImageError",
     "KeyReusedError",
@@ -112,6 +114,10 @@ class KeyReusedError(RwsError):
 
 class OverloadedError(RwsError):
     """The queue is full."""
+
+
+class DeadlineError(RwsError):
+    """The time that a prediction may wait was up before it was begun."""
 
 
 class StoppingError(RwsError):

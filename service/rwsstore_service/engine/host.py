@@ -4,18 +4,21 @@ __all__ = ["ModelHost"]
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 from torch import Tensor
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError, TensorError
 from rwsstore.models import Classifier
-from rwsstore.patches import Request, probe_images
+from rwsstore.patches import probe_images
 from rwsstore.runtime import LiveModel, Variant, Verification
 from rwsstore.store import Store
 from rwsstore_service.engine.active import Active, Change, resolved_of
 from rwsstore_service.engine.choosing import ACTIVE, Finder
+from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
@@ -23,9 +26,12 @@ from rwsstore_service.engine.errors import (
     UnknownGenerationError,
     told,
 )
-from rwsstore_service.engine.inference import InferenceThread, Ready
+from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
+from rwsstore_service.engine.inference import InferenceThread
+from rwsstore_service.engine.jobs import Job, Ready
 from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.records import Actor, Chosen, Entry, Prediction, Wanted
+from rwsstore_service.engine.reading import PatchSetReader
+from rwsstore_service.engine.records import Actor, Chosen, Dropped, Entry, Prediction, Wanted
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -48,7 +54,9 @@ class ModelHost:
         store: its patches.
         journal: where generations are kept.
         settings: of the service.
-        on_batch: told how many images and requests each batch has.
+        format_choice: the compute format, and why.
+        on_batch: told of every batch.
+        on_dropped: told of every prediction that waited and was not computed.
         on_change: told about every new active patch set.
     """
 
@@ -60,27 +68,36 @@ class ModelHost:
         journal: Journal,
         settings: Settings,
         *,
-        on_batch: Callable[[int, int], None] = lambda _images, _requests: None,
+        format_choice: FormatChoice = FLOAT32_ALONE,
+        on_batch: Callable[[Batch], None] = lambda _batch: None,
+        on_dropped: Callable[[Dropped], None] = lambda _why: None,
         on_change: Callable[[Active], None] = lambda _active: None,
     ) -> None:
-        self.name, self.spec = name, model.spec
+        self.name, self.spec, self.format_choice = name, model.spec, format_choice
         self.live = LiveModel(
             model,
             store,
             allow_transfer=settings.allow_transfer,
-            resident=settings.resident_variants,
+            compute=format_choice.format,
+            resident_bytes=settings.resident_bytes,
         )
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.identity = self.live.clean.identity
         self.finder = Finder(store, self.identity, at_most=settings.max_request_patches)
+        self._reader = PatchSetReader(self.finder, store)
         self._probe = probe_images(0, 2, model.spec.input_size)
         self._journal, self._on_change = journal, on_change
+        self._finite: WeakSet[Variant] = WeakSet()  # variants that a trial found to be so
+        self._queue_timeout = settings.queue_timeout
         self._inference = InferenceThread(
             self._prepare,
+            self.live.predict_mixed,
             queue_size=settings.queue_size,
             max_batch=settings.max_batch,
             batching=settings.batching,
+            batch_wait=settings.batch_wait_ms / 1000,
             on_batch=on_batch,
+            on_dropped=on_dropped,
         )
         self._fault: str | None = None
         self._active: Active | None = None
@@ -120,7 +137,13 @@ class ModelHost:
         return self._inference.waiting
 
     def start(self) -> None:
-        """Start computing, with the patch set that was active last."""
+        """Start computing, with the patch set that was active last.
+
+        Raises:
+            ConfigError: the model cannot be computed in the format.
+            RwsError: the journal cannot be read or written.
+        """
+        self.live(self._probe)  # put into its format now, not by the first request
         self._inference.start()
         try:
             last = self._journal.latest(self.name)
@@ -144,23 +167,37 @@ class ModelHost:
         """
         if text == ACTIVE:
             return None
-        return await asyncio.to_thread(self.finder.read, text)
+        known = self._reader.find(text)
+        return await asyncio.to_thread(self._reader.read, text) if known is None else known
 
-    async def predict(self, images: Tensor, wanted: Wanted) -> Prediction:
+    async def predict(
+        self,
+        images: Tensor,
+        wanted: Wanted,
+        *,
+        asked_at: float | None = None,
+        timeout: float | None = None,
+    ) -> Prediction:
         """Classify images.
 
         Args:
             images: uint8, or float32 in [0, 1]; [B, 3, H, W] of the model's input size.
             wanted: the patch set; None for the active one.
+            asked_at: when the request was read, by `time.perf_counter`; now if None.
+            timeout: seconds from then within which it is to be begun; the setting's if None.
 
         Raises:
+            DeadlineError: its time was up before it was begun.
             OverloadedError: too many wait already.
             StateLostError: the active patch set could not be restored.
             RwsError: a patch does not belong on the model, or may not have that strength.
         """
         if wanted is None and self._fault is not None:
             raise StateLostError(self._fault)
-        return await asyncio.wrap_future(self._inference.submit(images, wanted))
+        since = time.perf_counter() if asked_at is None else asked_at
+        allowed = self._queue_timeout if timeout is None else timeout
+        job = Job(images, wanted, deadline=since + allowed)
+        return await asyncio.wrap_future(self._inference.submit(job))
 
     def change(self, change: Change) -> Active:
         """Change the active patch set; to be called in one thread only.
@@ -219,17 +256,24 @@ class ModelHost:
 
     def _build(self, patches: tuple[Chosen, ...]) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
-        return self._inference.call(lambda: self._checked(wanted)).result()
+        variant = self._inference.call(lambda: self.live.variant(wanted)).result()
+        if wanted and variant not in self._finite:
+            self._try(Ready(variant, patches, None))
+            self._finite.add(variant)
+        return variant
 
-    def _checked(self, wanted: Request) -> Variant:
-        """Finite weights can still give infinite logits: seen before they serve anybody."""
-        variant = self.live.variant(wanted)
-        if wanted and not bool(variant(self._probe).isfinite().all()):
+    def _try(self, ready: Ready) -> None:
+        """Finite weights can still give infinite logits: seen before they serve anybody.
+
+        It is computed with the predictions that wait, so that they need not wait for it.
+        """
+        try:
+            self._inference.trial(self._probe, ready).result()
+        except TensorError:
             raise TensorError(
                 "the logits of a probe batch are not finite with these patches; give them smaller "
                 "strengths"
-            )
-        return variant
+            ) from None
 
     def _commit(
         self, change: Change, patches: tuple[Chosen, ...], variant: Variant, before: Active

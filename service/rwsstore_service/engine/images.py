@@ -1,4 +1,4 @@
-"""Uploaded images: from bytes to a batch, in a pool of threads."""
+"""Uploaded images: from bytes to a batch, large ones in a pool of threads."""
 
 __all__ = ["Decoder"]
 
@@ -16,9 +16,14 @@ from rwsstore.data import decode_image
 from rwsstore.errors import FormatError, TooLargeError, UnsupportedError
 from rwsstore_service.engine.errors import InvalidImageError
 
+# Decoding so much takes a fraction of a millisecond; handing it to another thread takes as long,
+# and more where the interpreter is busy.
+_SMALL_BYTES = 8 * 1024
+_SMALL_PIXELS = 128 * 128
+
 
 class Decoder:
-    """Decodes JPEG, PNG, WebP and BMP for one model.
+    """Decodes JPEG, PNG, WebP and BMP for one model: small files at once, others in a pool.
 
     Args:
         size: height and width that the model takes.
@@ -52,28 +57,53 @@ class Decoder:
                 with its number.
         """
         start = self._clock()
-        loop = asyncio.get_running_loop()
-        tasks = [loop.run_in_executor(self._pool, self._decode, data) for data in files]
-        images = []
-        try:
-            for number, task in enumerate(tasks, start=1):
-                try:
-                    images.append(await task)
-                except FormatError as error:
-                    raise _numbered(error, number, len(files)) from None
-        finally:
-            for task in tasks:
-                task.cancel()  # those that have not begun yet
-        batch = torch.from_numpy(np.stack(images))
-        return batch, self._clock() - start
+        size = self._size
+        batch = np.empty((len(files), 3, size, size), dtype=np.uint8)
+        if not self._decode_small(files, batch):
+            await self._decode_in_pool(files, batch)
+        return torch.from_numpy(batch), self._clock() - start
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        pixels = decode_image(data, size=self._size, max_pixels=self._max_pixels)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    def _decode_small(self, files: Sequence[bytes], batch: NDArray[np.uint8]) -> bool:
+        """Decode here what takes less time than another thread takes to begin; False if it may not.
+
+        A file of few bytes may still hold many pixels: then its header says so.
+        """
+        if sum(map(len, files)) > _SMALL_BYTES:
+            return False
+        bound = min(self._max_pixels, _SMALL_PIXELS)
+        for number, (data, place) in enumerate(zip(files, batch, strict=True), start=1):
+            try:
+                self._decode_into(data, place, bound)
+            except TooLargeError:
+                return False
+            except FormatError as error:
+                raise _numbered(error, number, len(files)) from None
+        return True
+
+    async def _decode_in_pool(self, files: Sequence[bytes], batch: NDArray[np.uint8]) -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [
+            loop.run_in_executor(self._pool, self._decode_into, data, place, self._max_pixels)
+            for data, place in zip(files, batch, strict=True)
+        ]
+        try:
+            for number, task in enumerate(tasks, start=1):
+                try:
+                    await task
+                except FormatError as error:
+                    raise _numbered(error, number, len(files)) from None
+        finally:
+            for task in tasks:
+                task.cancel()  # those that have not begun yet
+
+    def _decode_into(self, data: bytes, place: NDArray[np.uint8], max_pixels: int) -> None:
+        """Decode one image into its place [3, H, W] of the batch; its pixels are copied once."""
+        pixels = decode_image(data, size=self._size, max_pixels=max_pixels)
+        place[...] = pixels.transpose(2, 0, 1)
 
 
 def _numbered(error: FormatError, number: int, total: int) -> FormatError:

@@ -1,90 +1,69 @@
-"""The one thread that computes: a bounded queue of predictions, and changes that go ahead of it."""
+"""The one thread that computes: predictions in batches, and changes that go ahead of them."""
 
-__all__ = ["InferenceThread", "Job", "Ready"]
+__all__ = ["InferenceThread"]
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-from rwsstore.errors import TensorError
 from rwsstore.runtime import Variant
-from rwsstore_service.engine.errors import OverloadedError, StoppingError
-from rwsstore_service.engine.records import Chosen, Prediction, Wanted
+from rwsstore_service.engine.computing import Batch, Computer
+from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
+from rwsstore_service.engine.fairness import FairQueue
+from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.pacing import Pace
+from rwsstore_service.engine.records import Dropped, Prediction, Wanted
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
 
-
-@dataclass(frozen=True)
-class Ready:
-    """The variant that a batch runs on, and how it was asked for."""
-
-    variant: Variant
-    patches: tuple[Chosen, ...]
-    generation: int | None
-
-
-@dataclass(eq=False)
-class Job:
-    """One request's images.
-
-    Attributes:
-        images: uint8 or float32 [B, 3, H, W].
-        wanted: the patch set; None for the active one.
-        result: gets the prediction.
-        queued_at: when it was put in the queue.
-    """
-
-    images: Tensor
-    wanted: Wanted
-    result: Future[Prediction] = field(default_factory=Future)
-    queued_at: float = 0.0
-
-    def goes_with(self, other: "Job") -> bool:
-        """Whether both can be computed as one batch."""
-        return (
-            self.wanted == other.wanted
-            and self.images.dtype == other.images.dtype
-            and self.images.shape[1:] == other.images.shape[1:]
-        )
+def _wait(changed: threading.Condition, seconds: float) -> None:
+    changed.wait(seconds)
 
 
 class InferenceThread:
     """Runs everything that touches tensors, so that no two computations share the cores.
 
     Args:
-        prepare: finds the variant of what a job wants; called in the thread, once a batch.
+        prepare: finds the variant of what a job wants; called in the thread, once a batch for each
+            patch set.
+        predict: images [B, 3, H, W] and B variants to logits [B, C].
         queue_size: jobs that may wait.
         max_batch: images computed together at most; a larger job runs alone.
-        batching: whether jobs that wait for the same weights are put together.
-        on_batch: told how many images and jobs a batch has.
+        batching: whether jobs that wait are put together.
+        batch_wait: seconds that a batch may wait for more jobs right after one of several.
+        on_batch: told of every batch.
+        on_dropped: told of every job that is dropped.
         clock: seconds, ever rising.
+        wait: lets go of the condition until it is notified or the seconds are over.
     """
 
     def __init__(
         self,
         prepare: Callable[[Wanted], Ready],
+        predict: Callable[[Tensor, Sequence[Variant]], Tensor],
         *,
         queue_size: int,
         max_batch: int,
         batching: bool,
-        on_batch: Callable[[int, int], None] = lambda _images, _jobs: None,
+        batch_wait: float = 0.0,
+        on_batch: Callable[[Batch], None] = lambda _batch: None,
+        on_dropped: Callable[[Dropped], None] = lambda _why: None,
         clock: Callable[[], float] = time.perf_counter,
+        wait: Callable[[threading.Condition, float], None] = _wait,
     ) -> None:
-        self._prepare, self._on_batch, self._clock = prepare, on_batch, clock
-        self._queue_size, self._max_batch, self._batching = queue_size, max_batch, batching
-        self._jobs: deque[Job] = deque()
+        self._on_batch, self._on_dropped = on_batch, on_dropped
+        self._clock, self._wait = clock, wait
+        self._max_batch, self._batching = max_batch, batching
+        self._computer = Computer(prepare, predict, self._note, clock)
+        self._queue, self._pace = FairQueue(queue_size), Pace(batch_wait if batching else 0.0)
         self._calls: deque[Callable[[], None]] = deque()
+        self._trials: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="rwsstore-inference", daemon=True)
@@ -96,29 +75,45 @@ class InferenceThread:
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
-        return len(self._jobs)
+        return len(self._queue)
 
     @property
     def alive(self) -> bool:
         """Whether it computes, or would."""
         return self._thread.is_alive() and not self._stopping
 
-    def submit(self, images: Tensor, wanted: Wanted) -> Future[Prediction]:
+    def submit(self, job: Job) -> Future[Prediction]:
         """Put a prediction in the queue.
 
         Raises:
+            DeadlineError: its time is up already.
             OverloadedError: the queue is full.
             StoppingError: it was stopped.
         """
-        job = Job(images, wanted)
         with self._changed:
             self._refuse_if_stopped()
-            if len(self._jobs) >= self._queue_size:
-                raise OverloadedError(
-                    f"{len(self._jobs)} requests wait already (RWS_QUEUE_SIZE): try again"
-                )
             job.queued_at = self._clock()
-            self._jobs.append(job)
+            if job.deadline <= job.queued_at:
+                self._on_dropped("deadline")
+                raise _late()
+            displaced = self._queue.add(job)
+            self._changed.notify()
+        if displaced is not None:
+            error = OverloadedError("requests with other patch sets have fewer places: try again")
+            self._drop(displaced, "displaced", error)
+        return job.result
+
+    def trial(self, images: Tensor, ready: Ready) -> Future[Prediction]:
+        """Compute with a variant that is not served yet, in the next batch, whoever waits.
+
+        Raises:
+            StoppingError: it was stopped.
+        """
+        job = Job(images, ready.patches, given=ready)
+        with self._changed:
+            self._refuse_if_stopped()
+            job.queued_at = self._clock()
+            self._trials.append(job)
             self._changed.notify()
         return job.result
 
@@ -147,72 +142,64 @@ class InferenceThread:
         if self._stopping:
             raise StoppingError("the service is stopping: ask again in a moment")
 
+    def _drop(self, job: Job, why: Dropped, error: Exception) -> None:
+        if job.result.set_running_or_notify_cancel():  # else nobody waits for it any more
+            self._on_dropped(why)
+            job.result.set_exception(error)
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._calls or self._jobs or self._stopping)
+                self._changed.wait_for(lambda: self._urgent or self._queue)
+                self._wait_for_more()
                 call = self._calls.popleft() if self._calls else None
+                late = [] if call else self._queue.drop_late(self._clock())
                 batch = [] if call else self._next_batch()
+                over = self._stopping and not (call or late or batch)
+            for job in late:
+                self._drop(job, "deadline", _late())
             if call:
                 call()
             elif batch:
-                self._compute(batch)
-            else:
+                self._computer.compute(batch)
+            elif over:
                 return
 
+    @property
+    def _urgent(self) -> bool:
+        """Whether there is something to do that no waiting is for."""
+        return bool(self._calls or self._trials or self._stopping)
+
+    def _wait_for_more(self) -> None:
+        """Right after a batch of several jobs, give those clients the time to ask again."""
+        began, before = self._clock(), len(self._queue)
+        now, waited = began, False
+        while not self._urgent:
+            until = self._pace.until(len(self._queue), began, self._queue.soonest)
+            if now >= until or self._queue.images >= self._max_batch:
+                break
+            self._wait(self._changed, until - now)
+            now, waited = self._clock(), True
+        if waited:
+            self._pace.waited(len(self._queue) - before)
+
     def _next_batch(self) -> list[Job]:
-        """The oldest job, with those behind it that can be computed together with it."""
-        if not self._jobs:
-            return []
-        first = self._jobs.popleft()
-        batch, images = [first], len(first.images)
-        if not self._batching:
-            return batch
-        left: deque[Job] = deque()
-        for job in self._jobs:
-            if job.goes_with(first) and images + len(job.images) <= self._max_batch:
-                batch.append(job)
-                images += len(job.images)
-            else:
-                left.append(job)
-        self._jobs = left
-        return batch
+        """A trial, if one is to be made, with jobs that can be computed together with it."""
+        first = self._trials.popleft() if self._trials else self._queue.take_one()
+        if first is None or not self._batching:
+            return [] if first is None else [first]
+        return [first, *self._queue.take(self._max_batch - len(first.images), like=first)]
 
-    def _compute(self, batch: list[Job]) -> None:
-        running = [job for job in batch if job.result.set_running_or_notify_cancel()]
-        if not running:
-            return
-        try:
-            predictions = self._predict(running)
-        except Exception as error:
-            for job in running:
-                job.result.set_exception(error)
-            return
-        for job, prediction in zip(running, predictions, strict=True):
-            if bool(prediction.logits.isfinite().all()):
-                job.result.set_result(prediction)
-            else:
-                job.result.set_exception(TensorError(_NOT_FINITE))
+    def _note(self, batch: Batch) -> None:
+        self._pace.ended(batch.jobs, batch.seconds, self._clock())
+        self._on_batch(batch)
 
-    def _predict(self, batch: Sequence[Job]) -> list[Prediction]:
-        start = self._clock()
-        ready = self._prepare(batch[0].wanted)
-        images = batch[0].images if len(batch) == 1 else torch.cat([job.images for job in batch])
-        logits = ready.variant(images).float()
-        computed = self._clock() - start
-        self._on_batch(len(images), len(batch))
-        parts = torch.split(logits, [len(job.images) for job in batch])
-        return [
-            Prediction(
-                logits=part,
-                patches=ready.patches,
-                state_digest=ready.variant.digest,
-                generation=ready.generation,
-                queued=start - job.queued_at,
-                computed=computed,
-            )
-            for job, part in zip(batch, parts, strict=True)
-        ]
+
+def _late() -> DeadlineError:
+    return DeadlineError(
+        "the prediction was not begun in the time that it may wait: allow more (timeout_ms, or "
+        "timeout in microseconds), or ask for less at once"
+    )
 
 
 def _settle(result: Future[_T], function: Callable[[], _T]) -> None:

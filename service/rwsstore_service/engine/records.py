@@ -1,6 +1,6 @@
 """What the engine's parts hand to each other."""
 
-__all__ = ["Actor", "Chosen", "Entry", "Prediction", "Wanted"]
+__all__ = ["Actor", "Chosen", "Dropped", "Entry", "Prediction", "Wanted"]
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,10 @@ Action = Literal[
     "start", "replace", "clear", "apply", "scale", "remove", "rollback",  # change the patch set
     "publish", "compose", "delete",  # change the store
 ]  # fmt: skip
+
+Dropped = Literal["deadline", "displaced"]
+"""Why a prediction that waited was not computed: its time was up, or its place went to another
+patch set."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from rwsstore.machine import thread_count
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
 from rwsstore_service.engine.active import Active
+from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
+from rwsstore_service.engine.format_choice import choose_format
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.images import Decoder
 from rwsstore_service.engine.journal import Journal
@@ -111,8 +113,9 @@ class Service:
         self._parts = journal, library, decoder
         self._hosts[host.name] = host
         _log.info(
-            "serving model %s (%s), generation %d, %d thread(s)",
+            "serving model %s (%s), generation %d, %d thread(s), computed in %s (%s)",
             host.name, host.identity.clean_weights[:12], host.active.generation, threads,
+            host.format_choice.format.name, host.format_choice.why,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -151,17 +154,27 @@ class Service:
         def changed(active: Active) -> None:
             metrics.generation(name, active.generation, len(active.patches))
 
+        def computed(batch: Batch) -> None:
+            metrics.batch(images=batch.images, requests=batch.jobs, patch_sets=batch.patch_sets)
+
         host = ModelHost(
             name,
             model.eval(),
             store,
             journal,
             self.settings,
-            on_batch=lambda images, requests: metrics.batch(images=images, requests=requests),
+            format_choice=choose_format(model.eval(), self.settings),
+            on_batch=computed,
+            on_dropped=metrics.dropped,
             on_change=changed,
         )
         host.start()
-        metrics.model(name, network=model.spec.network, weights=host.identity.clean_weights)
+        metrics.model(
+            name,
+            network=model.spec.network,
+            weights=host.identity.clean_weights,
+            compute=host.format_choice.format.name,
+        )
         metrics.watch("queue_depth", lambda: host.waiting)
         metrics.watch("variants_resident", lambda: host.live.resident, model=name)
         return host

@@ -1,6 +1,16 @@
 """What the service counts and measures, for Prometheus."""
 
-__all__ = ["ACTIONS", "METHODS", "OUTCOMES", "REASONS", "UNMATCHED", "Metrics", "Outcome", "Reason"]
+__all__ = [
+    "ACTIONS",
+    "DROPPED",
+    "METHODS",
+    "OUTCOMES",
+    "REASONS",
+    "UNMATCHED",
+    "Metrics",
+    "Outcome",
+    "Reason",
+]
 
 import logging
 import platform
@@ -22,7 +32,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 import rwsstore
 from rwsstore.errors import UnknownNameError
-from rwsstore_service.engine.records import Action
+from rwsstore_service.engine.records import Action, Dropped
 
 Outcome = Literal["done", "refused", "failed", "unchanged"]
 Reason = Literal[
@@ -39,6 +49,7 @@ Reason = Literal[
 ACTIONS: tuple[str, ...] = get_args(Action)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 REASONS: tuple[Reason, ...] = get_args(Reason)
+DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
@@ -86,8 +97,16 @@ class Metrics:
         self._compute = self._seconds("compute_seconds", "Seconds to compute a request's batch.")
         self._batch_images = self._sizes("batch_images", "Images computed together.")
         self._batch_requests = self._sizes("batch_requests", "Requests computed together.")
+        self._batch_patch_sets = self._sizes(
+            "batch_patch_sets", "Different patch sets computed together."
+        )
         self._images = self._counter("images", "Images predicted.")
         self._depth = self._gauge("queue_depth", "Requests that wait to be computed.")
+        self._dropped = self._counter(
+            "dropped", "Requests that waited and were not computed.", "reason"
+        )
+        for why in DROPPED:
+            self._dropped.labels(why)
 
     def _make_patch_metrics(self) -> None:
         self._generation = self._gauge(
@@ -164,10 +183,15 @@ class Metrics:
         self._compute.observe(computed)
         self._images.inc(images)
 
-    def batch(self, *, images: int, requests: int) -> None:
-        """Count a batch."""
+    def batch(self, *, images: int, requests: int, patch_sets: int) -> None:
+        """Count a batch: what was in it, and how many patch sets that wanted."""
         self._batch_images.observe(images)
         self._batch_requests.observe(requests)
+        self._batch_patch_sets.observe(patch_sets)
+
+    def dropped(self, why: Dropped) -> None:
+        """Count a request that waited and was not computed."""
+        self._dropped.labels(why).inc()
 
     def changed(self, action: Action, outcome: Outcome) -> None:
         """Count a change of the patch set or the store, also one that came to nothing."""
@@ -178,9 +202,16 @@ class Metrics:
         self._generation.labels(model).set(number)
         self._patches.labels(model).set(patches)
 
-    def model(self, model: str, *, network: str, weights: str) -> None:
-        """Tell what is served under a name; `weights` is the fingerprint of the clean ones."""
-        self._model.labels(model).info({"network": network, "weights": weights})
+    def model(self, model: str, *, network: str, weights: str, compute: str) -> None:
+        """Tell what is served under a name.
+
+        Args:
+            model: the served name.
+            network: of it.
+            weights: fingerprint of the clean ones.
+            compute: the compute format in use.
+        """
+        self._model.labels(model).info({"network": network, "weights": weights, "compute": compute})
 
     def watch(self, name: str, read: Callable[[], float], *, model: str | None = None) -> None:
         """Let a gauge ask for its value whenever it is read.

@@ -74,6 +74,14 @@ _REQUEST: dict[str, Any] = {
                     "examples": ["fog=0.6,gaussian_blur=0.4"],
                 },
                 "binary_data_output": {"type": "boolean", "default": False},
+                "timeout": {
+                    "type": "integer",
+                    "default": 0,
+                    "minimum": 0,
+                    "maximum": 3_600_000_000,
+                    "description": "Microseconds within which it is to be begun, else 504; 0: as "
+                    "long as the service says (RWS_QUEUE_TIMEOUT).",
+                },
             },
         },
         "inputs": {"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},

@@ -49,12 +49,14 @@ class Asked:
         patchset: as it was written.
         images: uint8, or float32 within [0, 1]; [n, 3, H, W].
         outputs: in the order of the answer.
+        timeout: seconds within which it is to be begun; None where it does not say.
     """
 
     id: str | None
     patchset: str
     images: Tensor
     outputs: tuple[AskedOutput, ...]
+    timeout: float | None = None
 
 
 def read_request(body: bytes, header_length: str | None, contract: Contract) -> Asked:
@@ -75,7 +77,9 @@ def read_request(body: bytes, header_length: str | None, contract: Contract) -> 
     request = _validate(InferRequest, json_codec.parse_json(text, limits))
     outputs = _read_outputs(request.outputs, request.parameters)
     images = _read_images(_the_input(request.inputs), rest, header_length is not None, contract)
-    return Asked(request.id, request.parameters.patchset, images, outputs)
+    asked = request.parameters
+    timeout = asked.timeout / 1e6 if asked.timeout else None  # 0 is none, as Triton has it
+    return Asked(request.id, asked.patchset, images, outputs, timeout)
 
 
 def read_index_request(body: bytes) -> IndexRequest:

@@ -73,6 +73,7 @@ class RequestParameters(_Request):
 
     patchset: Annotated[str, Field(max_length=65_536)] = "active"
     binary_data_output: bool = False
+    timeout: Annotated[int, Field(ge=0, le=3_600_000_000)] = 0  # microseconds; 0 is none
 
 
 class InferRequest(_Request):

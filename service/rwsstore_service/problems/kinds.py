@@ -160,6 +160,11 @@ _KINDS = (
         "object ec504355d639 does not have the content that its name says; it was set aside",
     ),
     ProblemKind(
+        "deadline-exceeded", 504, "The prediction was not begun in time",
+        "the prediction was not begun in the time that it may wait: allow more (timeout_ms, or "
+        "timeout in microseconds), or ask for less at once",
+    ),
+    ProblemKind(
         "storage-full", 507, "Nothing more can be stored",
         "no space left to write the patch; nothing was changed",
     ),

@@ -36,6 +36,7 @@ from rwsstore.errors import (
     UnsupportedError,
 )
 from rwsstore_service.engine.errors import (
+    DeadlineError,
     DuplicatePatchError,
     InvalidImageError,
     KeyReusedError,
@@ -64,6 +65,7 @@ _OF_ENGINE: tuple[tuple[type[RwsError], str], ...] = (
     (OtherModelError, "other-model"),
     (KeyReusedError, "idempotency-mismatch"),
     (OverloadedError, "overloaded"),
+    (DeadlineError, "deadline-exceeded"),
     (StoppingError, "unavailable"),
     (StateLostError, "unavailable"),
     (InvalidImageError, "invalid-image"),

@@ -2,10 +2,10 @@
 
 __all__ = ["router"]
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 import rwsstore
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
@@ -25,10 +25,14 @@ from rwsstore_service.oip.schemas import (
 )
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.observing import observe
+from rwsstore_service.routes.offloading import call
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 _EXTENSIONS = ["binary_tensor_data", "repository_index", "patchset"]
+# What is read and written within a tenth of a millisecond or two.
+_SMALL_BYTES = 8 * 1024
+_SMALL_NUMBERS = 256
 _ANY = ("rate-limited", "overloaded")
 _READING = ("unauthorized", *_ANY)
 _OF_A_MODEL = ("unknown-model", "invalid-request", *_READING)
@@ -41,6 +45,7 @@ _INFER = (
     "not-finite",
     "unavailable",
     "integrity",
+    "deadline-exceeded",
     *_OF_A_MODEL,
 )
 
@@ -152,18 +157,22 @@ async def infer(
     """Logits and labels of images.
 
     They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
-    chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`).
+    chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`);
+    `parameters.timeout` says within how many microseconds the request is to be begun.
     """
     contract = _contract(host, service.settings.max_images)
     lengths = request.headers.getlist(HEADER_LENGTH)
     if len(lengths) > 1:
         raise ProblemError("bad-request", f"{HEADER_LENGTH} is sent {len(lengths)} times")
     length = lengths[0] if lengths else None
-    asked = await run_in_threadpool(read_request, await request.body(), length, contract)
+    body = await request.body()
+    read_at = time.perf_counter()
+    asked = await call(len(body) <= _SMALL_BYTES, read_request, body, length, contract)
     wanted = await host.choose(asked.patchset)
-    prediction = await host.predict(asked.images, wanted)
+    prediction = await host.predict(asked.images, wanted, asked_at=read_at, timeout=asked.timeout)
     observe(service, host, request, prediction)
-    return _respond(await run_in_threadpool(write_answer, asked, prediction, contract))
+    small = prediction.logits.numel() <= _SMALL_NUMBERS
+    return _respond(await call(small, write_answer, asked, prediction, contract))
 
 
 @router.post(

@@ -59,7 +59,7 @@ async def read_patchset(
     Whoever has the clean weights and the patches can compute the state digest again.
     """
     if verify:
-        admin_of(request)
+        await admin_of(request)
         return await _verify(host, response)
     active = host.active
     response.headers.update(etag(active.generation))

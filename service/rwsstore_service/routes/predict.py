@@ -2,15 +2,17 @@
 
 __all__ = ["router"]
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.concurrency import run_in_threadpool
+from torch import Tensor
 
 from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.choosing import ACTIVE
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.observing import observe
+from rwsstore_service.routes.offloading import call
 from rwsstore_service.routes.reading import StrictRoute
 from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
 from rwsstore_service.schemas.answers import PredictAnswer, Timing
@@ -19,10 +21,14 @@ from rwsstore_service.schemas.making import applied, prediction_of
 router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_class=StrictRoute)
 
 _TOP = 5
+_MAX_TIMEOUT = 3_600_000
+# Answers of so many rows, made of so many numbers, are written within a tenth of a millisecond.
+_SMALL_ROWS = 80
+_SMALL_NUMBERS = 16_384
 _PROBLEMS = (
     "bad-request", "unauthorized", "unknown-model", "unknown-patch", "too-large",
     "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
-    "not-finite", "overloaded", "unavailable", "integrity",
+    "not-finite", "overloaded", "unavailable", "integrity", "deadline-exceeded",
 )  # fmt: skip
 
 
@@ -50,23 +56,36 @@ async def predict(
         int | None,
         Query(ge=1, le=100_000, description="How many classes to tell; 5, or all if fewer."),
     ] = None,
+    timeout_ms: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=_MAX_TIMEOUT,
+            description="Milliseconds from when the request was read within which it is to be "
+            "begun; else it is dropped (504). Without it, RWS_QUEUE_TIMEOUT.",
+        ),
+    ] = None,
 ) -> PredictAnswer:
     """Classify one image (the body) or several (a form's parts), with the patch set of your choice.
 
     The answer says which patch set and which weights made it.
     """
     upload = await read_upload(request, service.settings)
+    read_at = time.perf_counter()
+    timeout = _timeout(timeout_ms, upload)
     wanted = await host.choose(_patchset(patchset, upload))
     most = _top_k(top_k, upload, len(host.classes))
     images, decoded = await service.decoder.decode(upload.files)
-    found = await host.predict(images, wanted)
+    found = await host.predict(images, wanted, asked_at=read_at, timeout=timeout)
     observe(service, host, request, found, decoded=decoded)
     return PredictAnswer(
         model=host.name,
         patches=applied(found.patches),
         state_digest=found.state_digest,
         generation=found.generation,
-        predictions=await run_in_threadpool(prediction_of, found.logits, host.classes, most),
+        predictions=await call(
+            _is_small(found.logits, most), prediction_of, found.logits, host.classes, most
+        ),
         timing=Timing(
             queued_ms=found.queued * 1000,
             decode_ms=decoded * 1000,
@@ -81,15 +100,31 @@ def _patchset(query: str | None, upload: Upload) -> str:
 
 
 def _top_k(query: int | None, upload: Upload, classes: int) -> int:
-    text = _one("top_k", None if query is None else str(query), upload)
+    most = _number("top_k", query, upload, classes, f"1 to {classes}, the classes")
+    return min(_TOP, classes) if most is None else most
+
+
+def _timeout(query: int | None, upload: Upload) -> float | None:
+    """In seconds."""
+    span = f"1 to {_MAX_TIMEOUT} milliseconds"
+    found = _number("timeout_ms", query, upload, _MAX_TIMEOUT, span)
+    return None if found is None else found / 1000
+
+
+def _number(
+    name: str, query: int | None, upload: Upload, largest: int, expected: str
+) -> int | None:
+    text = _one(name, None if query is None else str(query), upload)
     if text is None:
-        return min(_TOP, classes)
-    most = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
-    if not 1 <= most <= classes:
-        raise ProblemError(
-            "invalid-request", f"top_k is {text[:20]!a}; expected 1 to {classes}, the classes"
-        )
-    return most
+        return None
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= found <= largest:
+        raise ProblemError("invalid-request", f"{name} is {text[:20]!a}; expected {expected}")
+    return found
+
+
+def _is_small(logits: Tensor, rows: int) -> bool:
+    return len(logits) * rows <= _SMALL_ROWS and logits.numel() <= _SMALL_NUMBERS
 
 
 def _one(name: str, query: str | None, upload: Upload) -> str | None:

@@ -14,7 +14,7 @@ from rwsstore_service.settings import Settings
 
 _IMAGES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
 _FORM = "multipart/form-data"
-_TEXTS = ("patchset", "top_k")
+_TEXTS = ("patchset", "top_k", "timeout_ms")
 _MAX_TEXT = 16_384
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -38,6 +38,7 @@ IMAGE_BODY: dict[str, Any] = {
                         },
                         "patchset": {"type": "string", "examples": ["fog=0.6,gaussian_blur=0.4"]},
                         "top_k": {"type": "integer", "minimum": 1},
+                        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
                     },
                 }
             },
@@ -138,7 +139,7 @@ async def _sort(form: FormData) -> Upload:
             raise ProblemError(
                 "invalid-request",
                 f"unexpected form field {name[:60]!a}; expected files (images), and at most one "
-                "patchset and one top_k, as text",
+                f"each of {', '.join(_TEXTS)}, as text",
             )
     return Upload(tuple(files), texts)
 

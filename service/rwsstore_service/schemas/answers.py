@@ -6,6 +6,7 @@ __all__ = [
     "AuditRecord",
     "CardAnswer",
     "CardPointAnswer",
+    "ComputeAnswer",
     "Fingerprint",
     "GenerationAnswer",
     "HistoryAnswer",
@@ -13,6 +14,7 @@ __all__ = [
     "LabelProbability",
     "ModelAnswer",
     "ModelList",
+    "OfferedFormat",
     "PatchAnswer",
     "PatchList",
     "PatchSetAnswer",
@@ -28,7 +30,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rwsstore_service.schemas.fields import Answer
+from rwsstore_service.schemas.fields import Answer, WhyFormat
 
 Action = Literal["start", "replace", "clear", "apply", "scale", "remove", "rollback"]
 
@@ -199,6 +201,36 @@ class InputDescription(Answer):
     max_image_bytes: int
 
 
+class OfferedFormat(Answer):
+    """A compute format that the model may be served in."""
+
+    name: str
+    agreement: float | None = Field(
+        description="Images whose likeliest class is the same as in float32, in percent; the "
+        "lowest of the clean model and of each patch that was measured. None where it was not "
+        "measured."
+    )
+    images: int | None = Field(description="Measured on.")
+    milliseconds: float | None = Field(
+        description="That a batch took at the start; none where it was not tried."
+    )
+
+
+class ComputeAnswer(Answer):
+    """In which arithmetic and layout the model is computed."""
+
+    format: str = Field(description="In use, also for an answer's logits.")
+    why: WhyFormat = Field(
+        description="probe: the fastest of those offered. operator: RWS_COMPUTE says so. "
+        "only_offered: there is no other. exact: batching is off, so that logits are the library's "
+        "to the bit."
+    )
+    agreement: float | None = Field(
+        description="Of the format in use, as in offered; none where it was not measured."
+    )
+    offered: tuple[OfferedFormat, ...]
+
+
 class ModelAnswer(Answer):
     """The served model."""
 
@@ -208,6 +240,7 @@ class ModelAnswer(Answer):
     classes: tuple[str, ...]
     fingerprint: Fingerprint
     input: InputDescription
+    compute: ComputeAnswer
     patchset: PatchSetAnswer
 
 

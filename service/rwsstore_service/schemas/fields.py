@@ -11,9 +11,10 @@ __all__ = [
     "Request",
     "TaLoss",
     "Text",
+    "WhyFormat",
 ]
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
@@ -21,6 +22,9 @@ from rwsstore.patches.fields import NAME_PATTERN
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Names of models in URLs."""
+
+WhyFormat = Literal["probe", "operator", "only_offered", "exact"]
+"""How a compute format came to be in use."""
 
 REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9_.@-]{0,70}$"
 """What may be a name, `name@2`, or digits of a digest; the store then reads it."""

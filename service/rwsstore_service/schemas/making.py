@@ -19,6 +19,7 @@ from rwsstore.data.pixels import FORMATS
 from rwsstore.patches import RobustnessCard
 from rwsstore_service.engine.active import Active, Resolved
 from rwsstore_service.engine.described import Described
+from rwsstore_service.engine.format_choice import FormatChoice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Chosen, Entry
 from rwsstore_service.schemas.answers import (
@@ -26,11 +27,13 @@ from rwsstore_service.schemas.answers import (
     AuditRecord,
     CardAnswer,
     CardPointAnswer,
+    ComputeAnswer,
     Fingerprint,
     GenerationAnswer,
     InputDescription,
     LabelProbability,
     ModelAnswer,
+    OfferedFormat,
     PatchAnswer,
     PatchSetAnswer,
     Prediction,
@@ -153,7 +156,28 @@ def model_answer(host: ModelHost, settings: Settings) -> ModelAnswer:
             max_pixels=settings.max_pixels,
             max_image_bytes=settings.max_image_bytes,
         ),
+        compute=_compute(host.format_choice),
         patchset=patchset_answer(host.name, host.active, host.fault),
+    )
+
+
+def _compute(choice: FormatChoice) -> ComputeAnswer:
+    agreements, milliseconds = choice.agreements, choice.milliseconds
+    in_use = agreements.get(choice.format.name)
+    found = [(one.name, agreements.get(one.name)) for one in choice.offered]
+    return ComputeAnswer(
+        format=choice.format.name,
+        why=choice.why,
+        agreement=None if in_use is None else in_use.lowest_agreement,
+        offered=tuple(
+            OfferedFormat(
+                name=name,
+                agreement=None if agreement is None else agreement.lowest_agreement,
+                images=None if agreement is None else agreement.images,
+                milliseconds=milliseconds.get(name),
+            )
+            for name, agreement in found
+        ),
     )
 
 

@@ -10,6 +10,8 @@ LINGER_SECONDS = 2.0
 """How long a closed connection goes on being read, so that its last answer can arrive."""
 
 _CHECKS = 4  # in one write_timeout
+_AT_ONCE = 65_536
+"""Bytes from which a write does not wait for the rest of its answer."""
 
 
 class ClientTransport(asyncio.Transport):
@@ -18,6 +20,9 @@ class ClientTransport(asyncio.Transport):
     Closing a socket while the client still sends makes the kernel reset the connection, and the
     answer (413, 408, ...) may be lost. So our side ends first; what still comes is thrown away
     until the client ends its own, at most for `LINGER_SECONDS`.
+
+    What is written in one turn of the event loop, an answer's head and its body, is sent in one
+    system call.
 
     A client that takes no byte for `write_timeout` seconds (at most a quarter longer), while
     bytes wait for it, is cut off; also after `close`, which asyncio would wait for without end.
@@ -45,6 +50,9 @@ class ClientTransport(asyncio.Transport):
         self._closing = False
         self._linger: asyncio.TimerHandle | None = None
         self._check: asyncio.TimerHandle | None = None
+        self._unsent: list[bytes | bytearray | memoryview] = []
+        self._unsent_bytes = 0
+        self._sending: asyncio.Handle | None = None
         self._written = 0
         self._taken = 0
         self._taken_at = 0.0
@@ -67,18 +75,20 @@ class ClientTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes, and watch that they are taken; after `close` they are dropped."""
-        if self.is_closing():
+        if self.is_closing() or not data:
             return
-        self._transport.write(data)
-        self._written += len(data)
-        if self._check is None and self._transport.get_write_buffer_size():
-            self._taken_at = self._loop.time()
-            self._check_later()
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes >= _AT_ONCE:
+            self._send()
+        elif self._sending is None:
+            self._sending = self._loop.call_soon(self._send)
 
     def close(self) -> None:
         """Send what was written, then close."""
         if self._closing:
             return
+        self._send()
         self._closing = True
         if not self._still_sending() or self._transport.is_closing():
             self._transport.close()
@@ -94,14 +104,34 @@ class ClientTransport(asyncio.Transport):
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
         self._closing = True
+        self._forget()
         self._transport.abort()
 
     def lost(self) -> None:
         """Take note that the connection is gone; to be called from `connection_lost`."""
         self._closing = True
+        self._forget()
         for timer in (self._linger, self._check):
             if timer is not None:
                 timer.cancel()
+
+    def _send(self) -> None:
+        """Hand over what was written, all at once."""
+        data = b"".join(self._unsent)
+        self._forget()
+        if not data or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        self._written += len(data)
+        if self._check is None and self._transport.get_write_buffer_size():
+            self._taken_at = self._loop.time()
+            self._check_later()
+
+    def _forget(self) -> None:
+        self._unsent, self._unsent_bytes = [], 0
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _check_later(self) -> None:
         self._check = self._loop.call_later(self._write_timeout / _CHECKS, self._check_progress)

@@ -1,9 +1,11 @@
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 import rwsstore.runtime.live as live_module
 from rwsstore.errors import (
@@ -15,17 +17,22 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.patches import PatchSet, compose
+from rwsstore.runtime import LiveModel
 from rwsstore_service.engine import editing
 from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import (
+    DeadlineError,
     OverloadedError,
     StaleGenerationError,
     StoppingError,
     UnknownGenerationError,
 )
+from rwsstore_service.engine.jobs import Ready
 from rwsstore_service.engine.journal import Journal, Note, Recorded
-from rwsstore_service.engine.records import Chosen
+from rwsstore_service.engine.records import Chosen, Prediction
+from tests.runtime.making import bare_patch, with_golden
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same
 from tests.service.engine.shelf import OPS
 
@@ -294,6 +301,108 @@ def test_too_many_predictions_are_refused(house: House) -> None:
     first, second, third = asyncio.run(ask())
     assert (first, second) == (None, None)
     assert isinstance(third, OverloadedError)
+
+
+def waiting_for(house: House, count: int, *patchsets: str) -> list[Prediction]:
+    """Predictions that came in while the thread was busy, and what was asked meanwhile."""
+    gate = threading.Event()
+    house.host._inference.call(lambda: gate.wait(30))
+
+    async def ask() -> list[Prediction]:
+        asked = [
+            asyncio.ensure_future(house.host.predict(IMAGES, await house.host.choose(text)))
+            for text in patchsets
+        ]
+        while house.host.waiting < count:
+            await asyncio.sleep(0)
+        gate.set()
+        return list(await asyncio.gather(*asked))
+
+    return asyncio.run(ask())
+
+
+def test_different_patch_sets_are_one_batch(house: House) -> None:
+    house.want(snow=0.5)
+    batches: list[Batch] = []
+    house.host._inference._on_batch = batches.append
+    found = waiting_for(house, 4, "active", "fog=0.5", "none", "fog=1,rain=0.25")
+    assert [(one.images, one.jobs, one.patch_sets) for one in batches] == [(12, 4, 4)]
+    wanted: list[dict[str, float]] = [
+        {"snow": 0.5}, {"fog": 0.5}, {}, {"fog": 1.0, "rain": 0.25},
+    ]  # fmt: skip
+    offline = LiveModel(house.model, house.store)
+    for one, strengths in zip(found, wanted, strict=True):
+        assert one.state_digest == offline.variant(strengths).digest
+        assert torch.allclose(one.logits, house.expected(IMAGES, **strengths), rtol=1e-5, atol=1e-5)
+        assert {patch.patch: patch.alpha for patch in one.patches} == strengths
+    assert [one.generation for one in found] == [2, None, None, None]
+
+
+def test_one_that_cannot_be_built_leaves_the_others_alone(house: House) -> None:
+    async def ask() -> list[object]:
+        wanted = [await house.host.choose(text) for text in ("fog=0.5", "alien=1", "fog=0.5")]
+        gate = threading.Event()
+        house.host._inference.call(lambda: gate.wait(30))
+        asked = [asyncio.ensure_future(house.host.predict(IMAGES, one)) for one in wanted]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.wait(asked)
+        return [one.exception() for one in asked]
+
+    first, second, third = asyncio.run(ask())
+    assert (first, third) == (None, None)
+    assert isinstance(second, MismatchError)
+
+
+def test_what_was_found_finite_is_not_tried_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials: list[str] = []
+    trial = house.host._inference.trial
+
+    def noting(images: Tensor, ready: Ready) -> object:
+        trials.append(ready.variant.digest)
+        return trial(images, ready)
+
+    monkeypatch.setattr(house.host._inference, "trial", noting)
+    first = house.want(fog=0.5).variant.digest
+    second = house.want(rain=0.5).variant.digest
+    house.want(fog=0.5)
+    house.change(editing.clear())
+    house.want(rain=0.5)
+    assert trials == [first, second]
+    assert house.host.active.generation == 6
+
+
+def test_a_prediction_that_is_too_late_is_refused(house: House) -> None:
+    gate = threading.Event()
+    house.host._inference.call(lambda: gate.wait(30))
+    long_ago = time.perf_counter() - 100
+
+    async def ask(**asked: float) -> None:
+        await house.host.predict(IMAGES, None, **asked)
+
+    for asked in ({"asked_at": long_ago}, {"asked_at": long_ago, "timeout": 99.0}):
+        with pytest.raises(DeadlineError):
+            asyncio.run(ask(**asked))
+    assert house.host.waiting == 0
+    gate.set()
+    asyncio.run(ask(asked_at=long_ago, timeout=3600.0))
+
+
+def test_a_prediction_waits_as_long_as_the_setting_says(house: House) -> None:
+    house.again(queue_timeout=200)
+    asked_at = time.perf_counter() - 100
+    asyncio.run(house.host.predict(IMAGES, None, asked_at=asked_at))
+
+
+def test_what_a_name_means_is_looked_up_whenever_it_changes(house: House) -> None:
+    first = house.predict("fog=0.5")
+    newer = with_golden(model_of(), bare_patch(model_of(), "fog", seed=9))
+    house.store.publish(newer)
+    second = house.predict("fog=0.5")
+    assert [one.digest for one in second.patches] == [newer.digest]
+    assert first.state_digest != second.state_digest
 
 
 def test_a_model_without_names_has_numbers(house: House) -> None:

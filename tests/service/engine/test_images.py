@@ -213,5 +213,49 @@ def test_several_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(images, "decode_image", decoding)
     decoder = Decoder(SIZE, threads=3, max_pixels=10**6)
-    assert len(decode(decoder, *[written(picture())] * 3)) == 3
+    assert len(decode(decoder, *[written(picture(size=(80, 80)))] * 3)) == 3
+    decoder.close()
+
+
+def deciding(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
+    """Of each decoding whether it ran in a thread of the pool, and its bound of pixels."""
+    seen: list[tuple[bool, int]] = []
+
+    def decoding(data: bytes, *, size: int, max_pixels: int) -> object:
+        seen.append((threading.current_thread() is not threading.main_thread(), max_pixels))
+        return decode_image(data, size=size, max_pixels=max_pixels)
+
+    monkeypatch.setattr(images, "decode_image", decoding)
+    return seen
+
+
+def test_small_images_need_no_other_thread(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = deciding(monkeypatch)
+    assert len(decode(decoder, *[written(picture())] * 4)) == 4
+    assert [in_pool for in_pool, _ in seen] == [False] * 4
+
+
+def test_many_bytes_go_to_the_pool(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = deciding(monkeypatch)
+    decode(decoder, *[written(picture())] * 12)
+    assert seen == [(True, 25_000_000)] * 12
+
+
+def test_many_pixels_go_to_the_pool_from_their_header(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = deciding(monkeypatch)
+    small = written(Image.new("L", (300, 300)), "PNG")
+    assert len(small) < 1024
+    decode(decoder, small)
+    assert seen == [(False, 128 * 128), (True, 25_000_000)]
+
+
+def test_a_bound_below_what_is_small_holds_as_well() -> None:
+    decoder = Decoder(SIZE, threads=1, max_pixels=20 * 20)
+    assert decode(decoder, written(picture(size=(20, 20)))).shape == (1, 3, SIZE, SIZE)
+    with pytest.raises(TooLargeError, match="at most 400 pixels"):
+        decode(decoder, written(picture(size=(21, 20))))
     decoder.close()

@@ -24,9 +24,9 @@ def touched() -> Metrics:
     metrics.started()
     metrics.answered("GET", "/livez", 200, 0.001)
     metrics.predicted(queued=0.1, decoded=0.1, computed=0.1, images=1)
-    metrics.batch(images=1, requests=1)
+    metrics.batch(images=1, requests=1, patch_sets=1)
     metrics.generation("bundled", 1, 0)
-    metrics.model("bundled", network="vgg16", weights="0" * 64)
+    metrics.model("bundled", network="vgg16", weights="0" * 64, compute="float32")
     metrics.watch("queue_depth", lambda: 0)
     metrics.watch("variants_resident", lambda: 0, model="bundled")
     return metrics

@@ -5,7 +5,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from rwsstore.errors import UnknownNameError
-from rwsstore_service.observability.metrics import ACTIONS, OUTCOMES, REASONS, UNMATCHED, Metrics
+from rwsstore_service.observability.metrics import (
+    ACTIONS,
+    DROPPED,
+    OUTCOMES,
+    REASONS,
+    UNMATCHED,
+    Metrics,
+)
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -38,7 +45,7 @@ def test_the_times_of_a_prediction_are_told_apart() -> None:
     metrics = Metrics()
     metrics.predicted(queued=0.25, decoded=0.5, computed=1.5, images=3)
     metrics.predicted(queued=0.0, decoded=None, computed=0.5, images=2)
-    metrics.batch(images=5, requests=2)
+    metrics.batch(images=5, requests=2, patch_sets=2)
 
     assert sample(metrics, "queue_seconds_sum") == 0.25
     assert sample(metrics, "decode_seconds_count") == 1
@@ -47,6 +54,7 @@ def test_the_times_of_a_prediction_are_told_apart() -> None:
     assert sample(metrics, "images_total") == 5
     assert sample(metrics, "batch_images_sum") == 5
     assert sample(metrics, "batch_requests_sum") == 2
+    assert sample(metrics, "batch_patch_sets_sum") == 2
 
 
 def test_buckets_go_from_half_a_millisecond_to_ten_seconds() -> None:
@@ -71,23 +79,27 @@ def test_changes_and_refusals_stand_at_zero_before_the_first() -> None:
     metrics = Metrics()
     metrics.changed("apply", "refused")
     metrics.rejected("overloaded")
+    metrics.dropped("displaced")
 
     for action in ACTIONS:
         for outcome in OUTCOMES:
             count = sample(metrics, "patch_changes_total", action=action, outcome=outcome)
             assert count == ((action, outcome) == ("apply", "refused"))
+    for why in DROPPED:
+        assert sample(metrics, "dropped_total", reason=why) == (why == "displaced")
     for reason in REASONS:
         assert sample(metrics, "rejected_total", reason=reason) == (reason == "overloaded")
 
 
 def test_a_models_weights_are_told_once() -> None:
     metrics = Metrics()
-    metrics.model("bundled", network="vgg16", weights="a" * 64)
-    metrics.model("bundled", network="vgg16", weights="b" * 64)
+    metrics.model("bundled", network="vgg16", weights="a" * 64, compute="float32")
+    metrics.model("bundled", network="vgg16", weights="b" * 64, compute="bf16")
 
     text = metrics.render()[0].decode()
     assert text.count("rwsstore_model_info{") == 1
-    assert 'rwsstore_model_info{model="bundled",network="vgg16",weights="bbbb' in text
+    labels = 'compute="bf16",model="bundled",network="vgg16",weights="bbbb'
+    assert f"rwsstore_model_info{{{labels}" in text
 
 
 def test_watched_gauges_are_read_anew_each_time() -> None:

@@ -32,6 +32,7 @@ class FakeHost:
     ready: bool = True
     fault: str | None = None
     busy: bool = False
+    timeouts: list[float | None] = field(default_factory=list)
     classes: tuple[str, ...] = CLASSES
     spec: ModelSpec = field(
         default_factory=lambda: ModelSpec(
@@ -50,7 +51,10 @@ class FakeHost:
             for name, alpha in wanted.items()
         )
 
-    async def predict(self, images: Tensor, wanted: Wanted) -> Prediction:
+    async def predict(
+        self, images: Tensor, wanted: Wanted, *, asked_at: float, timeout: float | None
+    ) -> Prediction:
+        self.timeouts.append(timeout)
         if self.busy:
             raise ProblemError("overloaded", "64 requests wait", headers={"Retry-After": "1"})
         patches = (Chosen("frost", "1" * 64, 0.5),) if wanted is None else wanted

@@ -89,6 +89,14 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r.update(parameters={"patchset": "f" * 65_537}),
         "parameters.patchset",
     ),
+    "timeout too long": (
+        lambda r: r.update(parameters={"timeout": 3_600_000_001}),
+        "parameters.timeout",
+    ),
+    "negative timeout": (lambda r: r.update(parameters={"timeout": -1}), "parameters.timeout"),
+    "timeout no whole": (lambda r: r.update(parameters={"timeout": 0.5}), "parameters.timeout"),
+    "timeout a truth": (lambda r: r.update(parameters={"timeout": True}), "parameters.timeout"),
+    "timeout of text": (lambda r: r.update(parameters={"timeout": "1"}), "parameters.timeout"),
     "a key of half a letter": (lambda r: r.update({"\ud800": 1}), "unicode"),
     "truth as a number": (
         lambda r: r.update(parameters={"binary_data_output": 1}),

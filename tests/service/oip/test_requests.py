@@ -35,7 +35,7 @@ def test_images_come_through_json_and_binary_alike(sent: Tensor) -> None:
 
 def test_what_is_left_out_has_its_default() -> None:
     asked = read_request(json_request(random_images(1, 0, False)), None, CONTRACT)
-    assert (asked.id, asked.patchset) == (None, "active")
+    assert (asked.id, asked.patchset, asked.timeout) == (None, "active", None)
     assert asked.outputs == (AskedOutput("logits", False), AskedOutput("labels", False))
 
 
@@ -52,6 +52,14 @@ def test_what_is_said_is_read() -> None:
     asked = read_request(body, None, CONTRACT)
     assert (asked.id, asked.patchset) == ("é 1", "fog=0.6")
     assert asked.outputs == (AskedOutput("labels", False), AskedOutput("logits", True))
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"), [(0, None), (1, 1e-6), (250_000, 0.25), (3_600_000_000, 3600.0)]
+)
+def test_how_long_it_may_wait_is_in_microseconds(sent: int, seconds: float | None) -> None:
+    body = json_request(random_images(1, 0, False), parameters={"timeout": sent})
+    assert read_request(body, None, CONTRACT).timeout == seconds
 
 
 def test_no_outputs_are_all_outputs() -> None:

@@ -124,6 +124,13 @@ def test_without_a_parameter_the_active_set_predicts(
     assert infer(client, images).get_response()["parameters"]["generation"] >= 1
 
 
+def test_its_timeout_is_kept_to(client: InferenceServerClient, images: NDArray[np.uint8]) -> None:
+    assert len(texts(infer(client, images, timeout=60_000_000))) == len(images)
+    with pytest.raises(InferenceServerException, match="timeout in microseconds") as found:
+        infer(client, images, timeout=1)
+    assert found.value.status() == "504"
+
+
 def test_errors_are_in_the_words_that_it_reads(
     client: InferenceServerClient, images: NDArray[np.uint8]
 ) -> None:

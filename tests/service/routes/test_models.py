@@ -3,7 +3,8 @@
 import pytest
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundle import BundleCard, bundled_folder, bundled_model
+from rwsstore.bundle.contents import card_path
 from rwsstore.models import weights_fingerprint
 from tests.service.answering import MODEL, problem
 from tests.service.conftest import MakeClient
@@ -38,3 +39,38 @@ def test_another_is_not_there(reading: TestClient) -> None:
 @pytest.mark.parametrize("name", ["%2e%2e", "a" * 65, "-a", "f%D0%BEg", "a%00", "%20"])
 def test_what_is_no_name_is_refused(reading: TestClient, name: str) -> None:
     problem(reading.get(f"/v1/models/{name}"), "invalid-request")
+
+
+def test_it_says_how_it_is_computed(make_client: MakeClient) -> None:
+    found = make_client(compute="auto").get(MODEL).json()["compute"]
+    assert found["why"] == "probe"
+    offered = {one["name"]: one for one in found["offered"]}
+    card = BundleCard.read(card_path(bundled_folder()))
+    assert list(offered) == [one.name for one in card.formats if one.offered]
+    assert found["format"] in offered
+    assert found["agreement"] == offered[found["format"]]["agreement"] >= 99.5
+    for one in card.formats:
+        if one.offered:
+            shown = offered[one.name]
+            assert (shown["agreement"], shown["images"]) == (one.lowest_agreement, one.images)
+    assert offered["float32"]["milliseconds"] > 0
+
+
+def test_without_batching_it_is_computed_as_the_library_does(make_client: MakeClient) -> None:
+    client = make_client(compute="auto", batching=False)
+    found = client.get(MODEL).json()["compute"]
+    assert (found["format"], found["why"]) == ("float32", "exact")
+    assert {one["milliseconds"] for one in found["offered"]} == {None}
+    assert 'compute="float32"' in client.get("/metrics").text
+
+
+def test_the_operator_s_format_is_used_and_told(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="rwsstore_service"):
+        client = make_client(compute="packed")
+    found = client.get(MODEL).json()["compute"]
+    assert (found["format"], found["why"], found["agreement"]) == ("packed", "operator", 100.0)
+    (line,) = [one.message for one in caplog.records if one.message.startswith("serving model")]
+    assert line.endswith("computed in packed (operator)")
+    assert 'compute="packed"' in client.get("/metrics").text

@@ -258,6 +258,13 @@ def test_health_wants_nobody(path: str) -> None:
     assert ask("GET", path, known_token=False).status_code == 200
 
 
+def test_how_long_a_request_may_wait() -> None:
+    host = FakeHost()
+    infer(json_request(IMAGES, parameters={"timeout": 500_000}), host=host)
+    infer(json_request(IMAGES), host=host)
+    assert host.timeouts == [0.5, None]
+
+
 def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a request is read, the loop goes on: reading waits here for what the loop does."""
     turned: list[bool] = []
@@ -270,7 +277,7 @@ def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPa
         return read_request(body, length, contract)
 
     monkeypatch.setattr("rwsstore_service.routes.oip.read_request", read_after_a_turn)
-    assert infer(json_request(IMAGES)).status_code == 200
+    assert infer(json_request(IMAGES) + b" " * 8192).status_code == 200
     assert turned == [True]
 
 

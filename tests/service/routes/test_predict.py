@@ -1,5 +1,9 @@
 """Predictions from uploaded images."""
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +13,8 @@ from starlette.testclient import TestClient
 
 from rwsstore.bundle import bundled_model
 from rwsstore.data.pixels import decode_image
+from rwsstore_service.routes import predict as predict_route
+from rwsstore_service.schemas.making import prediction_of
 from tests.service.answering import IMAGE, MODEL, SET, bearer, picture, predict, problem, state
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient
@@ -113,7 +119,7 @@ def test_the_active_set_none_and_ones_own(client: TestClient) -> None:
 
 
 def test_form_fields_do_as_the_query_does(reading: TestClient) -> None:
-    body = form(reading, picture(), patchset="fog=0.6", top_k="3").json()
+    body = form(reading, picture(), patchset="fog=0.6", top_k="3", timeout_ms="60000").json()
     assert [one["patch"] for one in body["patches"]] == ["fog"]
     assert len(body["predictions"][0]["top"]) == 3
     agreed = form(
@@ -122,9 +128,9 @@ def test_form_fields_do_as_the_query_does(reading: TestClient) -> None:
     assert agreed.json()["state_digest"] == body["state_digest"]
 
 
-@pytest.mark.parametrize("name", ["patchset", "top_k"])
+@pytest.mark.parametrize("name", ["patchset", "top_k", "timeout_ms"])
 def test_query_and_form_that_disagree(reading: TestClient, name: str) -> None:
-    said = {"patchset": ("fog", "frost"), "top_k": ("2", "3")}[name]
+    said = {"patchset": ("fog", "frost")}.get(name, ("2", "3"))
     answer = form(reading, picture(), query=f"?{name}={said[0]}", **{name: said[1]})
     assert name in problem(answer, "invalid-request")["detail"]
 
@@ -141,6 +147,52 @@ def test_numbers_of_classes_that_are_refused(reading: TestClient, top: str) -> N
     answer = reading.post(f"{PREDICTING}?top_k={top}", content=picture(), headers=IMAGE)
     assert "top_k" in problem(answer, "invalid-request")["detail"]
     assert "top_k" in problem(form(reading, picture(), top_k=top), "invalid-request")["detail"]
+
+
+@pytest.mark.parametrize(
+    "timeout", ["0", "-1", "3600001", "x", "nan", "1e3", "1.5", "true", "", "9" * 400]
+)
+def test_times_that_are_refused(reading: TestClient, timeout: str) -> None:
+    answer = reading.post(f"{PREDICTING}?timeout_ms={timeout}", content=picture(), headers=IMAGE)
+    assert "timeout_ms" in problem(answer, "invalid-request")["detail"]
+    answer = form(reading, picture(), timeout_ms=timeout)
+    assert "timeout_ms" in problem(answer, "invalid-request")["detail"]
+
+
+@pytest.mark.parametrize("timeout", [1000, 3_600_000])
+def test_time_enough(reading: TestClient, timeout: int) -> None:
+    assert predict(reading, picture(), f"?timeout_ms={timeout}")["predictions"]
+
+
+@contextmanager
+def busy(client: TestClient, clock: Callable[[], float]) -> Iterator[None]:
+    """The inference thread computes something else; its time is another."""
+    thread = client.app.state.service.host._inference  # type: ignore[attr-defined]
+    gate, own = threading.Event(), thread._clock
+    thread.call(lambda: gate.wait(30))
+    thread._clock = clock
+    try:
+        yield
+    finally:
+        thread._clock = own
+        gate.set()
+
+
+@pytest.mark.parametrize("said", ["query", "form", "setting"])
+def test_what_could_not_be_begun_in_time(make_client: MakeClient, said: str) -> None:
+    client = make_client(queue_timeout=40)
+    limit = 40 if said == "setting" else 20
+    with busy(client, lambda: time.perf_counter() + limit):
+        if said == "form":
+            answer = form(client, picture(), timeout_ms="20000")
+        else:
+            query = "?timeout_ms=20000" if said == "query" else ""
+            answer = client.post(f"{PREDICTING}{query}", content=picture(), headers=IMAGE)
+    assert "timeout_ms" in problem(answer, "deadline-exceeded")["detail"]
+    assert answer.status_code == 504
+    assert "retry-after" not in answer.headers
+    assert 'rwsstore_dropped_total{reason="deadline"} 1.0' in client.get("/metrics").text
+    assert predict(client, picture(), "?timeout_ms=20000")["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +295,9 @@ def test_too_much_is_told_from_what_is_allowed(make_client: MakeClient) -> None:
     assert form(client, small, small, small).is_success
     problem(form(client, *[small] * 4), "too-large")
     problem(form(client, *[small] * 1001), "too-large")
-    problem(form(client, small, patchset="none", top_k="1", other="1"), "too-large")
+    texts = {"patchset": "none", "top_k": "1", "timeout_ms": "60000"}
+    assert form(client, small, **texts).is_success
+    problem(form(client, small, **texts, other="1"), "too-large")
     problem(form(client, small, patchset="fog," * 5000), "too-large")
     problem(form(client, small, picture(size=(64, 64), kind="BMP")), "too-large")
     answer = client.post(PREDICTING, content=picture(size=(64, 64), kind="BMP"), headers=IMAGE)
@@ -280,3 +334,20 @@ def test_predicting_with_a_predict_token(make_client: MakeClient) -> None:
     problem(client.post(PREDICTING, content=picture(), headers=IMAGE), "unauthorized")
     answer: Any = client.post(PREDICTING, content=picture(), headers=IMAGE | bearer(PREDICT))
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("images", [1, 20])
+def test_large_answers_are_written_elsewhere(
+    reading: TestClient, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    write = prediction_of
+
+    def noting(*given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return write(*given)
+
+    monkeypatch.setattr(predict_route, "prediction_of", noting)
+    answer = form(reading, *[picture(size=(4, 4))] * images)
+    assert len(answer.json()["predictions"]) == images
+    assert ["AnyIO worker" in name for name in threads] == [images > 1]

@@ -14,7 +14,7 @@ PREDICTING = f"{MODEL}/predict"
         ("GET", "/v1/models?x=1", "none"),
         ("GET", f"{MODEL}?x", "none"),
         ("GET", f"{SET}?verfy=true", "verify"),
-        ("POST", f"{PREDICTING}?patchse=none", "patchset, top_k"),
+        ("POST", f"{PREDICTING}?patchse=none", "patchset, timeout_ms, top_k"),
         ("GET", "/v1/patches/fog?=1", "none"),
         ("GET", "/v1/audit?befor=1", "before, limit"),
         ("PUT", f"{SET}/fog?alpha=0.5", "none"),

@@ -58,12 +58,14 @@ class Socket(asyncio.Transport):
         super().__init__()
         self.waiting = 0
         self.written = b""
+        self.sent: list[bytes] = []
         self.calls: list[str] = []
         self.reset = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.waiting += len(data)
         self.written += data
+        self.sent.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         return self.waiting

@@ -68,11 +68,36 @@ def test_more_to_take_is_nothing_taken(case: Case) -> None:
 
 def test_an_idle_time_between_answers_does_not_count(case: Case) -> None:
     case.transport.write(b"x" * 100)
+    case.clock.settle()
     case.socket.waiting = 0
     case.clock.advance(10 * TIMEOUT)
     case.transport.write(b"x" * 100)
     case.clock.advance(TIMEOUT - 0.1)
     assert case.socket.calls == []
+
+
+def test_what_is_written_in_one_turn_is_sent_at_once(case: Case) -> None:
+    for part in (b"head", b"body", b""):
+        case.transport.write(part)
+    assert case.socket.sent == []
+    case.clock.settle()
+    assert case.socket.sent == [b"headbody"]
+    case.transport.write(b"more")
+    case.transport.close()
+    assert case.socket.sent == [b"headbody", b"more"]
+
+
+def test_much_is_not_kept_back(case: Case) -> None:
+    case.transport.write(b"x" * 1000)
+    case.transport.write(b"y" * 100_000)
+    assert [len(data) for data in case.socket.sent] == [101_000]
+
+
+def test_what_is_aborted_is_not_sent(case: Case) -> None:
+    case.transport.write(b"x")
+    case.transport.abort()
+    case.clock.settle()
+    assert case.socket.sent == []
 
 
 def test_closing_does_not_end_the_watch(case: Case) -> None:

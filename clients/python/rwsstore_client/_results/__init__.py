@@ -6,6 +6,7 @@ __all__ = [
     "AuditRecord",
     "Card",
     "CardPoint",
+    "ComputeInfo",
     "Fingerprint",
     "Generation",
     "History",
@@ -13,6 +14,7 @@ __all__ = [
     "Label",
     "ModelInfo",
     "ModelPage",
+    "OfferedFormat",
     "Patch",
     "PatchPage",
     "PatchSet",
@@ -24,7 +26,14 @@ __all__ = [
 ]
 
 from rwsstore_client._results.audit import AuditLog, AuditRecord
-from rwsstore_client._results.models import Fingerprint, InputInfo, ModelInfo, ModelPage
+from rwsstore_client._results.models import (
+    ComputeInfo,
+    Fingerprint,
+    InputInfo,
+    ModelInfo,
+    ModelPage,
+    OfferedFormat,
+)
 from rwsstore_client._results.patches import Card, CardPoint, Patch, PatchPage
 from rwsstore_client._results.patchsets import (
     AppliedPatch,

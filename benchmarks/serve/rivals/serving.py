@@ -1,0 +1,96 @@
+"""What every rival does: load the same model file, decode a JPEG, name the five likeliest."""
+
+__all__ = ["Options", "compute", "decode", "top"]
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rwsstore.models import Classifier, load_clean_model
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a rival is set up; given in its environment.
+
+    Attributes:
+        model: checkpoint.
+        port: to listen on, on 127.0.0.1.
+        threads: torch threads of each process that computes.
+        workers: processes that compute.
+        batch: most images computed together.
+        wait_ms: how long a batch may wait for more, in milliseconds.
+    """
+
+    model: Path
+    port: int
+    threads: int
+    workers: int
+    batch: int
+    wait_ms: float
+
+    def to_environment(self) -> dict[str, str]:
+        """As variables."""
+        return {f"RIVAL_{name.upper()}": str(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> "Options":
+        """Of variables.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        return cls(
+            model=Path(variables["RIVAL_MODEL"]),
+            port=int(variables["RIVAL_PORT"]),
+            threads=int(variables["RIVAL_THREADS"]),
+            workers=int(variables["RIVAL_WORKERS"]),
+            batch=int(variables["RIVAL_BATCH"]),
+            wait_ms=float(variables["RIVAL_WAIT_MS"]),
+        )
+
+    def load(self) -> Classifier:
+        """Load the model, and take the threads."""
+        torch.set_num_threads(self.threads)
+        return load_clean_model(self.model).requires_grad_(False)
+
+
+def decode(file: bytes | Image.Image) -> Tensor:
+    """Decode a JPEG.
+
+    Returns:
+        uint8 [3, H, W]
+    """
+    image = file if isinstance(file, Image.Image) else Image.open(io.BytesIO(file))
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def compute(model: Classifier, images: Sequence[Tensor]) -> Tensor:
+    """Compute one batch.
+
+    Returns:
+        float32 [B, C]; probabilities
+    """
+    with torch.inference_mode():
+        probabilities: Tensor = model(torch.stack(list(images))).softmax(1)
+    return probabilities
+
+
+def top(probabilities: Tensor) -> dict[str, list[dict[str, int | float]]]:
+    """Make the answer for one image.
+
+    Args:
+        probabilities: float32 [C].
+    """
+    found = probabilities.topk(_TOP)
+    rows = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    return {"top": [{"label": label, "probability": share} for label, share in rows]}

@@ -1,0 +1,41 @@
+"""How fast a model and its patches are on this machine, and how far from what it could do."""
+
+__all__ = [
+    "BenchReport",
+    "Floors",
+    "Machine",
+    "MemoryUse",
+    "Pairs",
+    "Ratio",
+    "Subject",
+    "bench",
+    "bench_tables",
+    "compare",
+    "count_flops",
+    "find_floors",
+    "inner_for",
+    "measure_memory",
+    "random_images",
+    "random_patches",
+    "repeats_within",
+    "this_machine",
+    "time_pairs",
+    "timings",
+]
+
+from rwsstore.speed.benching import Subject, bench
+from rwsstore.speed.floors import Floors, count_flops, find_floors
+from rwsstore.speed.machine import Machine, this_machine
+from rwsstore.speed.measuring import (
+    Pairs,
+    Ratio,
+    compare,
+    inner_for,
+    repeats_within,
+    time_pairs,
+    timings,
+)
+from rwsstore.speed.memory import MemoryUse, measure_memory
+from rwsstore.speed.report import BenchReport
+from rwsstore.speed.subjects import random_images, random_patches
+from rwsstore.speed.text import bench_tables

@@ -1,0 +1,136 @@
+"""One batch, from jobs with whatever patch sets to a prediction for each."""
+
+__all__ = ["Batch", "Computer"]
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+
+import torch
+from torch import Tensor
+
+from rwsstore.errors import TensorError
+from rwsstore.runtime import Variant
+from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.records import Prediction, Wanted
+
+_NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
+
+_Found = tuple[Job, Ready]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was computed together; the trials of patch sets are not counted.
+
+    Attributes:
+        images: how many.
+        jobs: requests that they belong to.
+        patch_sets: how many different ones they wanted.
+        seconds: that it took.
+    """
+
+    images: int
+    jobs: int
+    patch_sets: int
+    seconds: float
+
+
+class Computer:
+    """Computes batches; used by one thread.
+
+    Args:
+        prepare: finds the variant of what a job wants; called once a batch for each patch set.
+        predict: images [B, 3, H, W] and B variants to logits [B, C].
+        on_batch: told of each batch that somebody asked for, before anybody has its result.
+        clock: seconds, ever rising.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Wanted], Ready],
+        predict: Callable[[Tensor, Sequence[Variant]], Tensor],
+        on_batch: Callable[[Batch], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._prepare, self._predict = prepare, predict
+        self._on_batch, self._clock = on_batch, clock
+
+    def compute(self, jobs: Sequence[Job]) -> None:
+        """Compute jobs together and give each its result.
+
+        A job whose variant cannot be built, or whose logits are not finite, fails alone.
+        """
+        running = [job for job in jobs if job.result.set_running_or_notify_cancel()]
+        start = self._clock()
+        found = self._find(running)
+        if not found:
+            return
+        try:
+            self._answer(found, start)
+        except Exception as error:
+            if len(found) == 1:
+                found[0][0].result.set_exception(error)
+            else:  # whose fault it is shows when each is computed alone
+                for one in found:
+                    self._alone(one)
+
+    def _find(self, jobs: Sequence[Job]) -> list[_Found]:
+        """The variant of each job; those that have none are told so."""
+        ready: dict[Wanted, Ready | Exception] = {}
+        found = []
+        for job in jobs:
+            one = job.given or ready.get(job.wanted)
+            if one is None:
+                one = ready[job.wanted] = self._look_for(job.wanted)
+            if isinstance(one, Ready):
+                found.append((job, one))
+            else:
+                job.result.set_exception(one)
+        return found
+
+    def _look_for(self, wanted: Wanted) -> Ready | Exception:
+        try:
+            return self._prepare(wanted)
+        except Exception as error:
+            return error
+
+    def _alone(self, one: _Found) -> None:
+        try:
+            self._answer([one], self._clock())
+        except Exception as error:
+            one[0].result.set_exception(error)
+
+    def _answer(self, found: Sequence[_Found], start: float) -> None:
+        sizes = [len(job.images) for job, _ in found]
+        images = found[0][0].images if len(found) == 1 else torch.cat([j.images for j, _ in found])
+        variants = [ready.variant for _, ready in found]
+        logits = self._predict(images, list(_repeated(variants, sizes))).float()
+        finite = iter(logits.isfinite().all(dim=1).tolist())  # looked at once for all
+        computed = self._clock() - start
+        self._tell(found, computed)
+        for (job, ready), own in zip(found, torch.split(logits, sizes), strict=True):
+            if not all(list(islice(finite, len(own)))):
+                job.result.set_exception(TensorError(_NOT_FINITE))
+                continue
+            job.result.set_result(
+                Prediction(
+                    logits=own,
+                    patches=ready.patches,
+                    state_digest=ready.variant.digest,
+                    generation=ready.generation,
+                    queued=start - job.queued_at,
+                    computed=computed,
+                )
+            )
+
+    def _tell(self, found: Sequence[_Found], seconds: float) -> None:
+        asked = [(job, ready) for job, ready in found if job.given is None]
+        if asked:
+            images = sum(len(job.images) for job, _ in asked)
+            patch_sets = len({ready.variant.digest for _, ready in asked})
+            self._on_batch(Batch(images, len(asked), patch_sets, seconds))
+
+
+def _repeated(variants: Sequence[Variant], sizes: Sequence[int]) -> Iterator[Variant]:
+    return chain.from_iterable(map(repeat, variants, sizes))

@@ -1,0 +1,61 @@
+"""When it pays to wait a little for more jobs."""
+
+__all__ = ["Pace"]
+
+_SHARE = 0.25
+_MOST_PASSED = 32
+
+
+class Pace:
+    """Knows how long the next batch may wait for the clients of the last one.
+
+    Clients that were answered together ask again together, if not all at the same moment. So after
+    a batch of several jobs, and never else, the thread waits for as many: no longer than a bound
+    after that batch ended, nor than a quarter of what it took. A wait that brings nobody is not
+    repeated after the next batch, then not after the next two, four, up to 32, until one brings
+    somebody again.
+
+    Args:
+        longest: seconds; 0 for never.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._expected, self._until = 0, 0.0
+        self._pass, self._passed = 0, 0
+
+    def ended(self, jobs: int, seconds: float, now: float) -> None:
+        """Tell that a batch ended.
+
+        Args:
+            jobs: that were answered.
+            seconds: that it took.
+            now: when it ended.
+        """
+        self._expected, self._until = jobs, now
+        if jobs < 2:
+            return
+        if self._passed < self._pass:
+            self._passed += 1
+        else:
+            self._until += min(self._longest, seconds * _SHARE)
+
+    def until(self, waiting: int, began: float, deadline: float) -> float:
+        """When to wait no longer for more jobs.
+
+        Args:
+            waiting: jobs that are there.
+            began: when the wait began.
+            deadline: of the most urgent of them; half of its time is left to it.
+
+        Returns:
+            A time; not after `began` if there is nothing to wait for.
+        """
+        if waiting >= self._expected:
+            return began
+        return min(self._until, began + (deadline - began) / 2)
+
+    def waited(self, gained: int) -> None:
+        """Tell how many jobs came while it waited."""
+        self._passed = 0
+        self._pass = 0 if gained else min(_MOST_PASSED, self._pass * 2 or 1)

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Bench, Rws
+
+QUICK = ("bench", "--seconds", 1)
+
+
+def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws) -> None:
+    outcome = rws(*QUICK, "--model", bench.model, "--store", bench.store, "--json")
+    assert outcome.code == 0
+    report = outcome.document
+    assert report["machine"]["threads"] == 1
+    assert report["model"] == str(bench.model)
+    assert [speed["name"] for speed in report["formats"]] == ["float32"]  # it has no card
+    assert report["formats"][0]["chosen"] is True
+    assert set(report["formats"][0]["images_per_second"]) == {"1", "8", "32"}
+    assert report["patches"]["origin"] == "2 of the store"
+    assert report["patches"]["switching"]["copies"] > 0
+    assert "measuring" in outcome.err
+
+
+def test_a_store_without_a_patch_for_the_model_means_random_ones(
+    bench: Bench, rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rwsstore.speed.benching.resident_set", lambda: None)
+    outcome = rws(*QUICK, "--model", bench.model, "--store", tmp_path / "empty")
+    assert outcome.code == 0
+    assert "random, made in memory" in outcome.out
+    assert "this system does not tell" in outcome.out
+    assert "rws serve takes this" in outcome.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--model", "nowhere.safetensors"], 3, "nowhere.safetensors"),
+        (["--seconds", "0"], 2, "--seconds"),
+        (["--network", "vgg16"], 4, "--num-classes"),
+    ],
+)
+def test_bad_input_is_refused(rws: Rws, options: list[str], code: int, message: str) -> None:
+    outcome = rws("bench", *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err

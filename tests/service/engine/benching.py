@@ -1,0 +1,120 @@
+"""An inference thread whose model takes means, and which waits until it is let go."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from rwsstore.runtime import Variant
+from rwsstore_service.engine.computing import Batch
+from rwsstore_service.engine.inference import InferenceThread
+from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.records import Chosen, Dropped, Prediction, Wanted
+
+PATIENCE = 30.0
+
+FOG: Wanted = (Chosen("fog", "f" * 64, 0.5),)
+RAIN: Wanted = (Chosen("rain", "a" * 64, 1.0),)
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """As much of a variant as the thread looks at."""
+
+    digest: str
+
+
+def variant(digest: str) -> Variant:
+    return cast("Variant", Named(digest))
+
+
+def means(images: Tensor, variants: Sequence[Variant]) -> Tensor:
+    """Of each image its mean, and how many images it was computed with."""
+    assert len(images) == len(variants)
+    found = images.float().mean((1, 2, 3))
+    return torch.stack([found, torch.full_like(found, len(images))], dim=1)
+
+
+def filled(value: float, count: int = 1, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """Images that are all of one value."""
+    return torch.full((count, 3, 2, 2), value, dtype=dtype)
+
+
+class Bench:
+    """The thread, and what it did.
+
+    Attributes:
+        prepared: the patch sets that it looked for.
+        batches: (images, jobs, patch sets) of each batch.
+        variants: digests that each batch was computed with, image by image.
+        dropped: why each dropped job was.
+        fail: called with each patch set that is looked for.
+        predict: computes; may be exchanged.
+        clock: the time.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.prepared: list[Wanted] = []
+        self.batches: list[tuple[int, int, int]] = []
+        self.variants: list[list[str]] = []
+        self.dropped: list[Dropped] = []
+        self.fail: Callable[[Wanted], None] = lambda _wanted: None
+        self.predict: Callable[[Tensor, Sequence[Variant]], Tensor] = means
+        self.clock = 0.0
+        self._known: dict[str, Variant] = {}
+        self._gate = threading.Event()
+        self.thread = InferenceThread(
+            self._prepare,
+            self._predict,
+            on_batch=self._note,
+            on_dropped=self.dropped.append,
+            clock=lambda: self.clock,
+            **{"queue_size": 16, "max_batch": 8, "batching": True, **options},
+        )
+        self.thread.call(lambda: self._gate.wait(PATIENCE))  # ahead of every prediction
+        self.thread.start()
+
+    def go(self) -> None:
+        """Begin with what has come in until now."""
+        self._gate.set()
+
+    def end(self) -> None:
+        """Finish everything."""
+        self.go()
+        self.thread.stop(PATIENCE)
+
+    def submit(
+        self, value: float, count: int = 1, wanted: Wanted = None, **fields: Any
+    ) -> Future[Prediction]:
+        """Ask for images that are all of one value."""
+        return self.thread.submit(Job(filled(value, count), wanted, **fields))
+
+    def trial(self, value: float, count: int = 1, digest: str = "tried") -> Future[Prediction]:
+        """Try a variant on such images."""
+        return self.thread.trial(filled(value, count), Ready(variant(digest), (), None))
+
+    def _prepare(self, wanted: Wanted) -> Ready:
+        self.prepared.append(wanted)
+        self.fail(wanted)
+        digest = "active" if wanted is None else "+".join(one.patch for one in wanted) or "none"
+        found = self._known.setdefault(digest, variant(digest))
+        return Ready(found, wanted or (), 7 if wanted is None else None)
+
+    def _predict(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
+        self.variants.append([one.digest for one in variants])
+        return self.predict(images, variants)
+
+    def _note(self, batch: Batch) -> None:
+        self.batches.append((batch.images, batch.jobs, batch.patch_sets))
+
+
+def rows(future: Future[Prediction]) -> list[list[float]]:
+    return future.result(PATIENCE).logits.tolist()
+
+
+def digest(future: Future[Prediction]) -> str:
+    return future.result(PATIENCE).state_digest
