@@ -7,16 +7,24 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rwsstore.models import ModelSpec, build
 from rwsstore.runtime import LiveModel, PatchBag
-from rwsstore.speed import inner_for, time_pairs
-from rwsstore.speed.measuring import Action
+from rwsstore.speed import inner_for, time_pairs, timings
+from rwsstore.speed.measuring import Action, Pairs
 from rwsstore.speed.subjects import copying, patched_names, predicting, strengths, switching
 from speed_rows.making import FLOAT, Scene, fastest_live, make_scene
 from speed_rows.row import Finding, Row, RowSettings
+
+_SWEPT = 1 << 24
+"""Numbers that are written to sweep the caches out: 64 MiB."""
+
+_INNER = 25
+"""How often each action is repeated before the other's turn, in every row of switching: long
+against the clock, and not so long that a copy finds everything in the core's own cache."""
 
 
 def _switching(scene: Scene) -> Action:
@@ -30,7 +38,7 @@ def _against_copy(settings: RowSettings, count: int) -> Finding:
     names = patched_names(scene.patches)
     copy, switch = copying(scene.model, names), _switching(scene)
     many = settings.repeats if settings.smoke else 5 * settings.repeats  # each is quick
-    pairs = time_pairs(switch, copy, repeats=many, warm_up=settings.warm_up, inner=inner_for(copy))
+    pairs = time_pairs(switch, copy, repeats=many, warm_up=settings.warm_up, inner=_INNER)
     head = sum(scene.model.state_dict()[name].numel() for name in names)
     return Finding.of(pairs, ("switch", "copy"), head_parameters=head, patches=count)
 
@@ -44,9 +52,28 @@ def _against_reload(settings: RowSettings) -> Finding:
             _switching(scene),
             repeats=settings.repeats,
             warm_up=settings.warm_up,
-            inner=5,  # so that not every switch finds its caches swept out by a whole checkpoint
+            inner=_INNER,
         )
     return Finding.of(pairs, ("reload", "switch"))
+
+
+def _against_copy_cold(settings: RowSettings) -> Finding:
+    """Each finds nothing of its own in any cache: as between two predictions."""
+    scene = make_scene(settings.width, 1)
+    names = patched_names(scene.patches)
+    swept = torch.zeros(_SWEPT)
+
+    def sweep() -> None:
+        swept.add_(1.0)
+
+    actions = _switching(scene), copying(scene.model, names)
+    times: tuple[list[float], list[float]] = [], []
+    for _ in range(settings.repeats + settings.warm_up):
+        for action, found in zip(actions, times, strict=True):
+            sweep()
+            found.extend(timings(action, repeats=1, warm_up=0))
+    kept = [tuple(found[settings.warm_up :]) for found in times]
+    return Finding.of(Pairs(*kept), ("switch", "copy"))
 
 
 def _reloading(state: Mapping[str, Tensor], spec: ModelSpec, folder: Path) -> Action:
@@ -115,6 +142,13 @@ ROWS = (
         "one copy of the same tensors",
         "≤ 25",
         lambda settings: _against_copy(settings, 10),
+    ),
+    Row(
+        "switch_vs_copy_cold",
+        "build a variant when nothing of it is in any cache",
+        "plain copy of the same tensors, likewise",
+        "",
+        _against_copy_cold,
     ),
     Row(
         "resident_vs_copy",

@@ -24,7 +24,7 @@ from rwsstore.patches.quantization import all_finite
 from rwsstore.runtime.decoding import Decoded, Step
 from rwsstore.runtime.layout import Layout
 
-_DECODED_BYTES = 32 << 20
+_DECODED_BYTES = 16 << 20
 """Decoded patches kept at hand; a patch that is not is decoded again, for each build."""
 _LAYOUTS = 8
 """Layouts kept at hand, each with a copy of the clean tensors; patches mostly touch the same."""
@@ -181,7 +181,7 @@ def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> Tensor:
     """The deltas of one step."""
     if step.rows is None:
         return torch.mul(step.numbers, strength, out=out)
-    return torch.mul(step.numbers, scales[step.rows, None], out=out)
+    return out.copy_(step.numbers).mul_(scales[step.rows, None])
 
 
 def _check_finite(layout: Layout, total: Tensor) -> None:

@@ -1,22 +1,22 @@
-"""Patches decoded for speed: their codes as float32, in the order in which heads lie in memory."""
+"""Patches decoded for speed: their codes unpacked, in the order in which heads lie in memory."""
 
 __all__ = ["Decoded", "Step"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ctypes import c_float
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from rwsstore.errors import TensorError
 from rwsstore.patches import Patch, QuantizedTensor
+from rwsstore.patches.quantization import Payload
 from rwsstore.runtime.layout import Layout
 
-_BLOCK = 1 << 18
-"""Most numbers that one step takes, but for a single longer row: 1 MiB, to stay in a core's cache
-from one operation to the next."""
+_BLOCK = 1 << 20
+"""Most numbers that one step takes, but for a single longer row: 4 MiB, so that the room for one
+more delta stays small. Shorter steps, to stay in a core's own cache, were measured to cost more."""
 
 _LARGEST_CODE = {16: 32767, 8: 127, 4: 7, 3: 3, 2: 1}
 
@@ -28,7 +28,7 @@ class Step:
     Attributes:
         start: place of their first number in the head's buffer.
         stop: place behind their last.
-        numbers: codes [rows, row length], or float32 deltas [n].
+        numbers: codes, int8 or int16 [rows, row length], or float32 deltas [n].
         rows: which of the patch's scales are theirs; None for float32 deltas.
     """
 
@@ -38,8 +38,25 @@ class Step:
     rows: slice | None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor's numbers and scales lie among its patch's.
+
+    Attributes:
+        dtype: of its numbers: of codes, or float32.
+        start: of its numbers, among those of this dtype.
+        row: of its first scale.
+        length: numbers that share a scale; 0 for float32 deltas.
+    """
+
+    dtype: torch.dtype
+    start: int
+    row: int
+    length: int
+
+
 class Decoded:
-    """The numbers of one patch as float32: codes and deltas flat, scales a row.
+    """The numbers of one patch: codes and float32 deltas flat, a scale for each row of codes.
 
     Args:
         patch: not composed.
@@ -53,24 +70,18 @@ class Decoded:
     def __init__(self, patch: Patch, device: torch.device) -> None:
         payloads = patch.tensors
         self._layout = Layout.of({name: payload.shape for name, payload in payloads.items()})
-        numbers, scales, rows = [], [], []
-        bounds = [0.0]
-        for name in self._layout.names:
-            payload = payloads[name]
-            if isinstance(payload, QuantizedTensor):
-                numbers.append(payload.codes.float().flatten())
-                scales.append(payload.scale.double())
-                bounds.append(float(payload.scale.abs().max()) * _LARGEST_CODE[payload.bits])
-            else:
-                numbers.append(payload.values.flatten())
-                bounds.append(float(payload.values.abs().max()))
-            rows.append(len(payload.scale) if isinstance(payload, QuantizedTensor) else 0)
-        self._numbers = torch.cat(numbers).to(device)
-        self._scales = torch.cat([torch.empty(0, dtype=torch.float64), *scales]).to(device)
-        self._rows = dict(zip(self._layout.names, rows, strict=True))
-        self._first_row = dict(zip(self._layout.names, accumulate((0, *rows)), strict=False))
-        self.largest = max(bounds)
-        self.nbytes = self._numbers.nbytes + self._scales.nbytes
+        self._places = self._place(payloads)
+        ordered = [payloads[name] for name in self._layout.names]
+        numbers: dict[torch.dtype, list[Tensor]] = {}
+        for payload in ordered:
+            found = _numbers(payload)
+            numbers.setdefault(found.dtype, []).append(found.flatten())
+        self._numbers = {dtype: torch.cat(some).to(device) for dtype, some in numbers.items()}
+        scales = [one.scale.double() for one in ordered if isinstance(one, QuantizedTensor)]
+        none = torch.empty(0, dtype=torch.float64)
+        self._scales = torch.cat([none, *scales]).to(device)
+        self.largest = max(_largest(payload) for payload in ordered)
+        self.nbytes = sum(one.nbytes for one in (*self._numbers.values(), self._scales))
 
     def steps(self, layout: Layout) -> tuple[Step, ...]:
         """How the patch goes into a buffer of this layout.
@@ -81,19 +92,21 @@ class Decoded:
             TensorError: a tensor has another shape there.
         """
         there = dict(zip(layout.names, zip(layout.starts, layout.shapes, strict=True), strict=True))
-        runs: list[list[tuple[str, int]]] = []
-        own = zip(self._layout.names, self._layout.shapes, strict=True)
-        for name, shape in own:
+        sizes = dict(zip(self._layout.names, self._layout.sizes, strict=True))
+        runs: list[tuple[_Place, int, int]] = []  # the first tensor, its start there, numbers
+        for name, shape in zip(self._layout.names, self._layout.shapes, strict=True):
             start, wanted = there[name]
             if shape != wanted:
                 raise TensorError(
                     f"weights of {name!r} have shape {wanted}, a delta for them {shape}"
                 )
-            if runs and self._follows(runs[-1][-1], name, start, layout):
-                runs[-1].append((name, start))
+            place = self._places[name]
+            if runs and _follows(runs[-1], place, start):
+                first, begin, count = runs[-1]
+                runs[-1] = first, begin, count + sizes[name]
             else:
-                runs.append([(name, start)])
-        return tuple(step for run in runs for step in self._blocks(run))
+                runs.append((place, start, sizes[name]))
+        return tuple(step for run in runs for step in self._blocks(*run))
 
     def scales(self, alpha: float) -> Tensor:
         """s′ = fl32(α·s), the product in float64; float32 [rows of all tensors]."""
@@ -104,29 +117,45 @@ class Decoded:
         """fl32(α), by which float32 deltas are multiplied."""
         return c_float(alpha).value
 
-    def _follows(self, last: tuple[str, int], name: str, start: int, layout: Layout) -> bool:
-        before, at = last
-        size = layout.sizes[layout.names.index(before)]
-        return at + size == start and self._row_length(before) == self._row_length(name)
+    def _place(self, payloads: Mapping[str, Payload]) -> dict[str, _Place]:
+        places, row, starts = {}, 0, dict[torch.dtype, int]()
+        for name, size in zip(self._layout.names, self._layout.sizes, strict=True):
+            payload = payloads[name]
+            dtype = _numbers(payload).dtype
+            rows = len(payload.scale) if isinstance(payload, QuantizedTensor) else 0
+            length = size // rows if rows else 0
+            places[name] = _Place(dtype, starts.get(dtype, 0), row, length)
+            starts[dtype] = starts.get(dtype, 0) + size
+            row += rows
+        return places
 
-    def _row_length(self, name: str) -> int:
-        """Numbers that share a scale; 0 where there is none."""
-        place = self._layout.names.index(name)
-        return self._layout.sizes[place] // self._rows[name] if self._rows[name] else 0
-
-    def _blocks(self, run: list[tuple[str, int]]) -> Iterator[Step]:
-        first, last = run[0][0], run[-1][0]
-        place, end = self._layout.names.index(first), self._layout.names.index(last)
-        begin = self._layout.starts[place]
-        count = self._layout.starts[end] + self._layout.sizes[end] - begin
-        start, length = run[0][1], self._row_length(first)
+    def _blocks(self, first: _Place, start: int, count: int) -> Iterator[Step]:
+        length = first.length
         block = max(_BLOCK // length, 1) * length if length else _BLOCK
         for at in range(0, count, block):
             size = min(block, count - at)
-            numbers = self._numbers[begin + at : begin + at + size]
+            begin = first.start + at
+            numbers = self._numbers[first.dtype][begin : begin + size]
             if not length:
                 yield Step(start + at, start + at + size, numbers, None)
                 continue
-            row = self._first_row[first] + at // length
+            row = first.row + at // length
             rows = slice(row, row + size // length)
             yield Step(start + at, start + at + size, numbers.view(-1, length), rows)
+
+
+def _numbers(payload: Payload) -> Tensor:
+    return payload.codes if isinstance(payload, QuantizedTensor) else payload.values
+
+
+def _largest(payload: Payload) -> float:
+    if isinstance(payload, QuantizedTensor):
+        return float(payload.scale.abs().max()) * _LARGEST_CODE[payload.bits]
+    return float(payload.values.abs().max())
+
+
+def _follows(run: tuple[_Place, int, int], place: _Place, start: int) -> bool:
+    """Whether a tensor lies right behind a run, among its patch's numbers and in the head."""
+    first, begin, count = run
+    alike = first.dtype == place.dtype and first.length == place.length
+    return alike and first.start + count == place.start and begin + count == start

@@ -4,7 +4,8 @@ __all__ = ["Engine"]
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,10 @@ _KEPT = 16
 _CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 """Largest difference from float32, as a share of the largest logit, of a format that works."""
 
-_Group = tuple[Variant, slice | Tensor]
+_CHUNK = 8
+"""Images whose heads run side by side."""
+
+_Group = tuple[Variant, int, int]  # with its first row, and the one behind its last
 
 
 class Engine:
@@ -52,6 +56,9 @@ class Engine:
         self._conversion: Conversion | None = None
         self._whole: Split | None = None
         self._ready = compute == FLOAT32
+        self._found: WeakKeyDictionary[nn.Module, tuple[Split, tuple[nn.Module, ...]]] = (
+            WeakKeyDictionary()
+        )
         self._splits: OrderedDict[frozenset[str], Split | None] = OrderedDict()
 
     @property
@@ -87,19 +94,13 @@ class Engine:
             self._get_ready(images)
         if self.compute.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        groups, in_order = _groups(variants)
+        groups, order = _groups(variants)
         if len(groups) == 1:
             return self._run(variants[0], images).float()
-        split = self._split(groups, images)
-        if split is None:
-            parts = [self._run(variant, images[rows]) for variant, rows in groups]
-            found = torch.cat(parts).float()
-        else:
-            found = self._run_mixed(split, groups, images).float()
-        if in_order:
-            return found
-        order = torch.cat([_numbers(rows) for _, rows in groups]).to(found.device)
-        return torch.empty_like(found).index_copy_(0, order, found)
+        if order is None:
+            return self._run_groups(groups, images).float()
+        found = self._run_groups(groups, images[order]).float()
+        return torch.empty_like(found).index_copy_(0, order.to(found.device), found)
 
     def _run(self, variant: Variant, images: Tensor) -> Tensor:
         module = self._module(variant)
@@ -108,14 +109,44 @@ class Engine:
         logits: Tensor = module(images)
         return logits
 
-    def _run_mixed(self, split: Split, groups: Sequence[_Group], images: Tensor) -> Tensor:
+    def _run_groups(self, groups: Sequence[_Group], images: Tensor) -> Tensor:
+        split = self._split(groups, images)
+        if split is None:
+            parts = [self._run(variant, images[start:stop]) for variant, start, stop in groups]
+            return torch.cat(parts)
         root = self._clean.module if self._conversion is None else self._conversion.root
         entering = split.root(root, images)
-        heads = [
-            split.head(self._module(variant), [value[rows] for value in entering])
-            for variant, rows in groups
+        if split.layers is None:
+            heads = [
+                split.head(self._module(variant), [value[start:stop] for value in entering])
+                for variant, start, stop in groups
+            ]
+        else:
+            heads = [self._run_chunk(split, root, chunk, entering) for chunk in _chunks(groups)]
+        crossing = heads[0] if len(heads) == 1 else map(torch.cat, zip(*heads, strict=True))
+        return split.trunk(root, crossing)
+
+    def _run_chunk(
+        self, split: Split, root: nn.Module, groups: Sequence[_Group], entering: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        assert split.layers is not None  # noqa: S101  (it was asked)
+        first, last = groups[0][1], groups[-1][2]
+        variants = [(self._layers(variant, split), start, stop) for variant, start, stop in groups]
+        parts = [
+            [(layers[place], start - first, stop - first) for layers, start, stop in variants]
+            for place in range(len(split.layers))
         ]
-        return split.trunk(root, [torch.cat(values) for values in zip(*heads, strict=True)])
+        return split.mixed_head(root, parts, [value[first:last] for value in entering])
+
+    def _layers(self, variant: Variant, split: Split) -> tuple[nn.Module, ...]:
+        """Those of the variant that the split names."""
+        module = self._module(variant)
+        known = self._found.get(module)
+        if known is None or known[0] is not split:
+            assert split.layers is not None  # noqa: S101  (it was asked)
+            found = tuple(module.get_submodule(name) for name in split.layers)
+            known = self._found[module] = split, found
+        return known[1]
 
     def _module(self, variant: Variant) -> nn.Module:
         if self._conversion is None:
@@ -123,7 +154,7 @@ class Engine:
         return variant.converted(self._conversion)
 
     def _split(self, groups: Sequence[_Group], images: Tensor) -> Split | None:
-        touched = frozenset().union(*(variant.touched for variant, _ in groups))
+        touched = frozenset().union(*(variant.touched for variant, _, _ in groups))
         with self._lock:
             if touched not in self._splits:
                 self._splits[touched] = self._cut(touched, images)
@@ -181,24 +212,31 @@ class Engine:
             )
 
 
-def _groups(variants: Sequence[Variant]) -> tuple[list[_Group], bool]:
-    """Each variant with its rows, and whether the groups' rows, joined, are in order."""
+def _groups(variants: Sequence[Variant]) -> tuple[list[_Group], Tensor | None]:
+    """Each variant with its place among the rows, once those of each lie side by side.
+
+    Returns:
+        The groups, and the numbers of the rows in that order; None where it is theirs already.
+    """
     rows: dict[int, list[int]] = {}
     for row, variant in enumerate(variants):
         rows.setdefault(id(variant), []).append(row)
-    groups = [(variants[own[0]], _rows(own)) for own in rows.values()]
-    return groups, all(isinstance(own, slice) for _, own in groups)
+    groups, order = list[_Group](), list[int]()
+    for own in rows.values():
+        groups.append((variants[own[0]], len(order), len(order) + len(own)))
+        order += own
+    return groups, None if order == list(range(len(order))) else torch.tensor(order)
 
 
-def _rows(own: list[int]) -> slice | Tensor:
-    """A slice, which copies nothing, where the rows lie side by side."""
-    if own[-1] - own[0] == len(own) - 1:
-        return slice(own[0], own[-1] + 1)
-    return torch.tensor(own)
-
-
-def _numbers(rows: slice | Tensor) -> Tensor:
-    return torch.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+def _chunks(groups: Sequence[_Group]) -> Iterator[Sequence[_Group]]:
+    """Some groups at a time, so that what they compute stays in the cache; of no group a part."""
+    chunk: list[_Group] = []
+    for group in groups:
+        if chunk and group[2] - chunk[0][1] > _CHUNK:
+            yield chunk
+            chunk = []
+        chunk.append(group)
+    yield chunk
 
 
 def _pair(images: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 Only the head differs between variants, so that a batch of different ones runs the rest together.
 """
 
-__all__ = ["Graph", "Split", "split_after", "works"]
+__all__ = ["Graph", "Parts", "Split", "split_after", "works"]
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from rwsstore.errors import ConfigError
 from rwsstore.models.tracing import trace
 
 _Run = Callable[..., Any]
+
+Parts = Sequence[tuple[nn.Module, int, int]]
+"""Layers of different variants, each with the first of its rows and the one behind its last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +32,15 @@ class Split:
 
     Attributes:
         operations: of the root, of the head, and of the trunk.
+        layers: names of the modules that read patched tensors, where these are all that reads
+            them and each is called with one tensor; else None.
     """
 
     operations: tuple[int, int, int]
+    layers: tuple[str, ...] | None
     _root: _Run
     _head: _Run
+    _mixed_head: _Run | None
     _trunk: _Run
 
     def root(self, module: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
@@ -60,6 +67,24 @@ class Split:
             What the trunk needs.
         """
         found: tuple[Tensor, ...] = self._head(module, *entering)
+        return found
+
+    def mixed_head(
+        self, module: nn.Module, layers: Sequence[Parts], entering: Iterable[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Run several variants' heads in one pass: apart in patched layers, together elsewhere.
+
+        Args:
+            module: the clean model, or any variant of it.
+            layers: for each of `layers`, which variant's layer takes which rows; from the first row
+                to the last, without gaps.
+            entering: what `root` gave, or some rows of each.
+
+        Returns:
+            What the trunk needs.
+        """
+        assert self._mixed_head is not None  # noqa: S101  (there are layers)
+        found: tuple[Tensor, ...] = self._mixed_head(module, *layers, *entering)
         return found
 
     def trunk(self, module: nn.Module, crossing: Iterable[Tensor]) -> Tensor:
@@ -137,14 +162,26 @@ class Graph:
         if end >= len(nodes) - 1:  # only the output is left
             return None
         parts = nodes[:start], nodes[start:end], nodes[end:]
+        layers = self._layers(readers)
         entering = _needed(parts[0], [*parts[1], *parts[2]])
         crossing = _needed([*parts[0], *parts[1]], parts[2])
         return Split(
             (len(parts[0]), len(parts[1]), len(parts[2]) - 1),
+            layers,
             _function(_part(parts[0], [], entering, nodes)),
             _function(_part(parts[1], entering, crossing, nodes)),
+            None
+            if layers is None
+            else _function(_part(parts[1], entering, crossing, nodes, layers)),
             _function(_part(parts[2], crossing, None, nodes)),
         )
+
+    def _layers(self, readers: Sequence[int]) -> tuple[str, ...] | None:
+        """Names of the modules that some operations call with one tensor; None for any other."""
+        nodes = [self._nodes[place] for place in readers]
+        if not all(_is_plain_call(node) for node in nodes):
+            return None
+        return tuple(dict.fromkeys(str(node.target) for node in nodes)) or None
 
     def _is_relu(self, node: fx.Node) -> bool:
         if node.op == "call_module":
@@ -238,11 +275,25 @@ def _needed(before: Sequence[fx.Node], behind: Sequence[fx.Node]) -> list[fx.Nod
     return [node for node in before if node.op != "get_attr" and not users.isdisjoint(node.users)]
 
 
+def _is_plain_call(node: fx.Node) -> bool:
+    alone = len(node.args) == 1 and isinstance(node.args[0], fx.Node) and not node.kwargs
+    return node.op == "call_module" and alone
+
+
+def _apply_each(parts: Parts, x: Tensor) -> Tensor:
+    """Each layer on its rows."""
+    if len(parts) == 1:
+        only: Tensor = parts[0][0](x)
+        return only
+    return torch.cat([layer(x[start:stop]) for layer, start, stop in parts])
+
+
 def _part(
     own: Sequence[fx.Node],
     given: Sequence[fx.Node],
     wanted: Sequence[fx.Node] | None,
     nodes: Sequence[fx.Node],
+    layers: Sequence[str] = (),
 ) -> fx.Graph:
     """A graph of some operations: from what they are given to what is wanted of them.
 
@@ -251,8 +302,10 @@ def _part(
         given: computed before them.
         wanted: what they give; None for what the output among them gives.
         nodes: all of the network.
+        layers: names of modules whose place is taken by the `Parts` that come as the first inputs.
     """
     graph = fx.Graph()
+    apart = {name: graph.placeholder(f"layer_{n}") for n, name in enumerate(layers)}
     copies = {node: graph.placeholder(f"given_{n}") for n, node in enumerate(given)}
     used = set(own)
     again = [
@@ -261,7 +314,11 @@ def _part(
         if node.op == "get_attr" and node not in used and not used.isdisjoint(node.users)
     ]
     for node in (*again, *own):
-        copies[node] = graph.node_copy(node, copies.__getitem__)
+        if node.op == "call_module" and node.target in apart:
+            x = copies[cast("fx.Node", node.args[0])]
+            copies[node] = graph.call_function(_apply_each, (apart[str(node.target)], x))
+        else:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
     if wanted is not None:
         graph.output(tuple(copies[node] for node in wanted))
     return graph
