@@ -129,13 +129,10 @@ class Engine:
     def _run_chunk(
         self, split: Split, root: nn.Module, groups: Sequence[_Group], entering: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        assert split.layers is not None  # noqa: S101  (it was asked)
         first, last = groups[0][1], groups[-1][2]
-        variants = [(self._layers(variant, split), start, stop) for variant, start, stop in groups]
-        parts = [
-            [(layers[place], start - first, stop - first) for layers, start, stop in variants]
-            for place in range(len(split.layers))
-        ]
+        sizes = [stop - start for _, start, stop in groups]
+        apart = zip(*(self._layers(variant, split) for variant, _, _ in groups), strict=True)
+        parts = [(layers, sizes) for layers in apart]
         return split.mixed_head(root, parts, [value[first:last] for value in entering])
 
     def _layers(self, variant: Variant, split: Split) -> tuple[nn.Module, ...]:

@@ -18,8 +18,8 @@ from rwsstore.models.tracing import trace
 
 _Run = Callable[..., Any]
 
-Parts = Sequence[tuple[nn.Module, int, int]]
-"""Layers of different variants, each with the first of its rows and the one behind its last."""
+Parts = tuple[Sequence[nn.Module], Sequence[int]]
+"""Layers of different variants, and how many of the rows are each one's, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,7 @@ class Split:
 
         Args:
             module: the clean model, or any variant of it.
-            layers: for each of `layers`, which variant's layer takes which rows; from the first row
-                to the last, without gaps.
+            layers: for each of `layers`, those of the variants and how many rows each takes.
             entering: what `root` gave, or some rows of each.
 
         Returns:
@@ -281,11 +280,13 @@ def _is_plain_call(node: fx.Node) -> bool:
 
 
 def _apply_each(parts: Parts, x: Tensor) -> Tensor:
-    """Each layer on its rows."""
-    if len(parts) == 1:
-        only: Tensor = parts[0][0](x)
+    """Each layer on its rows, in few operations: at each, other threads are let in."""
+    layers, sizes = parts
+    if len(layers) == 1:
+        only: Tensor = layers[0](x)
         return only
-    return torch.cat([layer(x[start:stop]) for layer, start, stop in parts])
+    rows = x.split_with_sizes(list(sizes))
+    return torch.cat([layer(own) for layer, own in zip(layers, rows, strict=True)])
 
 
 def _part(

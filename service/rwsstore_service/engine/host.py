@@ -256,7 +256,8 @@ class ModelHost:
 
     def _build(self, patches: tuple[Chosen, ...]) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
-        variant = self._inference.call(lambda: self.live.variant(wanted)).result()
+        # Here, not in the inference thread: a build is short, and a batch is long to wait for.
+        variant = self.live.variant(wanted)
         if wanted and variant not in self._finite:
             self._try(Ready(variant, patches, None))
             self._finite.add(variant)

@@ -5,22 +5,21 @@ __all__ = ["router"]
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from torch import Tensor
 
-from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep, actor_of, service_of
 from rwsstore_service.engine.choosing import ACTIVE
 from rwsstore_service.problems import ProblemError, problem_responses
 from rwsstore_service.routes.observing import observe
 from rwsstore_service.routes.offloading import call
-from rwsstore_service.routes.reading import StrictRoute
+from rwsstore_service.routes.reading import Handler, StrictRoute
 from rwsstore_service.routes.uploads import IMAGE_BODY, Upload, read_upload
 from rwsstore_service.schemas.answers import PredictAnswer, Timing
 from rwsstore_service.schemas.making import applied, prediction_of
 
-router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_class=StrictRoute)
-
 _TOP = 5
+_USUAL_QUERY = 1000
 _MAX_TIMEOUT = 3_600_000
 # Answers of so many rows, made of so many numbers, are written within a tenth of a millisecond.
 _SMALL_ROWS = 80
@@ -30,6 +29,34 @@ _PROBLEMS = (
     "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
     "not-finite", "overloaded", "unavailable", "integrity", "deadline-exceeded",
 )  # fmt: skip
+
+
+class _PredictRoute(StrictRoute):
+    """Answers the usual request without FastAPI's reading of parameters, a third of its cost.
+
+    Usual is a served model, and no query but a patch set; everything else goes the long way, which
+    also says what is wrong.
+    """
+
+    def get_route_handler(self) -> Handler:
+        """Put the short way in front of the long one."""
+        long_way = super().get_route_handler()
+
+        async def short_way(request: Request) -> Response:
+            service = await service_of(request)
+            host = service.hosts.get(request.path_params["model"])
+            query = request.query_params.multi_items()
+            names = [name for name, _ in query]
+            if host is None or names not in ([], ["patchset"]) or len(str(query)) > _USUAL_QUERY:
+                return await long_way(request)
+            reader = await actor_of(request)
+            answer = await predict(service, host, reader, request, dict(query).get("patchset"))
+            return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
+
+        return short_way
+
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_class=_PredictRoute)
 
 
 @router.post(

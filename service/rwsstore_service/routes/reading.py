@@ -1,6 +1,6 @@
 """Reading queries and JSON bodies as strictly as everything else that comes in."""
 
-__all__ = ["StrictRoute"]
+__all__ = ["Handler", "StrictRoute"]
 
 import json
 from collections.abc import Callable, Collection, Coroutine, Iterator
