@@ -129,12 +129,12 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most images computed together.")
     batch_wait_ms: float = Field(
-        2.0,
+        20.0,
         ge=0,
         le=1000,
         allow_inf_nan=False,
         description="Most milliseconds that a batch waits for more requests, right after one of "
-        "several; never more than a quarter of what that one took, and never when idle. 0: never.",
+        "several; never more than half of what that one took, and never when idle. 0: never.",
     )
     queue_size: int = Field(
         64, ge=1, le=10_000, description="Most requests that wait to be computed; then 503."

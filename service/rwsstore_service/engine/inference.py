@@ -191,7 +191,7 @@ class InferenceThread:
         return [first, *self._queue.take(self._max_batch - len(first.images), like=first)]
 
     def _note(self, batch: Batch) -> None:
-        self._pace.ended(batch.jobs, batch.seconds, self._clock())
+        self._pace.ended(batch.jobs, len(self._queue), batch.seconds, self._clock())
         self._on_batch(batch)
 
 

@@ -17,10 +17,10 @@ from tests.service.engine.benching import FOG, PATIENCE, Bench, means, rows
 WAIT = 0.002
 
 
-def pace_after(jobs: int, seconds: float = 1.0, longest: float = WAIT) -> Pace:
+def pace_after(jobs: int, seconds: float = 1.0, longest: float = WAIT, waiting: int = 0) -> Pace:
     """After a batch that ended at 10."""
     pace = Pace(longest)
-    pace.ended(jobs, seconds, 10.0)
+    pace.ended(jobs, waiting, seconds, 10.0)
     return pace
 
 
@@ -29,6 +29,12 @@ def test_it_waits_for_as_many_as_there_were() -> None:
     assert pace.until(1, 10.0, math.inf) == 10.0 + WAIT
     assert pace.until(2, 10.001, math.inf) == 10.0 + WAIT
     assert pace.until(3, 10.001, math.inf) == 10.001
+
+
+def test_those_that_came_meanwhile_and_those_just_answered_go_together() -> None:
+    pace = pace_after(3, waiting=2)
+    assert pace.until(4, 10.0, math.inf) == 10.0 + WAIT
+    assert pace.until(5, 10.0, math.inf) == 10.0
 
 
 def test_it_never_waits_after_one_job_alone_nor_before_the_first() -> None:
@@ -41,8 +47,8 @@ def test_it_never_waits_when_idle() -> None:
     assert pace_after(3).until(1, 10.0 + WAIT, math.inf) <= 10.0 + WAIT
 
 
-def test_a_quarter_of_the_last_batch_is_the_most() -> None:
-    assert pace_after(3, seconds=0.004).until(1, 10.0, math.inf) == pytest.approx(10.001)
+def test_half_of_the_last_batch_is_the_most() -> None:
+    assert pace_after(3, seconds=0.002).until(1, 10.0, math.inf) == pytest.approx(10.001)
 
 
 def test_half_of_a_deadline_is_left() -> None:
@@ -55,13 +61,13 @@ def test_half_of_a_deadline_is_left() -> None:
 def test_what_brings_nobody_is_tried_more_and_more_seldom() -> None:
     pace, waited = Pace(WAIT), list[int]()
     for number in range(100):
-        pace.ended(4, 1.0, float(number))
+        pace.ended(4, 0, 1.0, float(number))
         if pace.until(1, float(number), math.inf) > number:
             waited.append(number)
             pace.waited(0)
     assert waited == [0, 2, 5, 10, 19, 36, 69]
     pace.waited(1)
-    pace.ended(4, 1.0, 100.0)
+    pace.ended(4, 0, 1.0, 100.0)
     assert pace.until(1, 100.0, math.inf) > 100.0
 
 
@@ -104,11 +110,15 @@ class Waiting:
 @pytest.mark.parametrize("wanted", [None, FOG])
 def test_the_clients_of_a_batch_are_waited_for(wanted: Wanted) -> None:
     made = Waiting()
-    made.meanwhile = [lambda: made.bench.submit(8, wanted=wanted), lambda: made.bench.submit(9)]
+    made.meanwhile = [
+        lambda: made.bench.submit(8, wanted=wanted),
+        lambda: made.bench.submit(9),
+        lambda: made.bench.submit(10),
+    ]
     made.busy()
     made.bench.end()
-    assert made.waits == pytest.approx([WAIT, WAIT])
-    assert [jobs for _, jobs, _ in made.bench.batches] == [3, 3]
+    assert made.waits == pytest.approx([WAIT] * 3)
+    assert [jobs for _, jobs, _ in made.bench.batches] == [3, 4]
 
 
 def test_no_longer_than_the_bound() -> None:
