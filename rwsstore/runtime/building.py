@@ -93,7 +93,8 @@ class Builder:
         self._bases: OrderedDict[frozenset[str], _Base] = OrderedDict()
         self._decoded: OrderedDict[Digest, Decoded] = OrderedDict()
 
-    @torch.inference_mode()
+    @torch.inference_mode(False)  # gradients may be wanted through what is built (attacks)
+    @torch.no_grad()
     def build(self, patches: PatchSet, available: Mapping[Digest, Patch]) -> tuple[Layout, Tensor]:
         """Compute the tensors that a patch set touches, from the pristine clean weights.
 

@@ -202,6 +202,7 @@ def patched_state(
     }
 
 
+@torch.inference_mode(False)  # whoever asks first, gradients may be wanted through it later
 def _module_of(clean: CleanModel, layout: Layout, buffer: Tensor) -> nn.Module:
     tensors = layout.views(buffer)
     for name, tensor in tensors.items():

@@ -117,9 +117,10 @@ def copying(model: nn.Module, names: Sequence[str]) -> Action:
     tensors = [state[name] for name in names]
     kept = [tensor.clone() for tensor in tensors]
 
-    def copy() -> None:
+    def copy() -> list[Tensor]:
         nonlocal kept
         kept = [tensor.clone() for tensor in tensors]
+        return kept
 
     return copy
 

@@ -95,3 +95,16 @@ def test_a_sum_beyond_float32_is_refused_and_named() -> None:
     patches = PatchSet.of([(patch, 2.0), (other, 2.0)])
     with pytest.raises(TensorError, match=r"conv1\.weight"):
         build_variant(CleanModel.of(model), patches, {p.digest: p for p in (patch, other)})
+
+
+def test_gradients_go_through_it_whoever_built_it() -> None:
+    model = MODELS["two convolutions"]()
+    patch = bare_patch(model)
+    clean = CleanModel.of(model)
+    with torch.inference_mode():
+        variant = build_variant(clean, PatchSet.of([(patch, 0.5)]), {patch.digest: patch})
+        variant(pixels())
+    images = (pixels().float() / 255).requires_grad_()
+    variant.module(images).sum().backward()
+    assert images.grad is not None
+    assert bool(images.grad.abs().sum() > 0)
