@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most images computed together.")
     batch_wait_ms: float = Field(
-        20.0,
+        2.0,
         ge=0,
         le=1000,
         allow_inf_nan=False,
