@@ -89,7 +89,7 @@ class Conversion:
         )
 
     def _convert(self, module: nn.Module, name: str, done: dict[int, nn.Module]) -> nn.Module:
-        known = self._known.get(id(module)) or done.get(id(module))
+        known = self._known.get(id(module), done.get(id(module)))
         if known is None:
             known = done[id(module)] = self._converted(module, name, done)
         return known

@@ -18,8 +18,6 @@ _BLOCK = 1 << 20
 """Most numbers that one step takes, but for a single longer row: 4 MiB, so that the room for one
 more delta stays small. Shorter steps, to stay in a core's own cache, were measured to cost more."""
 
-_LARGEST_CODE = {16: 32767, 8: 127, 4: 7, 3: 3, 2: 1}
-
 
 @dataclass(frozen=True)
 class Step:
@@ -150,7 +148,7 @@ def _numbers(payload: Payload) -> Tensor:
 
 def _largest(payload: Payload) -> float:
     if isinstance(payload, QuantizedTensor):
-        return float(payload.scale.abs().max()) * _LARGEST_CODE[payload.bits]
+        return float(payload.scale.abs().max()) * ((1 << (payload.bits - 1)) - 1)
     return float(payload.values.abs().max())
 
 

@@ -227,3 +227,26 @@ def test_images_of_several_sizes_and_dtypes(compute: ComputeFormat) -> None:
         found = live.predict_mixed(images, variants[: len(images)])
         allowed = _APART[compute.dtype] * float(wanted.abs().max())
         torch.testing.assert_close(found, wanted, rtol=0, atol=allowed)
+
+
+class _Shortcut(nn.Module):
+    """An empty Sequential stands for a shortcut, as in many residual networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.shortcut = nn.Sequential()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float() / 255
+        logits: Tensor = (self.conv(x).relu() + self.shortcut(x)).mean((2, 3))
+        return logits
+
+
+def test_an_empty_module_is_shared_like_any_other() -> None:
+    model = _Shortcut().eval()
+    patch = a_patch(model, names=["conv.weight"])
+    live = LiveModel(model, PatchBag([patch]), compute=FORMATS["packed"])
+    live.apply("fog")
+    live(pixels(2))
+    assert live.verify().problems == ()
