@@ -26,7 +26,7 @@ from rwsstore.speed.measuring import (
     time_pairs,
     timings,
 )
-from rwsstore.speed.memory import MemoryUse, measure_memory, resident_set
+from rwsstore.speed.memory import MemoryUse, anonymous_memory, measure_memory
 from rwsstore.speed.report import BATCHES, BenchReport, Composing, FormatSpeed, PatchSpeed
 from rwsstore.speed.subjects import (
     copying,
@@ -209,7 +209,7 @@ class _Patches:
         return [live.variant({name: next(alphas)}) for name, alphas in chosen]
 
     def _memory(self) -> MemoryUse | None:
-        if resident_set() is None:
+        if anonymous_memory() is None:
             return None
         return measure_memory(self.subject.model, self.subject.patches, compute=self.compute)
 

@@ -4,9 +4,13 @@ Allocators seldom give memory back, so a process that has done other work finds 
 seems to need none. A child starts bare: it loads the model, then puts one patch set after the
 other on it and predicts with each. Whenever it reads what the kernel says it holds, it first has
 its allocator give back what is free.
+
+Only anonymous memory counts, what a process has made for itself. The libraries that it maps from
+files are shared, and what the kernel puts down to one process of them falls whenever another one
+that maps them starts.
 """
 
-__all__ = ["MemoryUse", "child", "measure_memory", "resident_set"]
+__all__ = ["MemoryUse", "anonymous_memory", "child", "measure_memory"]
 
 import copy
 import ctypes
@@ -40,7 +44,7 @@ _ROOM = 2**40
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """What a process held, in bytes, by the kernel's count of its resident set.
+    """What a process held, in bytes, by the kernel's count of its anonymous memory.
 
     Attributes:
         patch_sets: how many were resident at the end, each of them used.
@@ -72,8 +76,8 @@ class MemoryUse:
         return (self.live + self.patched) / (self.patch_sets * self.full_model)
 
 
-def resident_set(*, rollup: Path = _ROLLUP) -> int | None:
-    """Bytes of memory that this process holds; pages shared with others count in part.
+def anonymous_memory(*, rollup: Path = _ROLLUP) -> int | None:
+    """Bytes of memory that this process has made for itself, swapped out or not.
 
     Args:
         rollup: where Linux tells it.
@@ -85,8 +89,8 @@ def resident_set(*, rollup: Path = _ROLLUP) -> int | None:
         lines = rollup.read_text().splitlines()
     except OSError:
         return None
-    sizes = [line.split()[1] for line in lines if line.startswith("Pss:")]
-    return 1024 * int(sizes[0]) if sizes else None
+    sizes = [int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:"))]
+    return 1024 * sum(sizes) if sizes else None
 
 
 def measure_memory(
@@ -111,7 +115,7 @@ def measure_memory(
         ConfigError: there is no patch, or this system does not tell what a process holds.
         RwsError: the child failed.
     """
-    if resident_set() is None:
+    if anonymous_memory() is None:
         raise ConfigError("this system does not tell what a process holds: only Linux does")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, store = Path(folder) / "model.safetensors", Store(Path(folder) / "store")
@@ -219,4 +223,4 @@ def _held() -> int:
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; not in every libc
     if give_back is not None:
         give_back(0)
-    return resident_set() or 0
+    return anonymous_memory() or 0

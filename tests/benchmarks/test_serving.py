@@ -15,7 +15,7 @@ from speed_rows.row import Finding, Row, RowSettings, reached
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.speed import Ratio
-from rwsstore.speed.memory import resident_set
+from rwsstore.speed.memory import anonymous_memory
 
 OF_THE_ISSUE = {
     "switch_vs_copy": "≤ 2.5",
@@ -51,7 +51,7 @@ def test_a_row_gives_a_ratio(name: str) -> None:
     assert sum(key.endswith("_ms") for key in finding.details) == 2
 
 
-@pytest.mark.skipif(resident_set() is None, reason="only Linux tells what a process holds")
+@pytest.mark.skipif(anonymous_memory() is None, reason="only Linux tells what a process holds")
 def test_memory_is_a_share_of_models() -> None:
     finding = ROWS["memory_100_vs_models"].measure(SMOKE)
     assert finding.ratio is not None

@@ -24,7 +24,7 @@ def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws) -> None:
 def test_a_store_without_a_patch_for_the_model_means_random_ones(
     bench: Bench, rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rwsstore.speed.benching.resident_set", lambda: None)
+    monkeypatch.setattr("rwsstore.speed.benching.anonymous_memory", lambda: None)
     outcome = rws(*QUICK, "--model", bench.model, "--store", tmp_path / "empty")
     assert outcome.code == 0
     assert "random, made in memory" in outcome.out

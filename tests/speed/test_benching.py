@@ -23,7 +23,7 @@ SUBJECT = Subject(
 def report() -> BenchReport:
     with pytest.MonkeyPatch.context() as patch:  # memory is measured in a test of its own
         patch.setattr(bench_module, "measure_memory", lambda *_, **__: MEMORY)
-        patch.setattr(bench_module, "resident_set", lambda: 1)
+        patch.setattr(bench_module, "anonymous_memory", lambda: 1)
         return bench(SUBJECT, seconds=0.05)
 
 
@@ -93,7 +93,7 @@ def test_what_was_not_measured_is_a_dash(report: BenchReport) -> None:
 def test_a_model_that_is_too_slow_is_not_measured_in_large_batches() -> None:
     ticks = iter(range(100_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_module, "resident_set", lambda: None)
+        patch.setattr(bench_module, "anonymous_memory", lambda: None)
         slow = bench(  # everything takes a second
             replace(SUBJECT, offered=[FLOAT32]), seconds=10, clock=lambda: float(next(ticks))
         )

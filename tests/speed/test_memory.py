@@ -6,18 +6,18 @@ import rwsstore.speed.memory as memory_module
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.models import ModelSpec, build
 from rwsstore.speed import MemoryUse, measure_memory, random_patches
-from rwsstore.speed.memory import resident_set
+from rwsstore.speed.memory import anonymous_memory
 
-linux = pytest.mark.skipif(resident_set() is None, reason="only Linux tells")
+linux = pytest.mark.skipif(anonymous_memory() is None, reason="only Linux tells")
 
 
 def test_what_the_kernel_tells(tmp_path: Path) -> None:
     rollup = tmp_path / "smaps_rollup"
-    rollup.write_text("00400000-7fff [rollup]\nRss:  9000 kB\nPss:  1234 kB\nPss_Anon:  7 kB\n")
-    assert resident_set(rollup=rollup) == 1234 * 1024
+    rollup.write_text("00400000-7fff [rollup]\nRss:  9000 kB\nAnonymous:  1200 kB\nSwap:  34 kB\n")
+    assert anonymous_memory(rollup=rollup) == 1234 * 1024
     rollup.write_text("something else\n")
-    assert resident_set(rollup=rollup) is None
-    assert resident_set(rollup=tmp_path / "none") is None
+    assert anonymous_memory(rollup=rollup) is None
+    assert anonymous_memory(rollup=tmp_path / "none") is None
 
 
 def test_the_shares() -> None:
@@ -64,7 +64,7 @@ def test_a_child_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_the_system_does_not_tell_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "resident_set", lambda: None)
+    monkeypatch.setattr(memory_module, "anonymous_memory", lambda: None)
     model = build(ModelSpec(network="vgg16", num_classes=3, width=0.0625, folded=True)).eval()
     with pytest.raises(ConfigError, match="only Linux"):
         measure_memory(model, random_patches(model, 1))
