@@ -162,8 +162,13 @@ class Engine:
 
     def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
         graph = self._graph()
-        split = None if graph is None else graph.split(touched)
-        model = self._clean.module if self._conversion is None else self._conversion.root
+        if graph is None:
+            return None
+        if self._conversion is None:  # float32 is the reference: plain operations of torch
+            model, split = self._clean.module, graph.split(touched)
+        else:
+            model = self._conversion.root
+            split = graph.split(touched, compiled_for=model)
         return split if split is not None and works(split, model, _pair(images)) else None
 
     def _graph(self) -> Graph | None:
@@ -188,8 +193,9 @@ class Engine:
             fused = frozenset() if graph is None else graph.fuse_relu(packed)
             conversion = Conversion(clean, self.compute, shapes, fused)
             self._check(conversion.root, probe)
-            whole = None if graph is None else graph.split(())
-            if whole is not None and works(whole, conversion.root, probe):
+            root = conversion.root
+            whole = None if graph is None else graph.split((), compiled_for=root)
+            if whole is not None and works(whole, root, probe):
                 self._whole = whole
             self._conversion, self._ready = conversion, True
 

@@ -26,12 +26,14 @@ class PackedConv2d(nn.Module):
 
     packed: Tensor
     bias: Tensor | None
+    like: Tensor  # of no values, in the dtype
 
     def __init__(
         self, layer: nn.Conv2d, compute: ComputeFormat, shape: tuple[int, ...], *, relu: bool
     ) -> None:
         super().__init__()
         self.dtype, self.activation = compute.dtype, "relu" if relu else "none"
+        self.like = torch.empty(0, dtype=compute.dtype)
         # In a padding of words ("same") torch computes the numbers; they are refused before.
         self.padding = [int(side) for side in layer.padding]
         self.stride, self.dilation = list(layer.stride), list(layer.dilation)
@@ -65,7 +67,7 @@ class Lowered(nn.Module):
 
     def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.like = dtype, torch.empty(0, dtype=dtype)
         self.layer = with_own_tensors(layer, dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Only the head differs between variants, so that a batch of different ones runs the rest together.
 """
 
-__all__ = ["Graph", "Parts", "Split", "split_after", "works"]
+__all__ = ["Graph", "Split", "split_after", "works"]
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,10 @@ from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
 from rwsstore.models.tracing import trace
+from rwsstore.runtime.programs import Parts, apply_each, program_of
 
 _Run = Callable[..., Any]
-
-Parts = tuple[Sequence[nn.Module], Sequence[int]]
-"""Layers of different variants, and how many of the rows are each one's, in their order."""
+_Nodes = Sequence[fx.Node]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +116,9 @@ class Graph:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._nodes = list(trace(model).nodes)
+        for node in list(self._nodes):
+            if self._does_nothing(node):
+                self._replace(node, node.all_input_nodes[0])
 
     def fuse_relu(self, layers: Collection[str]) -> frozenset[str]:
         """Leave out each ReLU that is all that follows one of some layers.
@@ -138,17 +140,20 @@ class Graph:
             name = str(before.target)
             once = name in layers and calls.count(name) == 1 and len(before.users) == 1
             if before.op == "call_module" and once:
-                node.replace_all_uses_with(before)
-                self._nodes.remove(node)
-                node.graph.erase_node(node)
+                self._replace(node, before)
                 fused.add(name)
         return frozenset(fused)
 
-    def split(self, tensors: Collection[str]) -> Split | None:
+    def split(
+        self, tensors: Collection[str], compiled_for: nn.Module | None = None
+    ) -> Split | None:
         """Cut around the operations that read one of some tensors.
 
         Args:
-            tensors: names of parameters and buffers, as in the model's state.
+            tensors: names of parameters and buffers, as in the model's state. With none of them
+                the head does nothing, and the trunk begins with the first layer.
+            compiled_for: a module of the structure that the parts will be run on; they are then
+                compiled where that can be done. Without it they are functions in Python.
 
         Returns:
             The split; None where nothing is left for the trunk.
@@ -156,7 +161,8 @@ class Graph:
         nodes = self._nodes
         readers = self._readers(tensors)
         first_input = max(place for place, node in enumerate(nodes) if node.op == "placeholder")
-        end = max([first_input, *readers]) + 1
+        behind = first_input + 1 if tensors else self._first_layer(first_input + 1)
+        end = max([behind, *(place + 1 for place in readers)])
         start = min([end, *readers])
         if end >= len(nodes) - 1:  # only the output is left
             return None
@@ -164,16 +170,26 @@ class Graph:
         layers = self._layers(readers)
         entering = _needed(parts[0], [*parts[1], *parts[2]])
         crossing = _needed([*parts[0], *parts[1]], parts[2])
+
+        def run(
+            own: _Nodes, given: _Nodes, wanted: _Nodes | None, apart: Sequence[str] = ()
+        ) -> _Run:
+            graph = _part(own, given, wanted, nodes, apart)
+            program = None if compiled_for is None else program_of(graph, compiled_for, apart)
+            return program or _function(graph)
+
         return Split(
             (len(parts[0]), len(parts[1]), len(parts[2]) - 1),
             layers,
-            _function(_part(parts[0], [], entering, nodes)),
-            _function(_part(parts[1], entering, crossing, nodes)),
-            None
-            if layers is None
-            else _function(_part(parts[1], entering, crossing, nodes, layers)),
-            _function(_part(parts[2], crossing, None, nodes)),
+            run(parts[0], [], entering),
+            run(parts[1], entering, crossing),
+            None if layers is None else run(parts[1], entering, crossing, layers),
+            run(parts[2], crossing, None),
         )
+
+    def _first_layer(self, otherwise: int) -> int:
+        """Where the first operation stands that reads a parameter."""
+        return min(self._readers(dict(self._model.named_parameters())), default=otherwise)
 
     def _layers(self, readers: Sequence[int]) -> tuple[str, ...] | None:
         """Names of the modules that some operations call with one tensor; None for any other."""
@@ -181,6 +197,18 @@ class Graph:
         if not all(_is_plain_call(node) for node in nodes):
             return None
         return tuple(dict.fromkeys(str(node.target) for node in nodes)) or None
+
+    def _replace(self, node: fx.Node, by: fx.Node) -> None:
+        node.replace_all_uses_with(by)
+        self._nodes.remove(node)
+        node.graph.erase_node(node)
+
+    def _does_nothing(self, node: fx.Node) -> bool:
+        """Whether it hands on what it gets, as what is left of a folded normalization does."""
+        if node.op != "call_module" or not _is_plain_call(node):
+            return False
+        module = self._model.get_submodule(str(node.target))
+        return type(module) is nn.Identity or (type(module) is nn.Dropout and not module.training)
 
     def _is_relu(self, node: fx.Node) -> bool:
         if node.op == "call_module":
@@ -279,16 +307,6 @@ def _is_plain_call(node: fx.Node) -> bool:
     return node.op == "call_module" and alone
 
 
-def _apply_each(parts: Parts, x: Tensor) -> Tensor:
-    """Each layer on its rows, in few operations: at each, other threads are let in."""
-    layers, sizes = parts
-    if len(layers) == 1:
-        only: Tensor = layers[0](x)
-        return only
-    rows = x.split_with_sizes(list(sizes))
-    return torch.cat([layer(own) for layer, own in zip(layers, rows, strict=True)])
-
-
 def _part(
     own: Sequence[fx.Node],
     given: Sequence[fx.Node],
@@ -317,7 +335,7 @@ def _part(
     for node in (*again, *own):
         if node.op == "call_module" and node.target in apart:
             x = copies[cast("fx.Node", node.args[0])]
-            copies[node] = graph.call_function(_apply_each, (apart[str(node.target)], x))
+            copies[node] = graph.call_function(apply_each, (apart[str(node.target)], x))
         else:
             copies[node] = graph.node_copy(node, copies.__getitem__)
     if wanted is not None:

@@ -105,12 +105,23 @@ def test_what_the_head_reads_is_of_the_module_that_it_is_given() -> None:
         assert equal_bits(split.trunk(model, split.head(other, entering)), other(images))
 
 
-def test_nothing_patched_leaves_everything_to_the_trunk() -> None:
+def test_nothing_patched_leaves_every_layer_to_the_trunk() -> None:
     model, images = _Halves().eval(), pixels()
     split = split_after(model, [], images)
     assert split is not None
-    assert split.operations[:2] == (1, 0)
+    assert split.operations[:2] == (3, 0)  # the images, as floats, in [0, 1]
     assert torch.equal(_halves(model, [], images), model(images))
+
+
+def test_what_does_nothing_is_left_out() -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.Identity(), nn.Dropout(), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    model, images = nn.Sequential(*layers, nn.Flatten()).eval(), pixels().float()
+    split = split_after(model, ["0.weight"], images)
+    assert split is not None
+    assert split.operations == (1, 1, 3)
+    model.train()
+    split = split_after(model, ["0.weight"], images)
+    assert split is None or split.operations == (1, 1, 4)
 
 
 @pytest.mark.parametrize(
