@@ -127,6 +127,8 @@ class Store:
     def mark(self, name: str) -> tuple[FileMark | None, ...]:
         """What changes when a name may have come to mean something else, cheaper than resolving it.
 
+        Layers are looked at down to the uppermost that has the name: it hides those underneath.
+
         A change within 5 s of the time that a mark itself names may go unseen, for a file system
         may tell times so coarsely: such a mark is not to be kept.
 
@@ -134,7 +136,12 @@ class Store:
             ConfigError: the name is malformed.
             StoreError: the store could not be read.
         """
-        return tuple(layer.refs.mark(name) for layer in self._layers)
+        marks: list[FileMark | None] = []
+        for layer in self._layers:
+            marks.append(layer.refs.mark(name))
+            if marks[-1] is not None:
+                break
+        return tuple(marks)
 
     def history(self, name: str) -> tuple[Version, ...]:
         """All versions of a name, the oldest first.

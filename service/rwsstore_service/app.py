@@ -87,7 +87,8 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         middleware=_middleware(settings, tokens, metrics, tracer),
     )
     app.state.service, app.state.access = service, Access(tokens)
-    for room in (health, models, patchset, predict, patches, audit, oip):
+    # Routes are tried one by one: what is asked most comes first. No path fits two of them.
+    for room in (predict, oip, health, models, patchset, patches, audit):
         app.include_router(room.router)
     if settings.docs:
         app.include_router(docs.router)

@@ -11,7 +11,6 @@ __all__ = [
     "PatchPath",
     "ReaderDep",
     "ServiceDep",
-    "actor_of",
 ]
 
 from typing import Annotated, cast

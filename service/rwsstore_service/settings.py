@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         description="Threads to compute with. Default: the cores that this process may really "
         "use, its cgroup's quota included.",
     )
+    lanes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Batches computed at the same time, each with its share of the threads; one "
+        "that is alone has all of them. Never more than threads, and 1 without batching. Default: "
+        "2, so that one computes on while the other waits for the core that serves requests.",
+    )
     decode_threads: int | None = Field(
         None, ge=1, le=64, description="Threads that decode images. Default: as many."
     )
@@ -129,7 +137,7 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most images computed together.")
     batch_wait_ms: float = Field(
-        2.0,
+        10.0,
         ge=0,
         le=1000,
         allow_inf_nan=False,

@@ -1,10 +1,12 @@
 """What the factory makes, and that nothing happens before it is started."""
 
+import re
 import socket
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from rwsstore.errors import ConfigError
@@ -15,6 +17,16 @@ from tests.service.box import ADMIN, Box
 def test_making_an_app_touches_no_file(tmp_path: Path) -> None:
     create_app(Settings.of(store=tmp_path / "store", state=tmp_path / "state"))
     assert not list(tmp_path.iterdir())
+
+
+def test_no_path_fits_two_routes() -> None:
+    """So that the order in which they are tried says nothing but how soon they are found."""
+    routes = list(iter_route_contexts(create_app(Settings.model_construct()).routes))
+    for route in routes:
+        path = re.sub(r"{\w+}", "1", str(route.path))
+        assert {one.path for one in routes if one.path_regex.match(path)} == {route.path}
+    described = [route.path for route in routes if route.path != "/openapi.json"]
+    assert described[0] == "/v1/models/{model}/predict"
 
 
 def test_it_is_ready_once_started(client: TestClient) -> None:

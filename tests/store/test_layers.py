@@ -63,6 +63,20 @@ def test_nothing_is_ever_written_to_the_base(store: Store, bundled: Path) -> Non
     assert not (bundled / "index.sqlite").exists()
 
 
+def test_a_mark_tells_of_every_change_of_a_names_meaning(store: Store) -> None:
+    bundled = store.mark("fog")
+    assert bundled == store.mark("fog")
+    assert store.mark("smog") == (None, None)
+    store.publish(patch(2))
+    own = store.mark("fog")
+    assert len(own) == 1  # what it hides does not matter
+    assert own != bundled
+    store.publish(patch(3))
+    assert store.mark("fog") not in (bundled, own)
+    store.remove("fog")
+    assert store.mark("fog") == bundled
+
+
 def test_a_base_is_opened_read_only(tmp_path: Path, bundled: Path) -> None:
     with pytest.raises(ConfigError, match="read_only=True"):
         Store(tmp_path / "user", base=Store(bundled))

@@ -23,9 +23,8 @@ GROUPS = {
         *("open_metrics", "docs", "cors_origins", "allowed_hosts", "allow_transfer"),
     ),
     "Computing": (
-        *("threads", "decode_threads", "batching", "max_batch", "batch_wait_ms", "queue_size"),
-        "compute",
-        "resident_bytes",
+        *("threads", "lanes", "decode_threads", "batching", "max_batch", "batch_wait_ms"),
+        *("queue_size", "compute", "resident_bytes"),
     ),
     "Limits": (
         *("max_images", "max_pixels", "max_image_bytes", "max_body_bytes", "max_patch_bytes"),

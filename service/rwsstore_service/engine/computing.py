@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,11 +38,14 @@ class Batch:
 
 
 class Computer:
-    """Computes batches; used by one thread.
+    """Computes batches; safe to use from several threads, as far as what it calls is.
+
+    Each operation of torch gives the interpreter's lock away, and a busy event loop is slow to give
+    it back. So around the prediction there are as few of them as can be.
 
     Args:
         prepare: finds the variant of what a job wants; called once a batch for each patch set.
-        predict: images [B, 3, H, W] and B variants to logits [B, C].
+        predict: images [B, 3, H, W] and B variants to logits float32 [B, C] on the CPU.
         on_batch: told of each batch that somebody asked for, before anybody has its result.
         clock: seconds, ever rising.
     """
@@ -105,11 +109,12 @@ class Computer:
         sizes = [len(job.images) for job, _ in found]
         images = found[0][0].images if len(found) == 1 else torch.cat([j.images for j, _ in found])
         variants = [ready.variant for _, ready in found]
-        logits = self._predict(images, list(_repeated(variants, sizes))).float()
-        finite = iter(logits.isfinite().all(dim=1).tolist())  # looked at once for all
+        logits = self._predict(images, list(_repeated(variants, sizes)))
+        finite = iter(np.isfinite(logits.numpy()).all(axis=1).tolist())  # for all, and not by torch
+        parts = (logits,) if len(found) == 1 else torch.split(logits, sizes)
         computed = self._clock() - start
         self._tell(found, computed)
-        for (job, ready), own in zip(found, torch.split(logits, sizes), strict=True):
+        for (job, ready), own in zip(found, parts, strict=True):
             if not all(list(islice(finite, len(own)))):
                 job.result.set_exception(TensorError(_NOT_FINITE))
                 continue

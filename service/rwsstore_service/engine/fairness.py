@@ -25,7 +25,7 @@ class FairQueue:
         self._size = size
         # The set whose turn is next stands first; none is ever empty.
         self._sets: OrderedDict[PatchSetKey, deque[Job]] = OrderedDict()
-        self._jobs = 0
+        self._jobs, self._images = 0, 0
         self._soonest = math.inf
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class FairQueue:
     @property
     def images(self) -> int:
         """How many images wait."""
-        return sum(len(job.images) for job in self._all())
+        return self._images
 
     @property
     def soonest(self) -> float:
@@ -56,7 +56,7 @@ class FairQueue:
         key = job.patch_set
         displaced = self._make_room(key) if self._jobs >= self._size else None
         self._sets.setdefault(key, deque()).append(job)
-        self._jobs += 1
+        self._count(job, 1)
         self._soonest = min(self._soonest, job.deadline)
         return displaced
 
@@ -99,8 +99,9 @@ class FairQueue:
         own = len(self._sets.get(key, ()))
         if own + 1 >= len(self._sets[largest]):
             raise OverloadedError(f"{self._jobs} requests wait already (RWS_QUEUE_SIZE): try again")
-        self._jobs -= 1
-        return self._sets[largest].pop()  # another is left, for it has two more than this one
+        job = self._sets[largest].pop()  # another is left, for it has two more than this one
+        self._count(job, -1)
+        return job
 
     def _take_from(
         self, key: PatchSetKey, room: float = math.inf, like: Job | None = None
@@ -110,7 +111,7 @@ class FairQueue:
         for place, job in enumerate(waiting):
             if len(job.images) <= room and (like is None or job.goes_with(like)):
                 del waiting[place]
-                self._jobs -= 1
+                self._count(job, -1)
                 self._sets.move_to_end(key)
                 if not waiting:
                     del self._sets[key]
@@ -126,8 +127,13 @@ class FairQueue:
                 for key, waiting in self._sets.items()
             }
             self._sets = OrderedDict((key, waiting) for key, waiting in left.items() if waiting)
-            self._jobs -= len(dropped)
+            for job in dropped:
+                self._count(job, -1)
         return dropped
+
+    def _count(self, job: Job, change: int) -> None:
+        self._jobs += change
+        self._images += change * len(job.images)
 
     def _all(self) -> chain[Job]:
         return chain.from_iterable(self._sets.values())

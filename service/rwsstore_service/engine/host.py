@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from weakref import WeakSet
 
+import torch
 from torch import Tensor
 
 from rwsstore.canonical import Digest
@@ -19,6 +20,8 @@ from rwsstore.store import Store
 from rwsstore_service.engine.active import Active, Change, resolved_of
 from rwsstore_service.engine.choosing import ACTIVE, Finder
 from rwsstore_service.engine.computing import Batch
+from rwsstore_service.engine.cores import LaneCores, lane_count
+from rwsstore_service.engine.delivery import Delivery
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
@@ -27,7 +30,7 @@ from rwsstore_service.engine.errors import (
     told,
 )
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
-from rwsstore_service.engine.inference import InferenceThread
+from rwsstore_service.engine.inference import Inference
 from rwsstore_service.engine.jobs import Job, Ready
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.reading import PatchSetReader
@@ -42,7 +45,7 @@ _SERVICE = Actor("service", "", "")
 class ModelHost:
     """One clean model with its patch sets.
 
-    Predictions run in the inference thread on one variant from beginning to end. Changes are
+    Predictions run in the lanes, each on one variant from beginning to end. Changes are
     made one at a time (`change` is called in one thread only): the new variant is built and
     checked first, then the change is written down, then the active reference is swapped. So a
     change that fails at any point leaves the old patch set serving, and one that was
@@ -89,15 +92,18 @@ class ModelHost:
         self._journal, self._on_change = journal, on_change
         self._finite: WeakSet[Variant] = WeakSet()  # variants that a trial found to be so
         self._queue_timeout = settings.queue_timeout
-        self._inference = InferenceThread(
+        self._delivery = Delivery()
+        self._inference = Inference(
             self._prepare,
             self.live.predict_mixed,
             queue_size=settings.queue_size,
             max_batch=settings.max_batch,
             batching=settings.batching,
             batch_wait=settings.batch_wait_ms / 1000,
+            lanes=[cores.use for cores in _lanes(settings)],
             on_batch=on_batch,
             on_dropped=on_dropped,
+            on_results=self._delivery.flush,
         )
         self._fault: str | None = None
         self._active: Active | None = None
@@ -197,7 +203,7 @@ class ModelHost:
         since = time.perf_counter() if asked_at is None else asked_at
         allowed = self._queue_timeout if timeout is None else timeout
         job = Job(images, wanted, deadline=since + allowed)
-        return await asyncio.wrap_future(self._inference.submit(job))
+        return await self._delivery.of(self._inference.submit(job))
 
     def change(self, change: Change) -> Active:
         """Change the active patch set; to be called in one thread only.
@@ -256,7 +262,7 @@ class ModelHost:
 
     def _build(self, patches: tuple[Chosen, ...]) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
-        # Here, not in the inference thread: a build is short, and a batch is long to wait for.
+        # Here, not in a lane: a build is short, and a batch is long to wait for.
         variant = self.live.variant(wanted)
         if wanted and variant not in self._finite:
             self._try(Ready(variant, patches, None))
@@ -337,3 +343,9 @@ class ModelHost:
             )
             variant = self._build(())
         self._swap(Active.of(last, variant))
+
+
+def _lanes(settings: Settings) -> tuple[LaneCores, ...]:
+    threads = settings.threads or torch.get_num_threads()  # of who makes the host
+    lanes = lane_count(settings.lanes, threads=threads, batching=settings.batching)
+    return LaneCores.of_lanes(lanes, threads)

@@ -20,6 +20,9 @@ from rwsstore_service.engine.errors import InvalidImageError
 # and more where the interpreter is busy.
 _SMALL_BYTES = 8 * 1024
 _SMALL_PIXELS = 128 * 128
+# To copy more than some hundred numbers, NumPy lets go of the interpreter; to get it back from a
+# thread that computes takes longer than to copy a small image without.
+_FEW_NUMBERS = 3 * 48 * 48
 
 
 class Decoder:
@@ -102,8 +105,16 @@ class Decoder:
 
     def _decode_into(self, data: bytes, place: NDArray[np.uint8], max_pixels: int) -> None:
         """Decode one image into its place [3, H, W] of the batch; its pixels are copied once."""
-        pixels = decode_image(data, size=self._size, max_pixels=max_pixels)
+        _lay_out(decode_image(data, size=self._size, max_pixels=max_pixels), place)
+
+
+def _lay_out(pixels: NDArray[np.uint8], place: NDArray[np.uint8]) -> None:
+    """Copy [H, W, 3] to [3, H, W]."""
+    if pixels.size > _FEW_NUMBERS:
         place[...] = pixels.transpose(2, 0, 1)
+        return
+    flat = pixels.tobytes()
+    place.data.cast("B")[:] = b"".join((flat[::3], flat[1::3], flat[2::3]))
 
 
 def _numbered(error: FormatError, number: int, total: int) -> FormatError:

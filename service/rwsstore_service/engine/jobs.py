@@ -1,4 +1,4 @@
-"""What waits for the inference thread."""
+"""What waits for a lane to compute it."""
 
 __all__ = ["Job", "Ready"]
 
@@ -32,7 +32,7 @@ class Job:
     Attributes:
         images: uint8 or float32 [B, 3, H, W].
         wanted: the patch set; None for the active one.
-        deadline: when it is too late to begin, in seconds of the thread's clock.
+        deadline: when it is too late to begin, in seconds of the lanes' clock.
         given: the variant, where it need not be looked for.
         result: gets the prediction.
         queued_at: when it was put in the queue.

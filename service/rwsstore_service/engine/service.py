@@ -10,8 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-import torch
-
 from rwsstore.bundle import bundled_model, bundled_store
 from rwsstore.errors import ConfigError
 from rwsstore.machine import thread_count
@@ -19,6 +17,7 @@ from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
 from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.computing import Batch
+from rwsstore_service.engine.cores import set_own_threads
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.format_choice import choose_format
 from rwsstore_service.engine.host import ModelHost
@@ -45,7 +44,9 @@ class Service:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self.stopping = False
-        self._changes = ThreadPoolExecutor(1, thread_name_prefix="rwsstore-changes")
+        self._changes = ThreadPoolExecutor(
+            1, thread_name_prefix="rwsstore-changes", initializer=self._take_threads
+        )
         self._hosts: dict[str, ModelHost] = {}
         self._parts: tuple[Journal, Library, Decoder] | None = None
 
@@ -86,7 +87,7 @@ class Service:
             return "the service is stopping"
         if not self._hosts:
             return "the service is starting"
-        return self.host.fault or "the inference thread has ended"
+        return self.host.fault or "a thread that computes has ended"
 
     def start(self) -> None:
         """Load the model, open the store and the journal, and serve the last patch set again.
@@ -95,8 +96,7 @@ class Service:
             RwsError: one of them cannot be used.
         """
         settings = self.settings
-        threads = settings.threads or thread_count()
-        torch.set_num_threads(threads)
+        threads = self._take_threads()
         model, store = _load_model(settings), _open_store(settings)
         journal = Journal(settings.state_path)
         try:
@@ -142,6 +142,12 @@ class Service:
         except RuntimeError:  # the executor was shut down
             raise StoppingError("the service is stopping: ask again in a moment") from None
         return await asyncio.wrap_future(turn)
+
+    def _take_threads(self) -> int:
+        """Let the calling thread compute with all threads; say how many."""
+        threads = self.settings.threads or thread_count()
+        set_own_threads(threads)
+        return threads
 
     def _started(self) -> tuple[Journal, Library, Decoder]:
         if self._parts is None:

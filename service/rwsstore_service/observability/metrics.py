@@ -86,6 +86,7 @@ class Metrics:
         self._request_seconds = self._seconds(
             "request_seconds", "Seconds from a request's headers to the end of its answer.", "route"
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._in_flight = self._gauge("requests_in_flight", "Requests being answered.")
         self._rejected = self._counter("rejected", "Requests refused, by reason.", "reason")
         for reason in REASONS:
@@ -158,8 +159,16 @@ class Metrics:
         """
         self._in_flight.dec()
         verb = method if method in METHODS else "other"
-        self._requests.labels(verb, route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        key = (verb, route, status)
+        known = self._answered.get(key)
+        if known is None:  # finding series by their labels takes longer than counting
+            known = self._answered[key] = (
+                self._requests.labels(verb, route, str(status)),
+                self._request_seconds.labels(route),
+            )
+        count, seconds_of_route = known
+        count.inc()
+        seconds_of_route.observe(seconds)
         return verb
 
     def rejected(self, reason: Reason) -> None:

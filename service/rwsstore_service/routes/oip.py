@@ -63,6 +63,48 @@ def _known_version(
 _VERSIONED = [Depends(_known_version)]
 
 
+# First, as it is asked most: routes are tried one by one.
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    operation_id="oip_infer_version",
+    summary="Predict with one version of a model",
+    response_model=InferResponse,
+    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
+    openapi_extra=INFER_BODY,
+    dependencies=_VERSIONED,
+)
+@router.post(
+    "/models/{model}/infer",
+    operation_id="oip_infer",
+    summary="Predict",
+    response_model=InferResponse,
+    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
+    openapi_extra=INFER_BODY,
+)
+async def infer(
+    request: Request, _reader: ReaderDep, host: HostDep, service: ServiceDep
+) -> Response:
+    """Logits and labels of images.
+
+    They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
+    chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`);
+    `parameters.timeout` says within how many microseconds the request is to be begun.
+    """
+    contract = _contract(host, service.settings.max_images)
+    lengths = request.headers.getlist(HEADER_LENGTH)
+    if len(lengths) > 1:
+        raise ProblemError("bad-request", f"{HEADER_LENGTH} is sent {len(lengths)} times")
+    length = lengths[0] if lengths else None
+    body = await request.body()
+    read_at = time.perf_counter()
+    asked = await call(len(body) <= _SMALL_BYTES, read_request, body, length, contract)
+    wanted = await host.choose(asked.patchset)
+    prediction = await host.predict(asked.images, wanted, asked_at=read_at, timeout=asked.timeout)
+    observe(service, host, request, prediction)
+    small = prediction.logits.numel() <= _SMALL_NUMBERS
+    return _respond(await call(small, write_answer, asked, prediction, contract))
+
+
 @router.get(
     "", operation_id="oip_server", summary="What serves", responses=problem_responses(*_READING)
 )
@@ -132,47 +174,6 @@ async def model_ready(_reader: ReaderDep, host: HostDep) -> ModelReady:
             headers={"Retry-After": "1"},
         )
     return ModelReady(name=host.name, ready=True)
-
-
-@router.post(
-    "/models/{model}/infer",
-    operation_id="oip_infer",
-    summary="Predict",
-    response_model=InferResponse,
-    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
-    openapi_extra=INFER_BODY,
-)
-@router.post(
-    "/models/{model}/versions/{version}/infer",
-    operation_id="oip_infer_version",
-    summary="Predict with one version of a model",
-    response_model=InferResponse,
-    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
-    openapi_extra=INFER_BODY,
-    dependencies=_VERSIONED,
-)
-async def infer(
-    request: Request, _reader: ReaderDep, host: HostDep, service: ServiceDep
-) -> Response:
-    """Logits and labels of images.
-
-    They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
-    chooses the weights: `active`, `none`, or a set of this request's own (`fog=0.6`);
-    `parameters.timeout` says within how many microseconds the request is to be begun.
-    """
-    contract = _contract(host, service.settings.max_images)
-    lengths = request.headers.getlist(HEADER_LENGTH)
-    if len(lengths) > 1:
-        raise ProblemError("bad-request", f"{HEADER_LENGTH} is sent {len(lengths)} times")
-    length = lengths[0] if lengths else None
-    body = await request.body()
-    read_at = time.perf_counter()
-    asked = await call(len(body) <= _SMALL_BYTES, read_request, body, length, contract)
-    wanted = await host.choose(asked.patchset)
-    prediction = await host.predict(asked.images, wanted, asked_at=read_at, timeout=asked.timeout)
-    observe(service, host, request, prediction)
-    small = prediction.logits.numel() <= _SMALL_NUMBERS
-    return _respond(await call(small, write_answer, asked, prediction, contract))
 
 
 @router.post(

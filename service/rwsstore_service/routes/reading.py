@@ -1,6 +1,6 @@
 """Reading queries and JSON bodies as strictly as everything else that comes in."""
 
-__all__ = ["Handler", "StrictRoute"]
+__all__ = ["PlainRequest", "StrictRoute"]
 
 import json
 from collections.abc import Callable, Collection, Coroutine, Iterator
@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from rwsstore.patches.fields import short
 from rwsstore_service.problems import ProblemError
@@ -17,7 +18,27 @@ _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.
 _MOST_CONTAINERS = 4096
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PlainRequest(Request):
+    """A request whose body is read once; mostly it comes in one piece, and is that piece."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ClientDisconnect: its sender left before the end.
+        """
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class StrictRoute(APIRoute):
@@ -28,7 +49,7 @@ class StrictRoute(APIRoute):
     as if it were the value, and says of most of what cannot be read only that it cannot.
     """
 
-    def get_route_handler(self) -> Handler:
+    def get_route_handler(self) -> _Handler:
         """Put the reading in front of the route."""
         handler = super().get_route_handler()
         known = frozenset(_queries(self.dependant))

@@ -7,13 +7,9 @@ __all__ = [
     "model_answer",
     "patch_answer",
     "patchset_answer",
-    "prediction_of",
 ]
 
 from collections.abc import Iterable
-
-import torch
-from torch import Tensor
 
 from rwsstore.data.pixels import FORMATS
 from rwsstore.patches import RobustnessCard
@@ -31,12 +27,10 @@ from rwsstore_service.schemas.answers import (
     Fingerprint,
     GenerationAnswer,
     InputDescription,
-    LabelProbability,
     ModelAnswer,
     OfferedFormat,
     PatchAnswer,
     PatchSetAnswer,
-    Prediction,
     ResolvedPatch,
 )
 from rwsstore_service.settings import Settings
@@ -178,20 +172,6 @@ def _compute(choice: FormatChoice) -> ComputeAnswer:
             )
             for name, agreement in found
         ),
-    )
-
-
-def prediction_of(logits: Tensor, classes: tuple[str, ...], top_k: int) -> tuple[Prediction, ...]:
-    """The likeliest classes of each image, from logits [B, C]."""
-    values, indices = torch.softmax(logits, dim=1).topk(top_k, dim=1)
-    return tuple(
-        Prediction(
-            top=tuple(
-                LabelProbability(label=classes[index], index=index, probability=probability)
-                for probability, index in zip(*row, strict=True)
-            )
-        )
-        for row in zip(values.tolist(), indices.tolist(), strict=True)
     )
 
 

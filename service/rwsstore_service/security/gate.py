@@ -8,7 +8,6 @@ __all__ = ["Gate", "needed_role"]
 import math
 import re
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rwsstore_service.problems import ProblemError
@@ -111,13 +110,13 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        method, path, headers = scope["method"], scope["path"], Headers(scope=scope)
+        method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD") and path in HEALTH_PATHS:
             return
-        self._hosts.check(headers.getlist("host"))
+        self._hosts.check(_values(scope, b"host"))
         address = f"address {address_key((scope.get('client') or ('',))[0])}"
         try:
-            principal = self._tokens.identify(_one(headers.getlist("authorization")))
+            principal = self._tokens.identify(_one(_values(scope, b"authorization")))
         except ProblemError:
             self._take(address)
             raise
@@ -135,6 +134,11 @@ class Gate:
                 f"too many requests; the next one is taken in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )
+
+
+def _values(scope: Scope, wanted: bytes) -> list[str]:
+    """All values of a header, by its name in small letters: ASGI has all names so."""
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def _one(values: list[str]) -> str | None:

@@ -10,6 +10,7 @@ __all__ = ["Hosts"]
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Self
 
@@ -59,6 +60,7 @@ class Hosts:
         return name in self.names or bool(_WORD.fullmatch(name)) or _is_address(name)
 
 
+@lru_cache(maxsize=256)  # most requests name the same
 def _is_address(name: str) -> bool:
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))

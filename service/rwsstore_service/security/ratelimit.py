@@ -5,6 +5,7 @@ __all__ = ["RateLimiter", "address_key"]
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 
@@ -60,6 +61,7 @@ class RateLimiter:
         return None
 
 
+@lru_cache(maxsize=1024)  # it is asked once a request, and connections send many
 def address_key(address: str) -> str:
     """Give the part of an address that one client cannot choose: IPv4 whole, IPv6 its /64."""
     try:

@@ -1,9 +1,10 @@
-"""An inference thread whose model takes means, and which waits until it is let go."""
+"""Lanes whose model takes means, and which wait until they are let go."""
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from rwsstore.runtime import Variant
 from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.inference import InferenceThread
+from rwsstore_service.engine.inference import Inference
 from rwsstore_service.engine.jobs import Job, Ready
 from rwsstore_service.engine.records import Chosen, Dropped, Prediction, Wanted
 
@@ -23,7 +24,7 @@ RAIN: Wanted = (Chosen("rain", "a" * 64, 1.0),)
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """As much of a variant as the thread looks at."""
+    """As much of a variant as the lanes look at."""
 
     digest: str
 
@@ -45,38 +46,48 @@ def filled(value: float, count: int = 1, dtype: torch.dtype = torch.uint8) -> Te
 
 
 class Bench:
-    """The thread, and what it did.
+    """The lanes, one unless told otherwise, and what they did.
 
     Attributes:
         prepared: the patch sets that it looked for.
         batches: (images, jobs, patch sets) of each batch.
         variants: digests that each batch was computed with, image by image.
         dropped: why each dropped job was.
+        wide: for each lane, whether it might use all threads, work by work.
+        flushed: how many jobs had been computed at each delivery of results.
         fail: called with each patch set that is looked for.
         predict: computes; may be exchanged.
         clock: the time.
+        threads: of the lanes.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, lanes: int = 1, **options: Any) -> None:
         self.prepared: list[Wanted] = []
         self.batches: list[tuple[int, int, int]] = []
         self.variants: list[list[str]] = []
         self.dropped: list[Dropped] = []
+        self.wide: list[list[bool]] = [[] for _ in range(lanes)]
+        self.flushed: list[int] = []
         self.fail: Callable[[Wanted], None] = lambda _wanted: None
         self.predict: Callable[[Tensor, Sequence[Variant]], Tensor] = means
         self.clock = 0.0
         self._known: dict[str, Variant] = {}
         self._gate = threading.Event()
-        self.thread = InferenceThread(
+        self.thread = Inference(
             self._prepare,
             self._predict,
             on_batch=self._note,
             on_dropped=self.dropped.append,
+            on_results=lambda: self.flushed.append(sum(jobs for _, jobs, _ in self.batches)),
+            lanes=[partial(list.append, wide) for wide in self.wide],
             clock=lambda: self.clock,
             **{"queue_size": 16, "max_batch": 8, "batching": True, **options},
         )
-        self.thread.call(lambda: self._gate.wait(PATIENCE))  # ahead of every prediction
+        for _ in range(lanes):  # each is kept from every prediction
+            self.thread.call(lambda: self._gate.wait(PATIENCE))
+        before = set(threading.enumerate())
         self.thread.start()
+        self.threads = [one for one in threading.enumerate() if one not in before]
 
     def go(self) -> None:
         """Begin with what has come in until now."""

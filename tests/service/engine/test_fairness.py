@@ -77,6 +77,23 @@ def test_a_job_too_large_for_any_batch_runs_alone() -> None:
 def test_images_are_counted() -> None:
     queue = queue_of(job(count=2), job(FOG, count=3))
     assert (len(queue), queue.images) == (2, 5)
+    late, gone = job(count=4, deadline=1), job(FOG, count=6)
+    assert queue.add(late) is queue.add(gone) is None
+    assert queue.images == 15
+    assert queue.drop_late(1) == [late]
+    assert queue.images == 11
+    assert queue.take_one() is not None
+    assert queue.images in (9, 8)
+
+
+def test_images_of_those_who_gave_way_are_not_counted() -> None:
+    flood = [job(count=2), job(count=3), job(count=4)]
+    queue = queue_of(*flood, size=3)
+    assert queue.add(job(FOG)) is flood[2]
+    assert queue.images == 6
+    flood[0].result.cancel()
+    assert queue.add(job(FOG, count=5)) is None
+    assert queue.images == 9
 
 
 def test_the_newest_of_the_largest_set_gives_way() -> None:
@@ -126,6 +143,7 @@ def test_nothing_is_lost_and_no_batch_is_unfair(
     while batch := taken(queue, room):
         assert sum(len(one.images) for one in batch) <= room or len(batch) == 1
         served += batch
+        assert queue.images == sum(len(one.images) for one in jobs if one not in served)
         left = {sets[number] for number, one in enumerate(jobs) if one not in served}
         lucky = {sets[jobs.index(one)] for one in batch}
         waits = {one: 0 if one in lucky else waits[one] + 1 for one in left}

@@ -56,6 +56,15 @@ def frames(kind: str) -> bytes:
     return written(first, kind, save_all=True, append_images=[second], **options)
 
 
+@pytest.mark.parametrize("size", [1, 47, 48, 49, 64])  # small ones are copied in another way
+def test_every_pixel_of_any_size_is_in_its_place(size: int) -> None:
+    decoder = Decoder(size, threads=1, max_pixels=10_000)
+    given = [picture(size=(size, size), seed=seed) for seed in range(2)]
+    found = decode(decoder, *(written(one) for one in given))
+    assert torch.equal(found, torch.stack([pixels_of(one) for one in given]))
+    decoder.close()
+
+
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
 def test_images_come_as_a_batch_in_their_order(decoder: Decoder, kind: str) -> None:
     pictures = [picture(seed=seed) for seed in range(9)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
-from rwsstore_service.engine.inference import InferenceThread
+from rwsstore_service.engine.inference import Inference
 from rwsstore_service.engine.jobs import Job
 from rwsstore_service.engine.records import Chosen, Wanted
 from tests.service.engine.benching import FOG, PATIENCE, RAIN, Bench, digest, filled, rows
@@ -193,7 +193,7 @@ def test_stopping_finishes_what_was_accepted(bench: Bench) -> None:
 
 
 def test_what_never_began_can_be_stopped() -> None:
-    thread = InferenceThread(
+    thread = Inference(
         lambda _wanted: pytest.fail("nothing is computed"),
         lambda _images, _variants: pytest.fail("nothing is computed"),
         queue_size=1,

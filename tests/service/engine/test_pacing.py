@@ -20,7 +20,7 @@ WAIT = 0.002
 def pace_after(jobs: int, seconds: float = 1.0, longest: float = WAIT, waiting: int = 0) -> Pace:
     """After a batch that ended at 10."""
     pace = Pace(longest)
-    pace.ended(jobs, waiting, seconds, 10.0)
+    pace.ended(jobs, waiting, seconds, 10.0, images=jobs + waiting)
     return pace
 
 
@@ -51,6 +51,10 @@ def test_half_of_the_last_batch_is_the_most() -> None:
     assert pace_after(3, seconds=0.002).until(1, 10.0, math.inf) == pytest.approx(10.001)
 
 
+def test_a_batch_that_ends_meanwhile_makes_nobody_wait_longer() -> None:
+    assert pace_after(3).until(1, 9.999, math.inf) == pytest.approx(9.999 + WAIT)
+
+
 def test_half_of_a_deadline_is_left() -> None:
     pace = pace_after(3)
     assert pace.until(1, 10.0, 10.001) == pytest.approx(10.0005)
@@ -61,18 +65,21 @@ def test_half_of_a_deadline_is_left() -> None:
 def test_what_brings_nobody_is_tried_more_and_more_seldom() -> None:
     pace, waited = Pace(WAIT), list[int]()
     for number in range(100):
-        pace.ended(4, 0, 1.0, float(number))
+        pace.ended(4, 0, 1.0, float(number), images=4)
         if pace.until(1, float(number), math.inf) > number:
             waited.append(number)
             pace.waited(0)
     assert waited == [0, 2, 5, 10, 19, 36, 69]
     pace.waited(1)
-    pace.ended(4, 0, 1.0, 100.0)
+    pace.ended(4, 0, 1.0, 100.0, images=4)
     assert pace.until(1, 100.0, math.inf) > 100.0
 
 
 class Waiting:
-    """A bench whose waits are told, and do what they are told to."""
+    """A bench whose waits are told, and do what they are told to.
+
+    A wait while nobody is there keeps nobody waiting, and is not told.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.waits: list[float] = []
@@ -81,7 +88,8 @@ class Waiting:
         self.bench.predict = self._predict
 
     def _wait(self, _changed: threading.Condition, seconds: float) -> None:
-        self.waits.append(seconds)
+        if self.bench.thread.waiting:
+            self.waits.append(seconds)
         if self.meanwhile:
             self.meanwhile.pop(0)()
         else:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from rwsstore.errors import ConfigError
 from rwsstore_service import Settings
@@ -59,6 +60,19 @@ def test_changes_take_turns_and_are_finished(service: Service) -> None:
 
     assert asyncio.run(ask()) == [1, 2]
     assert order == [1, 2]
+
+
+def test_changes_have_all_threads_whatever_lanes_set(service: Service) -> None:
+    def in_a_thread(count: int) -> None:
+        other = threading.Thread(target=torch.set_num_threads, args=(count,))
+        other.start()
+        other.join()
+
+    in_a_thread(3)
+    try:
+        assert asyncio.run(service.in_turn(torch.get_num_threads)) == 1
+    finally:
+        in_a_thread(1)
 
 
 def test_after_the_end_no_change_is_begun(service: Service) -> None:

@@ -32,6 +32,20 @@ def test_a_request_is_counted_once_and_is_in_flight_meanwhile() -> None:
     assert sample(metrics, "request_seconds_sum", route="/v1/models") == pytest.approx(0.02)
 
 
+def test_requests_are_told_apart_by_method_route_and_status() -> None:
+    metrics = Metrics()
+    given = [("GET", "/a", 200), ("POST", "/a", 200), ("GET", "/b", 200), ("GET", "/a", 404)]
+    for method, route, status in given * 2:
+        metrics.started()
+        metrics.answered(method, route, status, 0.5)
+
+    for method, route, status in given:
+        labels = {"method": method, "route": route, "status": str(status)}
+        assert sample(metrics, "requests_total", **labels) == 2
+    assert sample(metrics, "request_seconds_count", route="/a") == 6
+    assert sample(metrics, "request_seconds_sum", route="/b") == 1.0
+
+
 def test_made_up_methods_share_one_label() -> None:
     metrics = Metrics()
     for method in ("BREW", "get", "X" * 10_000, "GET\n"):

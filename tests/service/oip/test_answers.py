@@ -70,6 +70,22 @@ def test_logits_that_are_not_finite_are_a_problem(value: float, binary: bool) ->
     assert found.value.kind.name == "not-finite"
 
 
+@pytest.mark.parametrize("images", [1, 200])  # of many, torch finds the labels
+def test_of_equally_likely_labels_the_first_is_told(images: int) -> None:
+    logits = torch.tensor([[0.5, 2.0, 2.0], [2.0, 2.0, 2.0], [-1.0, -2.0, 0.0]]).repeat(images, 1)
+    written = write_answer(asked(AskedOutput("labels", False)), prediction(logits), CONTRACT)
+    _, found = read_answer(written.body, written.header_length)
+    assert found["labels"] == ["café", "bird", "ship"] * images
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_number_of_many_that_is_not_finite(value: float) -> None:
+    logits = torch.zeros(200, 3)
+    logits[199, 2] = value
+    with pytest.raises(ProblemError, match="not finite"):
+        write_answer(asked(*BOTH), prediction(logits), CONTRACT)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 2.0, 1e-7, 1 / 3, 5e-324, 1e22])
 def test_a_patch_set_reads_back_as_it_was_written(alpha: float) -> None:
     chosen = [Chosen("fog", "a" * 64, alpha), Chosen("a" * 64, "a" * 64, 0.5)]

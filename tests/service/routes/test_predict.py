@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from rwsstore.bundle import bundled_model
 from rwsstore.data.pixels import decode_image
 from rwsstore_service.routes import predict as predict_route
-from rwsstore_service.schemas.making import prediction_of
+from rwsstore_service.schemas.answers import PredictAnswer
+from rwsstore_service.schemas.predicting import predictions_of
 from tests.service.answering import IMAGE, MODEL, SET, bearer, picture, predict, problem, state
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient
@@ -65,6 +66,33 @@ def test_it_says_what_the_library_says(reading: TestClient) -> None:
     for one in prediction["top"]:
         assert one["label"] == model.spec.classes[one["index"]]
         assert one["probability"] == pytest.approx(float(chances[one["index"]]), abs=1e-6)
+
+
+def test_the_short_way_and_the_long_one_answer_alike(reading: TestClient) -> None:
+    image, query = picture("green"), "patchset=fog=0.5"
+    short, long = (
+        reading.post(f"{PREDICTING}?{one}", content=image, headers=IMAGE)
+        for one in (query, f"{query}&top_k=5")
+    )
+    assert short.headers.keys() == long.headers.keys()
+    assert short.headers["content-type"] == long.headers["content-type"]
+    told = [
+        PredictAnswer.model_validate(one.json()).model_dump(mode="json") for one in (short, long)
+    ]
+    assert told[0] == short.json()  # no member is missing
+    assert [list(one) for one in told] == [list(short.json()), list(long.json())]
+    for one in told:
+        del one["timing"]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_a_body_may_come_in_pieces(reading: TestClient, pieces: int) -> None:
+    image = picture("green")
+    size = -(-len(image) // pieces)
+    sent = (image[start : start + size] for start in range(0, len(image), size))
+    answer = reading.post(PREDICTING, content=sent, headers=IMAGE)
+    assert answer.json()["predictions"] == predict(reading, image)["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -341,13 +369,13 @@ def test_large_answers_are_written_elsewhere(
     reading: TestClient, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[str] = []
-    write = prediction_of
+    write = predictions_of
 
     def noting(*given: Any) -> Any:
         threads.append(threading.current_thread().name)
         return write(*given)
 
-    monkeypatch.setattr(predict_route, "prediction_of", noting)
+    monkeypatch.setattr(predict_route, "predictions_of", noting)
     answer = form(reading, *[picture(size=(4, 4))] * images)
     assert len(answer.json()["predictions"]) == images
     assert ["AnyIO worker" in name for name in threads] == [images > 1]

@@ -1,8 +1,13 @@
 """Queries and JSON bodies that are read before their route."""
 
-import pytest
-from starlette.testclient import TestClient
+import asyncio
 
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.testclient import TestClient
+from starlette.types import Message
+
+from rwsstore_service.routes.reading import PlainRequest
 from tests.service.answering import IMAGE, JSON, MODEL, SET, picture, problem, state
 
 PREDICTING = f"{MODEL}/predict"
@@ -61,3 +66,29 @@ def test_ways_to_say_json(client: TestClient, kind: str) -> None:
 def test_ways_that_are_not_json(reading: TestClient, kind: str) -> None:
     answer = reading.put(f"{SET}/fog", content=b"{}", headers={"content-type": kind})
     problem(answer, "unsupported-media")
+
+
+@pytest.mark.parametrize(
+    ("bodies", "whole"),
+    [((b"ab",), b"ab"), ((b"ab", b"", b"c"), b"abc"), ((b"",), b""), ((b"a", None), None)],
+)
+def test_a_plain_requests_body(bodies: tuple[bytes | None, ...], whole: bytes | None) -> None:
+    """None is a sender that leaves."""
+    last = len(bodies) - 1
+    messages: list[Message] = [
+        {"type": "http.disconnect"}
+        if body is None
+        else {"type": "http.request", "body": body, "more_body": number < last}
+        for number, body in enumerate(bodies)
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    request = PlainRequest({"type": "http", "headers": []}, receive)
+    if whole is None:
+        with pytest.raises(ClientDisconnect):
+            asyncio.run(request.body())
+    else:
+        assert asyncio.run(request.body()) == whole
+    assert not messages

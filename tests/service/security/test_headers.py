@@ -44,6 +44,15 @@ def test_a_route_may_say_how_long_to_keep_its_answer_and_nothing_else() -> None:
     assert headers.getlist("x-frame-options") == ["DENY"]
 
 
+def test_a_routes_own_headers_stay_and_are_in_small_letters() -> None:
+    route = Route({"Cache-Control": "no-cache", "X-Frame-Options": "ALLOWALL", "ETag": '"7"'})
+    headers = ask(SecurityHeaders(route)).headers
+    assert [name for name, _ in headers.raw] == [name.lower() for name, _ in headers.raw]
+    assert headers.getlist("x-frame-options") == ["DENY"]
+    assert headers.getlist("cache-control") == ["no-cache"]
+    assert headers["etag"] == '"7"'
+
+
 def test_with_cors_other_origins_may_embed() -> None:
     headers = ask(SecurityHeaders(Route(), cors=True)).headers
     assert "cross-origin-resource-policy" not in headers
