@@ -102,6 +102,12 @@ class Engine:
         found = self._run_groups(groups, images[order]).float()
         return torch.empty_like(found).index_copy_(0, order.to(found.device), found)
 
+    @torch.inference_mode()
+    def prepare(self, variant: Variant) -> None:
+        """Put a variant into the format now, if the model is in it; else `predict` does."""
+        if self._conversion is not None:
+            variant.converted(self._conversion)
+
     def _run(self, variant: Variant, images: Tensor) -> Tensor:
         module = self._module(variant)
         if self._whole is not None:

@@ -128,6 +128,13 @@ class LiveModel:
         """
         return self._engine.predict(images, variants)
 
+    def prepare(self, variant: Variant) -> None:
+        """Put a variant into the compute format now, so that its first prediction need not.
+
+        A server that builds variants in one thread and predicts in others calls it in the first.
+        """
+        self._engine.prepare(variant)
+
     @contextmanager
     def patched(self, wanted: Request) -> Iterator[Variant]:
         """Predict with another patch set inside a block, in this thread or task alone.

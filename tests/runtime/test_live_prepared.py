@@ -8,8 +8,8 @@ import pytest
 from rwsstore.canonical import Digest
 from rwsstore.errors import UnknownPatchError
 from rwsstore.patches import Patch, compose
-from rwsstore.runtime import LiveModel
-from tests.runtime.making import a_patch
+from rwsstore.runtime import LiveModel, PatchBag, compute_format
+from tests.runtime.making import a_patch, equal_bits, pixels
 from tests.training.tiny import two_convs
 
 MODEL = two_convs()
@@ -84,3 +84,22 @@ def test_what_is_active_stays_in_memory(shelf: Shelf) -> None:
     shelf.files.clear()
     assert live.verify().ok
     assert live.variant({FOG.digest: 0.5}) is live.active
+
+
+def test_a_prepared_variant_is_in_the_format_before_it_predicts() -> None:
+    model = LiveModel(MODEL, PatchBag([FOG]), compute=compute_format("packed"))
+    images = pixels()
+    early = model.variant({"fog": 0.5})
+    model.prepare(early)  # the model itself is not in it yet: nothing to do
+    assert early.in_use(model._engine.conversion) is None
+    model(images)
+    variant, other = model.variant({"fog": 0.75}), model.variant({"fog": 1.0})
+    model.prepare(variant)
+    conversion = model._engine.conversion
+    assert conversion is not None
+    assert variant.in_use(conversion) is not None
+    assert other.in_use(conversion) is None
+    fresh = LiveModel(MODEL, PatchBag([FOG]), compute=compute_format("packed"))
+    wanted = fresh.predict_mixed(images, [fresh.variant({"fog": 0.75})] * len(images))
+    found = model.predict_mixed(images, [variant] * len(images))
+    assert equal_bits(found, wanted)

@@ -101,20 +101,22 @@ class Gatherer:
         """
         with self._changed:
             self._refuse_if_stopped()
-            if not self._queue:
+            if not self._some:
                 self._began = job.queued_at
             displaced = self._queue.add(job)
             self._wake()
         return displaced
 
     def add_trial(self, job: Job) -> None:
-        """Have a job in the next batch, whoever waits.
+        """Have a job in the next batch, whoever waits; that one waits for others as it would.
 
         Raises:
             StoppingError: it was stopped.
         """
         with self._changed:
             self._refuse_if_stopped()
+            if not self._some:
+                self._began = job.queued_at
             self._trials.append(job)
             self._wake()
 
@@ -170,7 +172,12 @@ class Gatherer:
     @property
     def _urgent(self) -> bool:
         """Whether there is something to do that no waiting is for."""
-        return bool(self._calls or self._trials or self._stopping)
+        return bool(self._calls or self._stopping)
+
+    @property
+    def _some(self) -> bool:
+        """Whether a batch could be made; a trial waits as predictions do, not to tear it apart."""
+        return bool(self._queue or self._trials)
 
     @property
     def _share(self) -> int:
@@ -195,7 +202,7 @@ class Gatherer:
         while not self._urgent:
             now, due = self._clock(), self._due()
             if due <= now:
-                if self._queue:
+                if self._some:
                     break
                 due = math.inf
             self._sleep(due, now)
@@ -213,7 +220,7 @@ class Gatherer:
 
     def _wake(self) -> None:
         """Wake the lane that gathers, once, if what it sleeps for is there."""
-        if self._urgent or (self._queue and self._due() < self._sleeps_until):
+        if self._urgent or (self._some and self._due() < self._sleeps_until):
             self._sleeps_until = -math.inf
             self._changed.notify()
 

@@ -259,10 +259,26 @@ def test_what_is_urgent_wakes_it(lane: Lane) -> None:
     assert lane.work().call is not None
 
 
-def test_a_trial_wakes_it(lane: Lane) -> None:
-    lane.room.gatherer.add_trial(Job(filled(0), None, given=Ready(variant("tried"), (), None)))
+def test_a_trial_does_not_wake_it_before_the_others_came(lane: Lane) -> None:
+    tried = Job(filled(0), None, given=Ready(variant("tried"), (), None))
+    lane.room.gatherer.add_trial(tried)
+    assert lane.woken == 0
+    lane.room.add(8)
     assert lane.woken == 1
-    assert len(lane.work().batch) == 1
+    batch = lane.work().batch
+    assert batch[0] is tried
+    assert len(batch) == 8
+
+
+def test_a_trial_wakes_who_sleeps_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, woken = Room(), list[int]()
+    monkeypatch.setattr(room.gatherer._changed, "notify", lambda: woken.append(1))
+    room.gatherer._sleeps_until = math.inf
+    room.gatherer.add_trial(Job(filled(0), None, given=Ready(variant("tried"), (), None)))
+    assert woken == [1]
+    work = room.gatherer.take()
+    assert work is not None
+    assert len(work.batch) == 1
 
 
 def test_what_is_enough_once_the_other_lane_has_ended_wakes_it() -> None:
