@@ -17,7 +17,7 @@ from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
 from rwsstore_service.engine.active import Active
 from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.cores import set_own_threads
+from rwsstore_service.engine.cores import lane_count, set_own_threads
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.format_choice import choose_format
 from rwsstore_service.engine.host import ModelHost
@@ -45,7 +45,7 @@ class Service:
         self.settings, self.metrics = settings, metrics
         self.stopping = False
         self._changes = ThreadPoolExecutor(
-            1, thread_name_prefix="rwsstore-changes", initializer=self._take_threads
+            1, thread_name_prefix="rwsstore-changes", initializer=self._take_share
         )
         self._hosts: dict[str, ModelHost] = {}
         self._parts: tuple[Journal, Library, Decoder] | None = None
@@ -148,6 +148,15 @@ class Service:
         threads = self.settings.threads or thread_count()
         set_own_threads(threads)
         return threads
+
+    def _take_share(self) -> None:
+        """Let the calling thread compute with as many threads as a lane that is not alone.
+
+        With more it would wait for the lanes' cores at each step, and they for it.
+        """
+        settings, threads = self.settings, self.settings.threads or thread_count()
+        lanes = lane_count(settings.lanes, threads=threads, batching=settings.batching)
+        set_own_threads(threads // lanes)
 
     def _started(self) -> tuple[Journal, Library, Decoder]:
         if self._parts is None:
