@@ -197,6 +197,8 @@ class Engine:
             if not self.compute.packed or graph is None:
                 packed = set()
             fused = frozenset() if graph is None else graph.fuse_relu(packed)
+            if graph is not None:
+                graph.leave_out_identities()
             conversion = Conversion(clean, self.compute, shapes, fused)
             self._check(conversion.root, probe)
             root = conversion.root

@@ -116,9 +116,6 @@ class Graph:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._nodes = list(trace(model).nodes)
-        for node in list(self._nodes):
-            if self._does_nothing(node):
-                self._replace(node, node.all_input_nodes[0])
 
     def fuse_relu(self, layers: Collection[str]) -> frozenset[str]:
         """Leave out each ReLU that is all that follows one of some layers.
@@ -143,6 +140,16 @@ class Graph:
                 self._replace(node, before)
                 fused.add(name)
         return frozenset(fused)
+
+    def leave_out_identities(self) -> None:
+        """Leave out what hands on what it gets, as is left of a folded normalization.
+
+        After `fuse_relu`: a ReLU behind one stays a step of its own, since oneDNN's makes 0 of NaN,
+        and weights that overflow are told by their logits.
+        """
+        for node in list(self._nodes):
+            if self._does_nothing(node):
+                self._replace(node, node.all_input_nodes[0])
 
     def split(
         self, tensors: Collection[str], compiled_for: nn.Module | None = None
@@ -204,7 +211,6 @@ class Graph:
         node.graph.erase_node(node)
 
     def _does_nothing(self, node: fx.Node) -> bool:
-        """Whether it hands on what it gets, as what is left of a folded normalization does."""
         if node.op != "call_module" or not _is_plain_call(node):
             return False
         module = self._model.get_submodule(str(node.target))

@@ -30,7 +30,7 @@ class Seen:
         patchset: what was asked for.
         batch: number of the images that were sent.
         images: themselves.
-        numbers: logits, or of each image the probabilities of all classes, falling.
+        numbers: float32 logits, or of each image the float64 probabilities of all classes, falling.
         is_logits: which of both.
         digest: the state digest that the answer names.
         generation: that it names.
@@ -146,7 +146,7 @@ class Traffic:
         found = _sound(answer).json()
         rows = [[top["probability"] for top in one["top"]] for one in found["predictions"]]
         return Seen(
-            patchset, which, _BATCHES[which], torch.tensor(rows, dtype=torch.float32), False,
+            patchset, which, _BATCHES[which], torch.tensor(rows, dtype=torch.float64), False,
             found["state_digest"], found["generation"], newest,
         )  # fmt: skip
 

@@ -88,7 +88,7 @@ class ModelHost:
         self.identity = self.live.clean.identity
         self.finder = Finder(store, self.identity, at_most=settings.max_request_patches)
         self._reader = PatchSetReader(self.finder, store)
-        self._probe = probe_images(0, 1, model.spec.input_size)
+        self._probe = probe_images(0, 2, model.spec.input_size)
         self._journal, self._on_change = journal, on_change
         self._finite: WeakSet[Variant] = WeakSet()  # variants that a trial found to be so
         self._queue_timeout = settings.queue_timeout
