@@ -33,7 +33,7 @@ class FittingStore:
         """
         latest = self._store.resolve(ref)
         reference = parse_reference(ref)
-        if not reference.name or reference.version is not None:
+        if not reference.name or reference.version is not None or self._fits(latest):
             return latest
         versions = reversed(self._store.history(reference.name))
         fitting = (one.digest for one in versions if self._fits(one.digest))

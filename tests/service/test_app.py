@@ -2,10 +2,13 @@
 
 import re
 import socket
+from collections.abc import Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
@@ -27,6 +30,21 @@ def test_no_path_fits_two_routes() -> None:
         assert {one.path for one in routes if one.path_regex.match(path)} == {route.path}
     described = [route.path for route in routes if route.path != "/openapi.json"]
     assert described[0] == "/v1/models/{model}/predict"
+
+
+def test_no_route_depends_on_a_plain_function() -> None:
+    """FastAPI sends each to a thread, which costs more than any of them does."""
+
+    def calls(dependant: Dependant) -> Iterator[object]:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from calls(inner)
+
+    routes = iter_route_contexts(create_app(Settings.model_construct()).routes)
+    dependants = [getattr(route.route, "dependant", None) for route in routes]
+    found = {call for one in dependants if isinstance(one, Dependant) for call in calls(one)}
+    assert len(found) > 30
+    assert [call for call in found if not iscoroutinefunction(call)] == []
 
 
 def test_it_is_ready_once_started(client: TestClient) -> None:

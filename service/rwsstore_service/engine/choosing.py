@@ -59,6 +59,15 @@ class Finder:
         """
         return self._fitting.get(ref)
 
+    def find(self, choice: Choice) -> Chosen:
+        """Find one patch and its strength, which may be 0.
+
+        Raises:
+            RwsError: it is not there, or may not have that strength.
+        """
+        digest = self.resolve(choice.patch)
+        return Chosen(choice.patch, digest, self._strength(choice, digest))
+
     def choose(self, choices: Iterable[Choice]) -> tuple[Chosen, ...]:
         """Find patches and their strengths; one at strength 0 is left out.
 
@@ -66,13 +75,11 @@ class Finder:
             RwsError: a patch that is not there, is named twice, or may not have that strength.
         """
         chosen: dict[Digest, Chosen] = {}
-        for choice in choices:
-            digest = self.resolve(choice.patch)
-            if digest in chosen:
-                raise ConfigError(
-                    f"patch {choice.patch!r} is named twice, as {chosen[digest].patch!r} before"
-                )
-            chosen[digest] = Chosen(choice.patch, digest, self._strength(choice, digest))
+        for one in map(self.find, choices):
+            if one.digest in chosen:
+                first = chosen[one.digest].patch
+                raise ConfigError(f"patch {one.patch!r} is named twice, as {first!r} before")
+            chosen[one.digest] = one
         return tuple(one for one in chosen.values() if one.alpha != 0)
 
     def read(self, text: str) -> Wanted:

@@ -28,9 +28,11 @@ def apply(finder: Finder, choice: Choice) -> Edit:
     """Want one patch besides what is on; what is on under its name or digest goes."""
 
     def edit(active: Patches) -> Patches:
-        digest = finder.resolve(choice.patch)
-        others = tuple(one for one in active if one.digest != digest and one.patch != choice.patch)
-        return (*others, *finder.choose([choice]))
+        found = finder.find(choice)
+        others = tuple(
+            one for one in active if one.digest != found.digest and one.patch != found.patch
+        )
+        return (*others, found) if found.alpha else others
 
     return edit
 
@@ -41,11 +43,11 @@ def scale(finder: Finder, choice: Choice) -> Edit:
     def edit(active: Patches) -> Patches:
         found = _find(finder, active, choice.patch)
         by_digest = Choice(found.digest, choice.alpha, choice.ta_loss)
-        wanted = {one.digest: one.alpha for one in finder.choose([by_digest])}
+        alpha = finder.find(by_digest).alpha
         return tuple(
-            one if one.digest != found.digest else Chosen(one.patch, one.digest, wanted[one.digest])
+            one if one.digest != found.digest else Chosen(one.patch, one.digest, alpha)
             for one in active
-            if one.digest != found.digest or wanted
+            if one.digest != found.digest or alpha
         )
 
     return edit

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from rwsstore.canonical import Digest
@@ -20,6 +19,7 @@ from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.engine.service import Service
 from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.problems import ProblemError
+from rwsstore_service.routes.offloading import call
 
 CHANGE_PROBLEMS = (
     "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",
@@ -29,6 +29,7 @@ CHANGE_PROBLEMS = (
 """What every change may be answered with."""
 
 _REPLAYED = "Idempotency-Replayed"
+_SMALL = 1 << 14  # bytes that are hashed in less time than a thread is asked in
 
 IfMatch = Annotated[
     str | None,
@@ -63,8 +64,8 @@ class Ask:
         match = request.headers.get("if-match", "")
         target = f"{request.method} {request.url.path}?{request.url.query}\n{match}\n"
         body = await request.body()
-        # Not in the event loop: an uploaded patch may have many megabytes.
-        fingerprint = await run_in_threadpool(_hash, target.encode(), body)
+        small = len(body) <= _SMALL  # an uploaded patch may have many megabytes
+        fingerprint = await call(small, _hash, target.encode(), body)
         return cls(actor, action, key, fingerprint)
 
 

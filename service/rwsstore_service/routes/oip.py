@@ -50,7 +50,7 @@ _INFER = (
 )
 
 
-def _known_version(
+async def _known_version(
     _reader: ReaderDep,
     version: Annotated[str, Path(description="1: models have one version.", examples=[VERSION])],
 ) -> None:

@@ -9,8 +9,10 @@ from fastapi import Depends, Request, Response
 from rwsstore_service.deps import AdminDep, HostDep, KeyDep, ServiceDep
 from rwsstore_service.engine.active import Active, Change
 from rwsstore_service.engine.editing import Edit
+from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.records import Action
+from rwsstore_service.engine.records import Action, Actor
+from rwsstore_service.engine.service import Service
 from rwsstore_service.observability.metrics import Outcome
 from rwsstore_service.routes.changing import Ask, IfMatch, carry_out, etag, if_match, recorded
 from rwsstore_service.schemas.making import patchset_answer
@@ -19,19 +21,24 @@ from rwsstore_service.schemas.making import patchset_answer
 class Changing:
     """What every route that changes a patch set depends on.
 
-    Attributes:
+    Args:
+        service: whose changes are made one at a time.
         host: the model that the path names.
+        actor: who asks.
+        request: as it came in.
         match: the header If-Match.
+        key: idempotency key.
     """
 
     def __init__(
         self,
-        service: ServiceDep,
-        host: HostDep,
-        actor: AdminDep,
+        service: Service,
+        host: ModelHost,
+        actor: Actor,
         request: Request,
-        match: IfMatch = None,
-        key: KeyDep = None,
+        *,
+        match: str | None,
+        key: str | None,
     ) -> None:
         self.host, self.match = host, match
         self._service, self._actor, self._request, self._key = service, actor, request, key
@@ -71,4 +78,15 @@ class Changing:
         return await carry_out(self._service, ask, act)
 
 
-ChangingDep = Annotated[Changing, Depends()]
+async def _changing(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Changing:
+    return Changing(service, host, actor, request, match=match, key=key)
+
+
+ChangingDep = Annotated[Changing, Depends(_changing)]
