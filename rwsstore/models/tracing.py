@@ -1,6 +1,6 @@
 """The order of a network's operations, found by tracing it symbolically."""
 
-__all__ = ["copy_structure", "is_layer", "trace"]
+__all__ = ["copy_structure", "is_layer", "is_plain_call", "trace"]
 
 import copy
 from collections.abc import Iterable
@@ -18,6 +18,12 @@ from rwsstore.models.normalize import Normalize
 def is_layer(module: nn.Module) -> bool:
     """Tell whether a module is a convolution, transposed or not, or a linear layer."""
     return isinstance(module, (_ConvNd, nn.Linear))
+
+
+def is_plain_call(node: fx.Node) -> bool:
+    """Tell whether an operation is the call of a module with one tensor and nothing else."""
+    alone = len(node.args) == 1 and isinstance(node.args[0], fx.Node) and not node.kwargs
+    return node.op == "call_module" and alone
 
 
 def copy_structure(model: nn.Module) -> nn.Module:

@@ -28,7 +28,6 @@ class Conversion:
         clean: the clean model; it is left as it is, and kept.
         compute: the format.
         shapes: of the inputs of convolutions, by the convolution's name.
-        fused: names of convolutions that the ReLU behind them is made a part of.
 
     Attributes:
         root: the clean model in the format.
@@ -39,9 +38,8 @@ class Conversion:
         clean: nn.Module,
         compute: ComputeFormat,
         shapes: Mapping[str, Shape],
-        fused: Collection[str],
     ) -> None:
-        self._clean, self._compute, self._fused = clean, compute, frozenset(fused)
+        self._clean, self._compute = clean, compute
         self._shapes = {
             name: shape
             for name, shape in shapes.items()
@@ -100,7 +98,7 @@ class Conversion:
             shape = self._shapes.get(name)
             if of_clean and shape is None and self._compute.dtype == torch.float32:
                 return module
-            return convert_layer(module, self._compute, shape, relu=name in self._fused)
+            return convert_layer(module, self._compute, shape)
         children = {
             child: None if part is None else self._convert(part, _join(name, child), done)
             for child, part in module._modules.items()

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError
+from rwsstore.runtime.bounds import Bounds, Interval
 from rwsstore.runtime.conversion import Conversion
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
-from rwsstore.runtime.packing import can_pack
 from rwsstore.runtime.splitting import Graph, Split, works
 from rwsstore.runtime.variant import CleanModel, Variant
 
@@ -53,6 +53,7 @@ class Engine:
         self._clean = clean
         self._lock = threading.RLock()
         self._traced: tuple[Graph | None] | None = None
+        self._bounds: Bounds | None = None
         self._conversion: Conversion | None = None
         self._whole: Split | None = None
         self._ready = compute == FLOAT32
@@ -107,6 +108,19 @@ class Engine:
         """Put a variant into the format now, if the model is in it; else `predict` does."""
         if self._conversion is not None:
             variant.converted(self._conversion)
+
+    @torch.inference_mode()
+    def bound(self, variant: Variant) -> Interval:
+        """Bound the logits that a variant can give for any image; `UNBOUNDED` if it is not known.
+
+        What is bounded overflows in no format.
+        """
+        with self._lock:
+            if self._bounds is None:
+                graph = self._graph()
+                nodes = () if graph is None else graph.nodes
+                self._bounds = Bounds(nodes, self._clean.module)
+        return self._bounds.logits((variant.sources[one], alpha) for one, alpha in variant.patches)
 
     def _run(self, variant: Variant, images: Tensor) -> Tensor:
         module = self._module(variant)
@@ -181,7 +195,10 @@ class Engine:
         """The operations of the model; None where it cannot be traced."""
         if self._traced is None:
             try:
-                self._traced = (Graph(self._clean.module),)
+                graph = Graph(self._clean.module)
+                if self.compute != FLOAT32:
+                    graph.leave_out_identities()
+                self._traced = (graph,)
             except ConfigError:
                 self._traced = (None,)
         return self._traced[0]
@@ -193,13 +210,7 @@ class Engine:
                 return
             clean, probe, graph = self._clean.module, _pair(images), self._graph()
             shapes = _input_shapes(clean, probe)  # refuses images that do not fit
-            packed = {name for name in shapes if can_pack(clean.get_submodule(name))}
-            if not self.compute.packed or graph is None:
-                packed = set()
-            fused = frozenset() if graph is None else graph.fuse_relu(packed)
-            if graph is not None:
-                graph.leave_out_identities()
-            conversion = Conversion(clean, self.compute, shapes, fused)
+            conversion = Conversion(clean, self.compute, shapes)
             self._check(conversion.root, probe)
             root = conversion.root
             whole = None if graph is None else graph.split((), compiled_for=root)

@@ -15,6 +15,7 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, Request
 from rwsstore.runtime.admission import Admission
+from rwsstore.runtime.bounds import UNBOUNDED
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
 from rwsstore.runtime.resident import Resident
@@ -134,6 +135,17 @@ class LiveModel:
         A server that builds variants in one thread and predicts in others calls it in the first.
         """
         self._engine.prepare(variant)
+
+    def bounded(self, variant: Variant) -> bool:
+        """Whether it is certain that no number of a forward pass overflows, whatever the image.
+
+        The weights tell it (docs/runtime.md), with one step of a few additions for each layer.
+        False says nothing: try some images.
+
+        Args:
+            variant: of this model.
+        """
+        return self._engine.bound(variant) != UNBOUNDED
 
     @contextmanager
     def patched(self, wanted: Request) -> Iterator[Variant]:

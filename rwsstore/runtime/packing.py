@@ -15,33 +15,32 @@ from rwsstore.runtime.sharing import shell
 
 
 class PackedConv2d(nn.Module):
-    """A convolution whose weights lie as oneDNN reads them; a ReLU may follow in the same step.
+    """A convolution whose weights lie as oneDNN reads them.
+
+    oneDNN could compute the ReLU behind it in the same step, but its own makes 0 of NaN: weights
+    that overflow would no longer be told by their logits.
 
     Args:
         layer: of which it is made; its tensors are not kept.
         compute: the format.
         shape: of the input that it will mostly get, [B, C, H, W]; others work too.
-        relu: whether max(0, ·) of the result is wanted.
     """
 
     packed: Tensor
     bias: Tensor | None
     like: Tensor  # of no values, in the dtype
 
-    def __init__(
-        self, layer: nn.Conv2d, compute: ComputeFormat, shape: tuple[int, ...], *, relu: bool
-    ) -> None:
+    def __init__(self, layer: nn.Conv2d, compute: ComputeFormat, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.dtype, self.activation = compute.dtype, "relu" if relu else "none"
+        self.dtype = compute.dtype
         self.like = torch.empty(0, dtype=compute.dtype)
         # In a padding of words ("same") torch computes the numbers; they are refused before.
         self.padding = [int(side) for side in layer.padding]
         self.stride, self.dilation = list(layer.stride), list(layer.dilation)
         self.groups = layer.groups
-        weight = layer.weight.detach().to(compute.dtype)
-        if compute.channels_last:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        self.packed = torch.ops.mkldnn._reorder_convolution_weight(
+        # As oneDNN's tensor first: of torch's own the operator makes a copy in channels_last.
+        weight = layer.weight.detach().to(compute.dtype).to_mkldnn()
+        self.packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(
             weight, self.padding, self.stride, self.dilation, self.groups, list(shape)
         )
         self.bias = None if layer.bias is None else _own(layer.bias, compute.dtype)
@@ -52,7 +51,7 @@ class PackedConv2d(nn.Module):
             x = x.to(self.dtype)
         out: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
             x, self.packed, self.bias, self.padding, self.stride, self.dilation,
-            self.groups, self.activation, [], "",
+            self.groups, "none", [], "",
         )  # fmt: skip
         return out
 
@@ -89,7 +88,7 @@ def can_pack(layer: nn.Module) -> bool:
 
 
 def convert_layer(
-    layer: nn.Module, compute: ComputeFormat, shape: tuple[int, ...] | None, *, relu: bool
+    layer: nn.Module, compute: ComputeFormat, shape: tuple[int, ...] | None
 ) -> nn.Module:
     """Put a convolution or linear layer into a compute format.
 
@@ -97,11 +96,10 @@ def convert_layer(
         layer: in float32; its tensors are not kept.
         compute: the format.
         shape: of the input of a convolution that is to be packed, else None.
-        relu: whether the ReLU behind such a convolution belongs to it.
     """
     if shape is not None:
         assert isinstance(layer, nn.Conv2d)  # noqa: S101  (no other layer is packed)
-        return PackedConv2d(layer, compute, shape, relu=relu)
+        return PackedConv2d(layer, compute, shape)
     if compute.dtype == torch.float32:
         return with_own_tensors(layer)
     return Lowered(layer, compute.dtype)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models.tracing import trace
+from rwsstore.models.tracing import is_plain_call, trace
 from rwsstore.runtime.programs import Parts, apply_each, program_of
 
 _Run = Callable[..., Any]
@@ -117,39 +116,18 @@ class Graph:
         self._model = model
         self._nodes = list(trace(model).nodes)
 
-    def fuse_relu(self, layers: Collection[str]) -> frozenset[str]:
-        """Leave out each ReLU that is all that follows one of some layers.
-
-        The split then runs modules whose layers include that step.
-
-        Args:
-            layers: names of modules.
-
-        Returns:
-            Names of the layers whose ReLU was left out.
-        """
-        calls = [str(node.target) for node in self._nodes if node.op == "call_module"]
-        fused = set()
-        for node in list(self._nodes):
-            before = node.args[0] if node.args else None
-            if not (isinstance(before, fx.Node) and self._is_relu(node)):
-                continue
-            name = str(before.target)
-            once = name in layers and calls.count(name) == 1 and len(before.users) == 1
-            if before.op == "call_module" and once:
-                self._replace(node, before)
-                fused.add(name)
-        return frozenset(fused)
+    @property
+    def nodes(self) -> Sequence[fx.Node]:
+        """The operations."""
+        return tuple(self._nodes)
 
     def leave_out_identities(self) -> None:
-        """Leave out what hands on what it gets, as is left of a folded normalization.
-
-        After `fuse_relu`: a ReLU behind one stays a step of its own, since oneDNN's makes 0 of NaN,
-        and weights that overflow are told by their logits.
-        """
+        """Leave out what hands on what it gets, as is left of a folded normalization."""
         for node in list(self._nodes):
             if self._does_nothing(node):
-                self._replace(node, node.all_input_nodes[0])
+                node.replace_all_uses_with(node.all_input_nodes[0])
+                self._nodes.remove(node)
+                node.graph.erase_node(node)
 
     def split(
         self, tensors: Collection[str], compiled_for: nn.Module | None = None
@@ -201,27 +179,15 @@ class Graph:
     def _layers(self, readers: Sequence[int]) -> tuple[str, ...] | None:
         """Names of the modules that some operations call with one tensor; None for any other."""
         nodes = [self._nodes[place] for place in readers]
-        if not all(_is_plain_call(node) for node in nodes):
+        if not all(is_plain_call(node) for node in nodes):
             return None
         return tuple(dict.fromkeys(str(node.target) for node in nodes)) or None
 
-    def _replace(self, node: fx.Node, by: fx.Node) -> None:
-        node.replace_all_uses_with(by)
-        self._nodes.remove(node)
-        node.graph.erase_node(node)
-
     def _does_nothing(self, node: fx.Node) -> bool:
-        if node.op != "call_module" or not _is_plain_call(node):
+        if node.op != "call_module" or not is_plain_call(node):
             return False
         module = self._model.get_submodule(str(node.target))
         return type(module) is nn.Identity or (type(module) is nn.Dropout and not module.training)
-
-    def _is_relu(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return type(self._model.get_submodule(str(node.target))) is nn.ReLU
-        if node.op == "call_function":
-            return node.target in (torch.relu, F.relu)
-        return node.op == "call_method" and node.target in ("relu", "relu_")
 
     def _readers(self, tensors: Collection[str]) -> list[int]:
         """Places of the operations that read one of the tensors."""
@@ -306,11 +272,6 @@ def _needed(before: Sequence[fx.Node], behind: Sequence[fx.Node]) -> list[fx.Nod
     """
     users = set(behind)
     return [node for node in before if node.op != "get_attr" and not users.isdisjoint(node.users)]
-
-
-def _is_plain_call(node: fx.Node) -> bool:
-    alone = len(node.args) == 1 and isinstance(node.args[0], fx.Node) and not node.kwargs
-    return node.op == "call_module" and alone
 
 
 def _part(

@@ -85,7 +85,7 @@ def _packed(layer: PackedConv2d, x: str, take: Take) -> str:
     return _call(
         "mkldnn._convolution_pointwise", _like(x, take(layer.like)), weight, bias,
         layer.padding, layer.stride, layer.dilation, layer.groups,
-        f'"{layer.activation}"', "[]", '""',
+        '"none"', "[]", '""',
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError, TensorError
+from rwsstore.patches import identify, make_patch
 from rwsstore.runtime import FLOAT32, FORMATS, ComputeFormat, LiveModel, PatchBag, Variant
-from tests.runtime.making import MODELS, a_patch, equal_bits, pixels
+from tests.runtime.making import MODELS, SIZE, a_patch, equal_bits, pixels
 
 everyone = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 convertible = pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "loose"])
@@ -250,3 +251,24 @@ def test_an_empty_module_is_shared_like_any_other() -> None:
     live.apply("fog")
     live(pixels(2))
     assert live.verify().problems == ()
+
+
+@others
+def test_what_overflows_is_told_by_its_logits(compute: ComputeFormat) -> None:
+    """oneDNN's own ReLU would make 0 of NaN, and finite logits of that."""
+    first, second = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 1, 1)
+    last = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)]
+    model = nn.Sequential(first, nn.ReLU(), second, *last).eval().requires_grad_(False)
+    second.weight.copy_(torch.tensor([1.0, -1.0]).view(1, 2, 1, 1))  # inf - inf
+    loud = make_patch(
+        kind="rws",
+        name="loud",
+        model=identify(model.state_dict()),
+        layers=(),
+        deltas={"0.weight": torch.full((2, 3, 1, 1), 2e38)},
+        bits=32,
+    )
+    live = LiveModel(model, PatchBag([loud]), compute=compute)
+    images = torch.ones(2, 3, SIZE, SIZE)
+    assert bool(live(images).isfinite().all())
+    assert not bool(live.predict_mixed(images, [live.variant({"loud": 1.0})] * 2).isfinite().any())

@@ -49,19 +49,19 @@ def normalization() -> nn.BatchNorm2d:
     return layer
 
 
-def convolution(name: str, *, bias: bool = True, relu: bool = False) -> nn.Module:
+def convolution(name: str, *, bias: bool = True) -> nn.Module:
     layer = nn.Conv2d(4, 6, 3, padding=1, stride=2, bias=bias)
-    return convert_layer(layer, compute_format(name), (2, 4, 9, 9), relu=relu)
+    return convert_layer(layer, compute_format(name), (2, 4, 9, 9))
 
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "convolution": lambda: nn.Conv2d(4, 6, 3, padding=1),
     "convolution without bias": lambda: nn.Conv2d(4, 4, (3, 2), stride=2, groups=2, bias=False),
     "dilated": lambda: nn.Conv2d(4, 6, 3, dilation=(1, 2)),
-    "packed": lambda: convolution("packed", relu=True),
+    "packed": lambda: convolution("packed"),
     "packed without bias": lambda: convolution("packed_channels_last", bias=False),
     "packed bfloat16": lambda: convolution("bf16"),
-    "lowered": lambda: convert_layer(nn.Linear(9, 3), compute_format("bf16"), None, relu=False),
+    "lowered": lambda: convert_layer(nn.Linear(9, 3), compute_format("bf16"), None),
     "linear": lambda: nn.Linear(9, 3),
     "linear without bias": lambda: nn.Linear(9, 3, bias=False),
     "normalization": normalization,
@@ -154,7 +154,7 @@ def test_other_tensors_of_the_same_structure() -> None:
 def test_layers_apart(sizes: Sequence[int], name: str) -> None:
     compute = compute_format(name)
     shape = (2, 3, 5, 5) if compute.packed else None
-    layers = [convert_layer(nn.Conv2d(3, 4, 3), compute, shape, relu=False).eval() for _ in sizes]
+    layers = [convert_layer(nn.Conv2d(3, 4, 3), compute, shape).eval() for _ in sizes]
     graph, x = fx.Graph(), values(3, 3, 5, 5)
     apart, given = graph.placeholder("layer"), graph.placeholder("x")
     graph.output((graph.call_function(apply_each, (apart, given)),))
@@ -206,7 +206,7 @@ def test_a_part_that_this_torch_has_not_stays_in_python(monkeypatch: pytest.Monk
 
 
 def test_a_program_holds_no_module() -> None:
-    layer = PackedConv2d(nn.Conv2d(3, 4, 3), compute_format("packed"), (1, 3, 5, 5), relu=True)
+    layer = PackedConv2d(nn.Conv2d(3, 4, 3), compute_format("packed"), (1, 3, 5, 5))
     module = nn.Sequential(layer)
     program = compiled(module)
     assert program is not None

@@ -26,6 +26,7 @@ from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
     StateLostError,
+    StoppingError,
     UnknownGenerationError,
     told,
 )
@@ -90,7 +91,7 @@ class ModelHost:
         self._reader = PatchSetReader(self.finder, store)
         self._probe = probe_images(0, 2, model.spec.input_size)
         self._journal, self._on_change = journal, on_change
-        self._finite: WeakSet[Variant] = WeakSet()  # variants that a trial found to be so
+        self._finite: WeakSet[Variant] = WeakSet()  # variants whose logits are known to be so
         self._queue_timeout = settings.queue_timeout
         self._delivery = Delivery()
         self._inference = Inference(
@@ -212,10 +213,13 @@ class ModelHost:
 
         Raises:
             StaleGenerationError: another change came first.
+            StoppingError: the host was stopped.
             RwsError: a patch that is not there, does not belong on the model, does nothing, or
                 may not have that strength; or the journal cannot be written. The old patch set
                 stays active.
         """
+        if self._inference.stopping:
+            raise StoppingError("the service is stopping: ask again in a moment")
         before = self.active
         if change.expected is not None and before.generation not in change.expected:
             raise StaleGenerationError(change.expected, before.generation)
@@ -266,13 +270,15 @@ class ModelHost:
         variant = self.live.variant(wanted)
         if wanted and variant not in self._finite:
             self.live.prepare(variant)
-            self._try(Ready(variant, patches, None))
+            if not self.live.bounded(variant):
+                self._try(Ready(variant, patches, None))
             self._finite.add(variant)
         return variant
 
     def _try(self, ready: Ready) -> None:
         """Finite weights can still give infinite logits: seen before they serve anybody.
 
+        Most patch sets are known to give none: their weights bound the logits.
         It is computed with the predictions that wait, so that they need not wait for it.
         """
         try:

@@ -101,6 +101,11 @@ class Inference:
         """Whether every lane computes, or would."""
         return all(lane.is_alive() for lane in self._lanes) and not self._gatherer.stopping
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was stopped."""
+        return self._gatherer.stopping
+
     def submit(self, job: Job) -> Future[Prediction]:
         """Put a prediction in the queue.
 

@@ -354,24 +354,36 @@ def test_one_that_cannot_be_built_leaves_the_others_alone(house: House) -> None:
     assert isinstance(second, MismatchError)
 
 
-def test_what_was_found_finite_is_not_tried_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trials: list[str] = []
+@pytest.fixture
+def trials(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """State digests of what is tried on some images."""
+    tried: list[str] = []
     trial = house.host._inference.trial
 
     def noting(images: Tensor, ready: Ready) -> object:
-        trials.append(ready.variant.digest)
+        tried.append(ready.variant.digest)
         return trial(images, ready)
 
     monkeypatch.setattr(house.host._inference, "trial", noting)
-    first = house.want(fog=0.5).variant.digest
-    second = house.want(rain=0.5).variant.digest
-    house.want(fog=0.5)
+    return tried
+
+
+def test_what_was_found_finite_is_not_tried_again(house: House, trials: list[str]) -> None:
+    for seed, name in enumerate(("loud", "louder")):  # finite, but not by their weights alone
+        house.store.publish(bare_patch(house.model, name, seed=seed, scale=1e9, layers=3, bits=32))
+    first = house.want(loud=0.5).variant.digest
+    second = house.want(louder=0.5).variant.digest
+    house.want(loud=0.5)
     house.change(editing.clear())
-    house.want(rain=0.5)
+    house.want(louder=0.5)
     assert trials == [first, second]
     assert house.host.active.generation == 6
+
+
+def test_what_cannot_overflow_is_not_tried(house: House, trials: list[str]) -> None:
+    house.want(fog=0.5, rain=2.0)
+    house.want(snow=1.0)
+    assert trials == []
 
 
 def test_a_prediction_that_is_too_late_is_refused(house: House) -> None:

@@ -1,0 +1,255 @@
+"""How large the numbers of a patched forward pass can become, whatever the image.
+
+Weights can be finite and still make numbers that are not. To try some images tells it for these,
+and costs a forward pass. But what a layer gets lies between two numbers, its weights bound what it
+makes of that, and so on to the logits: interval bound propagation (Gowal et al., 2018), here with
+one interval for all numbers of a tensor. A layer's weights are summed up once, and so are a patch's
+deltas: |w + α·δ| ≤ |w| + |α|·|δ|, so that a patch set costs no more than a step a layer.
+"""
+
+__all__ = ["LARGEST", "UNBOUNDED", "Bounds", "Interval"]
+
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from rwsstore.models import Normalize
+from rwsstore.models.tracing import is_plain_call
+from rwsstore.patches import Patch
+
+LARGEST = 2.0**100
+"""Bounds beyond are none. Float32 and bfloat16 end at 2^128: a kernel may add up 2^27 numbers on
+its way, for an average or in an order of its own, and round them."""
+
+_ROUNDING = 1e-3
+"""More than any number here can be off by, as a share of the largest of its tensor."""
+
+_Moved = Mapping[int, float]
+"""How far patches move one output of a layer at most, for inputs up to 1: by the id of a tensor."""
+
+
+class Interval(NamedTuple):
+    """The bounds of all numbers in a tensor."""
+
+    low: float
+    high: float
+
+
+UNBOUNDED = Interval(-math.inf, math.inf)
+
+
+class _Gain(NamedTuple):
+    """What a layer makes of an interval around 0.
+
+    Attributes:
+        up: largest sum of the positive weights of one output.
+        down: the same of the negative ones, without their sign.
+        least, most: of what is added to it.
+    """
+
+    up: float
+    down: float
+    least: float
+    most: float
+
+    def of(self, x: Interval, weights: float = 0.0, biases: float = 0.0) -> Interval:
+        """Bound what it makes of an interval with its weights and biases moved."""
+        up, down = self.up + weights, self.down + weights
+        return Interval(
+            up * x.low - down * x.high + self.least - biases,
+            up * x.high - down * x.low + self.most + biases,
+        )
+
+
+_Bound = Callable[[Sequence[Interval], _Moved], Interval | None]
+"""Takes the bounds of an operation's inputs to those of its output; None if there are none."""
+
+
+class Bounds:
+    """Bounds the logits of one clean model with any patches on it; safe to use from any thread.
+
+    Args:
+        nodes: the operations of its forward pass in order.
+        model: the clean model, in evaluation mode.
+    """
+
+    def __init__(self, nodes: Iterable[fx.Node], model: nn.Module) -> None:
+        named = model.named_parameters(remove_duplicate=False)
+        self._ids = {name: id(tensor) for name, tensor in named}
+        self._reach: WeakKeyDictionary[Patch, Mapping[str, float]] = WeakKeyDictionary()
+        places = {node: place for place, node in enumerate(nodes)}
+        self._steps = [
+            (_bound_of(node, model), [places[before] for before in node.all_input_nodes])
+            for node in places
+        ]
+
+    def logits(self, patches: Iterable[tuple[Patch, float]]) -> Interval:
+        """Bound the logits for all images, of bytes or of floats in [0, 1].
+
+        Every number on the way lies within `LARGEST` of 0 too.
+
+        Args:
+            patches: not composed ones, each with its α.
+
+        Returns:
+            The bounds; `UNBOUNDED` where they lie further out, or a step is not known.
+        """
+        moved = self._moved(patches)
+        values = [Interval(0.0, 1.0)]  # the images; the first step hands them on
+        for bound, places in self._steps:
+            inputs = [values[place + 1] for place in places] or values[:1]
+            value = _widened(bound(inputs, moved))
+            if value is None:
+                return UNBOUNDED
+            values.append(value)
+        return values[-1] if self._steps else UNBOUNDED
+
+    def _moved(self, patches: Iterable[tuple[Patch, float]]) -> _Moved:
+        moved: defaultdict[int, float] = defaultdict(float)
+        for patch, alpha in patches:
+            for name, reach in self._reach_of(patch).items():
+                moved[self._ids[name]] += abs(alpha) * reach
+        return moved
+
+    def _reach_of(self, patch: Patch) -> Mapping[str, float]:
+        """How far each tensor of a patch moves an output at strength 1."""
+        known = self._reach.get(patch)
+        if known is None:
+            known = self._reach[patch] = {
+                name: float(_rows(payload.delta(1.0)).abs().sum(1).max())
+                for name, payload in patch.tensors.items()
+            }
+        return known
+
+
+def _widened(x: Interval | None) -> Interval | None:
+    """With room for rounding, and 0 and 1 in it, so that every weight behind counts.
+
+    Returns:
+        None if it is too wide, or NaN.
+    """
+    if x is None or not (x.low >= -LARGEST and x.high <= LARGEST):
+        return None
+    room = _ROUNDING * max(-x.low, x.high)
+    return Interval(min(x.low - room, 0.0), max(x.high + room, 1.0))
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """The numbers of each output in a row."""
+    return tensor.reshape(len(tensor), -1)
+
+
+def _bound_of(node: fx.Node, model: nn.Module) -> _Bound:
+    """How to bound what an operation gives."""
+    if node.op in ("placeholder", "output"):
+        return _either
+    if node.op == "call_module":
+        layer = model.get_submodule(str(node.target))
+        rule = _LAYERS.get(type(layer))
+        return rule(layer) if rule is not None and is_plain_call(node) else _unknown
+    known = _METHODS if node.op == "call_method" else _FUNCTIONS
+    bound = known.get(node.target, _unknown)
+    return _unknown if bound is _sum and node.kwargs else bound  # it may be scaled
+
+
+def _weighted(layer: nn.Conv2d | nn.Linear) -> _Bound:
+    rows, bias = _rows(layer.weight.detach()), layer.bias
+    size, total = rows.abs().sum(1), rows.sum(1)
+    shift = size.new_zeros(1) if bias is None else bias.detach()
+    gain = _gain((size + total) / 2, (size - total) / 2, shift)
+    weight_id, bias_id = id(layer.weight), id(bias)
+
+    def bound(inputs: Sequence[Interval], moved: _Moved) -> Interval:
+        return gain.of(inputs[0], moved.get(weight_id, 0.0), moved.get(bias_id, 0.0))
+
+    return bound
+
+
+def _batch_norm(layer: nn.BatchNorm2d) -> _Bound:
+    mean, variance = layer.running_mean, layer.running_var
+    if layer.training or mean is None or variance is None:
+        return _unknown
+    scale = (variance + layer.eps).rsqrt()
+    weight = torch.ones_like(scale) if layer.weight is None else layer.weight.detach()
+    bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach()
+    whole = _scaled(weight * scale, bias - mean * weight * scale)
+    return _unpatched(layer, [*_centred(mean, scale), whole])
+
+
+def _normalize(layer: Normalize) -> _Bound:
+    return _unpatched(layer, _centred(layer.mean, 1 / layer.std))
+
+
+def _unpatched(layer: nn.Module, gains: Sequence[_Gain]) -> _Bound:
+    """Of what a layer computes on its way, and last of what it gives; not known once patched."""
+    own = frozenset(map(id, layer.parameters()))
+
+    def bound(inputs: Sequence[Interval], moved: _Moved) -> Interval | None:
+        found = [gain.of(inputs[0]) for gain in gains]
+        return found[-1] if own.isdisjoint(moved) and all(map(_widened, found)) else None
+
+    return bound
+
+
+def _centred(mean: Tensor, scale: Tensor) -> Sequence[_Gain]:
+    """The steps x − mean and (x − mean) · scale."""
+    return [_scaled(torch.ones_like(scale), -mean), _scaled(scale, -mean * scale)]
+
+
+def _scaled(weight: Tensor, shift: Tensor) -> _Gain:
+    """The step x · weight + shift, channel by channel."""
+    return _gain(weight.relu(), (-weight).relu(), shift)
+
+
+def _gain(up: Tensor, down: Tensor, shift: Tensor) -> _Gain:
+    return _Gain(*torch.stack([up.max(), down.max(), shift.min(), shift.max()]).tolist())
+
+
+def _either(inputs: Sequence[Interval], _moved: _Moved) -> Interval:
+    return Interval(min(one.low for one in inputs), max(one.high for one in inputs))
+
+
+def _relu(inputs: Sequence[Interval], _moved: _Moved) -> Interval:
+    return Interval(0.0, inputs[0].high)
+
+
+def _sum(inputs: Sequence[Interval], _moved: _Moved) -> Interval | None:
+    if len(inputs) != 2:  # x + x has one, and so has x + 1
+        return None
+    return Interval(inputs[0].low + inputs[1].low, inputs[0].high + inputs[1].high)
+
+
+def _unknown(_inputs: Sequence[Interval], _moved: _Moved) -> None:
+    return None
+
+
+_LAYERS: Mapping[type[nn.Module], Callable[[Any], _Bound]] = {
+    nn.Conv2d: _weighted,
+    nn.Linear: _weighted,
+    nn.BatchNorm2d: _batch_norm,
+    Normalize: _normalize,
+    nn.ReLU: lambda _layer: _relu,
+    nn.MaxPool2d: lambda _layer: _either,
+    nn.AdaptiveAvgPool2d: lambda _layer: _either,
+    nn.Flatten: lambda _layer: _either,
+    nn.Identity: lambda _layer: _either,
+    nn.Dropout: lambda _layer: _either,  # in evaluation
+}
+
+_FUNCTIONS: Mapping[object, _Bound] = {
+    operator.add: _sum,
+    torch.add: _sum,
+    torch.relu: _relu,
+    F.relu: _relu,
+    torch.flatten: _either,
+    torch.cat: _either,
+}
+
+_METHODS: Mapping[object, _Bound] = {"relu": _relu, "flatten": _either}
