@@ -10,7 +10,7 @@ __all__ = ["Builder"]
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -62,22 +62,29 @@ class _Plan:
     """How a patch goes on some tensors.
 
     Attributes:
-        steps: one behind the other, each with the clean weights of its place.
-        longest: numbers in the longest step.
+        steps: one behind the other.
+        lengths: numbers in each.
+        clean: the clean weights of each one's place.
         whole: whether the steps reach every number.
     """
 
-    steps: tuple[tuple[Step, Tensor], ...]
-    longest: int
+    steps: tuple[Step, ...]
+    lengths: tuple[int, ...]
+    clean: tuple[Tensor, ...]
     whole: bool
 
     @classmethod
     def of(cls, base: _Base, decoded: Decoded) -> "_Plan":
-        steps = decoded.steps(base.layout)
-        lengths = [step.stop - step.start for step in steps]
-        clean = (base.clean[step.start : step.stop].view(step.numbers.shape) for step in steps)
-        whole = sum(lengths) == base.layout.size
-        return cls(tuple(zip(steps, clean, strict=True)), max(lengths), whole)
+        steps = tuple(sorted(decoded.steps(base.layout), key=lambda step: step.start))
+        lengths = tuple(step.stop - step.start for step in steps)
+        clean = tuple(base.clean[step.start : step.stop] for step in steps)
+        return cls(steps, lengths, clean, sum(lengths) == base.layout.size)
+
+    def places(self, buffer: Tensor) -> Sequence[Tensor]:
+        """The part of a buffer that each step reaches."""
+        if self.whole:  # they lie side by side: one operation finds all
+            return buffer.split_with_sizes(self.lengths)
+        return [buffer[step.start : step.stop] for step in self.steps]
 
 
 class Builder:
@@ -94,7 +101,6 @@ class Builder:
         self._decoded: OrderedDict[Digest, Decoded] = OrderedDict()
 
     @torch.inference_mode(False)  # gradients may be wanted through what is built (attacks)
-    @torch.no_grad()
     def build(self, patches: PatchSet, available: Mapping[Digest, Patch]) -> tuple[Layout, Tensor]:
         """Compute the tensors that a patch set touches, from the pristine clean weights.
 
@@ -114,7 +120,7 @@ class Builder:
         base = self._base(frozenset().union(*(available[digest].tensors for digest, _ in patches)))
         total = _start(base, *chosen[0])
         if len(chosen) > 1:
-            longest = max(base.plan(decoded).longest for decoded, _ in chosen[1:])
+            longest = max(max(base.plan(decoded).lengths) for decoded, _ in chosen[1:])
             spare = torch.empty(longest, device=total.device)
             for decoded, alpha in chosen[1:]:
                 _add(base.plan(decoded), decoded, alpha, total, spare)
@@ -160,29 +166,30 @@ def _start(base: _Base, first: Decoded, alpha: float) -> Tensor:
     plan, total = base.plan(first), torch.empty_like(base.clean)
     if not plan.whole:
         total.copy_(base.clean)
-        _add(plan, first, alpha, total, torch.empty(plan.longest, device=total.device))
+        _add(plan, first, alpha, total, torch.empty(max(plan.lengths), device=total.device))
         return total
     scales, strength = first.scales(alpha), first.strength(alpha)
-    for step, clean in plan.steps:
-        place = total[step.start : step.stop].view(step.numbers.shape)
-        _write(step, scales, strength, place).add_(clean)
+    for step, clean, place in zip(plan.steps, plan.clean, plan.places(total), strict=True):
+        _write(step, scales, strength, place)
+        place.add_(clean)
     return total
 
 
 def _add(plan: _Plan, decoded: Decoded, alpha: float, total: Tensor, spare: Tensor) -> None:
     """Add a patch; torch.add's own alpha would round product and sum as one."""
     scales, strength = decoded.scales(alpha), decoded.strength(alpha)
-    for step, _ in plan.steps:
-        place = total[step.start : step.stop].view(step.numbers.shape)
-        delta = spare[: step.stop - step.start].view(step.numbers.shape)
-        place.add_(_write(step, scales, strength, delta))
+    for step, length, place in zip(plan.steps, plan.lengths, plan.places(total), strict=True):
+        delta = spare[:length]
+        _write(step, scales, strength, delta)
+        place.add_(delta)
 
 
-def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> Tensor:
-    """The deltas of one step."""
+def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> None:
+    """Write the deltas of one step."""
     if step.rows is None:
-        return torch.mul(step.numbers, strength, out=out)
-    return out.copy_(step.numbers).mul_(scales[step.rows, None])
+        torch.mul(step.numbers, strength, out=out)
+    else:
+        out.copy_(step.numbers).view(step.shape).mul_(scales[step.rows])
 
 
 def _check_finite(layout: Layout, total: Tensor) -> None:

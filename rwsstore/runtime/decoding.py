@@ -26,14 +26,16 @@ class Step:
     Attributes:
         start: place of their first number in the head's buffer.
         stop: place behind their last.
-        numbers: codes, int8 or int16 [rows, row length], or float32 deltas [n].
+        numbers: codes, int8 or int16, or float32 deltas; flat.
         rows: which of the patch's scales are theirs; None for float32 deltas.
+        shape: of the codes: those of a row share a scale.
     """
 
     start: int
     stop: int
     numbers: Tensor
     rows: slice | None
+    shape: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Decoded:
         self._numbers = {dtype: torch.cat(some).to(device) for dtype, some in numbers.items()}
         scales = [one.scale.double() for one in ordered if isinstance(one, QuantizedTensor)]
         none = torch.empty(0, dtype=torch.float64)
-        self._scales = torch.cat([none, *scales]).to(device)
+        self._scales = torch.cat([none, *scales])[:, None].to(device)
         self.largest = max(_largest(payload) for payload in ordered)
         self.nbytes = sum(one.nbytes for one in (*self._numbers.values(), self._scales))
 
@@ -107,7 +109,7 @@ class Decoded:
         return tuple(step for run in runs for step in self._blocks(*run))
 
     def scales(self, alpha: float) -> Tensor:
-        """s′ = fl32(α·s), the product in float64; float32 [rows of all tensors]."""
+        """s′ = fl32(α·s), the product in float64; float32 [rows of all tensors, 1]."""
         return (self._scales * alpha).float()
 
     @staticmethod
@@ -135,11 +137,11 @@ class Decoded:
             begin = first.start + at
             numbers = self._numbers[first.dtype][begin : begin + size]
             if not length:
-                yield Step(start + at, start + at + size, numbers, None)
+                yield Step(start + at, start + at + size, numbers, None, (1, size))
                 continue
-            row = first.row + at // length
-            rows = slice(row, row + size // length)
-            yield Step(start + at, start + at + size, numbers.view(-1, length), rows)
+            row, count_of_rows = first.row + at // length, size // length
+            rows = slice(row, row + count_of_rows)
+            yield Step(start + at, start + at + size, numbers, rows, (count_of_rows, length))
 
 
 def _numbers(payload: Payload) -> Tensor:

@@ -194,15 +194,15 @@ def test_time_enough(reading: TestClient, timeout: int) -> None:
 
 @contextmanager
 def busy(client: TestClient, clock: Callable[[], float]) -> Iterator[None]:
-    """The inference thread computes something else; its time is another."""
-    thread = client.app.state.service.host._inference  # type: ignore[attr-defined]
-    gate, own = threading.Event(), thread._clock
-    thread.call(lambda: gate.wait(30))
-    thread._clock = clock
+    """The lane computes something else; its time is another."""
+    inference = client.app.state.service.host._inference  # type: ignore[attr-defined]
+    gate, own = threading.Event(), inference._clock
+    inference.call(lambda: gate.wait(30))
+    inference._clock = clock
     try:
         yield
     finally:
-        thread._clock = own
+        inference._clock = own
         gate.set()
 
 
