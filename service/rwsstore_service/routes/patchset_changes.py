@@ -2,6 +2,7 @@
 
 __all__ = ["Changing", "ChangingDep"]
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -18,10 +19,11 @@ from rwsstore_service.routes.changing import Ask, IfMatch, carry_out, etag, if_m
 from rwsstore_service.schemas.making import patchset_answer
 
 
+@dataclass(frozen=True)
 class Changing:
     """What every route that changes a patch set depends on.
 
-    Args:
+    Attributes:
         service: whose changes are made one at a time.
         host: the model that the path names.
         actor: who asks.
@@ -30,18 +32,12 @@ class Changing:
         key: idempotency key.
     """
 
-    def __init__(
-        self,
-        service: Service,
-        host: ModelHost,
-        actor: Actor,
-        request: Request,
-        *,
-        match: str | None,
-        key: str | None,
-    ) -> None:
-        self.host, self.match = host, match
-        self._service, self._actor, self._request, self._key = service, actor, request, key
+    service: Service
+    host: ModelHost
+    actor: Actor
+    request: Request
+    match: str | None
+    key: str | None
 
     async def make(
         self, action: Action, edit: Edit, *, rolled_back_to: int | None = None
@@ -54,7 +50,7 @@ class Changing:
             rolled_back_to: generation that a rollback goes back to.
         """
         host = self.host
-        ask = await Ask.of(self._request, self._actor, action, self._key)
+        ask = await Ask.of(self.request, self.actor, action, self.key)
 
         def answer(active: Active) -> Recorded:
             body = patchset_answer(host.name, active)
@@ -75,7 +71,7 @@ class Changing:
             after = host.change(change)
             return answer(after), "unchanged" if after is before else "done"
 
-        return await carry_out(self._service, ask, act)
+        return await carry_out(self.service, ask, act)
 
 
 async def _changing(
@@ -86,7 +82,7 @@ async def _changing(
     match: IfMatch = None,
     key: KeyDep = None,
 ) -> Changing:
-    return Changing(service, host, actor, request, match=match, key=key)
+    return Changing(service, host, actor, request, match, key)
 
 
 ChangingDep = Annotated[Changing, Depends(_changing)]
