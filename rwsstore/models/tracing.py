@@ -3,7 +3,9 @@
 __all__ = ["copy_structure", "is_layer", "is_plain_call", "trace"]
 
 import copy
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from torch import fx, nn
 
@@ -13,6 +15,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from rwsstore.errors import ConfigError
 from rwsstore.models.normalize import Normalize
+
+_TRACING = threading.Lock()
+"""Held while a network is traced: torch could not undo what two tracers do at once."""
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -35,6 +40,8 @@ def copy_structure(model: nn.Module) -> nn.Module:
 def trace(model: nn.Module, leaves: Iterable[type[nn.Module]] = ()) -> fx.Graph:
     """Trace a model's forward pass in evaluation mode; the model itself is not touched.
 
+    Other threads may use it and other models meanwhile, and trace them: one after the other.
+
     Args:
         model: any module whose forward pass does not branch on the values of tensors.
         leaves: classes of modules that are taken as one piece and not looked into.
@@ -44,7 +51,8 @@ def trace(model: nn.Module, leaves: Iterable[type[nn.Module]] = ()) -> fx.Graph:
     """
     skeleton = copy_structure(model).eval()  # tracing leaves attributes on what it traces
     try:
-        return _Tracer(tuple(leaves)).trace(skeleton)
+        with _TRACING:
+            return _Tracer(tuple(leaves)).trace(skeleton)
     except Exception as error:  # a user's forward may raise anything
         raise ConfigError(
             f"{type(model).__name__} cannot be traced ({type(error).__name__}: {error}). "
@@ -55,9 +63,32 @@ def trace(model: nn.Module, leaves: Iterable[type[nn.Module]] = ()) -> fx.Graph:
 
 
 class _Tracer(fx.Tracer):
+    """Traces in the thread that made it.
+
+    While a network is traced, torch puts the tracer in the place of `nn.Module`'s own methods, for
+    all threads. In the others it does what these do.
+    """
+
     def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
         self._leaves = (_ConvNd, nn.Linear, _BatchNorm, Normalize, *leaves)
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # A subclass of Conv2d with a forward of its own is still a layer to us.
