@@ -150,7 +150,9 @@ class ModelHost:
             ConfigError: the model cannot be computed in the format.
             RwsError: the journal cannot be read or written.
         """
-        self.live(self._probe)  # put into its format now, not by the first request
+        # Put into its format, traced and summed up now, not by the first request or change.
+        self.live(self._probe)
+        self.live.bounded(self.live.active)
         self._inference.start()
         try:
             last = self._journal.latest(self.name)
