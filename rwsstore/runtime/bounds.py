@@ -142,8 +142,8 @@ def _widened(x: Interval | None) -> Interval | None:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """The numbers of each output in a row."""
-    return tensor.reshape(len(tensor), -1)
+    """The numbers of each output in a row; a bias has one for each."""
+    return tensor.flatten(1) if tensor.dim() > 1 else tensor.reshape(-1, 1)
 
 
 def _bound_of(node: fx.Node, model: nn.Module) -> _Bound:

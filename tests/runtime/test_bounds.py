@@ -243,6 +243,22 @@ def test_a_live_model_knows_which_patch_sets_cannot_overflow(compute: ComputeFor
     assert not live.bounded(live.variant({"a": 1.0, "loud": 1.0}))
 
 
+class _Loud(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gain = nn.Conv2d(3, 2, SIZE), nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = (self.conv(x) * self.gain).flatten(1)
+        return logits
+
+
+def test_a_patched_number_that_is_no_layer_has_no_bound() -> None:
+    model = sequential(_Loud())
+    live = LiveModel(model, PatchBag([bare_patch(model, names=["0.gain"], bits=32)]))
+    assert not live.bounded(live.variant({"fog": 1.0}))
+
+
 def test_a_model_that_cannot_be_traced_has_no_bound() -> None:
     live = LiveModel(MODELS["loose"]())
     assert not live.bounded(live.active)
