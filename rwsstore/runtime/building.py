@@ -64,21 +64,18 @@ class _Plan:
     Attributes:
         steps: one behind the other.
         lengths: numbers in each.
-        clean: the clean weights of each one's place.
         whole: whether the steps reach every number.
     """
 
     steps: tuple[Step, ...]
     lengths: tuple[int, ...]
-    clean: tuple[Tensor, ...]
     whole: bool
 
     @classmethod
     def of(cls, base: _Base, decoded: Decoded) -> "_Plan":
         steps = tuple(sorted(decoded.steps(base.layout), key=lambda step: step.start))
         lengths = tuple(step.stop - step.start for step in steps)
-        clean = tuple(base.clean[step.start : step.stop] for step in steps)
-        return cls(steps, lengths, clean, sum(lengths) == base.layout.size)
+        return cls(steps, lengths, sum(lengths) == base.layout.size)
 
     def places(self, buffer: Tensor) -> Sequence[Tensor]:
         """The part of a buffer that each step reaches."""
@@ -169,10 +166,9 @@ def _start(base: _Base, first: Decoded, alpha: float) -> Tensor:
         _add(plan, first, alpha, total, torch.empty(max(plan.lengths), device=total.device))
         return total
     scales, strength = first.scales(alpha), first.strength(alpha)
-    for step, clean, place in zip(plan.steps, plan.clean, plan.places(total), strict=True):
+    for step, place in zip(plan.steps, plan.places(total), strict=True):
         _write(step, scales, strength, place)
-        place.add_(clean)
-    return total
+    return total.add_(base.clean)
 
 
 def _add(plan: _Plan, decoded: Decoded, alpha: float, total: Tensor, spare: Tensor) -> None:
