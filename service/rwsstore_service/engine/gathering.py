@@ -100,7 +100,7 @@ class Gatherer:
             StoppingError: it was stopped.
         """
         with self._changed:
-            self._refuse_if_stopped()
+            self.refuse_if_stopped()
             if not self._some:
                 self._began = job.queued_at
             displaced = self._queue.add(job)
@@ -114,7 +114,7 @@ class Gatherer:
             StoppingError: it was stopped.
         """
         with self._changed:
-            self._refuse_if_stopped()
+            self.refuse_if_stopped()
             if not self._some:
                 self._began = job.queued_at
             self._trials.append(job)
@@ -127,7 +127,7 @@ class Gatherer:
             StoppingError: it was stopped.
         """
         with self._changed:
-            self._refuse_if_stopped()
+            self.refuse_if_stopped()
             self._calls.append(call)
             self._wake()
 
@@ -165,7 +165,12 @@ class Gatherer:
             self._computing -= work.images
             self._wake()
 
-    def _refuse_if_stopped(self) -> None:
+    def refuse_if_stopped(self) -> None:
+        """Accept nothing once it was stopped.
+
+        Raises:
+            StoppingError: it was.
+        """
         if self._stopping:
             raise StoppingError("the service is stopping: ask again in a moment")
 

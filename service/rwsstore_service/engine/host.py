@@ -26,7 +26,6 @@ from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
     StateLostError,
-    StoppingError,
     UnknownGenerationError,
     told,
 )
@@ -220,8 +219,7 @@ class ModelHost:
                 may not have that strength; or the journal cannot be written. The old patch set
                 stays active.
         """
-        if self._inference.stopping:
-            raise StoppingError("the service is stopping: ask again in a moment")
+        self._inference.refuse_if_stopped()
         before = self.active
         if change.expected is not None and before.generation not in change.expected:
             raise StaleGenerationError(change.expected, before.generation)

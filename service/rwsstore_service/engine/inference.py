@@ -101,10 +101,13 @@ class Inference:
         """Whether every lane computes, or would."""
         return all(lane.is_alive() for lane in self._lanes) and not self._gatherer.stopping
 
-    @property
-    def stopping(self) -> bool:
-        """Whether it was stopped."""
-        return self._gatherer.stopping
+    def refuse_if_stopped(self) -> None:
+        """Refuse what would no longer be computed.
+
+        Raises:
+            StoppingError: it was stopped.
+        """
+        self._gatherer.refuse_if_stopped()
 
     def submit(self, job: Job) -> Future[Prediction]:
         """Put a prediction in the queue.
