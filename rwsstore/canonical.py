@@ -1,9 +1,11 @@
 """Canonical JSON and SHA-256: the one way in which rwsstore writes what it hashes."""
 
-__all__ = ["Digest", "canonical_json", "first_difference", "sha256_hex"]
+__all__ = ["Digest", "canonical_json", "first_difference", "key_part", "sha256_hex"]
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from typing import Any
 
 Digest = str
@@ -26,6 +28,25 @@ def canonical_json(value: Any) -> str:
 def sha256_hex(data: bytes) -> Digest:
     """Hash bytes to 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def key_part(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a key of resumable work holds of a recipe, an attack or a command's options.
+
+    No class and no module is named, so that work is found again after these were renamed or moved.
+
+    Args:
+        name: its own, which stays.
+        options: what distinguishes it from others of that name; JSON values, tuples, infinities.
+
+    Returns:
+        JSON values; an infinity is "inf" or "-inf".
+    """
+    values = {
+        field: str(value) if isinstance(value, float) and math.isinf(value) else value
+        for field, value in options.items()
+    }
+    return {"name": name, "options": values}
 
 
 def first_difference(found: Any, wanted: Any, where: str = "") -> str | None:

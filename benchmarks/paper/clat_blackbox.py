@@ -7,6 +7,7 @@ In the black box each image is driven as far as its loss rises on the attacked m
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from benchmarks.paper.clat_training import adversarial, base_options, clat
 from benchmarks.paper.pages import Picture, Table, new_figure, save_figure, write_blocks
 from benchmarks.paper.study import Study, start
 from rwsstore.attacks import Pgd
+from rwsstore.canonical import key_part
 from rwsstore.drawing import draw_heat_map, number_cells
 from rwsstore.evaluation import Figure, Resampling, bootstrap, mean_of
 from rwsstore.files import Results
@@ -65,7 +67,7 @@ def measure(study: Study, subjects: Mapping[str, Model]) -> Matrix:
             name: weights_fingerprint(one.model.state_dict()) for name, one in subjects.items()
         },
         "images": images_digest(study.test),
-        "attack": repr(attack),
+        "attack": key_part(attack.name, asdict(attack)),
         "seed": settings.seed,
     }
     results = Results(study.work / f"{study.name}.transfer.json", identity)

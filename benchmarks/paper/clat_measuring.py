@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from benchmarks.paper.clat_training import Trained
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Attack, Pgd
+from rwsstore.canonical import key_part
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.evaluation import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.files import Results
@@ -127,7 +128,10 @@ def rows_of(study: Study, model: Model) -> dict[str, Tensor]:
     identity = {
         "weights": weights_fingerprint(model.model.state_dict()),
         "images": images_digest(study.test),
-        "attacks": {name: repr(attack) for name, attack in attacks.items()},
+        "attacks": {
+            name: None if attack is None else key_part(attack.name, asdict(attack))
+            for name, attack in attacks.items()
+        },
         "seed": study.settings.seed,
     }
     results = Results(study.work / f"{model.name}.measured.json", identity)

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.settings import Settings, read_settings
+from rwsstore.canonical import key_part
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import MissingFileError, RwsError
@@ -251,8 +252,7 @@ class Study:
     def run_key_of(self, recipe: Recipe, start: nn.Module, config: TrainingConfig) -> str:
         """What defines a training on this study's images."""
         return run_key(
-            recipe.name,
-            repr(sorted(recipe.options().items())),
+            key_part(recipe.name, recipe.options()),
             config.model_dump(mode="json"),
             weights_fingerprint(start.state_dict()),
             self.settings.mode,

@@ -3,6 +3,7 @@
 __all__ = ["attack_options", "check_together", "evaluate_under_attack"]
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 from torch import nn
 
 from rwsstore.attacks import Attack
+from rwsstore.canonical import key_part
 from rwsstore.cli.options import load_model, load_test_images, open_store, read_model
 from rwsstore.cli.probe.keeping import kept_results
 from rwsstore.cli.reporting import write_report
@@ -194,7 +196,9 @@ def _identity(
     """What the numbers of an interrupted run depend on."""
     return {
         "models": {name: weights_fingerprint(one.state_dict()) for name, one in models.items()},
-        "attacks": {name: repr(attack) for name, attack in attacks.items()},
+        "attacks": {
+            name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()
+        },
         "images": images_digest(images),
         "epsilons": list(options.epsilons),
         "seed": options.seed,

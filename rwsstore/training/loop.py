@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.canonical import key_part
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.machine import ComputeMode
@@ -105,11 +106,9 @@ class _Run:
         self.steps = -(-len(train) // config.batch_size)
 
     def _key(self, model: nn.Module) -> str:
-        options = self.recipe.options()
         data = [[data.name, images_digest(data)] for data in (self.train, self.validation)]
         return run_key(
-            self.recipe.name,
-            repr(sorted(options.items())),
+            key_part(self.recipe.name, self.recipe.options()),
             self.config.model_dump(mode="json"),
             weights_fingerprint(model.state_dict()),
             data,

@@ -4,6 +4,7 @@ __all__ = ["command"]
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rwsstore.analysis.parameter_corruption import (
     draw_corruption,
     probe_corruption,
 )
+from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
     dataset_option,
     limit_option,
@@ -183,7 +185,7 @@ def _results(
             "model": weights_fingerprint(model.state_dict()),
             "images": images_digest(images),
             "gradient_images": None if source is None else images_digest(source),
-            "options": repr(settings),
+            "options": key_part("corruption", asdict(settings)),
             "layers": layers,
         },
     )
