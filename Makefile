@@ -1,6 +1,7 @@
 # make demo   train on the embedded digits, extract four patches, show what they buy, serve them
 # make test   lint, types and every test but those that take minutes
 # make soak   those: crashes, traffic and memory over thousands of changes
+# make house  how the source is cut and what of it runs, in figures: scripts/house.py
 # make box-test  the Docker image and docker-compose.yml for real; skipped without an engine
 # Both make .venv and install what they need. On a Linux box without a GPU, spare yourself the
 # CUDA build of torch with TORCH_INDEX=<the index of CPU wheels named on pytorch.org>.
@@ -11,7 +12,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test soak box-test lint types test-quick docs clean
+.PHONY: help demo test soak box-test lint types house test-quick docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,6 +46,9 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+house: $(VENV)/.dev
+	$(BIN)/python scripts/house.py
 
 test: lint types
 	$(BIN)/pytest -m 'not soak'
