@@ -26,9 +26,9 @@ from speed_rows.results import Result, answer, details, measure
 from speed_rows.row import RowSettings
 from speed_rows.tables import curves_of, growth_table, markdown, ratio_table
 
+from rwsstore.cpu import thread_count
 from rwsstore.errors import RwsError
 from rwsstore.files import write_atomic
-from rwsstore.machine import thread_count
 from rwsstore.progress import ConsoleReporter
 from rwsstore.speed.machine import this_machine
 

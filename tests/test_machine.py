@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rwsstore.cpu import ComputeMode, cpu_quota, pick_fastest, probe, thread_count
 from rwsstore.errors import ConfigError
-from rwsstore.machine import ComputeMode, cpu_quota, pick_fastest, probe, thread_count
 
 PLAIN = ComputeMode()
 LAST = ComputeMode(channels_last=True)

@@ -22,8 +22,8 @@ from torch import Tensor
 from benchmarks.paper.clat_settings import OtherNetwork
 from benchmarks.paper.study import Study
 from rwsstore.analysis.criticality import default_count
+from rwsstore.cpu import ComputeMode
 from rwsstore.files import make_folders
-from rwsstore.machine import ComputeMode
 from rwsstore.models import Classifier, build, main_path_convolutions
 from rwsstore.training import (
     ClatOptions,

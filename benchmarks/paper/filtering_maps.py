@@ -16,9 +16,9 @@ from rwsstore.analysis.filtering import (
     ScoringOptions,
     measure_curves,
 )
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, load_images
 from rwsstore.evaluation import Resampling, with_batch_statistics
-from rwsstore.machine import ComputeMode
 from rwsstore.models import build, fold_batchnorm
 from rwsstore.training import CleanRecipe, TrainingConfig, hold_out
 

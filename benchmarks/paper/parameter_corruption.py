@@ -28,8 +28,8 @@ from rwsstore.analysis.parameter_corruption import (
     by_type,
     probe_corruption,
 )
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.machine import ComputeMode
 from rwsstore.models import build
 from rwsstore.models.classifier import Classifier
 from rwsstore.training import CleanRecipe

@@ -19,8 +19,6 @@ __all__ = [
 from rwsstore.attacks.apgd import Apgd
 from rwsstore.attacks.ball import Ball, Norm
 from rwsstore.attacks.base import Attack
-from rwsstore.attacks.divergence import ascend_divergence, divergence
 from rwsstore.attacks.feature_pgd import FeaturePgd, ascend_features
-from rwsstore.attacks.fgsm import Fgsm
-from rwsstore.attacks.pgd import Pgd, ascend_loss
+from rwsstore.attacks.pgd import Fgsm, Pgd, ascend_divergence, ascend_loss, divergence
 from rwsstore.attacks.registry import ATTACKS, parse_attack

@@ -1,22 +1,139 @@
-"""Projected gradient ascent on the cross-entropy.
+"""Projected gradient ascent: on the cross-entropy, in one step (FGSM), on how far outputs move.
+
+Goodfellow, Shlens and Szegedy, Explaining and Harnessing Adversarial Examples, ICLR 2015.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu, Towards Deep Learning Models Resistant to Adversarial
 Attacks, ICLR 2018.
+
+Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan, Theoretically Principled Trade-off between Robustness
+and Accuracy (TRADES), ICML 2019, the inner maximization of equation 5.
 """
 
-__all__ = ["Pgd", "ascend_loss"]
-
+import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from rwsstore.attacks.ascent import ProjectedAscent, ascend
 from rwsstore.attacks.ball import Ball
-from rwsstore.attacks.objectives import CrossEntropy, Objective
-from rwsstore.attacks.search import Batch
+from rwsstore.attacks.base import Attack, check_count
+from rwsstore.attacks.objectives import CrossEntropy, Objective, differentiate, measure
+from rwsstore.attacks.search import Batch, Best, search
 from rwsstore.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ProjectedAscent(Attack):
+    """x ← project(x + η·direction(∇objective)), several times, from several starts.
+
+    The direction is sign(∇) for `linf` and ∇/‖∇‖₂ for `l2`. Of all points met, the start among
+    them, the best is kept: one that the model gets wrong, else the one with the highest objective.
+
+    Attributes:
+        steps: gradients a start.
+        step_size: η, in the units of ε; None for 2.5·ε/steps.
+        restarts: starts; all but the first are for images that still stand.
+    """
+
+    steps: int = 10
+    step_size: float | None = None
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("steps", self.steps)
+        check_count("restarts", self.restarts)
+        if self.step_size is not None and not (0 < self.step_size < math.inf):
+            raise ConfigError(
+                f"step_size is {self.step_size!r}; expected a finite number above 0, in the units "
+                "of epsilon, or None"
+            )
+
+    @abstractmethod
+    def _objective(self, batch: Batch) -> Objective:
+        """What is raised."""
+
+    def _start(self, batch: Batch, rows: Tensor, restart: int) -> Tensor:
+        return batch.start(self.ball, rows, restart)
+
+    def _attack(self, batch: Batch) -> Tensor:
+        objective = self._objective(batch)
+
+        def climb(rows: Tensor, restart: int, best: Best) -> None:
+            images = self._start(batch, rows, restart)
+            for _ in range(self.steps):
+                found = differentiate(objective, images, rows, batch.indices)
+                stay = best.offer(rows, images, found.loss, found.predicted)
+                rows, images, gradient = rows[stay], images[stay], found.gradient[stay]
+                if not len(rows):
+                    return
+                images = self.ball.step(images, gradient, self._step_size, batch.images[rows])
+            best.offer(rows, images, *measure(objective, images, rows, batch.indices))
+
+        return search(batch, climb, self.restarts)
+
+    @property
+    def _step_size(self) -> float:
+        return self.step_size or default_step_size(self.epsilon, self.steps)
+
+
+def ascend(
+    objective: Objective,
+    images: Tensor,
+    ball: Ball,
+    *,
+    step_size: float,
+    steps: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Climb with every image, all the way, without any check: the core, for training on a batch.
+
+    In the arithmetic of the caller: under autocast the ascent is, like the training, in bfloat16.
+
+    Args:
+        objective: what is raised; it knows the batch.
+        images: float32 [B, 3, H, W] in [0, 1].
+        ball: the budget around each.
+        step_size: η, in the units of ε.
+        steps: gradients.
+        generator: of the random start within the budget; None starts at the images.
+
+    Returns:
+        float32 [B, 3, H, W], where the ascent ended.
+    """
+    rows = torch.arange(len(images), device=images.device)
+    current = images
+    if generator is not None:
+        start = ball.sample(images.shape, generator).to(images.device)
+        current = ball.project(images + start, images)
+    for _ in range(steps):
+        gradient = differentiate(objective, current, rows, rows, plain=False).gradient
+        current = ball.step(current, gradient, step_size, images)
+    return current
+
+
+def default_step_size(epsilon: float, steps: int) -> float:
+    """2.5·ε/steps: far enough to cross the budget and turn back (Madry et al. 2018)."""
+    return 2.5 * epsilon / steps
+
+
+@dataclass(frozen=True)
+class Fgsm(Attack):
+    """x + ε·sign(∇L) for `linf`, x + ε·∇L/‖∇L‖₂ for `l2`, cut to [0, 1].
+
+    L is the cross-entropy with the right class.
+    """
+
+    name: ClassVar[str] = "fgsm"
+
+    def _attack(self, batch: Batch) -> Tensor:
+        rows = torch.arange(len(batch.images), device=batch.images.device)
+        objective = CrossEntropy(batch.model, batch.labels)
+        found = differentiate(objective, batch.images, rows, batch.indices)
+        return self.ball.step(batch.images, found.gradient, self.epsilon, batch.images)
 
 
 @dataclass(frozen=True)
@@ -79,4 +196,59 @@ def ascend_loss(
         TensorError: a loss or gradient is NaN or infinite.
     """
     objective = CrossEntropy(model, labels)
+    return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)
+
+
+def divergence(before: Tensor, after: Tensor) -> Tensor:
+    """KL(softmax(before) ‖ softmax(after)) of each image, in nats; float32 [B].
+
+    Args:
+        before: logits [B, C].
+        after: logits [B, C].
+    """
+    target, log_after = F.log_softmax(before.float(), 1), F.log_softmax(after.float(), 1)
+    return F.kl_div(log_after, target, reduction="none", log_target=True).sum(1)
+
+
+class _Moved:
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self._model = model
+        with torch.no_grad():
+            self._before = model(images)
+
+    def __call__(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._model(images)
+        return divergence(self._before[rows], logits), logits
+
+
+def ascend_divergence(
+    model: nn.Module,
+    images: Tensor,
+    ball: Ball,
+    *,
+    step_size: float,
+    steps: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Move predictions in the loop of a training: TRADES' inner maximization.
+
+    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
+    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
+    them.
+
+    Args:
+        model: images to logits [B, C].
+        images: float32 [B, 3, H, W] in [0, 1].
+        ball: the budget.
+        step_size: in the units of ε.
+        steps: gradients.
+        generator: of the random start; at the images themselves the divergence has no gradient.
+
+    Returns:
+        float32 [B, 3, H, W] in [0, 1].
+
+    Raises:
+        TensorError: a divergence or gradient is NaN or infinite.
+    """
+    objective = _Moved(model, images)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)

@@ -10,8 +10,7 @@ from rwsstore.attacks.apgd import Apgd
 from rwsstore.attacks.ball import Norm
 from rwsstore.attacks.base import Attack
 from rwsstore.attacks.feature_pgd import FeaturePgd
-from rwsstore.attacks.fgsm import Fgsm
-from rwsstore.attacks.pgd import Pgd
+from rwsstore.attacks.pgd import Fgsm, Pgd
 from rwsstore.errors import UnknownNameError
 
 ATTACKS: Mapping[str, type[Attack]] = {

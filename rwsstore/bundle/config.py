@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rwsstore.corruptions import parse_corruptions
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.deltas import DeltaConfig
 from rwsstore.files import read_toml, validated
-from rwsstore.machine import ComputeMode
 from rwsstore.models import ModelSpec, build, shallowest
 from rwsstore.signatures import ExtractionOptions
 from rwsstore.training import AveragingConfig, TrainingConfig, pixel_statistics

@@ -29,8 +29,7 @@ from rwsstore.cli.options import (
     open_store,
     store_option,
 )
-from rwsstore.cli.output import write_json, write_table
-from rwsstore.cli.reporting import report_options
+from rwsstore.cli.output import report_options, write_json, write_table
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic

@@ -23,7 +23,7 @@ from rwsstore.corruptions import (
 )
 from rwsstore.corruptions.gallery import draw_gallery
 from rwsstore.data import ImageSet, Split, load_images, read_image
-from rwsstore.data.selection import balanced_indices
+from rwsstore.data.imageset import balanced_indices
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.export import (
     LAYOUTS,

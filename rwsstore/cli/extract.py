@@ -19,8 +19,14 @@ from rwsstore.cli.options import (
     store_option,
 )
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.recipe_options import given, recipes_help, refuse, shallowest_count
-from rwsstore.cli.training_options import pick_mode, training_options
+from rwsstore.cli.recipes import (
+    given,
+    pick_mode,
+    recipes_help,
+    refuse,
+    shallowest_count,
+    training_options,
+)
 from rwsstore.data import load_images, match_classes
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from rwsstore.cli.options import load_model, open_store
-from rwsstore.cli.recipe_options import read_settings, refuse, settings_option, training_of
-from rwsstore.cli.training_options import pick_mode
+from rwsstore.cli.recipes import pick_mode, read_settings, refuse, settings_option, training_of
 from rwsstore.data import load_images, match_classes
 from rwsstore.deltas import DeltaConfig, DeltaOptions, publish_delta
 from rwsstore.extraction import SweepItem

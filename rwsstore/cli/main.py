@@ -97,7 +97,7 @@ def _asks_for_help() -> bool:
 def _set_threads(threads: int | None) -> None:
     import torch
 
-    from rwsstore.machine import thread_count
+    from rwsstore.cpu import thread_count
 
     torch.set_num_threads(threads or thread_count())
 

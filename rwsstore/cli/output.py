@@ -1,13 +1,17 @@
-"""Results on standard output: tables for people, JSON for scripts."""
+"""Results on standard output, and reports where --csv, --png and --json want them."""
 
-__all__ = ["write_json", "write_lines", "write_table"]
-
+import importlib.util
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+
+from rwsstore.cli.options import json_option
+from rwsstore.errors import MissingExtraError, MissingFileError
+from rwsstore.files import write_atomic
 
 
 def write_json(document: Any) -> None:
@@ -27,3 +31,77 @@ def write_lines(lines: Iterable[str]) -> None:
     """Write lines as they are."""
     for line in lines:
         click.echo(line)
+
+
+class _Report(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def to_csv(self) -> str: ...
+
+
+_R = TypeVar("_R", bound=_Report)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def report_options(
+    *, csv: str | None, png: str, prefix: bool = False
+) -> Callable[[_Command], _Command]:
+    """Give a command --csv, --png and --json, in this order.
+
+    Args:
+        csv: what is written, after "Also write"; None: there is no --csv.
+        png: what is drawn, after "Also draw".
+        prefix: there are several pictures, and what is given is the beginning of their names.
+    """
+    path = click.Path(path_type=Path)
+    metavar = "PREFIX" if prefix else None
+    options = [
+        click.option("--csv", "csv_path", type=path, help=f"Also write {csv}."),
+        click.option(
+            "--png",
+            "png_path",
+            type=path,
+            metavar=metavar,
+            help=f"Also draw {png}. Needs rwsstore[plots].",
+        ),
+        json_option,
+    ]
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options if csv is not None else options[1:]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def check_outputs(options: Mapping[str, Any]) -> None:
+    """Refuse what could not be written before anything is measured.
+
+    Raises:
+        MissingFileError: the folder of a file does not exist.
+        MissingExtraError: a picture is wanted and matplotlib is not installed.
+    """
+    for path in filter(None, (options["csv_path"], options["png_path"])):
+        if not path.absolute().parent.is_dir():
+            raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
+    if options["png_path"] is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing a picture", "plots")
+
+
+def write_report(
+    report: _R,
+    options: Mapping[str, Any],
+    *,
+    table: Callable[[_R], RenderableType],
+    plot: Callable[[_R, Path], None],
+) -> None:
+    """Write a report as CSV, as a picture, and as a table or JSON, as the options say."""
+    if options["csv_path"] is not None:
+        write_atomic(options["csv_path"], report.to_csv().encode())
+    if options["png_path"] is not None:
+        plot(report, options["png_path"])
+    if options["as_json"]:
+        write_json(report.to_dict())
+    else:
+        write_table(table(report))

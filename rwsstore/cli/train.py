@@ -10,9 +10,15 @@ import click
 from rwsstore.cli.card import measured_card
 from rwsstore.cli.options import dataset_option, json_option
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.recipe_options import recipes_help, settings_option
-from rwsstore.cli.train_recipes import check_together, recipe_of, training_config
-from rwsstore.cli.training_options import pick_mode, training_options
+from rwsstore.cli.recipes import (
+    check_together,
+    pick_mode,
+    recipe_of,
+    recipes_help,
+    settings_option,
+    training_config,
+    training_options,
+)
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import ConfigError, MissingFileError

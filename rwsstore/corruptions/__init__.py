@@ -20,7 +20,8 @@ __all__ = [
     "table_for",
 ]
 
-from rwsstore.corruptions.apply import corrupt
+from rwsstore.corruptions.apply import UnchangedWarning, corrupt
+from rwsstore.corruptions.frost import frost_source, load_frost_overlays
 from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, Corruption, parse_corruptions
 from rwsstore.corruptions.severity import (
     SEVERITIES,
@@ -29,5 +30,3 @@ from rwsstore.corruptions.severity import (
     table_for,
 )
 from rwsstore.corruptions.transforms import Chain, Corrupt, CorruptedDataset, Random, Transform
-from rwsstore.corruptions.unchanged import UnchangedWarning
-from rwsstore.corruptions.weather.frost_overlays import frost_source, load_frost_overlays

@@ -1,12 +1,10 @@
-"""Per-image random numbers: what is drawn depends on the image's key and on nothing else.
+"""Per-image random numbers, and what else a corruption is told beside the images.
 
 A key is (seed, corruption, severity, image index). SHA-256 turns the first three, and a mixing
 function the index, into the starting point of a SplitMix64 generator for each image. Numbers are
 made for a whole batch at once, by integer arithmetic, so an image gets the same ones in whatever
 batch, order, thread, process or numpy release it is corrupted. All drawing happens on the CPU.
 """
-
-__all__ = ["ImageKeys", "normal_quantiles"]
 
 import hashlib
 from collections.abc import Sequence
@@ -18,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from rwsstore.corruptions.severity import SeverityTable
 
 _Words = npt.NDArray[np.uint64]
 
@@ -123,3 +123,24 @@ def _mix(words: _Words) -> _Words:
         np.multiply(words, factor, out=words)
     np.bitwise_xor(words, np.right_shift(words, np.uint64(31), out=shifted), out=words)
     return words
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The constants and the random numbers for one batch.
+
+    Attributes:
+        numbers: the corruption's constants at this severity (severity.json).
+        keys: the per-image random numbers.
+        table: the table that the constants are from.
+        overlays: frost photographs, uint8 [3, H, W] each; empty for synthetic frost.
+    """
+
+    numbers: tuple[float, ...]
+    keys: ImageKeys
+    table: SeverityTable
+    overlays: Sequence[Tensor] = ()
+
+    def part(self, start: int, stop: int) -> "Setting":
+        """The setting for the images from `start` up to `stop`."""
+        return replace(self, keys=self.keys.part(start, stop))

@@ -9,16 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from rwsstore.corruptions import blur, digital, noise, weather
-from rwsstore.corruptions.between import (
-    Rule,
-    linear,
-    liquid,
-    mixed_images,
-    whole_at,
-    zoom_factors,
-)
-from rwsstore.corruptions.setting import Setting
+from rwsstore.corruptions import blur, digital, frost, noise, weather
+from rwsstore.corruptions.keys import Setting
+from rwsstore.corruptions.severity import Rule, linear, liquid, mixed_images, whole_at, zoom_factors
 from rwsstore.errors import ConfigError, UnknownNameError
 
 Group = Literal["noise", "blur", "weather", "digital"]
@@ -118,7 +111,7 @@ _ROWS = (
         needs_colour=True,
         between=whole_at(4),
     ),
-    Corruption("frost", "weather", weather.frost, "ice crystals on the lens", needs_colour=True),
+    Corruption("frost", "weather", frost.frost, "ice crystals on the lens", needs_colour=True),
     Corruption("fog", "weather", weather.fog, "a veil of fog", spares=_BLACK),
     Corruption(
         "brightness",

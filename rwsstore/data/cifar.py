@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the files that their authors publish and torchvision downloads.
+"""CIFAR-10 and CIFAR-100 in the files that their authors publish, fetched and read without pickle.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html. The files are pickles, so each one's MD5 is compared
@@ -6,10 +6,13 @@ with the published one first, on the very bytes that are parsed afterwards, and 
 knows nothing but numpy arrays.
 """
 
-__all__ = ["CIFAR10", "CIFAR100", "CifarFiles", "load_cifar"]
-
+import _codecs
+import contextlib
 import hashlib
-from collections.abc import Mapping
+import io
+import pickle
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,80 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rwsstore.data.download import fetch_archive
-from rwsstore.data.imageset import ImageSet
-from rwsstore.data.pixels import check_size, fit_all
-from rwsstore.data.request import LoadRequest
-from rwsstore.data.unpickling import load_arrays
-from rwsstore.errors import DataError, FormatError
+from rwsstore.data.images import check_size, fit_all
+from rwsstore.data.imageset import ImageSet, LoadRequest
+from rwsstore.errors import DataError, FormatError, MissingFileError
 from rwsstore.files import read_bounded
+
+
+def _empty_array(*_: object) -> np.ndarray[Any, Any]:
+    # The array's state, which follows in the pickle, sets its true shape, dtype and content.
+    return np.ndarray((0,), dtype=np.uint8)
+
+
+# What a pickled numeric array needs, under the names of numpy 1 (the published files) and 2.
+_ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _codecs.encode,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise FormatError(f"asks for {module}.{name}, which is not allowed") from None
+
+
+def load_arrays(data: bytes, *, what: str) -> dict[str, Any]:
+    """Read a pickled dictionary, as Python 2 wrote it.
+
+    Call it on bytes whose hash was checked: this is a second fence, not the first.
+
+    Raises:
+        FormatError: the pickle is damaged, asks for anything but arrays, or is no dictionary.
+    """
+    try:
+        content = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
+    except FormatError as error:
+        raise FormatError(f"{what} {error}") from None
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise FormatError(f"{what} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{what} holds a {type(content).__name__}; expected a dictionary")
+    return content
+
+
+def fetch_archive(url: str, md5: str, into: Path, result: Path) -> None:
+    """Download an archive, compare its MD5, unpack it and remove it.
+
+    Args:
+        url: where it is published.
+        md5: of the archive.
+        into: the folder to unpack in; made where absent.
+        result: the folder that the archive holds, for the message.
+
+    Raises:
+        MissingFileError: it could not be fetched; the message says where to put the files.
+    """
+    from rwsstore.models.vision_shim import import_torchvision
+
+    import_torchvision()
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    try:
+        # torchvision prints; standard output belongs to the results.
+        with contextlib.redirect_stdout(sys.stderr):
+            download_and_extract_archive(url, str(into), md5=md5, remove_finished=True)
+    except (OSError, RuntimeError) as error:
+        raise MissingFileError(
+            f"{result} holds none of the dataset's files and fetching them failed ({error}); "
+            f"download {url} elsewhere and unpack it in {into}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rwsstore.data.imageset import ImageSet
-from rwsstore.data.pixels import fit_all
-from rwsstore.data.request import LoadRequest
+from rwsstore.data.images import fit_all
+from rwsstore.data.imageset import ImageSet, LoadRequest
 from rwsstore.files import load_tensors
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -19,10 +19,8 @@ from pathlib import Path
 
 import torch
 
-from rwsstore.data.decoding import decode_files
-from rwsstore.data.imageset import ImageSet
-from rwsstore.data.pixels import check_size
-from rwsstore.data.request import LoadRequest, Split
+from rwsstore.data.images import check_size, decode_files
+from rwsstore.data.imageset import ImageSet, LoadRequest, Split
 from rwsstore.errors import DataError, MissingFileError
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})

@@ -1,16 +1,111 @@
-"""Images in memory, with their labels and the names of their classes."""
+"""Images in memory, with their labels and classes; choosing among them.
 
-__all__ = ["ImageSet"]
+The only random numbers used are the raw 64-bit outputs of PCG64, whose stream numpy keeps fixed
+(the distributions on top of it may change between numpy versions), so a seed names the same
+images wherever and whenever it is used.
+"""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from rwsstore.data.selection import balanced_indices
-from rwsstore.errors import ConfigError, DataError
+from rwsstore.errors import ConfigError, DataError, TensorError
+from rwsstore.progress import SILENT, Reporter
+
+
+def balanced_indices(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """Choose `n` positions so that the classes' counts differ by at most one.
+
+    A class with too few images gives all that it has and the others share the rest. For one
+    seed, a smaller choice is part of a larger one.
+
+    Args:
+        labels: [N] class of each image.
+        n: how many, at most N.
+        seed: at least 0.
+
+    Returns:
+        int64 [n], rising.
+
+    Raises:
+        ConfigError: the seed is negative.
+    """
+    if seed < 0:
+        raise ConfigError(f"the seed is {seed}; it must be 0 or more")
+    source = np.random.PCG64(seed)
+    shuffled = np.argsort(source.random_raw(len(labels)), kind="stable")
+    classes, codes = np.unique(labels, return_inverse=True)
+    turn_of_class = np.argsort(np.argsort(source.random_raw(len(classes)), kind="stable"))
+    rank = _rank_within_class(codes[shuffled])
+    # The first of every class, then the second of every class, and so on.
+    order = np.lexsort((turn_of_class[codes[shuffled]], rank))
+    return np.sort(shuffled[order[:n]]).astype(np.int64)
+
+
+def _rank_within_class(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count, for each entry, how many equal ones come before it."""
+    by_class = np.argsort(codes, kind="stable")
+    grouped = codes[by_class]
+    starts = np.searchsorted(grouped, grouped, side="left")
+    rank = np.empty(len(codes), dtype=np.int64)
+    rank[by_class] = np.arange(len(codes)) - starts
+    return rank
+
+
+def unit_images(images: Tensor) -> Tensor:
+    """Turn images into float32 in [0, 1].
+
+    Args:
+        images: uint8 in 0…255, or floating point in [0, 1]; [N, 3, H, W].
+
+    Raises:
+        TensorError: another dtype or shape, no images, or values that are NaN or outside [0, 1].
+    """
+    if images.dim() != 4 or 0 in images.shape:
+        raise TensorError(f"images have the shape {list(images.shape)}; expected [N, 3, H, W]")
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    if not images.is_floating_point():
+        raise TensorError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):  # NaN too
+        raise TensorError(
+            f"images run from {low:g} to {high:g}; expected [0, 1]: no normalization, it belongs "
+            "inside the model"
+        )
+    return images.float()
+
+
+def check_labels(labels: Tensor | None, count: int, classes: int) -> Tensor:
+    """See that every image has a label.
+
+    Args:
+        labels: int64 [N].
+        count: N.
+        classes: how many there are.
+
+    Raises:
+        DataError: there are none, or they are of another dtype or shape, or out of range.
+    """
+    if labels is None:
+        raise DataError("these images have no labels, and without them there is no accuracy")
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise DataError(
+            f"the labels are {labels.dtype} {list(labels.shape)}; expected int64 [{count}], one "
+            "for each image"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"the labels run from {low} to {high}; the model has {classes} classes, so they must "
+            f"lie in 0..{classes - 1}"
+        )
+    return labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,3 +222,80 @@ def _check_classes(classes: tuple[str, ...]) -> None:
     if len(set(classes)) != len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
         raise DataError(f"two classes are called {twice!r}; names must differ")
+
+
+def match_classes(
+    images: ImageSet, classes: tuple[str, ...], *, num_classes: int | None = None
+) -> ImageSet:
+    """Renumber the labels so that they mean what a model's outputs mean.
+
+    The dataset may have the classes in another order or only some of them.
+
+    Args:
+        images: the dataset.
+        classes: the model's class names in the order of its outputs; empty where it has none.
+        num_classes: how many outputs the model has; needed, and then alone checked, where
+            `classes` is empty.
+
+    Returns:
+        The same images with labels for `classes`; the very set where nothing changes.
+
+    Raises:
+        DataError: the dataset has a class that the model lacks, or, for a model without names,
+            another number of classes.
+        ConfigError: neither names nor a number were given, or they contradict each other.
+    """
+    if num_classes is not None and classes and num_classes != len(classes):
+        raise ConfigError(f"{len(classes)} class names were given for {num_classes} classes")
+    if not classes:
+        return _match_number(images, num_classes)
+    if images.classes == classes:
+        return images
+    _refuse_foreign(images, classes)
+    new_label = torch.tensor([classes.index(name) for name in images.classes])
+    labels = new_label[images.labels.cpu()].to(images.labels.device)
+    return replace(images, labels=labels, classes=classes)
+
+
+def _match_number(images: ImageSet, num_classes: int | None) -> ImageSet:
+    if num_classes is None:
+        raise ConfigError("a model without class names needs num_classes to be matched")
+    if len(images.classes) != num_classes:
+        raise DataError(
+            f"{images.name} has {len(images.classes)} classes, the model {num_classes}, "
+            "and it names none; use a dataset with as many"
+        )
+    return images
+
+
+def _refuse_foreign(images: ImageSet, classes: tuple[str, ...]) -> None:
+    foreign = [name for name in images.classes if name not in classes]
+    if foreign:
+        known = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+        raise DataError(
+            f"{images.name} has the class {foreign[0]!r} ({len(foreign)} such), which the model "
+            f"does not know; the model's are {known}"
+        )
+
+
+Split = Literal["train", "test"]
+"""Which half of a dataset: the one to train on, or the one to report on."""
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """One call for images.
+
+    Attributes:
+        folder: where the files are; the current folder for a source that needs none.
+        split: which half.
+        size: height and width wanted, in pixels; None keeps the source's own.
+        progress: who is told how far decoding is.
+    """
+
+    folder: Path
+    split: Split
+    size: int | None = None
+    progress: Reporter = SILENT

@@ -11,9 +11,8 @@ from types import MappingProxyType
 from rwsstore.data.cifar import CIFAR10, CIFAR100, load_cifar
 from rwsstore.data.digits import load_digits
 from rwsstore.data.folder import load_folder
-from rwsstore.data.imageset import ImageSet
-from rwsstore.data.pixels import check_size
-from rwsstore.data.request import SPLITS, LoadRequest, Split
+from rwsstore.data.images import check_size
+from rwsstore.data.imageset import SPLITS, ImageSet, LoadRequest, Split
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.progress import SILENT, Reporter
 

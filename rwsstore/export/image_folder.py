@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from rwsstore.cpu import thread_count
 from rwsstore.errors import ConfigError
 from rwsstore.export.job import Job, Pictures
 from rwsstore.export.layout import Part
 from rwsstore.export.options import PICTURE_FORMATS
 from rwsstore.files import make_folders, staged_folder
-from rwsstore.machine import thread_count
 from rwsstore.progress import Task
 
 _MOST_THREADS = 8

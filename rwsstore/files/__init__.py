@@ -23,10 +23,23 @@ __all__ = [
     "write_atomic",
 ]
 
-from rwsstore.files.atomic import is_temporary, make_folders, read_bounded, write_atomic
-from rwsstore.files.configuration import read_toml, validated
-from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, Header, TensorEntry, read_header
+from rwsstore.config import read_toml, validated
+from rwsstore.files.atomic import (
+    is_temporary,
+    make_folders,
+    read_bounded,
+    remove_temporaries,
+    staged_file,
+    staged_folder,
+    write_atomic,
+)
+from rwsstore.files.header import (
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    Header,
+    TensorEntry,
+    load_tensors,
+    read_header,
+)
 from rwsstore.files.layer import OS_FILES, FileLayer, FileMark, OsFiles
 from rwsstore.files.results import Results
-from rwsstore.files.staging import remove_temporaries, staged_file, staged_folder
-from rwsstore.files.tensors import load_tensors

@@ -1,20 +1,19 @@
-"""Writing a file whole or not at all, and reading one within a bound."""
+"""Files and folders that appear whole or not at all, and reading within a bound.
 
-__all__ = [
-    "is_temporary",
-    "make_folders",
-    "read_bounded",
-    "temporary_beside",
-    "write_atomic",
-]
+What `write_atomic` does for bytes in memory, these do for what is written piece by piece: under a
+temporary name first, synced, then renamed.
+"""
 
+import os
 import secrets
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from rwsstore.errors import FormatError
-from rwsstore.files.failures import reading, writing
-from rwsstore.files.layer import OS_FILES, FileLayer
+from rwsstore.files.layer import FILE_MODE, OS_FILES, FileLayer, reading, writing
 
 _PREFIX = ".rws-"
 _SUFFIX = ".tmp"
@@ -94,3 +93,70 @@ def read_bounded(path: Path, *, limit: int, what: str, files: FileLayer = OS_FIL
     if len(data) > limit:
         raise FormatError(f"{what}: {path} is over {limit} bytes; at most that many are read.")
     return data
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream whose content becomes `path` when the block ends without an error.
+
+    Until then `path` stays as it is. The temporary file lies in the same folder, which exists.
+
+    Raises:
+        StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
+    """
+    temporary = temporary_beside(path)
+    with writing(path):
+        try:
+            with temporary.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fchmod(stream.fileno(), FILE_MODE)
+                os.fsync(stream.fileno())
+            OS_FILES.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        OS_FILES.fsync_folder(path.parent)
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that becomes `path` when the block ends without an error.
+
+    All file systems are synced once before the rename: with thousands of small files, a sync each
+    would take longer than making them.
+
+    Args:
+        path: does not exist, or is an empty folder; its parent exists.
+
+    Raises:
+        StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
+    """
+    temporary = temporary_beside(path)
+    with writing(path):
+        try:
+            temporary.mkdir()
+            yield temporary
+            os.sync()
+            OS_FILES.rename(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        OS_FILES.fsync_folder(path.parent)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; nobody may be writing there now.
+
+    Raises:
+        ReadOnlyError, StoreError: it could not be removed.
+    """
+    with writing(folder):
+        for name in OS_FILES.names(folder):
+            if is_temporary(name):
+                leftover = folder / name
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()

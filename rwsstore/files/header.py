@@ -1,4 +1,4 @@
-"""The strict pass over a safetensors header, before any library sees the file.
+"""The strict pass over a safetensors header, and the tensors of the very bytes that it saw.
 
 A safetensors file is 8 bytes (little-endian length N of the header), N bytes of JSON, then the
 tensors' bytes. The JSON maps each tensor's name to its dtype, shape and byte range in the rest;
@@ -6,14 +6,16 @@ tensors' bytes. The JSON maps each tensor's name to its dtype, shape and byte ra
 fields and much else; this pass accepts what the library writes, and nothing more.
 """
 
-__all__ = ["ITEM_BYTES", "MAX_HEADER_BYTES", "MAX_TENSORS", "Header", "TensorEntry", "read_header"]
-
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
 
 from rwsstore.errors import FormatError
 
@@ -227,3 +229,23 @@ def _short(value: object) -> str:
     """A value as a message shows it: in ASCII, and never as long as an attacker likes."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def load_tensors(data: bytes, *, what: str) -> tuple[dict[str, Tensor], Header]:
+    """Check a whole safetensors file and read its tensors, on the CPU, in memory of their own.
+
+    Args:
+        data: the whole file. Never a path: what was hashed is what is parsed.
+        what: what the file is called in messages ("patch", "checkpoint").
+
+    Returns:
+        The tensors by name, and the header.
+
+    Raises:
+        FormatError: as `read_header`, or the safetensors library refuses the file.
+    """
+    header = read_header(data, what=what)
+    try:
+        return safetensors.torch.load(data), header
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"{what}: {error}.") from error

@@ -1,13 +1,16 @@
 """Networks by name, their layers in order, fingerprints and checkpoints."""
 
-from rwsstore.models.checkpoints import load_checkpoint, load_clean_model, save_checkpoint
-from rwsstore.models.classifier import Classifier
-from rwsstore.models.convolutions import main_path_convolutions
+from rwsstore.models.checkpoints import (
+    check_finite,
+    load_checkpoint,
+    load_clean_model,
+    save_checkpoint,
+)
+from rwsstore.models.classifier import Classifier, Normalize
 from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
 from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
-from rwsstore.models.finite import check_finite
 from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
-from rwsstore.models.layers import Layer, ordered_layers, shallowest
+from rwsstore.models.graph import Layer, main_path_convolutions, ordered_layers, shallowest
 from rwsstore.models.model_card import (
     FEWEST_IMAGES,
     LEAST_AGREEMENT,
@@ -17,7 +20,6 @@ from rwsstore.models.model_card import (
     read_model_card,
     write_model_card,
 )
-from rwsstore.models.normalize import Normalize
 from rwsstore.models.registry import NETWORKS, Network, build
 from rwsstore.models.spec import ModelSpec
 from rwsstore.models.torchvision_networks import torchvision_names

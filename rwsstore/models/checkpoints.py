@@ -1,22 +1,178 @@
-"""Whole networks in files: our own safetensors, and state dicts made elsewhere."""
+"""Whole networks in files: our own safetensors, and state dicts that other programs wrote."""
 
-__all__ = ["load_checkpoint", "load_clean_model", "save_checkpoint"]
-
+import io
+import zipfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from rwsstore.errors import ConfigError, FormatError
+from rwsstore.errors import ConfigError, FormatError, MismatchError, TensorError
 from rwsstore.files import load_tensors, read_bounded, write_atomic
-from rwsstore.models.agreement import check_agreement
 from rwsstore.models.classifier import Classifier
-from rwsstore.models.finite import check_finite
 from rwsstore.models.folding import fold_batchnorm
-from rwsstore.models.foreign import adapt_names, read_pickled
-from rwsstore.models.registry import build
+from rwsstore.models.registry import build, outline
 from rwsstore.models.spec import ModelSpec
+
+
+def check_finite(state: Mapping[str, Tensor]) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        state: tensors by name; those that hold integers pass.
+
+    Raises:
+        TensorError: a tensor holds a number that is not finite; the first one is named.
+    """
+    for name, tensor in state.items():
+        bad = int(tensor.numel() - tensor.isfinite().sum())
+        if bad:
+            raise TensorError(
+                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; finite weights are "
+                "expected. Train again, or use an earlier checkpoint."
+            )
+
+
+_Kind = tuple[tuple[int, ...], torch.dtype]
+
+
+@lru_cache(maxsize=16)
+def expected_tensors(spec: ModelSpec) -> Mapping[str, _Kind]:
+    """List the shape and dtype of each tensor of a specified model, without building it.
+
+    Raises:
+        UnknownNameError, ConfigError: as `build`.
+    """
+    state = outline(spec).state_dict()
+    return MappingProxyType({name: _kind(tensor) for name, tensor in state.items()})
+
+
+def check_agreement(state: Mapping[str, Tensor], spec: ModelSpec, *, what: str) -> None:
+    """Refuse tensors that are not exactly those of a specified model.
+
+    Args:
+        state: tensors by name.
+        spec: the model.
+        what: where the tensors came from, for the message.
+
+    Raises:
+        MismatchError: names the first difference: a tensor that is missing, of another shape or
+            dtype, or one too many; or a normalization other than the specification's.
+    """
+    expected = expected_tensors(spec)
+    for name, kind in expected.items():
+        if name not in state:
+            raise MismatchError(f"{what}: {_of(spec)} needs the tensor {name}, which is missing")
+        if _kind(state[name]) != kind:
+            raise MismatchError(
+                f"{what}: {name} is {_text(_kind(state[name]))}, {_of(spec)} needs {_text(kind)}"
+            )
+    extra = next((name for name in state if name not in expected), None)
+    if extra is not None:
+        raise MismatchError(f"{what}: {_of(spec)} has no tensor {extra}")
+    for name, values in (("normalize.mean", spec.mean), ("normalize.std", spec.std)):
+        if not torch.equal(state[name].cpu(), torch.tensor(values, dtype=torch.float32)):
+            raise MismatchError(
+                f"{what}: {name} is {state[name].tolist()}, its specification says {list(values)}"
+            )
+
+
+def _kind(tensor: Tensor) -> _Kind:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _text(kind: _Kind) -> str:
+    shape, dtype = kind
+    return f"{str(dtype).removeprefix('torch.')} {list(shape)}"
+
+
+def _of(spec: ModelSpec) -> str:
+    norm = "folded" if spec.folded else "with BatchNorm" if spec.batch_norm else "without BatchNorm"
+    return f"{spec.network} ({norm}, width {spec.width:g}, {spec.num_classes} classes)"
+
+
+_WRAPPERS = ("state_dict", "model")
+_ADVICE = "Save it anew with torch.save(model.state_dict(), path)."
+
+
+def read_pickled(data: bytes, *, what: str) -> dict[str, Tensor]:
+    """Read the state dict in a file of `torch.save`; no code in it is run (`weights_only`).
+
+    Args:
+        data: the whole file: a state dict, or one under "state_dict" or "model".
+        what: what the file is called in messages.
+
+    Raises:
+        FormatError: another file, a cut one, or one with objects other than tensors.
+    """
+    _refuse_compression(data, what)
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # hostile bytes may raise anything
+        raise FormatError(
+            f"{what} is no state dict, or holds objects other than tensors "
+            f"({type(error).__name__}). {_ADVICE}"
+        ) from error
+    return _plain_tensors(_unwrap(content), what)
+
+
+def adapt_names(state: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
+    """Give a state dict the names that the tensors of a `Classifier` have.
+
+    A prefix "module." that all names share is dropped. Where no name begins with "network.", the
+    names are those of the network alone: they get that prefix, and the normalization of `spec` is
+    added. A BatchNorm without a count of batches, as torch wrote it before 0.4.1, gets a 0.
+    """
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if any(name.startswith("network.") for name in state):
+        return dict(state)
+    named = {f"network.{name}": tensor for name, tensor in state.items()}
+    named["normalize.mean"] = torch.tensor(spec.mean)
+    named["normalize.std"] = torch.tensor(spec.std)
+    for name in expected_tensors(spec):
+        if name.endswith(".num_batches_tracked"):
+            named.setdefault(name, torch.tensor(0))
+    return named
+
+
+def _refuse_compression(data: bytes, what: str) -> None:
+    """Refuse compressed entries, which torch never writes and which may unpack to any size."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            compressed = any(entry.compress_type for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        return  # the format before torch 1.6, or no such file at all
+    if compressed:
+        raise FormatError(f"{what} is a compressed archive, which torch.save never writes")
+
+
+def _unwrap(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        for key in _WRAPPERS:
+            if isinstance(content.get(key), Mapping):
+                return content[key]
+    return content
+
+
+def _plain_tensors(content: Any, what: str) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        raise FormatError(f"{what} holds a {type(content).__name__}, no state dict. {_ADVICE}")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise FormatError(
+                f"{what}: the entry {str(name)[:100]!r} is a {type(value).__name__}, not a tensor. "
+                f"{_ADVICE}"
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise FormatError(f"{what}: {name} is sparse or quantized, a plain tensor is expected")
+    return dict(content)
+
 
 MAX_CHECKPOINT_BYTES = 8 << 30
 """The largest checkpoint that is read: 8 GiB."""

@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from rwsstore.models.classifier import Classifier
-from rwsstore.models.tracing import trace
+from rwsstore.models.graph import trace
 
 _Model = TypeVar("_Model", bound=nn.Module)
 _Leaves = Iterable[type[nn.Module]]

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from rwsstore.errors import UnknownNameError
-from rwsstore.models.classifier import Classifier
+from rwsstore.models.classifier import Classifier, Normalize
 from rwsstore.models.folding import fold_batchnorm
-from rwsstore.models.normalize import Normalize
 from rwsstore.models.resnet import resnet18, resnet32, resnet32_stride2, resnet50
 from rwsstore.models.spec import ModelSpec
 from rwsstore.models.torchvision_networks import PREFIX, torchvision_network

@@ -40,26 +40,33 @@ __all__ = [
     "scale",
 ]
 
-from rwsstore.patches.arithmetic import patched_tensor
-from rwsstore.patches.card import CardPoint, RobustnessCard
-from rwsstore.patches.compose import compose, scale
-from rwsstore.patches.fields import MAX_PATCHES, NAME_PATTERN
-from rwsstore.patches.fit import check_fit
+from rwsstore.patches.algebra import (
+    PatchSet,
+    Request,
+    compose,
+    parse_alpha,
+    parse_request,
+    patched_tensor,
+    scale,
+)
+from rwsstore.patches.fit import ModelIdentity, Reach, check_fit, identify, reach_of
 from rwsstore.patches.format import MAX_PATCH_BYTES
 from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
-from rwsstore.patches.identity import ModelIdentity, identify
 from rwsstore.patches.making import make_patch
 from rwsstore.patches.metadata import (
+    MAX_PATCHES,
+    NAME_PATTERN,
     AlphaRange,
+    CardPoint,
     GoldenProbe,
     Kind,
     Part,
     PatchMetadata,
     Recipe,
+    RobustnessCard,
     TensorEntry,
 )
 from rwsstore.patches.patch import Patch
-from rwsstore.patches.patchset import PatchSet, Request, parse_alpha, parse_request
 from rwsstore.patches.quantization import (
     BIT_WIDTHS,
     Payload,
@@ -69,4 +76,3 @@ from rwsstore.patches.quantization import (
     quantize,
     requantize,
 )
-from rwsstore.patches.reach import Reach, reach_of

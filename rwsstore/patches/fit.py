@@ -1,14 +1,56 @@
-"""Does a patch belong on a model? Asked before anything is touched."""
+"""Does a patch belong on a model, and how much of it does it touch? Asked before anything else."""
 
-__all__ = ["check_fit"]
-
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
-from rwsstore.errors import MismatchError
-from rwsstore.patches.identity import ModelIdentity
-from rwsstore.patches.metadata import TensorEntry
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import MismatchError, TensorError
+from rwsstore.models import architecture_fingerprint, weights_fingerprint
+from rwsstore.patches.metadata import PatchMetadata, TensorEntry, first_fault, short
 from rwsstore.patches.patch import Patch
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A clean model's fingerprints and the tensors that they cover.
+
+    Attributes:
+        architecture: fingerprint over names, shapes and dtypes.
+        clean_weights: fingerprint over these and the tensors' bytes.
+        tensors: every tensor of the model, by name.
+    """
+
+    architecture: Digest
+    clean_weights: Digest
+    tensors: tuple[TensorEntry, ...]
+
+
+def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
+    """Take a model's fingerprints from its `state_dict()`.
+
+    Raises:
+        TensorError: a tensor has no plain values, or a name that patches cannot store: over 512
+            characters, or with control characters.
+    """
+    entries = tuple(_entry(name, tensor) for name, tensor in sorted(state.items()))
+    return ModelIdentity(architecture_fingerprint(state), weights_fingerprint(state), entries)
+
+
+def _entry(name: str, tensor: Tensor) -> TensorEntry:
+    try:
+        return TensorEntry(name=name, shape=tuple(tensor.shape), dtype=_dtype_name(tensor))
+    except ValidationError as error:
+        raise TensorError(f"tensor '{short(name)}' of the model: {first_fault(error)}") from None
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def check_fit(
@@ -62,3 +104,70 @@ def _first_difference(expected: Sequence[TensorEntry], found: Sequence[TensorEnt
 
 def _show(entry: TensorEntry) -> str:
     return f"{entry.name!r} of {entry.dtype}{list(entry.shape)}"
+
+
+_MOST_BYTES = 2**63 - 1
+"""Of what a description claims: its shapes may be as large as anybody writes them."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How much of its model a patch touches, at whatever strength.
+
+    Attributes:
+        layers: the patched layers, in forward order; of a composed patch those of its parts, in
+            the order in which the parts name them.
+        weights: tensors of two dimensions and more that it touches: the weights of layers.
+        model_weights: such tensors of the model.
+        touched_bytes: of the model's tensors that it touches, in float32.
+        model_bytes: of all the model's tensors, buffers with them.
+    """
+
+    layers: tuple[str, ...]
+    weights: int
+    model_weights: int
+    touched_bytes: int
+    model_bytes: int
+
+    @property
+    def share(self) -> float:
+        """Touched bytes of the model's, 0 to 1."""
+        return self.touched_bytes / self.model_bytes
+
+
+def reach_of(patch: PatchMetadata, parts: Iterable[PatchMetadata] = ()) -> Reach:
+    """Measure how much of its model a patch touches.
+
+    Args:
+        patch: its description. A composed one touches what its parts touch, each tensor counted
+            once.
+        parts: descriptions of all parts of a composed patch.
+    """
+    every = [patch, *parts]
+    touched = {name for metadata in every for name in metadata.tensors}
+    own = [entry for entry in patch.model if entry.name in touched]
+    return Reach(
+        layers=_layers(every),
+        weights=_weights(own),
+        model_weights=_weights(patch.model),
+        touched_bytes=_bytes(own),
+        model_bytes=_bytes(patch.model),
+    )
+
+
+def _layers(every: Iterable[PatchMetadata]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for metadata in every for name in metadata.layers))
+
+
+def _weights(entries: Iterable[TensorEntry]) -> int:
+    return sum(len(entry.shape) >= 2 for entry in entries)
+
+
+def _bytes(entries: Iterable[TensorEntry]) -> int:
+    return min(sum(math.prod(entry.shape) * _item(entry.dtype) for entry in entries), _MOST_BYTES)
+
+
+def _item(dtype: str) -> int:
+    """Bytes of one number; of a type that this torch does not know none are counted."""
+    found = getattr(torch, dtype, None)
+    return found.itemsize if isinstance(found, torch.dtype) else 0

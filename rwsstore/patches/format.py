@@ -17,16 +17,17 @@ from torch import Tensor
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.files import load_tensors
-from rwsstore.patches.fields import first_fault, short
 from rwsstore.patches.golden import Golden
-from rwsstore.patches.metadata import PatchMetadata
-from rwsstore.patches.packing import pack, packed_size, unpack
+from rwsstore.patches.metadata import PatchMetadata, first_fault, short
 from rwsstore.patches.quantization import (
     SMALLEST_SCALE,
     Payload,
     QuantizedTensor,
     RawTensor,
     all_finite,
+    pack,
+    packed_size,
+    unpack,
 )
 
 MAX_PATCH_BYTES = 256 * 2**20

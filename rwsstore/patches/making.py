@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rwsstore import __version__
 from rwsstore.errors import TensorError
-from rwsstore.patches.identity import ModelIdentity
+from rwsstore.patches.fit import ModelIdentity
 from rwsstore.patches.metadata import Kind, PatchMetadata
 from rwsstore.patches.patch import Patch
 from rwsstore.patches.quantization import check_bits, quantize

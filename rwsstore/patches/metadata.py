@@ -1,36 +1,117 @@
-"""What a patch says of itself: the validated contents of the metadata key `rwsstore`."""
-
-__all__ = [
-    "MAX_PROBE_PIXELS",
-    "AlphaRange",
-    "GoldenProbe",
-    "Kind",
-    "Part",
-    "PatchMetadata",
-    "Recipe",
-    "TensorEntry",
-]
+"""What a patch says of itself: the validated contents of the metadata key, its card among them."""
 
 import math
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
-from rwsstore.patches.card import RobustnessCard
-from rwsstore.patches.fields import (
-    MAX_PATCHES,
-    Alpha,
-    Finite,
-    Frozen,
-    Hex64,
-    Int64,
-    Name,
-    TensorName,
-    Text,
-    first_fault,
-)
+
+NAME_PATTERN = r"^[a-z][a-z0-9]*(?:[_.-][a-z0-9]+)*$"
+"""Names of patches: lower-case words joined by single `_`, `.` or `-`, at most 64 characters."""
+
+MAX_PATCHES = 1000
+"""The most patches that one patch set, or one composed patch, holds."""
+
+_NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f]"
+
+
+def _positive_zero(value: float) -> float:
+    """-0.0 becomes 0.0, so that one number has one writing."""
+    return value + 0.0
+
+
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+# What a description says may reach a terminal, so it holds no control characters.
+Text = Annotated[str, Field(max_length=4096, pattern=rf"^{_NO_CONTROLS}*$")]
+TensorName = Annotated[str, Field(max_length=512, pattern=rf"^{_NO_CONTROLS}+$")]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_positive_zero)]
+Alpha = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidator(_positive_zero)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AfterValidator(_positive_zero)]
+
+
+class Frozen(BaseModel):
+    """A part of a description: immutable, without conversions and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line of ASCII."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return short(f"{where}: {message}" if where else message)
+
+
+def short(text: str) -> str:
+    """Text of unknown origin as a message shows it: ASCII, one line, never long."""
+    shown = ascii(text)[1:-1]
+    return shown if len(shown) <= 300 else f"{shown[:297]}..."
+
+
+class CardPoint(Frozen):
+    """Accuracies at one strength.
+
+    Attributes:
+        alpha: strength of the patch.
+        ta: accuracy on clean images, in percent.
+        ra: accuracy on images with the patch's corruption at its severity, in percent.
+    """
+
+    alpha: Alpha
+    ta: Percent
+    ra: Percent
+
+
+class RobustnessCard(Frozen):
+    """TA and RA over a grid of strengths, measured when the patch was extracted.
+
+    Attributes:
+        images: how many images each accuracy was measured on.
+        points: by rising α, from 0 (no patch).
+    """
+
+    images: Annotated[Int64, Field(gt=0)]
+    points: Annotated[tuple[CardPoint, ...], Field(min_length=2, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> "RobustnessCard":
+        if self.points[0].alpha != 0:
+            raise ValueError("the first point of a card is α = 0, the model without the patch")
+        if any(left.alpha >= right.alpha for left, right in pairwise(self.points)):
+            raise ValueError("the points of a card stand by rising α, none twice")
+        return self
+
+    def alpha_for(self, ta_loss: float, *, at_most: float) -> float:
+        """Find the strength whose cost in clean accuracy stays within a budget.
+
+        TA is interpolated linearly between the points. The answer is the largest α such that no
+        α up to it costs more than the budget.
+
+        Args:
+            ta_loss: points of TA that may be lost, 0 or more.
+            at_most: largest α to return; beyond a patch's recommended strength TA is paid for
+                nothing.
+
+        Raises:
+            ConfigError: the budget is negative or not finite.
+        """
+        if not 0 <= ta_loss < float("inf"):
+            raise ConfigError(
+                f"ta_loss is {ta_loss!r}; expected a finite number of points, 0 or more"
+            )
+        floor = self.points[0].ta - ta_loss
+        for left, right in pairwise(self.points):
+            if right.ta < floor:
+                share = (left.ta - floor) / (left.ta - right.ta)
+                return min(left.alpha + share * (right.alpha - left.alpha), at_most)
+        return min(self.points[-1].alpha, at_most)
+
 
 MAX_PROBE_PIXELS = 2**23
 """The largest probe batch, count · size²: 8 images of 1024 pixels square."""

@@ -12,10 +12,9 @@ from typing import Self
 from rwsstore.canonical import Digest, sha256_hex
 from rwsstore.errors import ConfigError
 from rwsstore.files import read_bounded, write_atomic
-from rwsstore.patches.card import RobustnessCard
 from rwsstore.patches.format import MAX_PATCH_BYTES, read_patch_bytes, write_patch_bytes
 from rwsstore.patches.golden import Golden
-from rwsstore.patches.metadata import GoldenProbe, PatchMetadata
+from rwsstore.patches.metadata import GoldenProbe, PatchMetadata, RobustnessCard
 from rwsstore.patches.quantization import Payload, check_bits, check_fewer, requantize
 
 

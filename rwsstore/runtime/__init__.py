@@ -20,12 +20,10 @@ __all__ = [
     "state_digest",
 ]
 
-from rwsstore.runtime.agreement import measure_agreement
-from rwsstore.runtime.choosing_format import FormatProbe, fastest_format
-from rwsstore.runtime.digest import state_digest
+from rwsstore.runtime.admission import PatchBag, PatchSource
+from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
 from rwsstore.runtime.live import LiveModel
-from rwsstore.runtime.source import PatchBag, PatchSource
 from rwsstore.runtime.splitting import Split, split_after
-from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+from rwsstore.runtime.variant import CleanModel, Variant, build_variant, state_digest
 from rwsstore.runtime.verification import Verification

@@ -1,16 +1,72 @@
-"""Which patches may be put on a model: each is checked once, before anything is built with it."""
-
-__all__ = ["Admission"]
+"""Where a live model gets patches from, and which of them may be put on."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Protocol
 
 import torch
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import GoldenError, MismatchError
+from rwsstore.errors import GoldenError, MismatchError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, check_fit, check_golden, probe_images
 from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+
+
+class PatchSource(Protocol):
+    """Anything that finds a patch by name, version or digest: a store, or a `PatchBag`."""
+
+    def resolve(self, ref: str) -> Digest:
+        """Find the digest of a patch; asked at every change of a patch set.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+
+    def get(self, ref: str) -> Patch:
+        """Return the patch; asked once a digest.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+
+
+class PatchBag:
+    """Patches held in memory, found by name or digest."""
+
+    def __init__(self, patches: Iterable[Patch] = ()) -> None:
+        self._by_digest: dict[str, Patch] = {}
+        self._by_name: dict[str, Patch] = {}
+        for patch in patches:
+            self.add(patch)
+
+    def add(self, patch: Patch) -> None:
+        """Put a patch in; a later one of the same name hides an earlier one."""
+        self._by_digest[patch.digest] = patch
+        self._by_name[patch.name] = patch
+
+    def resolve(self, ref: str) -> Digest:
+        """Find the digest of the patch of this name or digest.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+        return self.get(ref).digest
+
+    def get(self, ref: str) -> Patch:
+        """Return the patch of this name or digest.
+
+        Raises:
+            UnknownPatchError: there is none.
+        """
+        # Digests first, so that no name can stand in for another patch's digest.
+        patch = self._by_digest.get(ref) or self._by_name.get(ref)
+        if patch is None:
+            raise UnknownPatchError(
+                f"no patch {ref!r}; at hand are: {', '.join(sorted(self._by_name)) or 'none'}"
+            )
+        return patch
+
 
 _REMEMBERED = 10_000
 """How many digests are remembered as admitted; an older one would be checked once more."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from rwsstore.models import Normalize
-from rwsstore.models.tracing import is_plain_call
+from rwsstore.models.graph import is_plain_call
 from rwsstore.patches import Patch
 
 LARGEST = 2.0**100

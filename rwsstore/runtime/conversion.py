@@ -1,22 +1,266 @@
-"""A model and its variants in a compute format: layers replaced, everything else shared."""
+"""A model and its variants in a compute format: layers packed and replaced, tensors shared.
 
-__all__ = ["Conversion"]
+A convolution on a CPU reads its weights in an order of its own. torch puts them into that order at
+every call, which for one image takes longer than the arithmetic; a packed one has them in it
+already (oneDNN's, through the operators that torch's own compiler uses).
+"""
 
-from collections.abc import Collection, Iterator, Mapping
+import copy
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from types import MethodType
 
 import torch
 from torch import Tensor, nn
 
-from rwsstore.models.tracing import is_layer
+from rwsstore.errors import TensorError
+from rwsstore.models.graph import is_layer
 from rwsstore.runtime.formats import ComputeFormat
-from rwsstore.runtime.packing import (
-    Lowered,
-    can_pack,
-    convert_layer,
-    weights_of,
-    with_own_tensors,
-)
-from rwsstore.runtime.sharing import shell
+
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+
+
+class Sharing:
+    """Makes modules that compute with other tensors than a model's and share all the rest.
+
+    What can be known of the model is looked up once, so that a patch goes on in the time that its
+    arithmetic takes.
+
+    Args:
+        model: whose tensors are shared; it is left as it is, and must stay as it is.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
+        self._copies_all = any(_reaches_others(module) for module in model.modules())
+        self._below = {
+            id(module): frozenset(map(id, module.parameters())) for module in model.modules()
+        }
+
+    def with_tensors(self, replacements: Mapping[str, Tensor]) -> nn.Module:
+        """Make a module that computes with other tensors.
+
+        Only the modules on the way to a replaced tensor are copied, and only their Python
+        objects; a tensor that several places of the network share stays shared. Where a module
+        reaches others by plain attributes (a list of them, a bound method), all modules are
+        copied, so that none computes with the old tensors.
+
+        Args:
+            replacements: new tensors by the name of the parameter that they stand in for.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: two names of one shared tensor are given different numbers.
+        """
+        if self._ties:
+            self.check_tied(replacements)
+        new = {
+            id(self._parameters[name]): nn.Parameter(tensor, requires_grad=False)
+            for name, tensor in replacements.items()
+        }
+        if self._copies_all:
+            return _copy_all(self._model, new)
+        return self._copy_touched(self._model, new, {})
+
+    @property
+    def ties(self) -> bool:
+        """Whether two names stand for one tensor."""
+        return self._ties
+
+    @property
+    def reaches_around(self) -> bool:
+        """Whether a module holds others otherwise than as its children."""
+        return self._copies_all
+
+    def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
+        """Refuse different numbers for two names of one shared tensor.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: there are two such names.
+        """
+        given: dict[int, Tensor] = {}
+        for name, tensor in replacements.items():
+            first = given.setdefault(id(self._parameters[name]), tensor)
+            if first is not tensor and not torch.equal(first, tensor):
+                raise TensorError(
+                    f"{name!r} shares its numbers with another tensor, which is given different "
+                    "ones"
+                )
+
+    def _copy_touched(
+        self, module: nn.Module, new: Mapping[int, nn.Parameter], done: dict[int, nn.Module]
+    ) -> nn.Module:
+        if self._below[id(module)].isdisjoint(new):
+            return module
+        if id(module) not in done:
+            children = {
+                name: None if child is None else self._copy_touched(child, new, done)
+                for name, child in module._modules.items()
+            }
+            parameters = {
+                name: None if parameter is None else new.get(id(parameter), parameter)
+                for name, parameter in module._parameters.items()
+            }
+            done[id(module)] = shell(module, children, parameters)
+        return done[id(module)]
+
+
+def _reaches_others(module: nn.Module) -> bool:
+    """Whether a module holds modules otherwise than as its children."""
+    values = (value for name, value in vars(module).items() if name not in _OWN_ATTRIBUTES)
+    return any(map(_holds_module, values))
+
+
+def _holds_module(value: object) -> bool:
+    if isinstance(value, MethodType):
+        return isinstance(value.__self__, nn.Module)
+    if isinstance(value, partial):
+        return any(map(_holds_module, (value.func, *value.args, *value.keywords.values())))
+    if isinstance(value, Mapping):
+        return any(map(_holds_module, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        items: Iterable[object] = value
+        return any(map(_holds_module, items))
+    return isinstance(value, nn.Module)
+
+
+def _copy_all(model: nn.Module, new: Mapping[int, nn.Parameter]) -> nn.Module:
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): new.get(id(tensor), tensor) for tensor in tensors})
+
+
+def shell(
+    module: nn.Module,
+    children: dict[str, nn.Module | None],
+    parameters: dict[str, nn.Parameter | None],
+) -> nn.Module:
+    """A module like another one, with other children and parameters of the same names."""
+    # object.__new__ rather than the class: a GraphModule's __new__ makes a class of its own.
+    copy: nn.Module = object.__new__(type(module))
+    copy.__dict__.update(module.__dict__)
+    copy.__dict__["_modules"] = children
+    copy.__dict__["_parameters"] = parameters
+    copy.__dict__["_buffers"] = dict(module._buffers)
+    return copy
+
+
+class PackedConv2d(nn.Module):
+    """A convolution whose weights lie as oneDNN reads them.
+
+    oneDNN could compute the ReLU behind it in the same step, but its own makes 0 of NaN: weights
+    that overflow would no longer be told by their logits.
+
+    Args:
+        layer: of which it is made; its tensors are not kept.
+        compute: the format.
+        shape: of the input that it will mostly get, [B, C, H, W]; others work too.
+    """
+
+    packed: Tensor
+    bias: Tensor | None
+    like: Tensor  # of no values, in the dtype
+
+    def __init__(self, layer: nn.Conv2d, compute: ComputeFormat, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dtype = compute.dtype
+        self.like = torch.empty(0, dtype=compute.dtype)
+        # In a padding of words ("same") torch computes the numbers; they are refused before.
+        self.padding = [int(side) for side in layer.padding]
+        self.stride, self.dilation = list(layer.stride), list(layer.dilation)
+        self.groups = layer.groups
+        # As oneDNN's tensor first: of torch's own the operator makes a copy in channels_last.
+        weight = layer.weight.detach().to(compute.dtype).to_mkldnn()
+        self.packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+            weight, self.padding, self.stride, self.dilation, self.groups, list(shape)
+        )
+        self.bias = None if layer.bias is None else _own(layer.bias, compute.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve [B, C, H, W]."""
+        if x.dtype != self.dtype:  # a call that does nothing lets other threads in all the same
+            x = x.to(self.dtype)
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+            x, self.packed, self.bias, self.padding, self.stride, self.dilation,
+            self.groups, "none", [], "",
+        )  # fmt: skip
+        return out
+
+
+class Lowered(nn.Module):
+    """A layer whose tensors are bfloat16, and which takes what it gets to that.
+
+    Args:
+        layer: of which it is made; its tensors are not kept.
+        dtype: of its tensors.
+    """
+
+    def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype, self.like = dtype, torch.empty(0, dtype=dtype)
+        self.layer = with_own_tensors(layer, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the layer."""
+        out: Tensor = self.layer(x.to(self.dtype))
+        return out
+
+
+def can_pack(layer: nn.Module) -> bool:
+    """Whether a layer's weights can be packed here."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+        and layer.weight.device.type == "cpu"
+        and layer.weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # it has no types
+    )
+
+
+def convert_layer(
+    layer: nn.Module, compute: ComputeFormat, shape: tuple[int, ...] | None
+) -> nn.Module:
+    """Put a convolution or linear layer into a compute format.
+
+    Args:
+        layer: in float32; its tensors are not kept.
+        compute: the format.
+        shape: of the input of a convolution that is to be packed, else None.
+    """
+    if shape is not None:
+        assert isinstance(layer, nn.Conv2d)  # noqa: S101  (no other layer is packed)
+        return PackedConv2d(layer, compute, shape)
+    if compute.dtype == torch.float32:
+        return with_own_tensors(layer)
+    return Lowered(layer, compute.dtype)
+
+
+def with_own_tensors(layer: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A module like another one with copies of its own parameters, not of its children's."""
+    parameters = {
+        name: None if tensor is None else nn.Parameter(_own(tensor, dtype), requires_grad=False)
+        for name, tensor in layer._parameters.items()
+    }
+    return shell(layer, dict(layer._modules), parameters)
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters of one converted module by name, in the format's dtype."""
+    if isinstance(module, PackedConv2d):
+        bias = {} if module.bias is None else {"bias": module.bias}
+        return {"weight": module.packed.to_dense(), **bias}
+    if isinstance(module, Lowered):
+        return weights_of(module.layer)
+    return dict(module.named_parameters(recurse=False))
+
+
+def _own(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy: a view would keep the whole buffer of its head alive."""
+    return tensor.detach().to(dtype, copy=True)
+
 
 Shape = tuple[int, ...]
 

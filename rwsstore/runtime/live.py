@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, Request
-from rwsstore.runtime.admission import Admission
+from rwsstore.runtime.admission import Admission, PatchBag, PatchSource
 from rwsstore.runtime.bounds import UNBOUNDED
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
-from rwsstore.runtime.resident import Resident
-from rwsstore.runtime.source import PatchBag, PatchSource
-from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+from rwsstore.runtime.variant import CleanModel, Resident, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
 
 _Chosen = tuple[Patch, float]

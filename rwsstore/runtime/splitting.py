@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models.tracing import is_plain_call, trace
+from rwsstore.models.graph import is_plain_call, trace
 from rwsstore.runtime.programs import Parts, apply_each, program_of
 
 _Run = Callable[..., Any]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.extraction import data_parameters, probe_for, training_parameters
-from rwsstore.machine import ComputeMode
 from rwsstore.models import shallowest, weights_fingerprint
 from rwsstore.patches import (
     Patch,

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from rwsstore.corruptions.registry import find_corruption
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.extraction import SweepItem, make_once, run_file
-from rwsstore.machine import ComputeMode
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import Patch, Recipe
 from rwsstore.progress import SILENT, Reporter

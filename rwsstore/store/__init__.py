@@ -17,10 +17,9 @@ __all__ = [
     "in_order",
 ]
 
-from rwsstore.store.fitting import FittingStore
+from rwsstore.store.layout import default_store_path
 from rwsstore.store.names import check_digest, check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
-from rwsstore.store.paths import default_store_path
 from rwsstore.store.records import (
     Entry,
     Finding,
@@ -31,4 +30,4 @@ from rwsstore.store.records import (
     Version,
     in_order,
 )
-from rwsstore.store.store import Store
+from rwsstore.store.store import FittingStore, Store

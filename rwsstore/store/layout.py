@@ -1,4 +1,4 @@
-"""The folder of a store: what lies where, and how it comes into being.
+"""The folder of a store: where it lies, what lies where in it, and how it comes into being.
 
 ::
 
@@ -10,20 +10,35 @@
     lock                              held while something is written
 """
 
-__all__ = ["Layout"]
-
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
+import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import ConfigError, IntegrityError, MissingFileError, StoreError
 from rwsstore.files import FileLayer, is_temporary, make_folders, read_bounded, write_atomic
-from rwsstore.files.failures import reading, writing
+from rwsstore.files.layer import reading, writing
+
+STORE_VARIABLE = "RWS_STORE"
+"""The environment variable that names another folder."""
+
+
+def default_store_path() -> Path:
+    """The folder in `RWS_STORE`, else `rwsstore/store` in the platform's data directory.
+
+    Nothing is created. The variable is read each time.
+    """
+    told = os.environ.get(STORE_VARIABLE, "")
+    if told:
+        return Path(told).expanduser().absolute()
+    return platformdirs.user_data_path("rwsstore", appauthor=False) / "store"
+
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for another writer before giving up."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from rwsstore.canonical import Digest, sha256_hex
 from rwsstore.errors import FormatError, IntegrityError, MissingFileError, UnknownPatchError
 from rwsstore.files import is_temporary, make_folders, read_bounded, write_atomic
-from rwsstore.files.failures import reading, writing
+from rwsstore.files.layer import reading, writing
 from rwsstore.patches import MAX_PATCH_BYTES
 from rwsstore.store.layout import Layout
 from rwsstore.store.names import check_digest

@@ -14,8 +14,7 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.patches import Patch
-from rwsstore.store.layer import Layer
-from rwsstore.store.lookup import Lookup
+from rwsstore.store.layers import Layer, Lookup
 from rwsstore.store.names import check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.records import Published

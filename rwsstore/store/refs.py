@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rwsstore.canonical import Digest, canonical_json
 from rwsstore.errors import ConfigError, FormatError, IntegrityError, MissingFileError, RwsError
 from rwsstore.files import FileMark, is_temporary, read_bounded, write_atomic
-from rwsstore.files.failures import reading, writing
+from rwsstore.files.layer import reading, writing
 from rwsstore.store.layout import Layout
 from rwsstore.store.names import check_name
 

@@ -50,8 +50,14 @@ from rwsstore.training.averaging import (
     train_averaged,
 )
 from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
-from rwsstore.training.config import TrainingConfig
-from rwsstore.training.holdout import hold_out
+from rwsstore.training.config import (
+    EpochRecord,
+    TrainingConfig,
+    TrainingResult,
+    derive_seed,
+    hold_out,
+    learning_rate,
+)
 from rwsstore.training.loop import fit
 from rwsstore.training.recipes import (
     CONFIGURED_RECIPES,
@@ -81,6 +87,3 @@ from rwsstore.training.recipes import (
     TradesRecipe,
     WeightRecipe,
 )
-from rwsstore.training.result import EpochRecord, TrainingResult
-from rwsstore.training.schedule import learning_rate
-from rwsstore.training.seeds import derive_seed

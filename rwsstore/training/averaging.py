@@ -17,15 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches
 from rwsstore.evaluation.accuracy import accuracy
-from rwsstore.machine import ComputeMode
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.training.config import TrainingConfig
+from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult, derive_seed
 from rwsstore.training.loop import augmented, fit
 from rwsstore.training.recipes import Recipe
-from rwsstore.training.result import EpochRecord, TrainingResult
-from rwsstore.training.seeds import derive_seed
 
 
 class AveragingConfig(BaseModel):

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.machine import ComputeMode
 from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.training.config import TrainingConfig
+from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import fit
 from rwsstore.training.recipes import Recipe
-from rwsstore.training.result import EpochRecord, TrainingResult
 
 Channels = tuple[float, float, float]
 """Red, green, blue."""

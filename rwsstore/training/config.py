@@ -1,10 +1,14 @@
-"""Every parameter of a training run."""
+"""Every parameter of a training run, its learning rate and seeds, and what it found."""
 
-__all__ = ["TrainingConfig"]
-
+import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.data import ImageSet
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -44,3 +48,82 @@ class TrainingConfig(BaseModel):
     padding: Annotated[int, Field(ge=0, le=64)] = 4
     flip: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+def learning_rate(step: int, total: int, *, peak: float, warmup: float) -> float:
+    """Linear from near zero to the peak, then a half cosine to zero.
+
+    Args:
+        step: 0 to total − 1.
+        total: steps of the whole run.
+        peak: the largest learning rate.
+        warmup: share of the steps that rise.
+    """
+    rising = int(total * warmup)
+    if step < rising:
+        return peak * (step + 1) / rising
+    done = (step - rising) / max(1, total - rising)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def derive_seed(*key: int | str) -> int:
+    """Make an independent seed, 0 to 2^62 − 1, of a run's seed and the part's name and number."""
+    return int(sha256_hex(canonical_json(key).encode())[:16], 16) >> 2
+
+
+class EpochRecord(BaseModel):
+    """One epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean over the epoch's steps.
+        accuracy: what the recipe judges the validation images by, in percent: accuracy on them as
+            it shows them, or under attack.
+        terms: what the loss is made of, where the recipe says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: Annotated[int, Field(ge=1)]
+    loss: float
+    accuracy: float
+    terms: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A finished run.
+
+    Attributes:
+        model: the network of the best epoch, in evaluation mode.
+        best: that epoch, chosen on the validation images; the earliest among equals.
+        history: all epochs.
+    """
+
+    model: nn.Module
+    best: EpochRecord
+    history: tuple[EpochRecord, ...]
+
+
+_LARGEST = 5000
+
+
+def hold_out(
+    images: ImageSet, *, validation: int | None = None, limit: int | None = None, seed: int = 0
+) -> tuple[ImageSet, ImageSet]:
+    """Divide a training split into images to train on and images to choose by.
+
+    Args:
+        images: the training split.
+        validation: how many to hold out; None: a tenth, at most 5,000.
+        limit: use only so many images in all.
+        seed: of both choices, which are balanced by class.
+
+    Returns:
+        (train, validation).
+
+    Raises:
+        ConfigError: more images are asked for than there are.
+    """
+    chosen = images if limit is None else images.limit(limit, seed)
+    return chosen.split_off(validation or min(_LARGEST, max(1, len(chosen) // 10)), seed)

@@ -10,17 +10,20 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.canonical import key_part
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.machine import ComputeMode
 from rwsstore.models import weights_fingerprint
 from rwsstore.progress import SILENT, Reporter, Task
-from rwsstore.training.config import TrainingConfig
+from rwsstore.training.config import (
+    EpochRecord,
+    TrainingConfig,
+    TrainingResult,
+    derive_seed,
+    learning_rate,
+)
 from rwsstore.training.recipes import Recipe
-from rwsstore.training.result import EpochRecord, TrainingResult
 from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
-from rwsstore.training.schedule import learning_rate
-from rwsstore.training.seeds import derive_seed
 
 
 def fit(

@@ -18,7 +18,7 @@ from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, FormatError
 from rwsstore.files import load_tensors, read_bounded, write_atomic
 from rwsstore.models import weights_fingerprint
-from rwsstore.training.result import EpochRecord
+from rwsstore.training.config import EpochRecord
 
 _LIMIT = 8 * 2**30
 _KEY = "rwsstore.run"

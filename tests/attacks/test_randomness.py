@@ -1,7 +1,7 @@
 import torch
 
 from rwsstore.attacks import Ball
-from rwsstore.attacks.randomness import random_changes
+from rwsstore.attacks.search import random_changes
 
 SHAPE = torch.Size((3, 4, 4))
 

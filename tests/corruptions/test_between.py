@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, severity_table
-from rwsstore.corruptions.between import linear, liquid, whole_at, zoom_factors
-from rwsstore.corruptions.setting import Setting
+from rwsstore.corruptions.keys import Setting
+from rwsstore.corruptions.severity import linear, liquid, whole_at, zoom_factors
 from tests.corruptions.pictures import TABLES, keys_of, smooth_pictures
 
 NAMES = tuple(CORRUPTIONS)

@@ -4,9 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rwsstore.data.cifar import CIFAR10, CIFAR100, CifarFiles, load_cifar
-from rwsstore.data.request import LoadRequest
-from rwsstore.data.unpickling import load_arrays
+from rwsstore.data.cifar import CIFAR10, CIFAR100, CifarFiles, load_arrays, load_cifar
+from rwsstore.data.imageset import LoadRequest
 from rwsstore.models.vision_shim import import_torchvision
 from tests.data import published
 from tests.data.making import Recorder

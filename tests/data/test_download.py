@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rwsstore.data.cifar import CIFAR10, load_cifar
-from rwsstore.data.request import LoadRequest
+from rwsstore.data.imageset import LoadRequest
 from rwsstore.errors import MissingFileError
 from rwsstore.models.vision_shim import import_torchvision
 from tests.data import published

@@ -6,7 +6,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from rwsstore.data import decode_image
-from rwsstore.data.pixels import fit_image
+from rwsstore.data.images import fit_image
 from tests.data.making import picture
 
 

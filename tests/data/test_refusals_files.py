@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import rwsstore.data.pixels
+import rwsstore.data.images
 from rwsstore.data import (
     decode_image,
     load_images,
 )
-from rwsstore.data.cifar import CIFAR10, load_cifar
-from rwsstore.data.request import LoadRequest
-from rwsstore.data.unpickling import load_arrays
+from rwsstore.data.cifar import CIFAR10, load_arrays, load_cifar
+from rwsstore.data.imageset import LoadRequest
 from rwsstore.errors import (
     DataError,
     FormatError,

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore.data.selection import balanced_indices
+from rwsstore.data.imageset import balanced_indices
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 SEEDS = st.integers(0, 2**64)

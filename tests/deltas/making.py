@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.deltas import DeltaOptions
-from rwsstore.models.normalize import Normalize
+from rwsstore.models.classifier import Normalize
 from rwsstore.training import (
     ClatRecipe,
     CleanRecipe,

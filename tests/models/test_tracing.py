@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-from rwsstore.models.tracing import trace
+from rwsstore.models.graph import trace
 from tests.training.tiny import classifier, two_convs
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rwsstore.errors import FormatError, TensorError
-from rwsstore.patches.packing import pack, packed_size, unpack
+from rwsstore.patches.quantization import pack, packed_size, unpack
 
 WIDTHS = (2, 3, 4, 8, 16)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import Normalize
-from rwsstore.models.tracing import trace
+from rwsstore.models.graph import trace
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import FORMATS, ComputeFormat, LiveModel, PatchBag
 from rwsstore.runtime.bounds import LARGEST, UNBOUNDED, Bounds, Interval

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from rwsstore.models import ModelSpec, build
-from rwsstore.models.tracing import trace
+from rwsstore.models.graph import trace
 from rwsstore.runtime import LiveModel, PatchBag, compute_format
 from rwsstore.runtime import splitting as splitting_module
+from rwsstore.runtime.conversion import PackedConv2d, convert_layer
 from rwsstore.runtime.formats import FORMATS
-from rwsstore.runtime.packing import PackedConv2d, convert_layer
 from rwsstore.runtime.programs import Parts, Program, apply_each, program_of
 from rwsstore.speed.subjects import random_images, random_patches
 from tests.runtime.making import equal_bits

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.attacks import Ball
-from rwsstore.models.normalize import Normalize
+from rwsstore.models.classifier import Normalize
 from rwsstore.training import CONFIGURED_RECIPES, ConfiguredRecipe
 from tests.training.tiny import CLASSES, pictures
 

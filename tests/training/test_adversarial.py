@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.attacks import Pgd
+from rwsstore.cpu import ComputeMode
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.evaluation import accuracy
-from rwsstore.machine import ComputeMode
 from rwsstore.training import (
     CONFIGURED_RECIPES,
     RECIPES,

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.analysis.criticality import CriticalityOptions, measure_criticality
+from rwsstore.cpu import ComputeMode
 from rwsstore.errors import ConfigError
-from rwsstore.machine import ComputeMode
 from rwsstore.training import (
     RECIPES,
     WEIGHT_RECIPES,

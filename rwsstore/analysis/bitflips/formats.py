@@ -2,7 +2,7 @@
 
 Bits count from 0, the least significant one. A floating-point number is the bits of IEEE 754
 (bfloat16: the upper half of a float32), a code of a quantized tensor two's complement of its own
-width, as `rwsstore.patches.packing` stores it.
+width, as `rwsstore.patches.quantization` stores it.
 """
 
 __all__ = ["FORMATS", "NumberFormat", "chosen_bits", "flip", "from_bits", "to_bits"]

@@ -10,7 +10,7 @@ from typing import Any
 from torch import fx, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models.tracing import trace
+from rwsstore.models.graph import trace
 
 _IN_PLACE = frozenset(
     getattr(operator, f"i{name}") for name in ("add", "sub", "mul", "truediv", "matmul", "pow")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rwsstore.analysis.criticality.indices import Criticality, Weaknesses
 from rwsstore.attacks import Pgd
-from rwsstore.attacks.features import layer_outputs
+from rwsstore.attacks.feature_pgd import layer_outputs
 from rwsstore.attacks.objectives import plain_float32
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError

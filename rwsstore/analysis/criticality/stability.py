@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rwsstore.analysis.criticality.indices import Criticality, Weaknesses
 from rwsstore.analysis.criticality.measuring import CriticalityOptions, measure_weaknesses
 from rwsstore.canonical import canonical_json, sha256_hex
-from rwsstore.data.selection import balanced_indices
+from rwsstore.data.imageset import balanced_indices
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.models import main_path_convolutions

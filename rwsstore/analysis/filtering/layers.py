@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError
 from rwsstore.models import ordered_layers, scratch_copy
-from rwsstore.models.tracing import is_layer
+from rwsstore.models.graph import is_layer
 
 
 def filtered_layers(

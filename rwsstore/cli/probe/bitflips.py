@@ -29,9 +29,8 @@ from rwsstore.cli.options import (
     store_option,
     transfer_option,
 )
-from rwsstore.cli.probe.keeping import kept_results
-from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, report_options, write_report
+from rwsstore.cli.output import check_outputs, report_options, write_report
+from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import Resampling

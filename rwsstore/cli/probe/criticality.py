@@ -18,14 +18,13 @@ from rwsstore.analysis.criticality import (
     stability_of,
 )
 from rwsstore.cli.options import dataset_option, load_test_images, model_options
-from rwsstore.cli.probe.keeping import kept_results
-from rwsstore.cli.probe.unfolded import load_probed_model, unfolded_option
-from rwsstore.cli.reporting import check_outputs, report_options, write_report
+from rwsstore.cli.output import check_outputs, report_options, write_report
+from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results, write_atomic
-from rwsstore.machine import ComputeMode
 from rwsstore.models import Classifier, main_path_convolutions, weights_fingerprint
 from rwsstore.progress import ConsoleReporter
 from rwsstore.training.resume import images_digest

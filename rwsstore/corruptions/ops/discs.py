@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions.ops.borders import padded
+from rwsstore.corruptions.ops.filters import padded
 
 _MIDDLE = 128
 # That many centred levels, -128 to 127 each, add up within 16 bits.

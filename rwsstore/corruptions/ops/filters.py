@@ -1,20 +1,58 @@
-"""Linear filters as shifts and adds.
+"""Linear filters as shifts and adds, along a direction too, and what lies outside an image.
 
 Each output pixel is a sum taken tap by tap in one fixed order, with every product and sum rounded
 on its own. That keeps an image's result independent of its batch and of the number of threads,
 which torch's convolutions and matrix products do not promise.
 """
 
-__all__ = ["correlate", "gaussian_filter", "gaussian_weights", "symmetric_filter"]
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions.ops.borders import Border, fold_index, padded
+Border = Literal["nearest", "reflect", "mirror"]
+"""nearest: aa|abc|cc; reflect: ba|abc|cb; mirror: cb|abc|ba (OpenCV's reflect-101)."""
+
+
+def fold_index(index: Tensor, size: int, border: Border) -> Tensor:
+    """Bring integer positions of any size into 0 … size - 1 by a border rule; same shape."""
+    if border == "nearest":
+        return index.clamp(0, size - 1)
+    if border == "reflect":
+        inside = index.remainder(2 * size)
+        return torch.minimum(inside, 2 * size - 1 - inside)
+    if size == 1:
+        return torch.zeros_like(index)
+    inside = index.remainder(2 * size - 2)
+    return torch.minimum(inside, 2 * size - 2 - inside)
+
+
+def padded(images: Tensor, top: int, bottom: int, left: int, right: int, border: Border) -> Tensor:
+    """Extend [..., H, W] by a border rule to a contiguous [..., top+H+bottom, left+W+right]."""
+    height, width = images.shape[-2:]
+    shape = (*images.shape[:-2], top + height + bottom, left + width + right)
+    out = torch.empty(shape, dtype=images.dtype)
+    middle = out[..., top : top + height, :]
+    middle[..., left : left + width] = images
+    for start, count in ((0, left), (left + width, right)):
+        if count:
+            index = _outside(start - left, count, width, border)
+            middle[..., start : start + count] = images.index_select(-1, index)
+    for start, count in ((0, top), (top + height, bottom)):
+        if count:
+            index = _outside(start - top, count, height, border)
+            out[..., start : start + count, :] = middle.index_select(-2, index)
+    return out
+
+
+@lru_cache(maxsize=512)
+def _outside(start: int, count: int, size: int, border: Border) -> Tensor:
+    """Where the positions from `start` on lie inside."""
+    return fold_index(torch.arange(start, start + count), size, border)
+
 
 # Values worked on at a time, to stay in the processor's cache.
 _BLOCK_VALUES = 1 << 17
@@ -151,3 +189,62 @@ def _folded(weights: Sequence[float], size: int, border: Border) -> Tensor:
     for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
         matrix[here, fold_index(here + offset, size, border)] += weight
     return matrix.to(torch.float32)
+
+
+# Levels are integers up to 255. With weights that are multiples of 1/65,536 every product and sum
+# is exact in float32, so the order of adding and fused operations make no difference.
+_UNIT = 65536
+
+
+def streak_filter(images: Tensor, degrees: Tensor, radius: int, sigma: float) -> Tensor:
+    """Average pixels along a ray, with weights of half a Gaussian; the border is repeated.
+
+    Args:
+        images: float32 [B, C, H, W], integers 0 to 255.
+        degrees: float64 [B], the direction of the ray from the pixel on: 0 is to the right,
+            90 is down.
+        radius: the ray has 2 · radius + 1 taps, one pixel apart.
+        sigma: of the Gaussian, in pixels.
+
+    Returns:
+        Same shape and dtype, exact for the weights rounded to 1/65,536.
+    """
+    height, width = images.shape[-2:]
+    weights = _ray_weights(radius, sigma)
+    rows, columns = _ray_offsets(degrees, len(weights))
+    up, down = -int(rows.amin()), int(rows.amax())
+    left, right = -int(columns.amin()), int(columns.amax())
+    source = padded(images.flatten(0, 1), up, down, left, right, "nearest")
+    # Every `width` neighbours in memory are a row that can be picked whole.
+    stride = source.shape[-1]
+    windows = source.as_strided((source.numel() - width + 1, width), (1, 1))
+    first = torch.arange(len(source)) * source[0].numel()
+    here = (first[:, None] + torch.arange(height) * stride).view(len(images), -1)
+    shifts = (rows + up) * stride + (columns + left)
+    total = torch.zeros(here.numel(), width)
+    for tap, weight in enumerate(weights):
+        places = (here + shifts[:, tap, None]).view(-1)
+        total.add_(windows.index_select(0, places), alpha=weight)
+    return total.div_(_UNIT).view(images.shape)
+
+
+@lru_cache(maxsize=64)
+def _ray_weights(radius: int, sigma: float) -> tuple[float, ...]:
+    """exp(-i² / 2σ²) for i = 0 … 2·radius, whole numbers that add up to 65,536; no zero tail."""
+    weights = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(2 * radius + 1)]
+    scale = _UNIT / math.fsum(weights)
+    whole = [round(weight * scale) for weight in weights]
+    whole[0] += _UNIT - sum(whole)
+    return tuple(float(weight) for weight in whole if weight > 0)
+
+
+def _ray_offsets(degrees: Tensor, taps: int) -> tuple[Tensor, Tensor]:
+    """Row and column of each tap from its pixel: int64 [B, taps] each, halves rounded down."""
+    # math's sine rather than torch's, whose last bit depends on a number's place in a vector.
+    radians = [math.radians(degree) for degree in degrees.tolist()]
+    down = torch.tensor([math.sin(radian) for radian in radians], dtype=torch.float64)
+    right = torch.tensor([math.cos(radian) for radian in radians], dtype=torch.float64)
+    steps = torch.arange(taps, dtype=torch.float64)
+    rows = torch.ceil(down[:, None] * steps - 0.5)
+    columns = torch.ceil(right[:, None] * steps - 0.5)
+    return rows.long(), columns.long()

@@ -1,6 +1,4 @@
-"""8-bit levels: where numbers become the integers 0 to 255."""
-
-__all__ = ["TRUNCATION_GUARD", "floats", "rounded", "to_levels", "truncated"]
+"""8-bit levels: where numbers become the integers 0 to 255; and the grey value of a colour."""
 
 import torch
 from torch import Tensor
@@ -50,3 +48,11 @@ def rounded(numbers: Tensor) -> Tensor:
 def _cut(numbers: Tensor) -> Tensor:
     # By way of int16: torch has a fast conversion for each of the two steps, none for both.
     return numbers.clamp_(0.0, 255.0).to(torch.int16).to(torch.uint8)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Grey values by ITU-R BT.601: [..., 3, H, W] to [..., 1, H, W]; one channel stays itself."""
+    if images.shape[-3] == 1:
+        return images
+    red, green, blue = (images.narrow(-3, channel, 1) for channel in range(3))
+    return red * 0.299 + green * 0.587 + blue * 0.114

@@ -3,6 +3,4 @@
 __all__ = ["Chain", "Corrupt", "CorruptedDataset", "Random", "Transform"]
 
 from rwsstore.corruptions.transforms.base import Chain, Transform
-from rwsstore.corruptions.transforms.dataset import CorruptedDataset
-from rwsstore.corruptions.transforms.mixture import Random
-from rwsstore.corruptions.transforms.single import Corrupt
+from rwsstore.corruptions.transforms.corrupt import Corrupt, CorruptedDataset, Random

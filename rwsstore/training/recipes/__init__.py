@@ -42,16 +42,14 @@ from rwsstore.training.recipes.adversarial import (
     TradesOptions,
     TradesRecipe,
 )
-from rwsstore.training.recipes.augmented import AugmentedRecipe
 from rwsstore.training.recipes.base import Recipe
 from rwsstore.training.recipes.clat import ClatOptions, ClatRecipe
-from rwsstore.training.recipes.clean import CleanRecipe
 from rwsstore.training.recipes.corruption_resistant import (
     CorruptionResistantOptions,
     CorruptionResistantRecipe,
 )
 from rwsstore.training.recipes.hessian_aware import HessianAwareOptions, HessianAwareRecipe
-from rwsstore.training.recipes.robust import RobustRecipe
+from rwsstore.training.recipes.plain import AugmentedRecipe, CleanRecipe, RobustRecipe
 from rwsstore.training.recipes.selective import SelectiveOptions, SelectiveRecipe
 from rwsstore.training.recipes.sharpness_aware import SharpnessAwareOptions, SharpnessAwareRecipe
 from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions, WeightRecipe

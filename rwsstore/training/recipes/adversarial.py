@@ -20,14 +20,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.attacks import Ball, Pgd, ascend_divergence, ascend_loss, divergence
-from rwsstore.attacks.ascent import default_step_size
 from rwsstore.attacks.objectives import plain_float32
+from rwsstore.attacks.pgd import default_step_size
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.averages import Averages
-from rwsstore.training.recipes.steps import still_statistics
-from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions
+from rwsstore.training.recipes.weight import (
+    Averages,
+    ConfiguredRecipe,
+    RecipeOptions,
+    still_statistics,
+)
 
 FAST_STEP = 1.25
 """Times ε, the single step of fast adversarial training (Wong et al., 2020)."""

@@ -16,7 +16,7 @@ from rwsstore.analysis.criticality import (
     measure_criticality,
 )
 from rwsstore.attacks import ascend_features, ascend_loss
-from rwsstore.attacks.features import layer_outputs
+from rwsstore.attacks.feature_pgd import layer_outputs
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
@@ -28,9 +28,7 @@ from rwsstore.training.recipes.adversarial import (
     judge,
     judged_on,
 )
-from rwsstore.training.recipes.averages import Averages
-from rwsstore.training.recipes.steps import evaluating
-from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
+from rwsstore.training.recipes.weight import Averages, RecipeOptions, WeightRecipe, evaluating
 
 
 class ClatOptions(AdversarialTrainingOptions):

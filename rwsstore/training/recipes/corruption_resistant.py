@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from rwsstore.analysis.parameter_corruption.constraint import Constraint, corruption_along
 from rwsstore.patches import Kind
-from rwsstore.training.recipes.steps import (
+from rwsstore.training.recipes.weight import (
+    RecipeOptions,
+    WeightRecipe,
     gradients_at,
     gradients_of,
     still_statistics,
     trained_parameters,
 )
-from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
 
 
 class CorruptionResistantOptions(RecipeOptions):

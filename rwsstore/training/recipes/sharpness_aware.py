@@ -9,13 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rwsstore.training.recipes.steps import (
+from rwsstore.training.recipes.weight import (
+    ConfiguredRecipe,
+    RecipeOptions,
     gradients_at,
     gradients_of,
     still_statistics,
     trained_parameters,
 )
-from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions
 
 
 class SharpnessAwareOptions(RecipeOptions):

@@ -11,7 +11,7 @@ from rwsstore.bundle import bundled_folder, packaged_formats
 from rwsstore.bundle.contents import model_path
 from rwsstore.errors import MissingFileError, RwsError
 from rwsstore.models import LEAST_AGREEMENT, Classifier, FormatAgreement, weights_fingerprint
-from rwsstore.runtime.choosing_format import fastest_format
+from rwsstore.runtime.comparing import fastest_format
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
 from rwsstore_service.schemas.fields import WhyFormat
 from rwsstore_service.settings import AUTO, BUNDLED, Settings

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from rwsstore.bundle import bundled_model, bundled_store
+from rwsstore.cpu import thread_count
 from rwsstore.errors import ConfigError
-from rwsstore.machine import thread_count
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
 from rwsstore_service.engine.active import Active

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from rwsstore.errors import RwsError
-from rwsstore.patches.fields import short
+from rwsstore.patches.metadata import short
 from rwsstore_service.problems import ProblemError, describe, problem_response
 
 _log = logging.getLogger(__name__)

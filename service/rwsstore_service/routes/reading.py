@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from rwsstore.patches.fields import short
+from rwsstore.patches.metadata import short
 from rwsstore_service.problems import ProblemError
 
 _MEDIA_TYPE = "application/json"

@@ -11,7 +11,7 @@ __all__ = [
 
 from collections.abc import Iterable
 
-from rwsstore.data.pixels import FORMATS
+from rwsstore.data.images import FORMATS
 from rwsstore.patches import RobustnessCard
 from rwsstore_service.engine.active import Active, Resolved
 from rwsstore_service.engine.described import Described

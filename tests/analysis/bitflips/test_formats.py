@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rwsstore.analysis.bitflips import FORMATS, NumberFormat, chosen_bits, flip, from_bits, to_bits
-from rwsstore.patches.packing import pack
+from rwsstore.patches.quantization import pack
 
 INTEGERS = [form for form in FORMATS.values() if not form.exponent]
 

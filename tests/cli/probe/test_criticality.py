@@ -16,9 +16,9 @@ from rwsstore.analysis.criticality import (
     stability_of,
 )
 from rwsstore.cli.probe import criticality
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import load_images
 from rwsstore.errors import ConfigError
-from rwsstore.machine import ComputeMode
 from rwsstore.models import load_checkpoint, load_clean_model
 from tests.cli.conftest import Bench, Outcome, Rws
 

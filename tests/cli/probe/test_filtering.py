@@ -16,9 +16,9 @@ from rwsstore.analysis.filtering import (
     measure_curves,
 )
 from rwsstore.cli.probe import filtering
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import load_images
 from rwsstore.evaluation import Resampling
-from rwsstore.machine import ComputeMode
 from rwsstore.models import load_checkpoint, load_clean_model
 from tests.cli.conftest import Bench, Outcome, Rws
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from rwsstore.corruptions import SEVERITIES, corrupt
-from rwsstore.corruptions.blur.defocus import disc_kernel
+from rwsstore.corruptions.blur import disc_kernel
 from tests.corruptions.pictures import (
     TABLES,
     Floats,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rwsstore.corruptions import SEVERITIES, corrupt
-from rwsstore.corruptions.blur.glass import shuffle_offsets, shuffle_sources
+from rwsstore.corruptions.blur import shuffle_offsets, shuffle_sources
 from tests.corruptions.pictures import (
     as_levels,
     as_pictures,

@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from rwsstore.corruptions import SEVERITIES, corrupt
-from rwsstore.corruptions.digital.elastic import affine_sources
+from rwsstore.corruptions.digital import affine_sources
 from tests.corruptions.pictures import (
     TABLES,
     as_pictures,

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore.corruptions.ops.borders import Border, fold_index, padded
+from rwsstore.corruptions.ops.filters import Border, fold_index, padded
 
 NUMPY_MODES = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect"}
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rwsstore.corruptions.ops.borders import Border
+from rwsstore.corruptions.ops.filters import Border
 from rwsstore.corruptions.ops.resampling import centre_zoom, sample
 from tests.corruptions.pictures import Floats
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rwsstore.corruptions import SEVERITIES, corrupt
-from rwsstore.corruptions.weather.spatter import mud_cover, water_cover
+from rwsstore.corruptions.weather import mud_cover, water_cover
 from tests.corruptions.pictures import (
     Floats,
     as_levels,

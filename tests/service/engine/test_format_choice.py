@@ -22,7 +22,7 @@ from rwsstore.models import (
     write_model_card,
 )
 from rwsstore.runtime import FLOAT32, FORMATS, ComputeFormat, LiveModel
-from rwsstore.runtime.choosing_format import FormatProbe
+from rwsstore.runtime.comparing import FormatProbe
 from rwsstore_service import Settings
 from rwsstore_service.engine import format_choice
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice, choose_format

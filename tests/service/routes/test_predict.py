@@ -12,7 +12,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from rwsstore.bundle import bundled_model
-from rwsstore.data.pixels import decode_image
+from rwsstore.data.images import decode_image
 from rwsstore_service.routes import predict as predict_route
 from rwsstore_service.schemas.answers import PredictAnswer
 from rwsstore_service.schemas.predicting import predictions_of

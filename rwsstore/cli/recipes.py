@@ -1,0 +1,285 @@
+"""Recipes on the command line: their options and settings, and a help text made of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+import click
+import torch
+from pydantic.fields import FieldInfo
+from torch import nn
+
+from rwsstore.analysis.names import parse_layers
+from rwsstore.cli.options import limit_option
+from rwsstore.cpu import ComputeMode, probe
+from rwsstore.errors import ConfigError, UnknownNameError
+from rwsstore.models import Classifier
+from rwsstore.training import (
+    CONFIGURED_RECIPES,
+    WEIGHT_RECIPES,
+    AugmentedRecipe,
+    CleanRecipe,
+    ConfiguredRecipe,
+    Recipe,
+    RobustRecipe,
+    TrainingConfig,
+)
+
+_Command = Callable[..., Any]
+
+
+def training_options(defaults: TrainingConfig) -> Callable[[_Command], _Command]:
+    """Add what both kinds of training take: schedule, augmentation, held-out images, arithmetic."""
+    options = (
+        click.option("--epochs", type=int, default=defaults.epochs, show_default=True),
+        click.option("--batch-size", type=int, default=defaults.batch_size, show_default=True),
+        click.option(
+            "--learning-rate",
+            type=float,
+            default=defaults.learning_rate,
+            show_default=True,
+            help="Its peak; warm-up before, a cosine to zero after.",
+        ),
+        click.option(
+            "--weight-decay", type=float, default=defaults.weight_decay, show_default=True
+        ),
+        click.option(
+            "--padding",
+            type=int,
+            default=defaults.padding,
+            show_default=True,
+            help="Border of the random crop, in pixels.",
+        ),
+        click.option(
+            "--flip/--no-flip",
+            default=defaults.flip,
+            show_default=True,
+            help="Mirror half of the images; not for classes that a mirror changes.",
+        ),
+        click.option(
+            "--validation",
+            type=click.IntRange(min=1),
+            help="Training images held out to choose the best epoch. Default: a tenth, at most "
+            "5,000.",
+        ),
+        limit_option,
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        _MODE,
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_MODE = click.option(
+    "--mode",
+    type=click.Choice(["auto", "plain", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic: plain float32, bfloat16 with channels last, or whichever a short "
+    "measurement finds faster here.",
+)
+
+
+def pick_mode(choice: str, model: nn.Module, size: int, batch_size: int) -> ComputeMode:
+    """Turn --mode into a mode, measuring if it is left to us."""
+    if choice == "plain":
+        return ComputeMode()
+    if choice == "bf16":
+        return ComputeMode(bf16=True, channels_last=True)
+    example = torch.zeros(batch_size, 3, size, size, dtype=torch.uint8)
+    return probe(model, example)
+
+
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the recipe, as listed below; again for another one. Lists as a,b; none for "
+    "nothing.",
+)
+
+
+def read_settings(recipe: type[ConfiguredRecipe], pairs: Iterable[str]) -> dict[str, Any]:
+    """Read what stands behind --set; the recipe itself then checks the values.
+
+    Raises:
+        ConfigError: it is not KEY=VALUE, or a key stands twice.
+        UnknownNameError: the recipe has no such setting.
+    """
+    fields = _fields(recipe)
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key in found:
+            raise ConfigError(f"--set {pair}: expected KEY=VALUE, each key once")
+        if key not in fields:
+            raise UnknownNameError(f"setting of recipe {recipe.name}", key, fields)
+        found[key] = _value(fields[key], value)
+    return found
+
+
+def _fields(recipe: type[ConfiguredRecipe]) -> dict[str, FieldInfo]:
+    """The settings; --layers has an option of its own."""
+    return {name: one for name, one in recipe.Options.model_fields.items() if name != "layers"}
+
+
+def _value(field: FieldInfo, text: str) -> str | list[str] | None:
+    if text == "none":
+        return None
+    return text.split(",") if _holds_list(field.annotation) else text
+
+
+def _holds_list(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(map(_holds_list, get_args(annotation)))
+
+
+def recipes_help(*, patches: bool = False) -> str:
+    """List the recipes that have settings, with these and their defaults.
+
+    Args:
+        patches: only those that make a patch.
+    """
+    head = "\b\nRecipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:"
+    return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
+
+
+def _lines(recipes: Mapping[str, type[ConfiguredRecipe]]) -> Iterator[str]:
+    for name, recipe in recipes.items():
+        training = recipe.defaults
+        epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
+        yield f"  {name}: {epochs}, {training.optimizer}, learning rate {training.learning_rate:g}"
+        for key, field in _fields(recipe).items():
+            described = _description(field)
+            yield f"    {key}={_shown(field.default)}" + (f"  {described}" if described else "")
+
+
+def _description(field: FieldInfo) -> str:
+    """A field's own description, or that of its type where it may be left out as well."""
+    if field.description:
+        return field.description
+    inner = [
+        part.description
+        for choice in get_args(field.annotation)
+        for part in get_args(choice)
+        if isinstance(part, FieldInfo) and part.description
+    ]
+    return inner[0] if inner else ""
+
+
+def _shown(default: Any) -> str:
+    if default is None or isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def shallowest_count(text: str) -> int:
+    """Read --layers of the recipe `robust`: how many of the shallowest layers.
+
+    Raises:
+        UsageError: it is no whole number of 1 or more.
+    """
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise click.UsageError(
+            f"--layers {text}: with --recipe robust a number of shallowest layers, 1 or more"
+        )
+    return int(text)
+
+
+def given(*names: str) -> list[str]:
+    """Those of some parameters that stand on the command line, as the options that they are."""
+    context = click.get_current_context()
+    called = {param.name: param.opts[0] for param in context.command.params}
+    return [
+        called[name]
+        for name in names
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+
+
+def refuse(recipe: str, *names: str) -> None:
+    """Refuse options that do not go with a recipe.
+
+    Raises:
+        UsageError: one is given.
+    """
+    found = given(*names)
+    if found:
+        raise click.UsageError(f"{', '.join(found)}: not with --recipe {recipe}")
+
+
+def training_of(defaults: TrainingConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A training's parameters: those on the command line, and the recipe's own for the rest."""
+    named = [name for name in TrainingConfig.model_fields if name in options and given(name)]
+    return {**defaults.model_dump(), **{name: options[name] for name in named}}
+
+
+_OF_A_NEW_NETWORK = ("network", "width", "batch_norm")
+
+
+def check_together(options: dict[str, Any]) -> None:
+    """Refuse options that do not go with the recipe, before any image is read.
+
+    Raises:
+        ConfigError, UsageError: such an option, or one that the recipe needs is missing.
+    """
+    recipe = options["recipe"]
+    if (recipe == "robust") != (options["corruption"] is not None):
+        raise ConfigError("--recipe robust and --corruption go together")
+    if recipe in WEIGHT_RECIPES:
+        if options["init"] is None and options["batch_norm"]:
+            raise ConfigError(
+                f"--recipe {recipe} goes on training a model, and leaves BatchNorm's statistics as "
+                "they are: name one with --init, or begin with --no-batch-norm"
+            )
+        refuse(recipe, "anchor_epoch", "severity")
+        if options["init"] is not None:
+            refuse(f"{recipe} --init", *_OF_A_NEW_NETWORK)
+    elif options["layers"] is not None and recipe not in ("robust", *CONFIGURED_RECIPES):
+        raise ConfigError("--layers goes with --recipe robust and those that have settings")
+    elif recipe not in CONFIGURED_RECIPES:
+        refuse(recipe, "settings")
+
+
+def training_config(options: dict[str, Any]) -> TrainingConfig:
+    """The training's parameters; those of a recipe with settings are its own where none are given.
+
+    Raises:
+        ConfigError: one is out of its range.
+    """
+    if options["recipe"] in CONFIGURED_RECIPES:
+        fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
+    else:
+        fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
+    try:
+        return TrainingConfig(**fields)
+    except ValueError as error:
+        raise ConfigError(f"training: {error}") from None
+
+
+def recipe_of(options: dict[str, Any], start: Classifier) -> Recipe:
+    """Make the recipe that was named.
+
+    Raises:
+        ConfigError: a setting out of its range.
+        UnknownNameError: no such setting or layer.
+    """
+    name = options["recipe"]
+    if name in CONFIGURED_RECIPES:
+        settings: dict[str, Any] = read_settings(CONFIGURED_RECIPES[name], options["settings"])
+        if options["layers"] is not None:
+            settings["layers"] = parse_layers(start, options["layers"])
+        return CONFIGURED_RECIPES[name].configured(settings)
+    if name == "robust":
+        layers = options["layers"]
+        count = None if layers is None else shallowest_count(layers)
+        return RobustRecipe(options["corruption"], options["severity"], layers=count)
+    if name == "augmented":
+        return AugmentedRecipe(severity=options["severity"])
+    return CleanRecipe()

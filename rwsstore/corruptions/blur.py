@@ -1,0 +1,275 @@
+"""Blur: five ways in which optics and motion mix neighbouring pixels."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rwsstore.corruptions.keys import ImageKeys, Setting
+from rwsstore.corruptions.ops.discs import Surround, disc_area, half_widths
+from rwsstore.corruptions.ops.filters import (
+    correlate,
+    gaussian_filter,
+    gaussian_weights,
+    streak_filter,
+    symmetric_filter,
+)
+from rwsstore.corruptions.ops.levels import floats, rounded, truncated
+from rwsstore.corruptions.ops.resampling import centre_zoom
+
+# A tap of less than this moves no float32 result.
+_NEGLIGIBLE = 1e-9
+# Weights that differ by this much in all move no result by a third of a level.
+_CLOSE = 2e-3
+# Values worked on at a time, to stay in the processor's cache.
+_BLOCK_VALUES = 1 << 18
+
+
+def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
+    """Correlate with a smoothed disc, the border mirrored.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        setting: numbers (disc radius in pixels, sigma in pixels of the disc's smoothing).
+    """
+    radius, sigma = setting.numbers
+    if radius < 1.0:
+        smoothing = gaussian_weights(sigma, 1)
+        return truncated(symmetric_filter(floats(images), smoothing, "mirror"))
+    parts = _parts(radius, sigma)
+    if parts is None:
+        return truncated(correlate(floats(images), disc_kernel(radius, sigma), "mirror"))
+    block = max(1, _BLOCK_VALUES // images[0].numel())
+    return torch.cat([_disc_blur(part, radius, parts) for part in torch.split(images, block)])
+
+
+def _disc_blur(images: Tensor, radius: float, parts: "_Parts") -> Tensor:
+    around = Surround(images, radius, 1 if parts.side else 0)
+    share = 1.0 / disc_area(radius)
+    sums = _smoothed(around.disc(), parts.side, share) if parts.side else around.disc().mul(share)
+    if parts.tip:
+        sums.add_(around.rim(), alpha=parts.rim).add_(around.tips(), alpha=parts.tip)
+    return truncated(sums).view(images.shape)
+
+
+def _smoothed(sums: Tensor, side: float, share: float) -> Tensor:
+    """Filter both axes of [N, H + 2, W + 2] with (side, 1 - 2·side, side): a share of [N, H, W]."""
+    middle = 1.0 - 2.0 * side
+    down = sums[:, 1:-1].mul(middle).add_(sums[:, :-2] + sums[:, 2:], alpha=side)
+    pair = down[..., :-2] + down[..., 2:]
+    return down[..., 1:-1].mul(middle * share).add_(pair, alpha=side * share)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A disc smoothed by three taps, and what the mirrored edge of OpenCV's grid adds to it.
+
+    OpenCV smooths the disc on a grid. Where the disc touches the grid's edge, its mirror image
+    beyond the edge is smeared back in: a rim, a straight run of weights on each side. What is
+    smeared over the edge is lost: a tip in the middle of each side.
+    """
+
+    side: float
+    rim: float
+    tip: float
+
+
+@lru_cache(maxsize=32)
+def _parts(radius: float, sigma: float) -> _Parts | None:
+    """Take the kernel apart; None where the parts do not come close enough to it."""
+    exact = torch.tensor(disc_kernel(radius, sigma), dtype=torch.float64)
+    margin = 1 if radius <= 8 else 2
+    side = gaussian_weights(sigma, margin)[margin - 1]
+    side = side if side > 1e-5 else 0.0
+    model = _smoothed_disc(radius, side)
+    pad = (len(model) - len(exact)) // 2
+    rest = F.pad(exact, (pad, pad, pad, pad)) - model
+    middle, half = len(rest) // 2, half_widths(radius)[1]
+    run = slice(middle - half, middle + half + 1)
+    tip = float(rest[0].sum())
+    tip = tip if side and abs(tip) > _NEGLIGIBLE else 0.0
+    rim = float(rest[1].sum()) / (2 * half + 1) if tip else 0.0
+    for inner, outer in ((1, 0), (-2, -1)) if tip else ():
+        rest[inner, run] -= rim
+        rest[run, inner] -= rim
+        rest[outer, middle] -= tip
+        rest[middle, outer] -= tip
+    return _Parts(side, rim, tip) if float(rest.abs().sum()) < _CLOSE else None
+
+
+def _smoothed_disc(radius: float, side: float) -> Tensor:
+    """A disc of mass 1 after (side, 1 - 2·side, side) both ways: float64, one pixel of margin."""
+    middle = int(radius) + 1
+    disc = torch.zeros(2 * middle + 1, 2 * middle + 1, dtype=torch.float64)
+    for row, half in enumerate(half_widths(radius)):
+        disc[row + 1, middle - half : middle + half + 1] = 1.0 / disc_area(radius)
+    line = torch.tensor([side, 1.0 - 2.0 * side, side], dtype=torch.float64)
+    return F.conv2d(disc[None, None], (line[:, None] * line)[None, None], padding=1)[0, 0]
+
+
+@lru_cache(maxsize=32)
+def disc_kernel(radius: float, sigma: float) -> tuple[tuple[float, ...], ...]:
+    """A disc of mass 1, smoothed by a 3 × 3 Gaussian (5 × 5 for a radius above 8).
+
+    A radius below 1 leaves one pixel, so the kernel is the small Gaussian itself.
+
+    Args:
+        radius: in pixels.
+        sigma: of the smoothing, in pixels.
+
+    Returns:
+        A square of weights of odd side, without its empty margin.
+    """
+    reach, margin = (8, 1) if radius <= 8 else (int(radius), 2)
+    place = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    disc = (place[:, None] ** 2 + place[None, :] ** 2 <= radius**2).to(torch.float64)
+    weights = gaussian_weights(sigma, margin)
+    smoothed = correlate(disc / disc.sum(), [[weight] for weight in weights], "mirror")
+    smoothed = correlate(smoothed, [list(weights)], "mirror")
+    smoothed[smoothed < _NEGLIGIBLE] = 0.0
+    used = int(smoothed.amax(dim=0).nonzero().min())
+    return tuple(
+        map(tuple, smoothed[used : smoothed.shape[0] - used, used : -used or None].tolist())
+    )
+
+
+def glass_blur(images: Tensor, setting: Setting) -> Tensor:
+    """Blur, truncate to 8 bits, let pixels be overwritten by neighbours, blur again.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        setting: numbers (sigma in pixels, largest displacement d in pixels, passes).
+    """
+    sigma, reach, passes = setting.numbers[0], int(setting.numbers[1]), int(setting.numbers[2])
+    batch, _, height, width = images.shape
+    pixels = truncated(gaussian_filter(floats(images), sigma))
+    first = torch.arange(batch, dtype=torch.int32)[:, None] * (height * width)
+    sources = None
+    for number in range(passes):
+        offsets = shuffle_offsets(setting.keys, number, reach, height, width)
+        step = shuffle_sources(offsets, reach, height, width).to(torch.int32) + first
+        # The last pass says where to look in the picture that the passes before it left.
+        sources = step if sources is None else sources.view(-1).index_select(0, step.view(-1))
+    moved = pixels if sources is None else _picked(pixels, sources.view(batch, -1), first)
+    return truncated(gaussian_filter(floats(moved), sigma))
+
+
+def _picked(pixels: Tensor, sources: Tensor, first: Tensor) -> Tensor:
+    """Pixels of uint8 [B, C, H, W] at int32 [B, H · W] flat positions in a plane of the batch."""
+    channels = pixels.shape[1]
+    planes = torch.arange(channels, dtype=torch.int32).view(1, -1, 1) * first.new_tensor(
+        pixels[0, 0].numel()
+    )
+    index = (sources + first * (channels - 1))[:, None] + planes
+    return pixels.view(-1).index_select(0, index.view(-1)).view(pixels.shape)
+
+
+def shuffle_offsets(keys: ImageKeys, number: int, reach: int, height: int, width: int) -> Tensor:
+    """Draw the neighbours of one pass: (column, row) from each visited pixel, in -d … d - 1.
+
+    Args:
+        keys: the per-image random numbers.
+        number: of the pass.
+        reach: d.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        int32 [B, 2, height - 2d, width - 2d].
+    """
+    inner = (max(height - 2 * reach, 0), max(width - 2 * reach, 0))
+    chance = torch.from_numpy(keys.bits16(2, *inner, stream=number)).to(torch.int32)
+    return chance.mul_(2 * reach).bitwise_right_shift_(16).sub_(reach)
+
+
+def shuffle_sources(offsets: Tensor, reach: int, height: int, width: int) -> Tensor:
+    """Where each pixel's value comes from after one pass of the benchmark's shuffle.
+
+    The pass visits rows and columns from size - d down to d + 1. The released code means to swap
+    a pixel with its neighbour, but copies: numpy hands out views, so the neighbour's value is
+    written over the pixel and the neighbour stays as it is. A pixel that copies from one visited
+    before gets what that one had become, so sources are followed along chains of such copies.
+
+    Args:
+        offsets: int32 [B, 2, height - 2d, width - 2d], column and row of the neighbour from each
+            visited pixel, in -d … d - 1.
+        reach: d.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        int32 [B, height · width], flat positions in the image before the pass.
+    """
+    batch, size = offsets.shape[0], height * width
+    shift = torch.zeros(batch, height, width, dtype=torch.int32)
+    visited = (slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1))
+    torch.add(offsets[:, 0], offsets[:, 1], alpha=width, out=shift[:, visited[0], visited[1]])
+    shift = shift.view(batch, size)
+    sources = shift + torch.arange(size, dtype=torch.int32)
+    if reach == 1:  # no neighbour comes earlier in the scan
+        return sources
+    # A neighbour later in memory comes earlier in the scan (or is not visited and stays itself):
+    # what it became is wanted. The others are wanted as they were, which is noted by adding `size`.
+    sources.add_((shift - 1).bitwise_right_shift_(31).bitwise_and_(size))
+    return _followed(sources)
+
+
+def _followed(sources: Tensor) -> Tensor:
+    """Follow positions below `size` to what is noted there, until all are above: less `size`.
+
+    Each round doubles how far along its chain every pixel has come.
+    """
+    batch, size = sources.shape
+    first = torch.arange(batch, dtype=torch.int32)[:, None] * (2 * size)
+    table = torch.empty(batch, 2 * size, dtype=torch.int32)
+    table[:, size:] = torch.arange(size, 2 * size, dtype=torch.int32)
+    while int(sources.amin()) < size:
+        table[:, :size] = sources
+        sources = table.view(-1).index_select(0, (sources + first).view(-1)).view(batch, size)
+    return sources - size
+
+
+_WIDEST_ANGLE = 45.0
+
+
+def motion_blur(images: Tensor, setting: Setting) -> Tensor:
+    """Blur one-sidedly along a direction drawn from -45 to 45 degrees.
+
+    The benchmark leaves this one to ImageMagick, which rounds to 8 bits; so does this.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        setting: numbers (radius in pixels, sigma in pixels).
+    """
+    radius, sigma = setting.numbers
+    chance = setting.keys.uniform(1)[:, 0].double()
+    degrees = (2.0 * chance - 1.0) * _WIDEST_ANGLE
+    return rounded(streak_filter(floats(images), degrees, int(radius), sigma))
+
+
+def zoom_blur(images: Tensor, setting: Setting) -> Tensor:
+    """Average the image and its centre enlarged by each factor.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        setting: numbers (the zoom factors; the first is 1, so the image itself counts twice).
+    """
+    pixels = floats(images.permute(2, 3, 0, 1).contiguous())
+    total = pixels.clone()
+    for factor in setting.numbers:
+        total.add_(centre_zoom(pixels, factor))
+    blurred = truncated(total.div_(len(setting.numbers) + 1))
+    return blurred.permute(2, 3, 0, 1).contiguous()
+
+
+def gaussian_blur(images: Tensor, setting: Setting) -> Tensor:
+    """Blur with an isotropic Gaussian, border repeated, cut at four standard deviations.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        setting: numbers (sigma in pixels,).
+    """
+    (sigma,) = setting.numbers
+    return truncated(gaussian_filter(floats(images), sigma))

@@ -1,0 +1,251 @@
+"""Frost: ice crystals on the lens, drawn, or photographs of the user's own.
+
+The photographs may not be shipped, so this imitates four of them: their mean colour, their
+contrast, their spread of grey values and the slope of their power spectrum at each resolution. It
+is not the benchmark's frost, and results on it say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from rwsstore.corruptions.keys import ImageKeys, Setting
+from rwsstore.corruptions.ops.filters import padded
+from rwsstore.corruptions.ops.levels import floats, truncated
+from rwsstore.corruptions.ops.plasma import map_side, plasma
+from rwsstore.corruptions.ops.resampling import sample
+from rwsstore.errors import DataError, MissingFileError
+
+
+@dataclass(frozen=True)
+class FrostProfile:
+    """What one photograph looks like.
+
+    Attributes:
+        share: how often it is drawn; the shares add up to 1.
+        rgb: mean colour, levels 0 to 255.
+        deviation: standard deviation within a crop, levels.
+        sharpness: how thin the ridges are; chosen for the 5 and 95 % points of the grey values.
+        decay: table name to the plasma's decay; chosen for the slope of the power spectrum.
+    """
+
+    share: float
+    rgb: tuple[float, float, float]
+    deviation: float
+    sharpness: float
+    decay: Mapping[str, float]
+
+
+PROFILES = (
+    FrostProfile(
+        share=0.2,
+        rgb=(78.0, 148.0, 165.0),
+        deviation=14.0,
+        sharpness=1.0,
+        decay={"cifar": 1.04, "tiny_imagenet": 1.025, "imagenet": 1.07},
+    ),
+    FrostProfile(
+        share=0.4,
+        rgb=(198.0, 202.0, 212.0),
+        deviation=18.0,
+        sharpness=0.3,
+        decay={"cifar": 0.99, "tiny_imagenet": 1.05, "imagenet": 1.18},
+    ),
+    FrostProfile(
+        share=0.2,
+        rgb=(143.0, 157.0, 170.0),
+        deviation=26.0,
+        sharpness=0.6,
+        decay={"cifar": 0.93, "tiny_imagenet": 0.963, "imagenet": 1.13},
+    ),
+    FrostProfile(
+        share=0.2,
+        rgb=(102.0, 114.0, 126.0),
+        deviation=35.0,
+        sharpness=1.0,
+        decay={"cifar": 1.04, "tiny_imagenet": 1.075, "imagenet": 1.105},
+    ),
+)
+"""Photographs 1, 2 (and 3, its copy), 4 and 5 of the benchmark."""
+
+
+def synthetic_frost(height: int, width: int, table: str, keys: ImageKeys) -> Tensor:
+    """Make frost, of a profile drawn for each image.
+
+    A plasma fractal is shifted around its torus, sharpened into ridges 1 / (1 + sharpness·|z|)
+    where it crosses zero, and brought to the profile's mean and deviation.
+
+    Args:
+        height: of the images.
+        width: of the images.
+        table: severity table, which stands for the resolution.
+        keys: the per-image random numbers.
+
+    Returns:
+        float32 [B, 3, height, width], integer levels 0 to 255.
+    """
+    side = map_side(height, width)
+    chance = keys.uniform(3, stream=0)
+    bounds = torch.tensor([profile.share for profile in PROFILES]).cumsum(0)[:-1]
+    choice = torch.bucketize(chance[:, 0].contiguous(), bounds, right=True)
+    decay = torch.tensor([profile.decay[table] for profile in PROFILES], dtype=torch.float64)
+    field = plasma(keys.uniform(side * side - 1, stream=1), side, decay[choice])
+    field = _rolled(field, chance[:, 1:], height, width)
+    moments = torch.tensor(
+        [_moments(side, profile.decay[table], profile.sharpness) for profile in PROFILES]
+    )
+    spread, mean, deviation = moments[choice].view(-1, 3, 1, 1).unbind(1)
+    sharpness = torch.tensor([profile.sharpness for profile in PROFILES])[choice].view(-1, 1, 1)
+    ridges = (1.0 / (1.0 + sharpness * (field.abs() / spread)) - mean) / deviation
+    contrast = torch.tensor([profile.deviation for profile in PROFILES])[choice].view(-1, 1, 1, 1)
+    colour = torch.tensor([profile.rgb for profile in PROFILES])[choice].view(-1, 3, 1, 1)
+    return (ridges[:, None] * contrast + colour).round_().clamp_(0.0, 255.0)
+
+
+def _rolled(field: Tensor, chance: Tensor, height: int, width: int) -> Tensor:
+    """Cut [B, height, width] out of maps that wrap around, each at an offset of its own."""
+    batch, side = field.shape[:2]
+    offset = (chance * side).long()
+    rows = (torch.arange(height) + offset[:, :1]) % side
+    columns = (torch.arange(width) + offset[:, 1:]) % side
+    index = rows[:, :, None] * side + columns[:, None, :]
+    return field.view(batch, -1).gather(1, index.view(batch, -1)).view(batch, height, width)
+
+
+@lru_cache(maxsize=64)
+def _moments(side: int, decay: float, sharpness: float) -> tuple[float, float, float]:
+    """The plasma's deviation, and its ridges' mean and deviation, over a fixed sample.
+
+    Rounded, so that another processor's order of summation gives the same numbers.
+    """
+    sample = ImageKeys(seed=0, name="frost_moments", severity=1, indices=range(64))
+    field = plasma(sample.uniform(side * side - 1), side, decay).numpy().astype(np.float64)
+    spread = field.std()
+    ridges = 1.0 / (1.0 + sharpness * (np.abs(field) / spread))
+    spread, mean, deviation = (
+        float(f"{number:.5g}") for number in (spread, ridges.mean(), ridges.std())
+    )
+    return spread, mean, deviation
+
+
+OVERLAYS_USED = 5
+"""The benchmark picks among its first five photographs and never takes the sixth."""
+
+_SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+def frost_source(overlays: Path | None = None) -> str:
+    """Say which frost is in use, to be shown wherever results are.
+
+    Args:
+        overlays: the folder of photographs, or None.
+
+    Returns:
+        `synthetic`, or `overlays:<n> files`.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        DataError: the folder holds no photographs.
+    """
+    return "synthetic" if overlays is None else f"overlays:{len(_files(overlays))} files"
+
+
+def load_frost_overlays(folder: Path) -> tuple[Tensor, ...]:
+    """Read all PNG and JPEG files of a folder, in the order of their names.
+
+    Returns:
+        uint8 [3, H, W] each. The order counts: only the first five are used.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        DataError: the folder holds no photographs, or a file is no image.
+    """
+    return tuple(_read(file) for file in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise MissingFileError(f"there is no folder {folder}; expected one of frost photographs")
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    if not files:
+        raise DataError(
+            f"{folder} holds no {', '.join(_SUFFIXES)} file; expected frost photographs"
+        )
+    return files
+
+
+def _read(file: Path) -> Tensor:
+    try:
+        with Image.open(file) as picture:
+            pixels = np.array(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file} cannot be read as an image: {error}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def crop_overlays(
+    overlays: Sequence[Tensor], height: int, width: int, scale: float, keys: ImageKeys
+) -> Tensor:
+    """Cut a random piece of a random photograph for each image.
+
+    Args:
+        overlays: uint8 [3, H, W] each; the first five are picked from.
+        height: of the piece.
+        width: of the piece.
+        scale: factor by which photographs shrink first; one that would become smaller than the
+            piece shrinks just to its size.
+        keys: the per-image random numbers.
+
+    Returns:
+        float32 [B, 3, height, width], levels 0 to 255.
+    """
+    pieces = []
+    for row, column, choice in keys.uniform(3).double().tolist():
+        photo = overlays[int(choice * min(len(overlays), OVERLAYS_USED))]
+        factor = max(scale, height / photo.shape[1], width / photo.shape[2])
+        top = int(row * max(1, round(photo.shape[1] * factor) - height))
+        left = int(column * max(1, round(photo.shape[2] * factor) - width))
+        pieces.append(_shrunk_piece(photo, top, left, height, width, factor))
+    return torch.stack(pieces)
+
+
+def _shrunk_piece(
+    photo: Tensor, top: int, left: int, height: int, width: int, factor: float
+) -> Tensor:
+    """A piece of the photograph resized bilinearly as OpenCV does, at (top, left) of the result.
+
+    Only the pixels under the piece are touched, so a large photograph costs nothing.
+    """
+    rows = (torch.arange(top, top + height, dtype=torch.float64) + 0.5) / factor - 0.5
+    columns = (torch.arange(left, left + width, dtype=torch.float64) + 0.5) / factor - 0.5
+    first_row, first_column = max(0, int(rows[0])), max(0, int(columns[0]))
+    patch = photo[:, first_row : int(rows[-1]) + 2, first_column : int(columns[-1]) + 2]
+    grid = torch.meshgrid(rows - first_row, columns - first_column, indexing="ij")
+    source = padded(patch[None].to(torch.float32), 0, 0, 0, 0, "nearest")
+    return sample(source, grid[0][None], grid[1][None], "nearest")[0].round_()
+
+
+def frost(images: Tensor, setting: Setting) -> Tensor:
+    """Blend with frost: a crop of a photograph where overlays are given, else synthetic frost.
+
+    Args:
+        images: uint8 [B, 3, H, W].
+        setting: numbers (weight of the image, weight of the frost), and overlays.
+    """
+    image_weight, frost_weight = setting.numbers
+    height, width = images.shape[-2:]
+    ice = (
+        crop_overlays(setting.overlays, height, width, setting.table.frost_scale, setting.keys)
+        if setting.overlays
+        else synthetic_frost(height, width, setting.table.name, setting.keys)
+    )
+    return truncated(floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))
