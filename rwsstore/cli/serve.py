@@ -67,10 +67,10 @@ def command(**options: Any) -> None:
     """
     try:
         from rwsstore_service.app import create_app
-        from rwsstore_service.observability.logs import configure_logging
-        from rwsstore_service.security.startup import provide_tokens
-        from rwsstore_service.serving.server import run
         from rwsstore_service.settings import Settings
+        from rwsstore_service.wire.logs import configure_logging
+        from rwsstore_service.wire.server import run
+        from rwsstore_service.wire.tokens import provide_tokens
     except ModuleNotFoundError as error:
         raise MissingExtraError("rws serve", "service") from error
     settings = Settings.of(threads=_threads(), **options)

@@ -16,28 +16,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from rwsstore import __version__
-from rwsstore_service.description.openapi import DESCRIPTION, TAGS, describe_with
+from rwsstore_service.api import audit, docs, health, models, patches, patchset, predict
+from rwsstore_service.api.description.openapi import DESCRIPTION, TAGS, describe_with
+from rwsstore_service.api.oip import routes as oip
 from rwsstore_service.engine.service import Service
-from rwsstore_service.observability.context import RequestContext
-from rwsstore_service.observability.metrics import Metrics
-from rwsstore_service.observability.tracing import Tracer, tracer_of
-from rwsstore_service.problems.handlers import add_handlers
-from rwsstore_service.routes import (
-    audit,
-    docs,
-    health,
-    models,
-    oip,
-    patches,
-    patchset,
-    predict,
-)
-from rwsstore_service.security.gate import Gate
-from rwsstore_service.security.headers import SecurityHeaders
-from rwsstore_service.security.startup import provide_tokens
-from rwsstore_service.security.tokens import Access, Tokens
-from rwsstore_service.serving.limits import BodyLimit, InFlight
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.context import RequestContext
+from rwsstore_service.wire.gate import Gate
+from rwsstore_service.wire.limits import BodyLimit, InFlight, SecurityHeaders
+from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.problems import add_handlers
+from rwsstore_service.wire.tokens import Access, Tokens, provide_tokens
+from rwsstore_service.wire.tracing import Tracer, tracer_of
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.runtime.formats import FORMATS
 from rwsstore.store import default_store_path
-from rwsstore_service.schemas.fields import MODEL_NAME_PATTERN
+from rwsstore_service.api.contract import MODEL_NAME_PATTERN
 
 BUNDLED = "bundled"
 

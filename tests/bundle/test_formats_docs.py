@@ -8,8 +8,7 @@ from rwsstore.bundle import BundleCard, bundled_folder
 from rwsstore.bundle.contents import card_path
 from rwsstore.models import FEWEST_IMAGES, LEAST_AGREEMENT
 from rwsstore.runtime import FORMATS
-from rwsstore_service.schemas.answers import ComputeAnswer
-from rwsstore_service.schemas.fields import WhyFormat
+from rwsstore_service.api.contract import ComputeAnswer, WhyFormat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compute-formats.md").read_text(encoding="utf-8")
 

@@ -3,9 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from rwsstore.cli.main import main
-from rwsstore_service.observability import logs
-from rwsstore_service.serving import server
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire import logs, server
 
 
 def served_by(monkeypatch: pytest.MonkeyPatch, run: Callable[..., None]) -> None:

@@ -15,8 +15,7 @@ from typing import Any, NoReturn
 import httpx
 from pydantic import BaseModel
 
-from rwsstore_service.problems import PROBLEMS
-from rwsstore_service.schemas.answers import (
+from rwsstore_service.api.contract import (
     AppliedPatch,
     AuditAnswer,
     AuditRecord,
@@ -38,6 +37,7 @@ from rwsstore_service.schemas.answers import (
     Timing,
     VerificationAnswer,
 )
+from rwsstore_service.wire.kinds import PROBLEMS
 
 TOKEN = "a-token-of-the-tests"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

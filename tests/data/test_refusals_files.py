@@ -117,7 +117,7 @@ def test_images_that_differ_in_size(tmp_path: Path) -> None:
 
 def test_a_set_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path, {"a": 2, "b": 2})
-    monkeypatch.setattr(rwsstore.data.pixels, "MAX_DECODED_BYTES", 4 * 3 * 64)
+    monkeypatch.setattr(rwsstore.data.images, "MAX_DECODED_BYTES", 4 * 3 * 64)
     load_images(f"imagefolder:{tmp_path}", "train")
     with pytest.raises(DataError, match="smaller size or fewer"):
         load_images(f"imagefolder:{tmp_path}", "train", size=9)

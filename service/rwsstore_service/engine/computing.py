@@ -1,10 +1,15 @@
-"""One batch, from jobs with whatever patch sets to a prediction for each."""
+"""One batch, from jobs with whatever patch sets to a result for each, brought to whoever waits."""
 
-__all__ = ["Batch", "Computer"]
-
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, repeat
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +17,7 @@ from torch import Tensor
 
 from rwsstore.errors import TensorError
 from rwsstore.runtime import Variant
-from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.queue import Job, Ready
 from rwsstore_service.engine.records import Prediction, Wanted
 
 _NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
@@ -139,3 +144,64 @@ class Computer:
 
 def _repeated(variants: Sequence[Variant], sizes: Sequence[int]) -> Iterator[Variant]:
     return chain.from_iterable(map(repeat, variants, sizes))
+
+
+_T = TypeVar("_T")
+_Arrived = tuple["futures.Future[Any]", "asyncio.Future[Any]"]
+
+
+class Delivery:
+    """Wakes an event loop once for all the results of a batch.
+
+    A wake-up is a write to a pipe, after which the event loop takes the interpreter's lock from
+    the lane. With one for each result (`asyncio.wrap_future`), a lane would lose it again and
+    again before its results are out.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: deque[_Arrived] = deque()
+
+    async def of(self, source: "futures.Future[_T]") -> _T:
+        """Wait for a result; it comes with the first `flush` after it was set.
+
+        Whoever is cancelled while waiting cancels the source.
+
+        Raises:
+            Exception: what the source failed with.
+        """
+        target: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        source.add_done_callback(partial(self._note, target))
+        if source.done():  # perhaps it was before, and was flushed: nothing else would bring it
+            _hand_over([(source, target)])
+        try:
+            return await target
+        except asyncio.CancelledError:
+            source.cancel()
+            raise
+
+    def flush(self) -> None:
+        """Deliver what has arrived; to be called after results were set, from any thread."""
+        of_loops: dict[AbstractEventLoop, list[_Arrived]] = {}
+        with suppress(IndexError):  # popped to the end, by whomever
+            while True:
+                source, target = self._arrived.popleft()
+                of_loops.setdefault(target.get_loop(), []).append((source, target))
+        for loop, arrived in of_loops.items():
+            with suppress(RuntimeError):  # it was closed: nobody waits there any more
+                loop.call_soon_threadsafe(_hand_over, arrived)
+
+    def _note(self, target: "asyncio.Future[_T]", source: "futures.Future[_T]") -> None:
+        self._arrived.append((source, target))
+
+
+def _hand_over(arrived: Iterable[_Arrived]) -> None:
+    """Set the results, in the event loop that waits for them."""
+    for source, target in arrived:
+        if target.done():  # who waited went away
+            continue
+        if source.cancelled():
+            target.cancel()
+        elif (error := source.exception()) is not None:
+            target.set_exception(error)
+        else:
+            target.set_result(source.result())

@@ -13,7 +13,7 @@ from rwsstore.errors import MissingFileError, RwsError
 from rwsstore.models import LEAST_AGREEMENT, Classifier, FormatAgreement, weights_fingerprint
 from rwsstore.runtime.comparing import fastest_format
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
-from rwsstore_service.schemas.fields import WhyFormat
+from rwsstore_service.api.contract import WhyFormat
 from rwsstore_service.settings import AUTO, BUNDLED, Settings
 
 _log = logging.getLogger(__name__)

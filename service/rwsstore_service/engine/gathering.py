@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
-from rwsstore_service.engine.fairness import FairQueue
-from rwsstore_service.engine.jobs import Job
-from rwsstore_service.engine.pacing import Pace
+from rwsstore_service.engine.queue import FairQueue, Job, Pace
 
 _LEAST = 4
 """Images that are not shared out among lanes: each would cost more than it does beside others."""

@@ -17,11 +17,8 @@ from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
 from rwsstore.runtime import LiveModel, Variant, Verification
 from rwsstore.store import Store
-from rwsstore_service.engine.active import Active, Change, resolved_of
-from rwsstore_service.engine.choosing import ACTIVE, Finder
-from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.cores import LaneCores, lane_count
-from rwsstore_service.engine.delivery import Delivery
+from rwsstore_service.engine.changes import Active, Change, resolved_of
+from rwsstore_service.engine.computing import Batch, Delivery
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
@@ -29,11 +26,11 @@ from rwsstore_service.engine.errors import (
     UnknownGenerationError,
     told,
 )
+from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
-from rwsstore_service.engine.inference import Inference
-from rwsstore_service.engine.jobs import Job, Ready
 from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.reading import PatchSetReader
+from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
+from rwsstore_service.engine.queue import Job, Ready
 from rwsstore_service.engine.records import Actor, Chosen, Dropped, Entry, Prediction, Wanted
 from rwsstore_service.settings import Settings
 

@@ -1,9 +1,8 @@
-"""The store as the service offers it: descriptions, uploads, compositions, deletions."""
-
-__all__ = ["Library"]
+"""The store as the service offers it: descriptions, uploads, compositions, downloads."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -16,14 +15,76 @@ from rwsstore.errors import (
     RwsError,
     UnknownPatchError,
 )
-from rwsstore.patches import ModelIdentity, Patch, compose, reach_of
-from rwsstore.store import Entry, Published, Store, in_order
+from rwsstore.patches import ModelIdentity, Patch, PatchMetadata, compose, reach_of
+from rwsstore.store import Entry, Published, Sort, Store, in_order
 from rwsstore.store.names import check_name, parse_reference
-from rwsstore_service.engine.choosing import Choice, Finder
-from rwsstore_service.engine.described import Contents, Described, Listing
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
+from rwsstore_service.engine.finding import Choice, Finder
 from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.records import Actor, Chosen
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a digest says of its patch, for ever.
+
+    Attributes:
+        metadata: its description.
+        payload_bytes: of its codes, scales and deltas.
+        file_bytes: of its file.
+    """
+
+    metadata: PatchMetadata
+    payload_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Described:
+    """One patch of the store.
+
+    Attributes:
+        name: the name that reaches it, or its own.
+        version: under that name; None where no name reaches it.
+        digest: of its file.
+        layer: where it lies.
+        fits: whether it was extracted from the served clean model.
+        contents: what it is.
+        parts: (name, digest, α) of a composed patch.
+        touched_bytes: of the model's tensors, that it touches; None where a part of a composed
+            patch is missing or damaged.
+    """
+
+    name: str
+    version: int | None
+    digest: Digest
+    layer: Literal["user", "bundled"]
+    fits: bool
+    contents: Contents
+    parts: tuple[tuple[str, Digest, float], ...]
+    touched_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What to list.
+
+    Attributes:
+        kind: of patches.
+        corruption: that they are for.
+        bits: of their tensors.
+        fits: whether made for the served model; None for all.
+        all_versions: older ones too.
+        sort: by what they are ordered.
+    """
+
+    kind: str | None = None
+    corruption: str | None = None
+    bits: int | None = None
+    fits: bool | None = None
+    all_versions: bool = False
+    sort: Sort = "name"
+
 
 _CACHED = 1024
 

@@ -15,10 +15,11 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from rwsstore_service import Settings, create_app
-from rwsstore_service.description.examples import ANSWERS, BODIES
-from rwsstore_service.description.openapi import default_document, operations
-from rwsstore_service.description.reference import reference
-from rwsstore_service.problems import MEDIA_TYPE, PROBLEMS
+from rwsstore_service.api.description.examples import ANSWERS, BODIES
+from rwsstore_service.api.description.openapi import default_document, operations
+from rwsstore_service.api.description.reference import reference
+from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import MEDIA_TYPE
 from tests.service.answering import SET, picture
 from tests.service.box import ADMIN, Box
 
@@ -61,7 +62,7 @@ def test_the_exported_document_and_page_are_those_of_the_code(document: dict[str
 
 def test_the_environment_is_not_in_it(document: dict[str, Any]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rwsstore_service.description.openapi"],
+        [sys.executable, "-m", "rwsstore_service.api.description.openapi"],
         env={"RWS_MAX_IMAGES": "3", "RWS_DOCS": "false", "PATH": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rwsstore.runtime import Variant
 from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.inference import Inference
-from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.lanes import Inference
+from rwsstore_service.engine.queue import Job, Ready
 from rwsstore_service.engine.records import Chosen, Dropped, Prediction, Wanted
 
 PATIENCE = 30.0

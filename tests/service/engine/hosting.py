@@ -16,10 +16,9 @@ from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel
 from rwsstore.store import Store
 from rwsstore_service import Settings
-from rwsstore_service.engine import editing
-from rwsstore_service.engine.active import Active, Change
-from rwsstore_service.engine.choosing import Choice
-from rwsstore_service.engine.editing import Edit
+from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine.changes import Active, Change, Edit
+from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.records import Prediction

@@ -7,7 +7,7 @@ from typing import Any
 from rwsstore.canonical import Digest
 from rwsstore.patches import CardPoint, Patch, RobustnessCard
 from rwsstore.store import Store
-from rwsstore_service.engine.choosing import Finder
+from rwsstore_service.engine.finding import Finder
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.library import Library
 from rwsstore_service.engine.records import Actor

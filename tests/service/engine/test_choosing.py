@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from rwsstore.errors import ConfigError, UnknownPatchError
-from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.records import Chosen
 from tests.patches.factory import make_test_patch
 from tests.service.engine.shelf import CARD, Shelf, make_shelf

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rwsstore.errors import MismatchError, TensorError
 from rwsstore.runtime import Variant
-from rwsstore_service.engine.jobs import Job
+from rwsstore_service.engine.queue import Job
 from rwsstore_service.engine.records import Wanted
 from tests.service.engine.benching import FOG, PATIENCE, RAIN, Bench, filled, means, rows
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rwsstore_service.engine.delivery import Delivery
+from rwsstore_service.engine.computing import Delivery
 
 PATIENCE = 30.0
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwsstore_service.engine.errors import OverloadedError
-from rwsstore_service.engine.fairness import FairQueue
-from rwsstore_service.engine.jobs import Job
+from rwsstore_service.engine.queue import FairQueue, Job
 from rwsstore_service.engine.records import Chosen, Wanted
 from tests.service.engine.benching import FOG, RAIN, filled
 

@@ -11,7 +11,7 @@ import pytest
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.gathering import Gatherer, Work
-from rwsstore_service.engine.jobs import Job, Ready
+from rwsstore_service.engine.queue import Job, Ready
 from tests.service.engine.benching import PATIENCE, filled, variant
 
 WAIT = 0.01

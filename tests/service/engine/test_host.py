@@ -18,9 +18,8 @@ from rwsstore.errors import (
 )
 from rwsstore.patches import PatchSet, compose
 from rwsstore.runtime import LiveModel
-from rwsstore_service.engine import editing
-from rwsstore_service.engine.active import Active
-from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import (
     DeadlineError,
@@ -29,8 +28,9 @@ from rwsstore_service.engine.errors import (
     StoppingError,
     UnknownGenerationError,
 )
-from rwsstore_service.engine.jobs import Ready
+from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.queue import Ready
 from rwsstore_service.engine.records import Chosen, Prediction
 from tests.runtime.making import bare_patch, with_golden
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same

@@ -4,10 +4,10 @@ import pytest
 
 from rwsstore.errors import StorageFullError, UnknownPatchError
 from rwsstore.runtime import Variant
-from rwsstore_service.engine import editing
-from rwsstore_service.engine.active import Active
-from rwsstore_service.engine.choosing import Choice
+from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.errors import OtherModelError, StateLostError
+from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.records import Chosen, Entry
 from tests.service.engine.hosting import House, model_of, same

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
-from rwsstore_service.engine.inference import Inference
-from rwsstore_service.engine.jobs import Job
+from rwsstore_service.engine.lanes import Inference
+from rwsstore_service.engine.queue import Job
 from rwsstore_service.engine.records import Chosen, Wanted
 from tests.service.engine.benching import FOG, PATIENCE, RAIN, Bench, digest, filled, rows
 

@@ -14,10 +14,10 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.store import Store
-from rwsstore_service.engine.choosing import Choice
-from rwsstore_service.engine.described import Listing
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
+from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note
+from rwsstore_service.engine.library import Listing
 from rwsstore_service.engine.records import Chosen
 from tests.patches.factory import make_identity, make_test_patch
 from tests.service.engine.journal_notes import answer

@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor
 
 from rwsstore.runtime import Variant
-from rwsstore_service.engine.pacing import Pace
+from rwsstore_service.engine.queue import Pace
 from rwsstore_service.engine.records import Prediction, Wanted
 from tests.service.engine.benching import FOG, PATIENCE, Bench, means, rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rwsstore.errors import ConfigError, IntegrityError, RwsError, UnknownPatchError
-from rwsstore_service.engine.reading import PatchSetReader
+from rwsstore_service.engine.finding import PatchSetReader
 from tests.patches.factory import make_test_patch
 from tests.service.engine.shelf import Shelf, make_shelf
 

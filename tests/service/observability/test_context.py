@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
-from rwsstore_service.observability.logs import REQUEST_ID
+from rwsstore_service.wire.logs import REQUEST_ID
 from tests.service.observability.app import Watched, access, around, http_scope, run_raw, watched
 
 PREDICT = "/v1/models/{model}/predict"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rwsstore_service.observability.logs import JsonFormatter
-from rwsstore_service.observability.metrics import ACTIONS, REASONS, Metrics
+from rwsstore_service.wire.logs import JsonFormatter
+from rwsstore_service.wire.metrics import ACTIONS, REASONS, Metrics
 from tests.service.observability.app import watched
 
 ROOT = Path(__file__).parents[3]

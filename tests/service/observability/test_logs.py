@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore_service.observability.logs import (
+from rwsstore_service.settings import Settings
+from rwsstore_service.wire.logs import (
     REQUEST_ID,
     ConsoleFormatter,
     JsonFormatter,
     configure_logging,
 )
-from rwsstore_service.settings import Settings
 
 LOGGERS = ("", "rwsstore", "rwsstore_service", "uvicorn.error", "opentelemetry", "py.warnings")
 

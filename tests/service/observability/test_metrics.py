@@ -5,14 +5,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from rwsstore.errors import UnknownNameError
-from rwsstore_service.observability.metrics import (
-    ACTIONS,
-    DROPPED,
-    OUTCOMES,
-    REASONS,
-    UNMATCHED,
-    Metrics,
-)
+from rwsstore_service.wire.metrics import ACTIONS, DROPPED, OUTCOMES, REASONS, UNMATCHED, Metrics
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:

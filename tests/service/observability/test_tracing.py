@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from rwsstore.errors import MissingExtraError
-from rwsstore_service.observability.otel import OtelTracer, otlp_exporter
-from rwsstore_service.observability.tracing import NoTracing, trace_prediction, tracer_of
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.otel import OtelTracer, otlp_exporter
+from rwsstore_service.wire.tracing import NoTracing, trace_prediction, tracer_of
 from tests.service.observability.app import watched
 
 ROOT = Path(__file__).parents[3]
@@ -292,7 +292,7 @@ def test_without_a_collector_there_is_no_tracer() -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rwsstore_service.observability.otel", None)
+    monkeypatch.setitem(sys.modules, "rwsstore_service.wire.otel", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'rwsstore\[tracing\]'"):
         tracer_of(Settings(tracing_endpoint="http://collector:4318/v1/traces"))
 

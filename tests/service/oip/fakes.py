@@ -10,13 +10,12 @@ from torch import Tensor
 
 from rwsstore.models import ModelSpec
 from rwsstore.patches import parse_request
-from rwsstore_service.deps import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.api.oip.contract import Contract
+from rwsstore_service.api.oip.routes import router
+from rwsstore_service.api.requests import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
-from rwsstore_service.observability.metrics import Metrics
-from rwsstore_service.oip.contract import Contract
-from rwsstore_service.problems import ProblemError
-from rwsstore_service.problems.handlers import add_handlers
-from rwsstore_service.routes.oip import router
+from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.problems import ProblemError, add_handlers
 
 SIZE = 2
 MAX_IMAGES = 4

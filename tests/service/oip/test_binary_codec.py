@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore_service.oip.binary_codec import read_tensor, split_body, write_floats, write_texts
-from rwsstore_service.problems import ProblemError
+from rwsstore_service.api.oip.binary_codec import read_tensor, split_body, write_floats, write_texts
+from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.wire import read_texts
 
 

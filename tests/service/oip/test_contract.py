@@ -1,6 +1,6 @@
 import pytest
 
-from rwsstore_service.problems import ProblemError
+from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.fakes import CONTRACT, MAX_IMAGES, SIZE
 
 

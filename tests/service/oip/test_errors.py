@@ -1,4 +1,4 @@
-from rwsstore_service.oip.errors import oip_members
+from rwsstore_service.api.oip.errors import oip_members
 
 
 def test_the_protocols_paths_have_the_member_error() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rwsstore_service.oip.json_codec import JsonLimits, parse_json, read_tensor, write_json
-from rwsstore_service.problems import ProblemError
+from rwsstore_service.api.oip.json_codec import JsonLimits, parse_json, read_tensor, write_json
+from rwsstore_service.wire.problems import ProblemError
 
 LIMITS = JsonLimits(size=100_000, items=5_000, containers=2_000)
 

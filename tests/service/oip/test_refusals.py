@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore_service.oip.requests import read_request
-from rwsstore_service.problems import ProblemError
+from rwsstore_service.api.oip.messages import read_request
+from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.fakes import CONTRACT
 from tests.service.oip.wire import binary_request, json_request
 

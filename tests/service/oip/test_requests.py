@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rwsstore_service.oip.contract import Contract
-from rwsstore_service.oip.requests import AskedOutput, read_index_request, read_request
-from rwsstore_service.problems import ProblemError
+from rwsstore_service.api.oip.contract import Contract
+from rwsstore_service.api.oip.messages import AskedOutput, read_index_request, read_request
+from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.fakes import CLASSES, CONTRACT, MAX_IMAGES, SIZE
 from tests.service.oip.wire import binary_request, json_request
 

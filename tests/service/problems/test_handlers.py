@@ -8,9 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from rwsstore.errors import UnknownPatchError
-from rwsstore_service.problems import ProblemError
-from rwsstore_service.problems.handlers import add_handlers
-from rwsstore_service.schemas.fields import Alpha, Request
+from rwsstore_service.api.contract import Alpha, Request
+from rwsstore_service.wire.problems import ProblemError, add_handlers
 from tests.service.answering import JSON, MODEL, SET, problem
 
 

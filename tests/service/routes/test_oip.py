@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import rwsstore
+from rwsstore_service.api.oip.contract import Contract
+from rwsstore_service.api.oip.messages import Asked, read_request
+from rwsstore_service.api.oip.openapi import INFER_BODY
 from rwsstore_service.engine.records import Chosen
-from rwsstore_service.oip.contract import Contract
-from rwsstore_service.oip.openapi import INFER_BODY
-from rwsstore_service.oip.requests import Asked, read_request
 from tests.service.oip.fakes import CLASSES, FakeHost, logits_of, make_app
 from tests.service.oip.wire import HEADER, binary_request, json_request, read_answer
 
@@ -276,7 +276,7 @@ def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPa
         anyio.from_thread.run(turn)
         return read_request(body, length, contract)
 
-    monkeypatch.setattr("rwsstore_service.routes.oip.read_request", read_after_a_turn)
+    monkeypatch.setattr("rwsstore_service.api.oip.routes.read_request", read_after_a_turn)
     assert infer(json_request(IMAGES) + b" " * 8192).status_code == 200
     assert turned == [True]
 

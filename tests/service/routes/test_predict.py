@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 
 from rwsstore.bundle import bundled_model
 from rwsstore.data.images import decode_image
-from rwsstore_service.routes import predict as predict_route
-from rwsstore_service.schemas.answers import PredictAnswer
-from rwsstore_service.schemas.predicting import predictions_of
+from rwsstore_service.api import predict as predict_route
+from rwsstore_service.api.answers import predictions_of
+from rwsstore_service.api.contract import PredictAnswer
 from tests.service.answering import IMAGE, MODEL, SET, bearer, picture, predict, problem, state
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient

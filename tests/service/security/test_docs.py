@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore_service.problems import PROBLEMS
-from rwsstore_service.security.tokens import Principal, Tokens
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.tokens import Principal, Tokens
 from tests.service.security.asking import settings_of
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from rwsstore_service.app import create_app
-from rwsstore_service.security.gate import needed_role
+from rwsstore_service.wire.gate import needed_role
 from tests.service.security.asking import READER, ask, bearer, settings_of
 
 VALUES = {"{model}": "bundled", "{patch}": "fog", "{version}": "1"}

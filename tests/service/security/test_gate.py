@@ -8,11 +8,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.security.gate import Gate, needed_role
-from rwsstore_service.security.headers import SecurityHeaders
-from rwsstore_service.security.hosts import Hosts
-from rwsstore_service.security.ratelimit import RateLimiter
-from rwsstore_service.security.tokens import Principal, Tokens
+from rwsstore_service.wire.gate import Gate, Hosts, RateLimiter, needed_role
+from rwsstore_service.wire.limits import SecurityHeaders
+from rwsstore_service.wire.tokens import Principal, Tokens
 from tests.service.security.asking import ADMIN, READER, Clock, Route, ask, bearer, settings_of
 
 PATCHSET = "/v1/models/bundled/patchset"

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from rwsstore_service.security.headers import SecurityHeaders
+from rwsstore_service.wire.limits import SecurityHeaders
 from tests.service.security.asking import Route, ask
 
 EVERYWHERE = {

@@ -1,9 +1,9 @@
 import pytest
 
 from rwsstore.errors import ConfigError
-from rwsstore_service.problems import ProblemError
-from rwsstore_service.security.hosts import Hosts
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.gate import Hosts
+from rwsstore_service.wire.problems import ProblemError
 
 LOOPBACK = ["localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:65535"]
 # What no web page can be reached under by the public DNS.

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwsstore.errors import ConfigError
-from rwsstore_service.security.ratelimit import RateLimiter, address_key
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.gate import RateLimiter, address_key
 from tests.service.security.asking import Clock
 
 STEPS = st.lists(st.floats(0, 3, allow_subnormal=False), max_size=80)

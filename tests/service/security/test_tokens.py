@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rwsstore.errors import ConfigError
-from rwsstore_service.problems import ProblemError
-from rwsstore_service.security.tokens import ANONYMOUS, Access, Need, Principal, Tokens
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.problems import ProblemError
+from rwsstore_service.wire.tokens import ANONYMOUS, Access, Need, Principal, Tokens
 from tests.service.security.asking import ADMIN, READER, settings_of
 
 ALICE = Principal("alice", "admin")

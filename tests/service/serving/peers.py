@@ -15,8 +15,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rwsstore_service.serving.server import Server
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.server import Server
 
 # No test waits this long unless something is broken.
 PATIENCE = 30.0

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from rwsstore_service.serving.limits import BodyLimit
-from rwsstore_service.serving.server import run
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.limits import BodyLimit
+from rwsstore_service.wire.server import run
 from tests.service.serving.peers import live, respond
 
 

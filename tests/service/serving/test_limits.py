@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from rwsstore_service.serving.limits import HEALTH_PATHS, BodyLimit, InFlight
-from rwsstore_service.serving.server import Server
+from rwsstore_service.wire.limits import HEALTH_PATHS, BodyLimit, InFlight
+from rwsstore_service.wire.server import Server
 from tests.service.serving.peers import App, Peer, live, respond, serving
 
 LIMIT = 1000

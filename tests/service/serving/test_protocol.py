@@ -8,8 +8,8 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from rwsstore_service.serving.protocol import protocol_of
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.protocol import protocol_of
 from tests.service.serving.clock import Clock, Socket
 from tests.service.serving.peers import respond
 

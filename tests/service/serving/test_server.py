@@ -7,8 +7,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from rwsstore.errors import ConfigError, IntegrityError
-from rwsstore_service.serving.server import Server, bind, run
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.server import Server, bind, run
 from tests.service.serving.peers import App, Peer, live, serving
 
 

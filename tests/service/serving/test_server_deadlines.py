@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.serving.server import Server
+from rwsstore_service.wire.server import Server
 from tests.service.serving.peers import App, Peer, serving
 
 HALF_HEADER = b"POST /echo HTTP/1.1\r\nHost: here\r\nX-Long: "

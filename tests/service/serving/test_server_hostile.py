@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.serving.server import Server
+from rwsstore_service.wire.server import Server
 from tests.service.serving.peers import App, Peer, serving
 
 LIMIT = 4096

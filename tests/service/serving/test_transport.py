@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.serving.transport import LINGER_SECONDS, ClientTransport
+from rwsstore_service.wire.transport import LINGER_SECONDS, ClientTransport
 from tests.service.serving.clock import Clock, Socket
 
 TIMEOUT = 8.0

@@ -2,6 +2,5 @@
 
 __all__ = ["Journal", "Note", "Recorded"]
 
-from rwsstore_service.engine.journal.answers import Recorded
-from rwsstore_service.engine.journal.journal import Journal
+from rwsstore_service.engine.journal.journal import Journal, Recorded
 from rwsstore_service.engine.journal.rows import Note

@@ -1,25 +1,18 @@
-"""The journal of the service."""
+"""The journal of the service: the audit log, generations, and answers kept for idempotency keys."""
 
-__all__ = ["Journal"]
-
+import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rwsstore.canonical import Digest
+from rwsstore.canonical import Digest, canonical_json
 from rwsstore.errors import ConfigError
-from rwsstore_service.engine.journal.answers import (
-    Recorded,
-    find_answer,
-    keep_answer,
-    sweep_answers,
-)
 from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.journal.mentions import last_mention, mention
 from rwsstore_service.engine.journal.rows import (
     COLUMNS,
     Note,
@@ -28,9 +21,60 @@ from rwsstore_service.engine.journal.rows import (
     decode,
     encode,
     fault,
+    last_mention,
+    mention,
+    timestamp,
 )
 from rwsstore_service.engine.journal.verifying import check_end, find_faults
 from rwsstore_service.engine.records import Entry
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An answer that was given.
+
+    Attributes:
+        fingerprint: of the request; another request under the same key is refused.
+        status: of the response.
+        body: of the response.
+        headers: that belong to it.
+    """
+
+    fingerprint: Digest
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+def keep_answer(
+    connection: sqlite3.Connection, actor: str, key: str, at: datetime, answer: Recorded
+) -> None:
+    """Keep an answer, in place of an older one under its key."""
+    body = canonical_json([answer.fingerprint, answer.status, answer.body, dict(answer.headers)])
+    connection.execute(
+        "INSERT OR REPLACE INTO answers (actor, key, at, body) VALUES (?, ?, ?, ?)",
+        (ascii_text(actor), ascii_text(key), timestamp(at), body),
+    )
+
+
+def find_answer(
+    connection: sqlite3.Connection, actor: str, key: str, since: datetime
+) -> Recorded | None:
+    """Find the answer under a key, if it was given after a time."""
+    row = connection.execute(
+        "SELECT body FROM answers WHERE actor = ? AND key = ? AND at > ?",
+        (ascii_text(actor), ascii_text(key), timestamp(since)),
+    ).fetchone()
+    return Recorded(*json.loads(row[0])) if row else None
+
+
+def sweep_answers(connection: sqlite3.Connection, since: datetime, most: int) -> None:
+    """Remove what was given up to a time, and the oldest beyond a number."""
+    connection.execute("DELETE FROM answers WHERE at <= ?", (timestamp(since),))
+    connection.execute(
+        "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,)
+    )
+
 
 _log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ the file can also write a whole new chain; that shows only against a chain kept 
 in the service's log.
 """
 
-__all__ = ["COLUMNS", "Note", "Row", "ascii_text", "decode", "encode", "fault", "timestamp"]
-
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -142,3 +142,19 @@ def fault(row: Row) -> str | None:
 
 def _chain(previous: Digest, body: str) -> Digest:
     return sha256_hex((previous + body).encode())
+
+
+def mention(connection: sqlite3.Connection, seq: int, digests: Iterable[Digest]) -> None:
+    """Note that a record names patches."""
+    connection.executemany(
+        "INSERT INTO mentions VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq",
+        [(ascii_text(digest), seq) for digest in sorted(digests)],
+    )
+
+
+def last_mention(connection: sqlite3.Connection, digest: Digest) -> int:
+    """Number of the last record that names a patch; 0 if none does."""
+    row = connection.execute(
+        "SELECT seq FROM mentions WHERE digest = ?", (ascii_text(digest),)
+    ).fetchone()
+    return int(row[0]) if row else 0

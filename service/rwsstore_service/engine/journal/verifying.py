@@ -8,8 +8,7 @@ from itertools import islice
 
 from rwsstore.errors import IntegrityError
 from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.journal.mentions import last_mention
-from rwsstore_service.engine.journal.rows import COLUMNS, Row, decode, fault
+from rwsstore_service.engine.journal.rows import COLUMNS, Row, decode, fault, last_mention
 
 MOST_FAULTS = 1000
 

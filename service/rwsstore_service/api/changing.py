@@ -1,0 +1,199 @@
+"""What all changes have in common: in turn, once a key, counted, answered."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ParamSpec, TypeVar
+
+from fastapi import Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConflictError, ReadOnlyError, RwsError, StoreError
+from rwsstore_service.engine.errors import KeyReusedError
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.records import Action, Actor, Prediction
+from rwsstore_service.engine.service import Service
+from rwsstore_service.wire.metrics import Outcome
+from rwsstore_service.wire.problems import ProblemError
+from rwsstore_service.wire.tracing import trace_prediction
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    """Call a function so that the event loop waits as little as may be.
+
+    Handing it to another thread costs about 50 µs, and milliseconds where the interpreter is busy.
+
+    Args:
+        small: whether it takes less than that.
+        function: to be called.
+        *args: its arguments.
+        **named: its arguments by name.
+    """
+    if small:
+        return function(*args, **named)
+    return await run_in_threadpool(function, *args, **named)
+
+
+def observe(
+    service: Service,
+    host: ModelHost,
+    request: Request,
+    found: Prediction,
+    *,
+    decoded: float | None = None,
+) -> None:
+    """Count a prediction and add its parts to the request's span.
+
+    Args:
+        service: whose metrics count it.
+        host: that made it.
+        request: that asked for it.
+        found: what was computed.
+        decoded: seconds to decode its images; None where it brought arrays.
+    """
+    images = len(found.logits)
+    service.metrics.predicted(
+        queued=found.queued, decoded=decoded, computed=found.computed, images=images
+    )
+    trace_prediction(
+        request.scope,
+        model=host.name,
+        state_digest=found.state_digest,
+        images=images,
+        queued=found.queued,
+        decoded=decoded,
+        computed=found.computed,
+    )
+
+
+CHANGE_PROBLEMS = (
+    "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",
+    "invalid-request", "idempotency-mismatch", "rate-limited", "overloaded", "unavailable",
+    "integrity", "storage-full",
+)  # fmt: skip
+"""What every change may be answered with."""
+
+_REPLAYED = "Idempotency-Replayed"
+_SMALL = 1 << 14  # bytes that are hashed in less time than a thread is asked in
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description='The generation that was seen, as its ETag: `"7"`; or `*` for whichever.',
+        examples=['"7"'],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A change as it came in.
+
+    Attributes:
+        actor: who asks.
+        action: what for.
+        key: idempotency key.
+        fingerprint: of method, path, query, If-Match and body.
+    """
+
+    actor: Actor
+    action: Action
+    key: str | None
+    fingerprint: Digest
+
+    @classmethod
+    async def of(cls, request: Request, actor: Actor, action: Action, key: str | None) -> "Ask":
+        """Read the request's body and take its fingerprint."""
+        match = request.headers.get("if-match", "")
+        target = f"{request.method} {request.url.path}?{request.url.query}\n{match}\n"
+        body = await request.body()
+        small = len(body) <= _SMALL  # an uploaded patch may have many megabytes
+        fingerprint = await call(small, _hash, target.encode(), body)
+        return cls(actor, action, key, fingerprint)
+
+
+def _hash(*parts: bytes) -> Digest:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def recorded(ask: Ask, status: int, body: BaseModel | None, **headers: str) -> Recorded:
+    """Write an answer so that it can be kept; `ETag` becomes a header of that name."""
+    text = "" if body is None else body.model_dump_json()
+    return Recorded(ask.fingerprint, status, text, headers)
+
+
+def as_response(answer: Recorded, *, replayed: bool = False) -> Response:
+    """Send an answer, the first time or again."""
+    headers = {**answer.headers, **({_REPLAYED: "true"} if replayed else {})}
+    media_type = "application/json" if answer.body else None
+    return Response(answer.body or None, answer.status, headers, media_type)
+
+
+async def carry_out(
+    service: Service, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
+) -> Response:
+    """Carry a change out in its turn; or send again what its key was answered with before.
+
+    Args:
+        service: whose changes are made one at a time.
+        ask: the change.
+        act: makes it, keeps its answer under the key, and gives that and what came of it.
+
+    Raises:
+        KeyReusedError: the key was used for another request.
+        RwsError, ProblemError: as `act` does.
+    """
+
+    def once() -> tuple[Recorded, Outcome | None]:
+        kept = service.journal.recall(ask.actor.name, ask.key) if ask.key else None
+        if kept is None:
+            return act()
+        if kept.fingerprint != ask.fingerprint:
+            raise KeyReusedError(
+                "this Idempotency-Key was used for another request: make a new one"
+            )
+        return kept, None
+
+    try:
+        answer, outcome = await service.in_turn(once)
+    except Exception as error:
+        service.metrics.changed(ask.action, "failed" if _failed(error) else "refused")
+        raise
+    if outcome is not None:
+        service.metrics.changed(ask.action, outcome)
+    return as_response(answer, replayed=outcome is None)
+
+
+def _failed(error: Exception) -> bool:
+    """Whether the service is to blame, not the caller."""
+    if isinstance(error, StoreError):
+        return not isinstance(error, ConflictError | ReadOnlyError)
+    return not isinstance(error, RwsError | ProblemError)
+
+
+def if_match(header: str | None) -> frozenset[int] | None:
+    """Read If-Match: the generations that it names; None for `*` or no header.
+
+    What is no generation's ETag matches none.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    tags = re.findall(r'(?:^|,)\s*"?([0-9]{1,18})"?\s*(?=,|$)', header)
+    return frozenset(int(tag) for tag in tags)
+
+
+def etag(generation: int) -> Mapping[str, str]:
+    """The ETag of a generation, as a header."""
+    return {"ETag": f'"{generation}"'}

@@ -1,0 +1,228 @@
+"""The API's description, and the command that exports it.
+
+`python -m rwsstore_service.api.description.openapi` writes the OpenAPI document to standard
+output, as it stands in docs/openapi.json. Routes say what they are, what they take and which
+problems are their own. What holds for all of them is added here: the problems that any request may
+meet before it comes to a route, headers of answers, examples, and who may do what.
+"""
+
+__all__ = [
+    "COMMON_PROBLEMS",
+    "DESCRIPTION",
+    "TAGS",
+    "default_document",
+    "describe_with",
+    "main",
+    "operations",
+]
+
+import json
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from rwsstore_service.api.description.examples import ANSWERS, BODIES
+from rwsstore_service.api.description.headers import HEADERS, headers_of
+from rwsstore_service.settings import Settings
+from rwsstore_service.wire.gate import needed_role
+from rwsstore_service.wire.limits import HEALTH_PATHS
+from rwsstore_service.wire.problems import MEDIA_TYPE, Problem, problem_examples, problem_responses
+
+DESCRIPTION = """\
+One clean image classifier and a store of tiny robustness patches, put on and taken off the live
+model while it predicts.
+
+**Patches.** A patch is named by its name (the newest version that fits the model), by
+name@version, by its digest, or by 8 or more of the digest's first digits. A patch set is one string
+where a scalar is wanted (`fog=0.6,gaussian_blur=0.4`, `active`, `none`), a list of `{patch, alpha}`
+in JSON bodies. A strength is `alpha`, or `ta_loss` (the points of accuracy on clean images that the
+patch may cost), or the patch's recommended one.
+
+**Tokens.** Changes, the history and the audit log need an admin token; reading and predicting need
+a token only where predict tokens are configured. Send `Authorization: Bearer TOKEN`.
+
+**Errors.** Every error is a problem (RFC 9457, `application/problem+json`). Its `type` is
+`urn:rwsstore:problem:` and a name that programs can rely on; its `detail` is for people.
+
+**Safe changes.** The ETag of the active patch set is its generation; If-Match refuses a change to
+another one (412). `Idempotency-Key` makes any change safe to send again.
+
+**Requests** may carry an `X-Request-ID` of 1 to 64 letters, digits, `.`, `_`, `-`; every answer has
+one, and so do the logs, the history and the audit log.
+"""
+
+TAGS = [
+    {"name": "Predictions", "description": "Images in, labels out, and which weights said so."},
+    {"name": "Patch sets", "description": "What is on the model now, was before, or shall be."},
+    {"name": "Patches", "description": "The store."},
+    {"name": "Models", "description": "What is served."},
+    {"name": "Open Inference Protocol", "description": "For clients that speak it already."},
+    {"name": "Health", "description": "For probes and scrapers."},
+]
+
+_VERBS = frozenset({"get", "put", "post", "patch", "delete"})
+_GATE = ("misdirected", "rate-limited")
+COMMON_PROBLEMS = (
+    *("bad-request", "request-timeout", "too-large", "unsupported-media", "headers-too-large"),
+    *("overloaded", *_GATE),
+)
+"""What any request may meet before it comes to its route; health checks not what the gate says."""
+
+
+def describe_with(app: FastAPI, settings: Settings) -> None:
+    """Let an app describe itself: problems instead of FastAPI's own errors, and who may do what."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                tags=app.openapi_tags,
+                routes=app.routes,
+                license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+            )
+            # Routes share parts of it: a copy, so that finishing changes this document alone.
+            app.openapi_schema = _finish(deepcopy(document), settings)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def default_document() -> dict[str, Any]:
+    """The document of a service on the defaults, whatever the environment says."""
+    from rwsstore_service.app import create_app
+
+    return create_app(Settings.model_construct()).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """All operations of a document: path, verb in small letters, operation."""
+    for path, methods in document["paths"].items():
+        for verb, operation in methods.items():
+            if verb in _VERBS:
+                yield path, verb, operation
+
+
+def _finish(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas.update(_problem_schemas())
+    components["headers"], components["examples"] = HEADERS, problem_examples()
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "An admin or predict token."}
+    }
+    document["paths"] = dict(sorted(document["paths"].items(), key=_version_of))
+    for path, verb, operation in operations(document):
+        _list_problems(operation, path)
+        _add_examples(operation)
+        _add_headers(operation)
+        _tidy(operation, schemas)
+        operation["security"] = _security(verb, path, settings)
+    _set_limits(document, settings)
+    return document
+
+
+def _version_of(row: tuple[str, Any]) -> str:
+    """For the order of paths: routes are tried in another, that by which they are found soon."""
+    path, _ = row
+    return path[:3] if path.startswith("/v") else ""
+
+
+def _problem_schemas() -> dict[str, Any]:
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    for member in problem["properties"].values():
+        member.pop("default", None)  # it is left out, where it does not apply
+    return {**problem.pop("$defs"), "Problem": problem}
+
+
+def _set_limits(document: dict[str, Any], settings: Settings) -> None:
+    """What the operator chose stands in the document where a route could not know it."""
+    predict = document["paths"]["/v1/models/{model}/predict"]["post"]
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form["properties"]["images"]["maxItems"] = settings.max_images
+
+
+def _list_problems(operation: dict[str, Any], path: str) -> None:
+    """Every problem that can come of a request, each with an example."""
+    responses = operation["responses"]
+    passed = _GATE if path in HEALTH_PATHS else ()
+    common = (name for name in COMMON_PROBLEMS if name not in passed)
+    names = [*_own_problems(responses), *common]
+    good = {status: response for status, response in responses.items() if int(status) < 400}
+    bad = sorted(problem_responses(*names).items(), key=lambda row: int(row[0]))
+    operation["responses"] = {**good, **{str(status): response for status, response in bad}}
+
+
+def _own_problems(responses: dict[str, Any]) -> Iterator[str]:
+    for response in responses.values():
+        content = response.get("content", {})
+        yield from content.get(MEDIA_TYPE, {}).get("examples", {})
+        # FastAPI writes a 422 of its own wherever there is a parameter.
+        if "HTTPValidationError" in str(content.get("application/json", {}).get("schema", "")):
+            yield "invalid-request"
+
+
+def _add_examples(operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    for status, response in operation["responses"].items():
+        if int(status) < 300:
+            for media, value in ANSWERS.get(name, {}).items():
+                response["content"][media]["example"] = value
+    for media, examples in BODIES.get(name, {}).items():
+        operation["requestBody"]["content"][media]["examples"] = examples
+
+
+def _add_headers(operation: dict[str, Any]) -> None:
+    changes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+    for status, response in operation["responses"].items():
+        own = response.pop("headers", {})
+        response["headers"] = {**own, **headers_of(int(status), changes=changes)}
+
+
+def _tidy(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Say once what FastAPI says twice, and nothing of null where there is none."""
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] == "If-Match" and "428" in operation["responses"]:
+            parameter["required"] = True
+        schema = parameter["schema"]
+        for choice in schema.pop("anyOf", ()):
+            schema.update(choice if choice != {"type": "null"} else {})
+        for name in ("title", "description"):
+            schema.pop(name, None)
+        if parameter["in"] == "path":  # forms begin with it
+            parameter["example"] = schema.pop("examples")[0]
+    for response in operation["responses"].values():
+        if response["description"] == "Successful Response":
+            response["description"] = _said_of(response, schemas)
+
+
+def _said_of(response: dict[str, Any], schemas: dict[str, Any]) -> str:
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    first = [schema, *schema.get("anyOf", ()), schema.get("items", {})]
+    names = [one["$ref"].rpartition("/")[2] for one in first if "$ref" in one]
+    return " Or: ".join(schemas[name]["description"] for name in names) or "Done."
+
+
+def _security(verb: str, path: str, settings: Settings) -> list[dict[str, list[str]]]:
+    need = needed_role(verb.upper(), path, open_metrics=settings.open_metrics)
+    if need == "nobody":
+        return []
+    # Reading is open unless predict tokens are configured, so an empty choice stands beside it.
+    return [{"token": []}] if need == "admin" else [{"token": []}, {}]
+
+
+def main() -> None:
+    """Write the document."""
+    json.dump(default_document(), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

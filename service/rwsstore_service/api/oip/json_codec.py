@@ -1,0 +1,142 @@
+"""JSON from strangers: how much of it is known before it is read, and numbers are numbers."""
+
+__all__ = ["JsonLimits", "parse_json", "read_tensor", "write_json"]
+
+import json
+from array import array
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rwsstore_service.api.oip.contract import FP32, UINT8
+from rwsstore_service.wire.problems import ProblemError
+
+
+@dataclass(frozen=True)
+class JsonLimits:
+    """How much JSON is read.
+
+    Attributes:
+        size: most bytes.
+        items: most commas.
+        containers: most lists and objects.
+    """
+
+    size: int
+    items: int
+    containers: int
+
+
+def parse_json(data: bytes | memoryview, limits: JsonLimits) -> Any:
+    """Read JSON strictly, whatever somebody wrote into it.
+
+    What would become of it is counted before anything is built: three bytes of text can become a
+    list of 64 bytes.
+
+    Raises:
+        ProblemError: `too-large`, or not JSON, nested too deeply, with a name twice in an object,
+            with NaN, or with a number too long to be one (`bad-request`).
+    """
+    _check("bytes", len(data), limits.size)
+    text = bytes(data)
+    _check("commas", text.count(b","), limits.items)
+    _check("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers)
+    try:
+        return json.loads(
+            str(text, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object
+        )
+    except RecursionError:
+        raise ProblemError("bad-request", "the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise ProblemError("bad-request", f"the JSON cannot be read: {_printable(error)}") from None
+
+
+def read_tensor(data: object, shape: tuple[int, ...], datatype: str) -> Tensor:
+    """Make a tensor of numbers in JSON, in one flat list or in lists nested as the shape says.
+
+    Args:
+        data: as it was read.
+        shape: of the tensor; its product has been checked.
+        datatype: UINT8 or FP32.
+
+    Returns:
+        uint8 or float32, of that shape.
+
+    Raises:
+        ProblemError: `invalid-request`.
+    """
+    numbers = _flatten(data, shape)
+    tensor = _READERS[datatype](numbers)
+    return tensor.reshape(shape)
+
+
+def write_json(value: object) -> bytes:
+    """Write JSON without spaces; a float32 that was made a float reads back bit for bit."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _check(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
+
+
+def _printable(error: ValueError) -> str:
+    return str(error).encode("ascii", "backslashreplace").decode()[:200]
+
+
+def _flatten(data: object, shape: tuple[int, ...]) -> list[Any]:
+    if not isinstance(data, list):
+        raise _refused("data is not a list of numbers")
+    if not data or not isinstance(data[0], list):
+        if len(data) != prod(shape):
+            raise _refused(f"data has {len(data)} numbers; shape {list(shape)} has {prod(shape)}")
+        return data
+    level: list[Any] = [data]
+    for depth, size in enumerate(shape):
+        if any(type(item) is not list or len(item) != size for item in level):
+            raise _refused(
+                f"data is nested otherwise than shape {list(shape)}: expected lists of {size} at "
+                f"depth {depth + 1}"
+            )
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _read_bytes(numbers: list[Any]) -> Tensor:
+    if set(map(type, numbers)) != {int}:
+        raise _refused("data of UINT8 holds something that is not an integer")
+    try:
+        return torch.frombuffer(bytearray(numbers), dtype=torch.uint8)
+    except (ValueError, OverflowError):
+        raise _refused("data of UINT8 holds a number that is not within 0 to 255") from None
+
+
+def _read_floats(numbers: list[Any]) -> Tensor:
+    if not set(map(type, numbers)) <= {int, float}:
+        raise _refused("data of FP32 holds something that is not a number")
+    try:
+        return torch.frombuffer(array("f", numbers), dtype=torch.float32)
+    except OverflowError:
+        raise _refused("data of FP32 holds a number that is not within [0, 1]") from None
+
+
+_READERS = {UINT8: _read_bytes, FP32: _read_floats}
+
+
+def _refused(found: str) -> ProblemError:
+    return ProblemError("invalid-request", f"images: {found}")

@@ -1,0 +1,309 @@
+"""The active patch set: declared whole, or changed step by step; its history."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from rwsstore_service.api.answers import generation_answer, patchset_answer
+from rwsstore_service.api.changing import (
+    CHANGE_PROBLEMS,
+    Ask,
+    IfMatch,
+    carry_out,
+    etag,
+    if_match,
+    recorded,
+)
+from rwsstore_service.api.contract import (
+    HistoryAnswer,
+    PatchSetAnswer,
+    PatchSetRequest,
+    RollbackRequest,
+    StrengthRequest,
+    VerificationAnswer,
+)
+from rwsstore_service.api.description.headers import ETAG
+from rwsstore_service.api.requests import (
+    AdminDep,
+    HostDep,
+    KeyDep,
+    PatchPath,
+    ReaderDep,
+    ServiceDep,
+    StrictRoute,
+    admin_of,
+)
+from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine.changes import Active, Change, Edit
+from rwsstore_service.engine.finding import Choice
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.records import Action, Actor
+from rwsstore_service.engine.service import Service
+from rwsstore_service.wire.metrics import Outcome
+from rwsstore_service.wire.problems import ProblemError, problem_responses
+
+
+@dataclass(frozen=True)
+class Changing:
+    """What every route that changes a patch set depends on.
+
+    Attributes:
+        service: whose changes are made one at a time.
+        host: the model that the path names.
+        actor: who asks.
+        request: as it came in.
+        match: the header If-Match.
+        key: idempotency key.
+    """
+
+    service: Service
+    host: ModelHost
+    actor: Actor
+    request: Request
+    match: str | None
+    key: str | None
+
+    async def make(
+        self, action: Action, edit: Edit, *, rolled_back_to: int | None = None
+    ) -> Response:
+        """Make the change in its turn, and answer with the patch set that is active then.
+
+        Args:
+            action: what it is called in the history.
+            edit: makes the wanted patch set of the active one.
+            rolled_back_to: generation that a rollback goes back to.
+        """
+        host = self.host
+        ask = await Ask.of(self.request, self.actor, action, self.key)
+
+        def answer(active: Active) -> Recorded:
+            body = patchset_answer(host.name, active)
+            return recorded(ask, 200, body, **etag(active.generation))
+
+        change = Change(
+            actor=ask.actor,
+            action=action,
+            edit=edit,
+            expected=if_match(self.match),
+            key=ask.key,
+            answer=answer,
+            rolled_back_to=rolled_back_to,
+        )
+
+        def act() -> tuple[Recorded, Outcome]:
+            before = host.active
+            after = host.change(change)
+            return answer(after), "unchanged" if after is before else "done"
+
+        return await carry_out(self.service, ask, act)
+
+
+async def _changing(
+    service: ServiceDep,
+    host: HostDep,
+    actor: AdminDep,
+    request: Request,
+    match: IfMatch = None,
+    key: KeyDep = None,
+) -> Changing:
+    return Changing(service, host, actor, request, match, key)
+
+
+ChangingDep = Annotated[Changing, Depends(_changing)]
+
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["Patch sets"], route_class=StrictRoute)
+
+_ON_MODEL = ("unknown-model", *CHANGE_PROBLEMS, "stale-generation")
+_ON_PATCH = (*_ON_MODEL, "unknown-patch", "wrong-model", "golden-mismatch", "not-finite")
+_READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "integrity")
+
+
+def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": PatchSetAnswer, **ETAG}, **problem_responses(*problems)}
+
+
+@router.get(
+    "/patchset",
+    summary="Read the active patch set",
+    response_model=PatchSetAnswer | VerificationAnswer,
+    responses={200: ETAG, **problem_responses(*_READ)},
+)
+async def read_patchset(
+    host: HostDep,
+    _reader: ReaderDep,
+    request: Request,
+    response: Response,
+    verify: Annotated[
+        bool,
+        Query(
+            description="Compare the weights in memory with a fresh build, to the bit, and tell "
+            "that instead; needs an admin token."
+        ),
+    ] = False,
+) -> PatchSetAnswer | VerificationAnswer:
+    """The patch set, its generation (the ETag) and the state digest.
+
+    Whoever has the clean weights and the patches can compute the state digest again.
+    """
+    if verify:
+        await admin_of(request)
+        return await _verify(host, response)
+    active = host.active
+    response.headers.update(etag(active.generation))
+    return patchset_answer(host.name, active, host.fault)
+
+
+async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
+    active, found = await host.verify()
+    problems = (*([host.fault] if host.fault else []), *found.problems)
+    response.headers.update(etag(active.generation))
+    return VerificationAnswer(
+        model=host.name,
+        generation=active.generation,
+        state_digest=found.state_digest,
+        live_weights=found.live_weights,
+        tensors=found.tensors,
+        ok=not problems,
+        problems=problems,
+    )
+
+
+@router.put(
+    "/patchset",
+    summary="Replace the active patch set",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "precondition-required"),
+)
+async def replace_patchset(
+    changing: ChangingDep,
+    wanted: PatchSetRequest,
+) -> Response:
+    """Make exactly this patch set active; an empty one is the clean model.
+
+    If-Match is needed, so that nobody's change is overwritten unseen. On any error the old patch
+    set stays active.
+    """
+    if changing.match is None:
+        raise ProblemError(
+            "precondition-required",
+            "send If-Match with the ETag of the patch set that this replaces, or *",
+        )
+    choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.patches]
+    return await changing.make("replace", editing.replace(changing.host.finder, choices))
+
+
+@router.delete(
+    "/patchset",
+    summary="Take every patch off",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_MODEL),
+)
+async def clear_patchset(
+    changing: ChangingDep,
+) -> Response:
+    """Make the clean model active; its weights are back to the bit."""
+    return await changing.make("clear", editing.clear())
+
+
+@router.put(
+    "/patchset/{patch}",
+    summary="Put one patch on",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH),
+)
+async def apply_patch(
+    changing: ChangingDep,
+    patch: PatchPath,
+    strength: Annotated[StrengthRequest | None, Body()] = None,
+) -> Response:
+    """Put a patch on, or change its strength; the others stay. An alpha of 0 takes it off."""
+    choice = _choice(patch, strength)
+    return await changing.make("apply", editing.apply(changing.host.finder, choice))
+
+
+@router.patch(
+    "/patchset/{patch}",
+    summary="Scale a patch that is on",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "not-applied"),
+)
+async def scale_patch(
+    changing: ChangingDep,
+    patch: PatchPath,
+    strength: StrengthRequest,
+) -> Response:
+    """Give a patch that is on another strength; the very patch stays, whatever its name means."""
+    choice = _choice(patch, strength)
+    return await changing.make("scale", editing.scale(changing.host.finder, choice))
+
+
+@router.delete(
+    "/patchset/{patch}",
+    summary="Take one patch off",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_MODEL, "not-applied"),
+)
+async def remove_patch(
+    changing: ChangingDep,
+    patch: PatchPath,
+) -> Response:
+    """Take a patch off; the others stay."""
+    return await changing.make("remove", editing.remove(changing.host.finder, patch))
+
+
+@router.get(
+    "/history",
+    summary="List generations",
+    responses=problem_responses(*_READ),
+)
+async def read_history(
+    service: ServiceDep,
+    host: HostDep,
+    _actor: AdminDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    before: Annotated[
+        int | None, Query(ge=1, lt=2**63, description="Only generations below this.")
+    ] = None,
+) -> HistoryAnswer:
+    """Every patch set that was active, the newest first: who made it so, when, from where."""
+    entries = await run_in_threadpool(
+        service.journal.history, host.name, limit=limit, before=before
+    )
+    generations = tuple(generation_answer(entry) for entry in entries)
+    more = len(generations) == limit and generations[-1].generation > 1
+    return HistoryAnswer(
+        model=host.name,
+        generations=generations,
+        next_before=generations[-1].generation if more else None,
+    )
+
+
+@router.post(
+    "/rollback",
+    summary="Go back to a generation",
+    response_model=PatchSetAnswer,
+    responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
+)
+async def roll_back(
+    changing: ChangingDep,
+    to: RollbackRequest,
+) -> Response:
+    """Make the patch set of an earlier generation active again, as a new generation.
+
+    Its patches are found by digest, so that it does not matter what their names mean today.
+    """
+
+    def edit(active: editing.Patches) -> editing.Patches:
+        return editing.restore(changing.host.generation(to.generation))(active)
+
+    return await changing.make("rollback", edit, rolled_back_to=to.generation)
+
+
+def _choice(patch: str, strength: StrengthRequest | None) -> Choice:
+    if strength is None:
+        return Choice(patch)
+    return Choice(patch, strength.alpha, strength.ta_loss)

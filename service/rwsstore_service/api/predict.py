@@ -1,0 +1,320 @@
+"""Predictions from uploaded images: one as the body, or several as the parts of a form."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import to_json
+from starlette.datastructures import FormData, QueryParams, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Receive, Scope, Send
+from torch import Tensor
+
+from rwsstore_service.api.answers import prediction_members, predictions_of
+from rwsstore_service.api.changing import call, observe
+from rwsstore_service.api.contract import PredictAnswer
+from rwsstore_service.api.requests import HostDep, PlainRequest, ReaderDep, ServiceDep, StrictRoute
+from rwsstore_service.engine.finding import ACTIVE
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.service import Service
+from rwsstore_service.settings import Settings
+from rwsstore_service.wire.problems import ProblemError, problem_responses
+
+_IMAGES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
+_FORM = "multipart/form-data"
+_TEXTS = ("patchset", "top_k", "timeout_ms")
+_MAX_TEXT = 16_384
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One image, or a form: every file in it is an image, whatever its part is "
+        "called.",
+        "content": {
+            **dict.fromkeys(_IMAGES, _BINARY),
+            _FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "minItems": 1,
+                            "maxItems": 64,
+                        },
+                        "patchset": {"type": "string", "examples": ["fog=0.6,gaussian_blur=0.4"]},
+                        "top_k": {"type": "integer", "minimum": 1},
+                        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+                    },
+                }
+            },
+        },
+    }
+}
+"""What OpenAPI says of the body."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request brought.
+
+    Attributes:
+        files: bytes of the images.
+        texts: the form's other fields.
+    """
+
+    files: tuple[bytes, ...]
+    texts: dict[str, str]
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, which the body's limit bounds; nothing is written to disk.
+
+    Texts are UTF-8: a charset in the request could name any of Python's codecs.
+    """
+
+    spool_max_size = 2**40
+    whole = False
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._charset = "utf-8"
+
+    def on_end(self) -> None:
+        self.whole = True
+
+    def close(self) -> None:
+        """Free the files, those of parts that never ended too."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
+async def read_upload(request: Request, settings: Settings) -> Upload:
+    """Read images from a request's body.
+
+    Raises:
+        ProblemError: another kind of content, a form that cannot be read, no image or too many,
+            or one that is too large.
+    """
+    media = request.headers.get("content-type", "application/octet-stream")
+    kind = media.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        upload = await _read_form(request, settings)
+    elif kind in _IMAGES:
+        upload = Upload((await request.body(),), {})
+    else:
+        raise ProblemError(
+            "unsupported-media",
+            f"Content-Type is {kind[:60]!a}; expected an image ({', '.join(_IMAGES)}) or "
+            f"{_FORM} with files",
+        )
+    _check(upload, settings)
+    return upload
+
+
+async def _read_form(request: Request, settings: Settings) -> Upload:
+    parser = _InMemory(
+        request.headers,
+        request.stream(),
+        max_files=settings.max_images,
+        max_fields=len(_TEXTS),
+        max_part_size=_MAX_TEXT,
+    )
+    try:
+        form = await parser.parse()
+        if not parser.whole:
+            raise MultiPartException("The form ends before its last boundary.")
+        return await _sort(form)
+    except MultiPartException as error:
+        large = error.message.startswith(("Too many", "Part exceeded"))
+        raise ProblemError("too-large" if large else "bad-request", error.message) from None
+    except ValueError:  # of a charset that Python cannot even look for
+        raise ProblemError("bad-request", "the form's Content-Type cannot be read") from None
+    finally:
+        parser.close()
+
+
+async def _sort(form: FormData) -> Upload:
+    files, texts = [], {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and name not in _TEXTS:  # whatever else it is called
+            files.append(await value.read())
+        elif name in _TEXTS and isinstance(value, str) and name not in texts:
+            texts[name] = value
+        else:
+            raise ProblemError(
+                "invalid-request",
+                f"unexpected form field {name[:60]!a}; expected files (images), and at most one "
+                f"each of {', '.join(_TEXTS)}, as text",
+            )
+    return Upload(tuple(files), texts)
+
+
+def _check(upload: Upload, settings: Settings) -> None:
+    if not upload.files or not all(upload.files):
+        raise ProblemError("invalid-request", "there is no image, or an empty one")
+    largest = max(map(len, upload.files))
+    if largest > settings.max_image_bytes:
+        raise ProblemError(
+            "too-large",
+            f"an image of {largest:,} bytes; at most {settings.max_image_bytes:,} are read",
+        )
+
+
+_TOP = 5
+_USUAL_QUERY = 1000
+_MAX_TIMEOUT = 3_600_000
+# Answers of so many rows, made of so many numbers, are written within a tenth of a millisecond.
+_SMALL_ROWS = 80
+_SMALL_NUMBERS = 16_384
+_PROBLEMS = (
+    "bad-request", "unauthorized", "unknown-model", "unknown-patch", "too-large",
+    "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
+    "not-finite", "overloaded", "unavailable", "integrity", "deadline-exceeded",
+)  # fmt: skip
+
+
+class _PredictRoute(StrictRoute):
+    """Answers the usual request without FastAPI's reading of parameters, half of a route's cost.
+
+    Usual is a served model, and no query but a patch set; everything else goes the long way, which
+    also says what is wrong. Errors are raised to the app's handlers on both.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer here, or go the long way."""
+        service = cast("Service", scope["app"].state.service)
+        host = service.hosts.get(scope["path_params"]["model"])
+        query: bytes = scope["query_string"]
+        patchset = _only_patchset(query) if 0 < len(query) <= _USUAL_QUERY else None
+        if host is None or (query and patchset is None) or scope["method"] != "POST":
+            await super().handle(scope, receive, send)
+            return
+        members = await _predict(service, host, PlainRequest(scope, receive), patchset=patchset)
+        answer = Response(to_json(members, inf_nan_mode="null"), media_type="application/json")
+        await answer(scope, receive, send)
+
+
+@lru_cache(maxsize=1024)  # most ask for what others asked for
+def _only_patchset(query: bytes) -> str | None:
+    """The patch set, where nothing else is in the query."""
+    found = QueryParams(query).multi_items()
+    return found[0][1] if [name for name, _ in found] == ["patchset"] else None
+
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_class=_PredictRoute)
+
+
+@router.post(
+    "/predict",
+    summary="Classify images",
+    responses=problem_responses(*_PROBLEMS),
+    openapi_extra=IMAGE_BODY,
+)
+async def predict(
+    service: ServiceDep,
+    host: HostDep,
+    _reader: ReaderDep,
+    request: Request,
+    patchset: Annotated[
+        str | None,
+        Query(
+            max_length=16_384,
+            description="For this request alone: active (the default), none, or patches with or "
+            "without a strength. May stand in the form instead.",
+            examples=["fog=0.6,gaussian_blur=0.4"],
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        Query(ge=1, le=100_000, description="How many classes to tell; 5, or all if fewer."),
+    ] = None,
+    timeout_ms: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=_MAX_TIMEOUT,
+            description="Milliseconds from when the request was read within which it is to be "
+            "begun; else it is dropped (504). Without it, RWS_QUEUE_TIMEOUT.",
+        ),
+    ] = None,
+) -> PredictAnswer:
+    """Classify one image (the body) or several (a form's parts), with the patch set of your choice.
+
+    The answer says which patch set and which weights made it.
+    """
+    answer = await _predict(
+        service, host, request, patchset=patchset, top_k=top_k, timeout_ms=timeout_ms
+    )
+    return PredictAnswer.model_validate(answer)
+
+
+async def _predict(
+    service: Service,
+    host: ModelHost,
+    request: Request,
+    *,
+    patchset: str | None = None,
+    top_k: int | None = None,
+    timeout_ms: int | None = None,
+) -> dict[str, Any]:
+    """The members of a `PredictAnswer`."""
+    upload = await read_upload(request, service.settings)
+    read_at = time.perf_counter()
+    timeout = _timeout(timeout_ms, upload)
+    wanted = await host.choose(_patchset(patchset, upload))
+    classes = host.classes
+    most = _top_k(top_k, upload, len(classes))
+    images, decoded = await service.decoder.decode(upload.files)
+    found = await host.predict(images, wanted, asked_at=read_at, timeout=timeout)
+    observe(service, host, request, found, decoded=decoded)
+    small = _is_small(found.logits, most)
+    predictions = await call(small, predictions_of, found.logits, classes, most)
+    return prediction_members(host.name, found, predictions, decoded)
+
+
+def _patchset(query: str | None, upload: Upload) -> str:
+    wanted = _one("patchset", query, upload)
+    return ACTIVE if wanted is None else wanted
+
+
+def _top_k(query: int | None, upload: Upload, classes: int) -> int:
+    most = _number("top_k", query, upload, classes, f"1 to {classes}, the classes")
+    return min(_TOP, classes) if most is None else most
+
+
+def _timeout(query: int | None, upload: Upload) -> float | None:
+    """In seconds."""
+    span = f"1 to {_MAX_TIMEOUT} milliseconds"
+    found = _number("timeout_ms", query, upload, _MAX_TIMEOUT, span)
+    return None if found is None else found / 1000
+
+
+def _number(
+    name: str, query: int | None, upload: Upload, largest: int, expected: str
+) -> int | None:
+    text = _one(name, None if query is None else str(query), upload)
+    if text is None:
+        return None
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+    if not 1 <= found <= largest:
+        raise ProblemError("invalid-request", f"{name} is {text[:20]!a}; expected {expected}")
+    return found
+
+
+def _is_small(logits: Tensor, rows: int) -> bool:
+    return len(logits) * rows <= _SMALL_ROWS and logits.numel() <= _SMALL_NUMBERS
+
+
+def _one(name: str, query: str | None, upload: Upload) -> str | None:
+    """A value that stands in the query or in the form, not differently in both."""
+    form = upload.texts.get(name)
+    if query is not None and form is not None and query != form:
+        raise ProblemError(
+            "invalid-request", f"{name} is one thing in the query, another in the form"
+        )
+    return query if form is None else form

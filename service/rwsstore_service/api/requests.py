@@ -1,0 +1,202 @@
+"""What routes depend on, and how strictly queries and JSON bodies are read.
+
+All are coroutines, though none waits for anything: FastAPI sends a plain function to a thread.
+"""
+
+import json
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Header, Path, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from rwsstore.patches.metadata import short
+from rwsstore_service.api.contract import MODEL_NAME_PATTERN, REFERENCE_PATTERN
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.records import Actor
+from rwsstore_service.engine.service import Service
+from rwsstore_service.wire.problems import ProblemError
+from rwsstore_service.wire.tokens import Access, Principal
+
+_MEDIA_TYPE = "application/json"
+# The largest body that means something is a patch set of 1,000 patches.
+_MOST_CONTAINERS = 4096
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PlainRequest(Request):
+    """A request whose body is read once; mostly it comes in one piece, and is that piece."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ClientDisconnect: its sender left before the end.
+        """
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class StrictRoute(APIRoute):
+    """A route whose query and JSON body are looked at here, before FastAPI does.
+
+    FastAPI passes over query parameters that it does not know: with `patchset` misspelt, another
+    one would predict. It lets a name stand twice (one of them counts), reads a body of another kind
+    as if it were the value, and says of most of what cannot be read only that it cannot.
+    """
+
+    def get_route_handler(self) -> _Handler:
+        """Put the reading in front of the route."""
+        handler = super().get_route_handler()
+        known = frozenset(_queries(self.dependant))
+
+        async def read_first(request: Request) -> Response:
+            _check_query(request, known)
+            read = _Read(request.scope, request.receive)
+            body = await read.body()
+            if self.body_field is not None and body:
+                _check_media(request)
+                read.value = _parse(body)
+            return await handler(read)
+
+        return read_first
+
+
+class _Read(Request):
+    """A request whose JSON has been read."""
+
+    value: Any = None
+
+    async def json(self) -> Any:
+        return self.value
+
+
+def _queries(dependant: Dependant) -> Iterator[str]:
+    """Names of a route's query parameters, those of its dependencies too."""
+    yield from (one.alias for one in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _queries(inner)
+
+
+def _check_query(request: Request, known: Collection[str]) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            told = ", ".join(sorted(known)) or "none"
+            raise ProblemError(
+                "invalid-request", f"unknown query parameter '{short(name)}'; known here: {told}"
+            )
+        if names.count(name) > 1:
+            raise ProblemError("invalid-request", f"query parameter {name} is given twice")
+
+
+def _check_media(request: Request) -> None:
+    media = request.headers.get("content-type", "")
+    if media.partition(";")[0].strip().lower() != _MEDIA_TYPE:
+        raise ProblemError(
+            "unsupported-media", f"Content-Type is {media[:60]!a}; expected {_MEDIA_TYPE}"
+        )
+
+
+def _parse(body: bytes) -> Any:
+    """Read JSON. NaN and numbers that are too large stay what they are: they are refused by name.
+
+    Raises:
+        ProblemError: it is none, nested too deeply, or has a name twice in an object.
+    """
+    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
+        raise ProblemError("bad-request", "the JSON holds more lists and objects than any request")
+    try:
+        return json.loads(str(body, "utf-8"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        found = str(error).encode("ascii", "backslashreplace").decode()[:200]
+        raise ProblemError("bad-request", f"the JSON cannot be read: {found}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
+
+
+async def service_of(request: Request) -> Service:
+    """The service behind the app."""
+    return cast("Service", request.app.state.service)
+
+
+async def actor_of(request: Request) -> Actor:
+    """Who asks; the gate has found out and decided already whether they may."""
+    principal = _principal(request)
+    access = cast("Access", request.app.state.access)
+    return _actor(request, access.check("nobody", principal))
+
+
+async def admin_of(request: Request) -> Actor:
+    """Who asks, with an admin token.
+
+    Raises:
+        ProblemError: there is none, or it is for reading.
+    """
+    access = cast("Access", request.app.state.access)
+    return _actor(request, access.admin(_principal(request)))
+
+
+async def host_of(
+    service: Annotated[Service, Depends(service_of)],
+    model: Annotated[
+        str, Path(pattern=MODEL_NAME_PATTERN, description="A served model.", examples=["bundled"])
+    ],
+) -> ModelHost:
+    """The model that the path names.
+
+    Raises:
+        ProblemError: it is not served here.
+    """
+    if model not in service.hosts:
+        served = ", ".join(service.hosts)
+        raise ProblemError("unknown-model", f"there is no model {model!r}; served is: {served}")
+    return service.hosts[model]
+
+
+def _principal(request: Request) -> Principal | None:
+    return cast("Principal | None", request.scope.get("state", {}).get("principal"))
+
+
+def _actor(request: Request, name: str) -> Actor:
+    address = request.client.host if request.client else ""
+    return Actor(name, address, request.scope.get("state", {}).get("request_id", ""))
+
+
+PatchPath = Annotated[
+    str,
+    Path(
+        pattern=REFERENCE_PATTERN,
+        description="A patch: its name, name@version, digest, or 8 or more of its first digits.",
+        examples=["fog"],
+    ),
+]
+ServiceDep = Annotated[Service, Depends(service_of)]
+HostDep = Annotated[ModelHost, Depends(host_of)]
+ActorDep = Annotated[Actor, Depends(actor_of)]
+ReaderDep = ActorDep
+AdminDep = Annotated[Actor, Depends(admin_of)]
+KeyDep = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{1,128}$",
+        description="Makes it safe to send the request again: the same key with the same request "
+        "is answered as it was the first time, and nothing is done twice.",
+    ),
+]

@@ -1,0 +1,192 @@
+"""From what a caller asks for to patches by digest and strength, remembered while it means that."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConfigError, RwsError
+from rwsstore.files import FileMark
+from rwsstore.patches import ModelIdentity, Patch, parse_request
+from rwsstore.store import FittingStore, Store
+from rwsstore.store.names import parse_reference
+from rwsstore_service.engine.records import Chosen, Wanted
+
+ACTIVE = "active"
+"""The active patch set, wherever a patch set is one string."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One patch as a caller names it.
+
+    Attributes:
+        patch: its name, name@version, or digest.
+        alpha: its strength; None for the recommended one, or what `ta_loss` allows.
+        ta_loss: points of TA that it may cost.
+    """
+
+    patch: str
+    alpha: float | None = None
+    ta_loss: float | None = None
+
+
+class Finder:
+    """Finds patches for one model; safe to use from several threads.
+
+    Args:
+        store: where they are.
+        model: whose patches a plain name stands for.
+        at_most: patches that a prediction may bring along.
+    """
+
+    def __init__(self, store: Store, model: ModelIdentity, *, at_most: int) -> None:
+        self._store, self._fitting = store, FittingStore(store, model)
+        self._at_most = at_most
+
+    def resolve(self, ref: str) -> Digest:
+        """Find the digest that a reference stands for.
+
+        Raises:
+            RwsError: as `FittingStore.resolve`.
+        """
+        return self._fitting.resolve(ref)
+
+    def get(self, ref: str) -> Patch:
+        """Read the patch that a reference stands for.
+
+        Raises:
+            RwsError: as `FittingStore.get`.
+        """
+        return self._fitting.get(ref)
+
+    def find(self, choice: Choice) -> Chosen:
+        """Find one patch and its strength, which may be 0.
+
+        Raises:
+            RwsError: it is not there, or may not have that strength.
+        """
+        digest = self.resolve(choice.patch)
+        return Chosen(choice.patch, digest, self._strength(choice, digest))
+
+    def choose(self, choices: Iterable[Choice]) -> tuple[Chosen, ...]:
+        """Find patches and their strengths; one at strength 0 is left out.
+
+        Raises:
+            RwsError: a patch that is not there, is named twice, or may not have that strength.
+        """
+        chosen: dict[Digest, Chosen] = {}
+        for one in map(self.find, choices):
+            if one.digest in chosen:
+                first = chosen[one.digest].patch
+                raise ConfigError(f"patch {one.patch!r} is named twice, as {first!r} before")
+            chosen[one.digest] = one
+        return tuple(one for one in chosen.values() if one.alpha != 0)
+
+    def read(self, text: str) -> Wanted:
+        """Read a patch set as a prediction names it: active, none, or `fog=0.6,frost=0.4`.
+
+        Raises:
+            RwsError: as `choose`; no text, or more patches than a prediction may bring along.
+        """
+        if not text.strip():  # of nothing nobody knows whether it means all or none
+            raise ConfigError("the patch set is empty; expected active, none, or fog=0.6")
+        if text.strip() == ACTIVE:
+            return None
+        wanted = parse_request(text)
+        if len(wanted) > self._at_most:
+            raise ConfigError(
+                f"{len(wanted)} patches in one prediction's set; at most {self._at_most} are "
+                "allowed (RWS_MAX_REQUEST_PATCHES): make the set the active one, or compose it"
+            )
+        return self.choose(Choice(name, alpha) for name, alpha in wanted.items())
+
+    def _strength(self, choice: Choice, digest: Digest) -> float:
+        if choice.alpha is not None:
+            return float(choice.alpha)
+        patch = self._store.get(digest)
+        if choice.ta_loss is not None:
+            return patch.alpha_for(choice.ta_loss)
+        return patch.metadata.alpha.recommended
+
+
+_KEPT = 1024
+_MAX_TEXT = 512
+_SETTLED_NS = 5_000_000_000
+
+_Marks = tuple[tuple[str, tuple[FileMark | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class _Known:
+    wanted: tuple[Chosen, ...]
+    marks: _Marks
+
+
+class PatchSetReader:
+    """Reads patch sets; safe to use from several threads.
+
+    What a text means is kept with the marks of the files of all names in it. As long as these are
+    what they were, so is the meaning: a name that is published anew, removed or hidden, by
+    whichever process, has another file. Texts with digests are not kept: whether such a patch is
+    still there is not told by any name.
+
+    Args:
+        finder: finds the patches.
+        store: where it looks.
+        clock: nanoseconds since 1970.
+    """
+
+    def __init__(
+        self, finder: Finder, store: Store, *, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._finder, self._store, self._clock = finder, store, clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def find(self, text: str) -> tuple[Chosen, ...] | None:
+        """What a text means, if that is known; takes some microseconds for each name."""
+        with self._lock:
+            known = self._known.get(text)
+            if known is not None:
+                self._known.move_to_end(text)
+        return known.wanted if known is not None and self._still(known.marks) else None
+
+    def read(self, text: str) -> Wanted:
+        """Read a patch set: active, none, or `fog=0.6,frost=0.4`; looks at files.
+
+        Raises:
+            RwsError: as `Finder.read`.
+        """
+        marks = self._marks(text)  # before: what changes meanwhile must not be missed
+        wanted = self._finder.read(text)
+        if wanted is not None and marks is not None and self._settled(marks):
+            with self._lock:
+                self._known[text] = _Known(wanted, marks)
+                self._known.move_to_end(text)
+                if len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
+        return wanted
+
+    def _marks(self, text: str) -> _Marks | None:
+        if len(text) > _MAX_TEXT or text.strip() in ("", ACTIVE):
+            return None
+        try:
+            names = [parse_reference(reference).name for reference in parse_request(text)]
+            return tuple((name, self._store.mark(name)) for name in names) if all(names) else None
+        except RwsError:  # the finder will say what is wrong
+            return None
+
+    def _still(self, marks: _Marks) -> bool:
+        try:
+            return all(self._store.mark(name) == mark for name, mark in marks)
+        except RwsError:
+            return False
+
+    def _settled(self, marks: _Marks) -> bool:
+        """Whether every further change is sure to give another mark."""
+        now = self._clock()
+        files = [mark for _, layers in marks for mark in layers if mark is not None]
+        return all(now - mark.changed > _SETTLED_NS for mark in files)

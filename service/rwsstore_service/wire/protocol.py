@@ -1,0 +1,289 @@
+"""HTTP/1: what counts as a request, with a deadline for every wait on the client."""
+
+import asyncio
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from rwsstore_service.settings import Settings
+from rwsstore_service.wire.problems import ProblemError, problem_response
+from rwsstore_service.wire.transport import ClientTransport
+
+# A chunk costs a client six bytes and the event loop five microseconds. After the first thousand,
+# chunks that are this small on average are no body that anybody means to send.
+_FREE_CHUNKS = 1024
+_LEAST_AVERAGE_CHUNK = 64
+
+
+class StrictConnection(h11.Connection):
+    """The server's half of an HTTP/1 connection; refuses what intermediaries read differently.
+
+    Beyond what h11 refuses: a message with two framings (Content-Length and Transfer-Encoding),
+    chunks in HTTP/1.0, other versions than 1.0 and 1.1, a WebSocket, headers over the limit that
+    came in one piece, and bodies of very many tiny chunks.
+
+    Attributes:
+        refusal: the problem that the latest refused bytes are; None before.
+    """
+
+    def __init__(self, max_header_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_header_bytes)
+        self.refusal: ProblemError | None = None
+        self._max_header_bytes = max_header_bytes
+        self._chunks = 0
+        self._chunk_bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next thing that the client said.
+
+        Raises:
+            h11.RemoteProtocolError: it is not HTTP as we take it; `refusal` says why.
+        """
+        in_headers = self.their_state is h11.IDLE
+        try:
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                self._check_request(event)
+            elif isinstance(event, h11.Data):
+                self._check_chunks(event)
+        except h11.RemoteProtocolError as error:
+            self.refusal = self._describe(error, in_headers=in_headers)
+            raise
+        return event
+
+    def _check_request(self, request: h11.Request) -> None:
+        self._chunks = self._chunk_bytes = 0
+        headers = dict(request.headers)
+        if self._size(request) > self._max_header_bytes:
+            raise h11.RemoteProtocolError("headers too long", error_status_hint=431)
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise h11.RemoteProtocolError("neither HTTP/1.0 nor HTTP/1.1")
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        if b"transfer-encoding" in headers and request.http_version == b"1.0":
+            raise h11.RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
+        if headers.get(b"upgrade", b"").lower() == b"websocket":
+            raise h11.RemoteProtocolError("there are no WebSockets here")
+
+    def _size(self, request: h11.Request) -> int:
+        line = len(request.method) + len(request.target) + len(" HTTP/1.1\r\n") + 1
+        fields = sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers)
+        return line + fields + len("\r\n")
+
+    def _check_chunks(self, data: h11.Data) -> None:
+        self._chunks += data.chunk_start
+        self._chunk_bytes += len(data.data)
+        if (self._chunks - _FREE_CHUNKS) * _LEAST_AVERAGE_CHUNK > self._chunk_bytes:
+            raise h11.RemoteProtocolError(
+                f"{self._chunks} chunks for {self._chunk_bytes} bytes; send larger ones"
+            )
+
+    def _describe(self, error: h11.RemoteProtocolError, *, in_headers: bool) -> ProblemError:
+        limit = self._max_header_bytes
+        if error.error_status_hint == 431 and in_headers:
+            return ProblemError(
+                "headers-too-large",
+                f"the request's line and headers have more than {limit} bytes",
+                limit=limit,
+            )
+        if error.error_status_hint == 431:
+            return ProblemError("bad-request", f"a chunk's line has more than {limit} bytes")
+        # h11 quotes the line after a colon; a line may hold a token and is not sent back.
+        reason = str(error).partition(": ")[0]
+        return ProblemError("bad-request", f"not a request that is read here: {reason}")
+
+
+class _Wait(Enum):
+    """What a connection waits for the client to send."""
+
+    HEADERS = auto()
+    BODY = auto()
+    REQUEST = auto()
+
+
+class GuardedProtocol(H11Protocol):
+    """uvicorn's HTTP/1 protocol with the limits that a proxy would set; see `protocol_of`.
+
+    Deadlines are absolute, so that a byte now and then does not move them:
+
+    - headers: `header_timeout` from the start of the connection, or from the first byte of a
+      further request, to the end of its headers;
+    - body: `body_timeout` from there to its last byte;
+    - between requests: `idle_timeout`;
+    - an answer: `write_timeout` without a byte taken (`ClientTransport`).
+
+    A request that misses its deadline gets a 408 if it has no answer yet, a malformed one a 400,
+    one with too long headers a 431; then the connection is closed. A complete request has no
+    deadline here, however long its handler computes.
+    """
+
+    settings: ClassVar[Settings]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn: StrictConnection = StrictConnection(self.settings.max_header_bytes)
+        self._client: ClientTransport | None = None
+        self._waiting: tuple[_Wait, object] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the first deadline; above `max_connections`, say so and close."""
+        limit = self.settings.max_connections
+        if len(self.connections) >= limit:
+            problem = ProblemError(
+                "overloaded", f"all {limit} connections are taken", headers={"Retry-After": "1"}
+            )
+            transport.write(self._written_out(problem))
+            transport.close()
+            return
+        self._client = ClientTransport(
+            transport,
+            loop=self.loop,
+            write_timeout=self.settings.write_timeout,
+            still_sending=self._client_may_send,
+        )
+        super().connection_made(self._client)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every deadline, and tell the handler."""
+        if self._client is None:
+            return
+        self._client.lost()
+        self._watch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what comes after we closed is thrown away."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, which may have come already."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.conn.our_state is h11.DONE and self.conn.their_state is h11.DONE:
+                self.conn.start_next_cycle()
+                self.handle_events()
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read as a request."""
+        self._refuse(self.conn.refusal or ProblemError("bad-request", msg))
+
+    def shutdown(self) -> None:
+        """Close, after the answer to the request that is being handled."""
+        if self._in_progress():
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        # WebSockets are refused before; any other offer to upgrade (h2c) may be ignored.
+        return False
+
+    def _in_progress(self) -> bool:
+        return bool(self.cycle) and not self.cycle.response_complete
+
+    def _client_may_send(self) -> bool:
+        unread, _ = self.conn.trailing_data
+        return bool(unread) or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+
+    def _waits_for(self) -> _Wait | None:
+        if self.transport.is_closing():
+            return None
+        if self.conn.their_state is h11.SEND_BODY:
+            return _Wait.BODY
+        if self.conn.their_state is h11.IDLE:
+            begun, _ = self.conn.trailing_data
+            return _Wait.HEADERS if begun or not self.cycle else _Wait.REQUEST
+        return None
+
+    def _watch(self) -> None:
+        """Set the deadline of what is waited for; that of the same wait stays as it is."""
+        wait = self._waits_for()
+        waiting = None if wait is None else (wait, self.cycle)
+        if waiting == self._waiting:
+            return
+        self._waiting = waiting
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if wait is not None:
+            self._deadline = self.loop.call_later(self._seconds(wait), self._expire, wait)
+
+    def _seconds(self, wait: _Wait) -> float:
+        match wait:
+            case _Wait.HEADERS:
+                return self.settings.header_timeout
+            case _Wait.BODY:
+                return self.settings.body_timeout
+            case _Wait.REQUEST:
+                return self.settings.idle_timeout
+
+    def _expire(self, wait: _Wait) -> None:
+        if self.transport.is_closing():
+            return
+        begun, _ = self.conn.trailing_data
+        if wait is _Wait.BODY:
+            self._refuse(_too_slow("body", self._seconds(wait), "RWS_BODY_TIMEOUT"))
+        elif begun:
+            self._refuse(_too_slow("headers", self._seconds(wait), "RWS_HEADER_TIMEOUT"))
+        else:
+            self.transport.close()
+        self._watch()
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Answer for the handler, if there is no answer yet, and close."""
+        unanswered = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        answer = self._written_out(problem)
+        if self._in_progress():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if unanswered:
+            self.transport.write(answer)
+        self.transport.close()
+
+    def _written_out(self, problem: ProblemError) -> bytes:
+        """A whole response; h11 writes none once it has refused the request."""
+        path = self.scope["path"] if self._in_progress() else ""
+        response = problem_response(problem, instance=path, request_id="")
+        status = HTTPStatus(response.status_code)
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
+        headers = [
+            *self.server_state.default_headers,
+            *response.raw_headers,
+            (b"connection", b"close"),
+        ]
+        fields = b"".join(b"%b: %b\r\n" % header for header in headers)
+        without_body = self._in_progress() and self.scope["method"] == "HEAD"
+        return head + fields + b"\r\n" + (b"" if without_body else bytes(response.body))
+
+
+def _too_slow(what: str, seconds: float, setting: str) -> ProblemError:
+    detail = f"the request's {what} did not end within {seconds:g} s ({setting})"
+    return ProblemError("request-timeout", detail)
+
+
+def protocol_of(settings: Settings) -> type[GuardedProtocol]:
+    """Return the protocol class that keeps these settings, for `uvicorn.Config(http=...)`."""
+
+    class Protocol(GuardedProtocol):
+        pass
+
+    Protocol.settings = settings
+    return Protocol
