@@ -5,7 +5,7 @@ __all__ = ["ROWS"]
 from dataclasses import asdict
 
 from rwsstore.speed import Ratio
-from rwsstore.speed.memory import measure_memory
+from rwsstore.speed.subjects import measure_memory
 from speed_rows.making import FLOAT, fastest_live, make_scene
 from speed_rows.row import Finding, Row, RowSettings
 

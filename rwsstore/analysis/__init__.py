@@ -30,20 +30,25 @@ __all__ = [
     "summarize",
 ]
 
-from rwsstore.analysis.comparison import Comparison, LayerSummary, summarize
-from rwsstore.analysis.feature_pictures import draw_features
-from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, feature_maps
+from rwsstore.analysis.comparison import (
+    RELABELINGS,
+    Comparison,
+    GroupContrast,
+    LayerSummary,
+    contrast_groups,
+    summarize,
+)
+from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, draw_features, feature_maps
 from rwsstore.analysis.gains import GainOptions, Gains, Measure, measure_gains
-from rwsstore.analysis.groups import RELABELINGS, GroupContrast, contrast_groups
-from rwsstore.analysis.heatmaps import draw_comparison
 from rwsstore.analysis.names import parse_layers, short_names
-from rwsstore.analysis.signatures import (
+from rwsstore.analysis.showing import comparison_text, draw_comparison
+from rwsstore.analysis.similarity import (
     OTHER,
     Signature,
+    Similarity,
+    compare_signatures,
     find_signatures,
     gather_signatures,
     group_of,
 )
-from rwsstore.analysis.similarity import Similarity, compare_signatures
-from rwsstore.analysis.text import comparison_text
 from rwsstore.drawing import check_picture

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rwsstore.analysis.signatures import Signature
+from rwsstore.analysis.similarity import Signature
 from rwsstore.corruptions import CORRUPTIONS, corrupt, load_frost_overlays
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.corruptions.severity import check_severity

@@ -1,24 +1,236 @@
-"""`rws demo`."""
+"""`rws demo`: patches made in a minute, and the same model as a service, patched by the SDK."""
 
-__all__ = ["command"]
-
+import importlib.util
+import os
+import re
+import secrets
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import torch
+from torch import Tensor
 
-from rwsstore.cli.demo_service import Served, has_service, served_lines, try_service
 from rwsstore.cli.options import json_option
 from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, load_images
+from rwsstore.errors import RwsError
 from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate, report_table
-from rwsstore.models import Classifier, ModelSpec, build
+from rwsstore.models import Classifier, ModelSpec, build, save_checkpoint
 from rwsstore.progress import ConsoleReporter, Reporter
 from rwsstore.runtime import LiveModel
 from rwsstore.signatures import ExtractionOptions, extract_all
 from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, TrainingConfig, pixel_statistics, train_classifier
+
+if TYPE_CHECKING:
+    from rwsstore_client import Label
+
+_LISTENING = re.compile(r"listening on (http://\S+)")
+_SHADES = "█▓▒░ "
+_COLUMNS, _ROWS = 32, 16
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the service took an image for."""
+
+    label: str
+    probability: float
+    state_digest: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """One corrupted image, predicted by the service without and with its patch.
+
+    Attributes:
+        corruption: on the image; its patch has the same name.
+        truth: what it shows.
+        without: the patch.
+        patched: with the patch on.
+        removal_exact: whether the state digest of the clean model came back.
+        changed: test images that the patch puts right.
+        tested: test images.
+        image: uint8 [3, H, W], as it was sent.
+    """
+
+    corruption: str
+    truth: str
+    without: Guess
+    patched: Guess
+    removal_exact: bool
+    changed: int
+    tested: int
+    image: Tensor = field(repr=False)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON values, without the image."""
+        return {
+            "corruption": self.corruption,
+            "truth": self.truth,
+            "without": vars(self.without),
+            "patched": vars(self.patched),
+            "removal_exact": self.removal_exact,
+            "put_right": self.changed,
+            "tested": self.tested,
+        }
+
+
+def has_service() -> bool:
+    """Whether the service and the SDK are installed."""
+    names = ("fastapi", "uvicorn", "pydantic_settings", "rwsstore_client")
+    return all(importlib.util.find_spec(name) is not None for name in names)
+
+
+def try_service(
+    clean: Classifier, store: Store, test: ImageSet, corruption: str, folder: Path, *, seed: int
+) -> Served:
+    """Start `rws serve` on a model and its store, patch it over REST, predict, and stop it.
+
+    Args:
+        clean: the clean model.
+        store: its patches.
+        test: images to choose one from.
+        corruption: whose patch is shown.
+        folder: for the model's file, the service's state and its log.
+        seed: of the corruption.
+
+    Raises:
+        RwsError: the service did not start.
+    """
+    from rwsstore_client import Client
+
+    images = corrupt(test.images, corruption, 5, seed=seed)
+    index, changed = _telling(clean, store, images, test.labels, corruption)
+    picture = images[index].permute(1, 2, 0).contiguous().numpy()
+    checkpoint = folder / "digits.safetensors"
+    save_checkpoint(checkpoint, clean)
+    token = secrets.token_urlsafe(32)
+    with _service(checkpoint, store.root, folder, token) as url, Client(url, token=token) as rws:
+        model = rws.model("digits")
+        before = model.predict(picture)
+        model.patchset.apply(corruption)
+        after = model.predict(picture)
+        cleared = model.patchset.clear()
+    return Served(
+        corruption=corruption,
+        truth=test.classes[int(test.labels[index])],
+        without=_guess(before.top1, before.state_digest),
+        patched=_guess(after.top1, after.state_digest),
+        removal_exact=cleared.state_digest == before.state_digest,
+        changed=changed,
+        tested=len(images),
+        image=images[index],
+    )
+
+
+def served_lines(served: Served) -> list[str]:
+    """What happened, with the image in shades."""
+    without, patched = served.without, served.patched
+    story = [
+        f"over REST: a {served.truth} under {served.corruption}, sent to rws serve",
+        "",
+        "  client = Client(url, token=...)",
+        '  model = client.model("digits")',
+        f"  model.predict(image)             {_shown(without, served.truth)}",
+        f'  model.patchset.apply("{served.corruption}")'.ljust(35)
+        + f"state {without.state_digest[:8]} -> {patched.state_digest[:8]}",
+        f"  model.predict(image)             {_shown(patched, served.truth)}",
+        "  model.patchset.clear()           "
+        + ("the clean state is back" if served.removal_exact else "THE CLEAN STATE IS NOT BACK"),
+        "",
+        f"the patch puts {served.changed} of {served.tested} such images right",
+    ]
+    left = _picture(served.image)
+    right = ["", "", *story]
+    right += [""] * (len(left) - len(right))
+    left += [" " * _COLUMNS] * (len(right) - len(left))
+    return [f"{one}  {other}".rstrip() for one, other in zip(left, right, strict=True)]
+
+
+def _telling(
+    clean: Classifier, store: Store, images: Tensor, labels: Tensor, corruption: str
+) -> tuple[int, int]:
+    """The image that the patch puts right most surely, and how many it puts right."""
+    live = LiveModel(clean, store)
+    before = live(images).argmax(1)
+    with live.patched({corruption: None}):
+        after = live(images).softmax(1)
+    right = (before != labels) & (after.argmax(1) == labels)
+    if not bool(right.any()):
+        raise RwsError(f"the patch for {corruption} puts no test image right")
+    sure = torch.where(right, after.max(1).values, torch.zeros(len(labels)))
+    return int(sure.argmax()), int(right.sum())
+
+
+@contextmanager
+def _service(model: Path, store: Path, folder: Path, token: str) -> Iterator[str]:
+    """Run `rws serve` on a free port of this machine; gives its URL."""
+    log = folder / "service.log"
+    environment = {
+        **_without_settings(os.environ),
+        "RWS_MODEL": str(model),
+        "RWS_MODEL_NAME": "digits",
+        "RWS_STORE": str(store),
+        "RWS_STATE": str(folder / "state"),
+        "RWS_ADMIN_TOKENS": f"demo:{token}",
+        "RWS_PORT": "0",
+    }
+    if "RWS_THREADS" in os.environ:
+        environment["RWS_THREADS"] = os.environ["RWS_THREADS"]
+    command = [sys.executable, "-m", "rwsstore", "serve"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+    try:
+        yield _url(process, log)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _url(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    while True:
+        ended = process.poll() is not None
+        text = log.read_text(errors="replace")
+        found = _LISTENING.search(text)
+        if found:
+            return found[1]
+        if ended:
+            raise RwsError(f"rws serve did not start:\n{text}")
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not name.startswith("RWS_")}
+
+
+def _guess(top: "Label", state_digest: str) -> Guess:
+    return Guess(top.label, top.probability, state_digest)
+
+
+def _shown(guess: Guess, truth: str) -> str:
+    verdict = "right" if guess.label == truth else "WRONG"
+    return f"{guess.label} ({guess.probability:.0%})  {verdict}"
+
+
+def _picture(image: Tensor) -> list[str]:
+    """An image in shades; a character is twice as high as it is wide."""
+    grey = image.float().mean(0)[None, None]
+    small = torch.nn.functional.adaptive_avg_pool2d(grey, (_ROWS, _COLUMNS))[0, 0]
+    steps = (small / 256 * len(_SHADES)).to(torch.int64)
+    return ["".join(_SHADES[step] for step in row) for row in steps.tolist()]
+
 
 _CORRUPTIONS = ("fog", "frost", "brightness", "contrast")
 _SERVED = "fog"

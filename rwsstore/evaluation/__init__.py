@@ -35,7 +35,6 @@ from rwsstore.evaluation.accuracy import accuracy, correctness, predictions
 from rwsstore.evaluation.bootstrap import Figure, Interval, Resampling, bootstrap, mean_of
 from rwsstore.evaluation.choice import choose_patches, find_patches
 from rwsstore.evaluation.evaluate import EvaluationOptions, evaluate
-from rwsstore.evaluation.plots import plot_report
 from rwsstore.evaluation.report import (
     CorruptionResult,
     EvaluationReport,
@@ -50,5 +49,5 @@ from rwsstore.evaluation.rival import (
     rival_accuracy,
     with_batch_statistics,
 )
-from rwsstore.evaluation.table import report_table
+from rwsstore.evaluation.showing import plot_report, report_table
 from rwsstore.evaluation.tent import TENT_BATCH_SIZE, Tent, TentOptions, tent_accuracy

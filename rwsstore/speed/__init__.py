@@ -24,18 +24,17 @@ __all__ = [
 ]
 
 from rwsstore.speed.benching import Subject, bench
-from rwsstore.speed.floors import Floors, count_flops, find_floors
-from rwsstore.speed.machine import Machine, this_machine
 from rwsstore.speed.measuring import (
+    Floors,
     Pairs,
     Ratio,
     compare,
+    count_flops,
+    find_floors,
     inner_for,
     repeats_within,
     time_pairs,
     timings,
 )
-from rwsstore.speed.memory import MemoryUse, measure_memory
-from rwsstore.speed.report import BenchReport
-from rwsstore.speed.subjects import random_images, random_patches
-from rwsstore.speed.text import bench_tables
+from rwsstore.speed.report import BenchReport, Machine, bench_tables, this_machine
+from rwsstore.speed.subjects import MemoryUse, measure_memory, random_images, random_patches

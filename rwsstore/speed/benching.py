@@ -15,21 +15,31 @@ from rwsstore.models import Classifier
 from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter, Task
 from rwsstore.runtime import ComputeFormat, LiveModel, PatchBag, Variant, fastest_format
-from rwsstore.speed.floors import Floors, count_flops, find_floors
-from rwsstore.speed.machine import this_machine
 from rwsstore.speed.measuring import (
     Action,
     Clock,
+    Floors,
     Pairs,
+    count_flops,
+    find_floors,
     inner_for,
     repeats_within,
     time_pairs,
     timings,
 )
-from rwsstore.speed.memory import MemoryUse, anonymous_memory, measure_memory
-from rwsstore.speed.report import BATCHES, BenchReport, Composing, FormatSpeed, PatchSpeed
+from rwsstore.speed.report import (
+    BATCHES,
+    BenchReport,
+    Composing,
+    FormatSpeed,
+    PatchSpeed,
+    this_machine,
+)
 from rwsstore.speed.subjects import (
+    MemoryUse,
+    anonymous_memory,
     copying,
+    measure_memory,
     patched_names,
     predicting,
     random_images,

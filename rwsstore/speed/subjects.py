@@ -1,25 +1,37 @@
-"""What is measured: patches where a model has none of its own, images, strengths, actions."""
+"""What is measured: patches, images, sets; and what those that stay resident take in memory.
 
-__all__ = [
-    "copying",
-    "forward_each",
-    "patched_names",
-    "predicting",
-    "random_images",
-    "random_patches",
-    "strengths",
-    "switching",
-]
+Allocators seldom give memory back, so a process that has done other work finds room in it and
+seems to need none. A child starts bare: it loads the model, then puts one patch set after the
+other on it and predicts with each. Whenever it reads what the kernel says it holds, it first has
+its allocator give back what is free.
 
-from collections.abc import Iterator, Sequence
+Only anonymous memory counts, what a process has made for itself. The libraries that it maps from
+files are shared, and what the kernel puts down to one process of them falls whenever another one
+that maps them starts.
+"""
+
+import copy
+import ctypes
+import gc
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from rwsstore.models import ordered_layers
+from rwsstore.canonical import Digest
+from rwsstore.errors import ConfigError, RwsError
+from rwsstore.models import Classifier, load_checkpoint, ordered_layers, save_checkpoint
 from rwsstore.patches import Patch, identify, make_patch
-from rwsstore.runtime import LiveModel, Variant
+from rwsstore.runtime import FLOAT32, ComputeFormat, LiveModel, Variant, compute_format
 from rwsstore.speed.measuring import Action
+from rwsstore.store import Store
 
 _STEPS = 2**20
 """How many strengths a patch has before one comes again."""
@@ -138,3 +150,194 @@ def forward_each(modules: Sequence[nn.Module], batches: Sequence[Tensor]) -> Act
         return [module(images) for module, images in zip(modules, batches, strict=True)]
 
     return run
+
+
+_Set = tuple[Digest, float]  # a patch and its strength
+_ROLLUP = Path("/proc/self/smaps_rollup")
+_PROGRAM = "from rwsstore.speed.subjects import child; child()"
+_ROOM = 2**40
+"""Bytes that variants may take in the child: so that none is evicted."""
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """What a process held, in bytes, by the kernel's count of its anonymous memory.
+
+    Attributes:
+        patch_sets: how many were resident at the end, each of them used.
+        live: growth by loading the model and predicting with it, without patches.
+        half: further growth by the first half of the patch sets, rounded down.
+        patched: further growth by all of them.
+        full_model: growth by one more full model, used once; the mean of several.
+    """
+
+    patch_sets: int
+    live: int
+    half: int
+    patched: int
+    full_model: int
+
+    @property
+    def per_patch_set(self) -> float:
+        """Bytes that one more takes: the mean of the second half, when caches have filled up."""
+        return (self.patched - self.half) / (self.patch_sets - self.patch_sets // 2)
+
+    @property
+    def against_models(self) -> float:
+        """The patch sets over as many full models."""
+        return self.patched / (self.patch_sets * self.full_model)
+
+    @property
+    def whole_against_models(self) -> float:
+        """The clean model and the patch sets together, over as many full models."""
+        return (self.live + self.patched) / (self.patch_sets * self.full_model)
+
+
+def anonymous_memory(*, rollup: Path = _ROLLUP) -> int | None:
+    """Bytes of memory that this process has made for itself, swapped out or not.
+
+    Args:
+        rollup: where Linux tells it.
+
+    Returns:
+        None where the system does not tell.
+    """
+    try:
+        lines = rollup.read_text().splitlines()
+    except OSError:
+        return None
+    sizes = [int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:"))]
+    return 1024 * sum(sizes) if sizes else None
+
+
+def measure_memory(
+    model: Classifier,
+    patches: Iterable[Patch],
+    *,
+    patch_sets: int | None = None,
+    compute: ComputeFormat = FLOAT32,
+    full_models: int = 3,
+) -> MemoryUse:
+    """Measure what patch sets of one patch each take while they are resident.
+
+    Args:
+        model: the clean model.
+        patches: that the sets are made of, in turn; not composed.
+        patch_sets: how many; as many as patches by default. Where a patch comes again, it is at
+            another strength.
+        compute: the format that each predicts in.
+        full_models: how many whole models are made for comparison.
+
+    Raises:
+        ConfigError: there is no patch, or this system does not tell what a process holds.
+        RwsError: the child failed.
+    """
+    if anonymous_memory() is None:
+        raise ConfigError("this system does not tell what a process holds: only Linux does")
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, store = Path(folder) / "model.safetensors", Store(Path(folder) / "store")
+        save_checkpoint(checkpoint, model)
+        chosen = tuple(patches)
+        if not chosen:
+            raise ConfigError("no patch to measure the memory of")
+        for patch in chosen:
+            store.publish(patch)
+        request = _Request(
+            checkpoint=str(checkpoint),
+            store=str(store.root),
+            patch_sets=_sets(chosen, len(chosen) if patch_sets is None else patch_sets),
+            compute=compute.name,
+            full_models=full_models,
+            threads=torch.get_num_threads(),
+        )
+        return _in_child(request)
+
+
+def _sets(patches: Sequence[Patch], count: int) -> list[_Set]:
+    falling = [strengths(patch) for patch in patches]
+    turns = itertools.islice(itertools.cycle(range(len(patches))), count)
+    return [(patches[turn].digest, next(falling[turn])) for turn in turns]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the child is asked, as JSON."""
+
+    checkpoint: str
+    store: str
+    patch_sets: Sequence[_Set]
+    compute: str
+    full_models: int
+    threads: int
+
+
+def _in_child(request: _Request) -> MemoryUse:
+    done = subprocess.run(  # noqa: S603  (our own interpreter, our own program)
+        [sys.executable, "-c", _PROGRAM],
+        input=json.dumps(asdict(request)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RwsError(f"the process that memory is measured in failed: {done.stderr.strip()}")
+    return MemoryUse(**json.loads(done.stdout))
+
+
+def child() -> None:
+    """Measure in this process: a request on standard input, the answer on standard output."""
+    request = _Request(**json.load(sys.stdin))
+    torch.set_num_threads(request.threads)
+    sys.stdout.write(json.dumps(asdict(_measure(request))))
+
+
+def _measure(request: _Request) -> MemoryUse:
+    bare = _held()
+    live, size = _load(request)
+    images = random_images(1, size)
+    live.predict_mixed(images, [live.active])
+    clean, half = _held(), len(request.patch_sets) // 2
+    _use(live, images, request.patch_sets[:half])
+    halfway = _held()
+    _use(live, images, request.patch_sets[half:])
+    patched = _held()
+    models = _full_models(live.clean.module, request.full_models, size)
+    return MemoryUse(
+        patch_sets=len(request.patch_sets),
+        live=clean - bare,
+        half=halfway - clean,
+        patched=patched - clean,
+        full_model=(_held() - patched) // len(models),
+    )
+
+
+def _use(live: LiveModel, images: Tensor, patch_sets: Sequence[_Set]) -> None:
+    for digest, alpha in patch_sets:
+        live.predict_mixed(images, [live.variant({digest: alpha})])
+
+
+def _load(request: _Request) -> tuple[LiveModel, int]:
+    model = load_checkpoint(request.checkpoint)
+    live = LiveModel(
+        model,
+        Store(Path(request.store), read_only=True),
+        compute=compute_format(request.compute),
+        resident_bytes=_ROOM,
+    )
+    return live, model.spec.input_size
+
+
+@torch.inference_mode()
+def _full_models(model: nn.Module, count: int, size: int) -> Sequence[nn.Module]:
+    models = [copy.deepcopy(model) for _ in range(count)]
+    for one in models:
+        one(random_images(1, size))
+    return models
+
+
+def _held() -> int:
+    gc.collect()
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; not in every libc
+    if give_back is not None:
+        give_back(0)
+    return anonymous_memory() or 0

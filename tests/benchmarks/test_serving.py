@@ -15,7 +15,7 @@ from speed_rows.row import Finding, Row, RowSettings, reached
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.speed import Ratio
-from rwsstore.speed.memory import anonymous_memory
+from rwsstore.speed.subjects import anonymous_memory
 
 OF_THE_ISSUE = {
     "switch_vs_copy": "≤ 2.5",

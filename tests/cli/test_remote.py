@@ -171,7 +171,7 @@ def test_the_token_comes_from_a_file_too(
 
 
 def test_nobody_there(rws: Rws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwsstore_client._retries.Backoff.delay", lambda *_: None)
+    monkeypatch.setattr("rwsstore_client._transport.Backoff.delay", lambda *_: None)
     with served(FakeService().handle) as url:
         pass
     found = rws("remote", "status", "--url", url)

@@ -17,8 +17,7 @@ from rwsstore_client import (
 )
 from rwsstore_client._config import resolve
 from rwsstore_client._model import AsyncModel, Model
-from rwsstore_client._retries import Backoff
-from rwsstore_client._transport import AsyncTransport, Transport
+from rwsstore_client._transport import AsyncTransport, Backoff, Transport
 from tests.clients.fake import TOKEN, FakeService
 
 Outcome = httpx.Response | Exception

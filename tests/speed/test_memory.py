@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-import rwsstore.speed.memory as memory_module
+import rwsstore.speed.subjects as memory_module
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.models import ModelSpec, build
 from rwsstore.speed import MemoryUse, measure_memory, random_patches
-from rwsstore.speed.memory import anonymous_memory
+from rwsstore.speed.subjects import anonymous_memory
 
 linux = pytest.mark.skipif(anonymous_memory() is None, reason="only Linux tells")
 

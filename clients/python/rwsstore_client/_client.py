@@ -16,8 +16,7 @@ from rwsstore_client._plans import Plan
 from rwsstore_client._requests import get, path
 from rwsstore_client._responses import accept, read
 from rwsstore_client._results import AuditLog, ModelInfo, ModelPage
-from rwsstore_client._retries import Backoff
-from rwsstore_client._transport import AsyncTransport, Transport
+from rwsstore_client._transport import AsyncTransport, Backoff, Transport
 
 
 def _models() -> Plan[tuple[ModelInfo, ...]]:

@@ -1,19 +1,57 @@
-"""Images in whatever form the caller has them, as files to be sent.
+"""Images and files in whatever form the caller has them, as they are sent.
 
 PIL and numpy are recognised by what their objects can do; neither is imported.
 """
 
-__all__ = ["Encoded", "ImageLike", "ImagesLike", "loaders"]
-
 import io
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
-from rwsstore_client._png import encode_png
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TRUECOLOUR_8_BIT = (8, 2, 0, 0, 0)
+
+
+def encode_png(rgb: bytes, *, width: int, height: int) -> bytes:
+    """Write an image of 3 bytes a pixel, row by row from the top, losslessly."""
+    stride = 3 * width
+    rows = b"".join(b"\0" + rgb[row * stride : (row + 1) * stride] for row in range(height))
+    return b"".join(
+        [
+            _SIGNATURE,
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *_TRUECOLOUR_8_BIT)),
+            _chunk(b"IDAT", zlib.compress(rows, level=1)),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it.
+
+    Raises:
+        OSError: it could not be written; what was there before is still there.
+    """
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
 
 _SENT_AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes of PIL that a PNG file holds
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rwsstore_client._errors import ProtocolError
-from rwsstore_client._files import write_atomic
+from rwsstore_client._images import write_atomic
 from rwsstore_client._plans import Plan
 from rwsstore_client._requests import Query, change, get, path
 from rwsstore_client._responses import accept, read

@@ -25,20 +25,20 @@ __all__ = [
     "to_bits",
 ]
 
-from rwsstore.analysis.bitflips.deciles import DECILES
-from rwsstore.analysis.bitflips.formats import (
+from rwsstore.analysis.bitflips.memory import (
     FORMATS,
+    Change,
+    Memory,
     NumberFormat,
+    StoredArray,
+    StoredPatch,
+    StoredWeights,
+    changed,
     chosen_bits,
     flip,
     from_bits,
     to_bits,
 )
-from rwsstore.analysis.bitflips.memory import Change, Memory, StoredArray, changed
-from rwsstore.analysis.bitflips.patches import StoredPatch
-from rwsstore.analysis.bitflips.pictures import draw_bitflips
-from rwsstore.analysis.bitflips.report import BitflipReport, Tally
-from rwsstore.analysis.bitflips.sites import Sites, layer_sites, sample_sites
-from rwsstore.analysis.bitflips.surveying import Survey, survey
-from rwsstore.analysis.bitflips.text import bitflip_text
-from rwsstore.analysis.bitflips.weights import StoredWeights
+from rwsstore.analysis.bitflips.report import DECILES, BitflipReport, Tally
+from rwsstore.analysis.bitflips.showing import bitflip_text, draw_bitflips
+from rwsstore.analysis.bitflips.surveying import Sites, Survey, layer_sites, sample_sites, survey

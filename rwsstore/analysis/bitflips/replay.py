@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.analysis.bitflips.graph import Steps
 from rwsstore.analysis.bitflips.memory import Change, changed, tensor_of
-from rwsstore.analysis.bitflips.stream import Stream, find_stream
+from rwsstore.analysis.bitflips.stream import Steps, Stream, find_stream
 from rwsstore.errors import ConfigError
 
 Rerun = Callable[[Change], Tensor]

@@ -1,6 +1,4 @@
-"""What a survey found: counts by decile, by bit, by layer, and erratic parameters."""
-
-__all__ = ["BitflipReport", "Tally"]
+"""What a survey found: counts by decile, by bit, by layer, and erratic patches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +8,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rwsstore.analysis.bitflips.deciles import DECILES, adjusted_decile, erratic, rad_decile
 from rwsstore.analysis.bitflips.surveying import Survey
 from rwsstore.evaluation import Figure, Interval, Resampling, bootstrap
-from rwsstore.evaluation.writing import csv_text
+from rwsstore.evaluation.report import csv_text
+
+DECILES = tuple(f"{10 * tenth}-{10 * tenth + 10} %" for tenth in range(10))
+"""Each holds the drops from its first number on and below its second; the last one 100 % too."""
+
+
+def rad_decile(survey: Survey) -> Tensor:
+    """The decile of RAD of each flip, int64 [S] in 0 … 9; flips that help are in the first."""
+    lost = 10 * (survey.clean_right - survey.right)
+    return lost.div(survey.clean_right, rounding_mode="floor").clamp(0, 9)
+
+
+def adjusted_decile(survey: Survey) -> Tensor:
+    """The decile of the drop above chance of each flip, int64 [S] in 0 … 9, likewise."""
+    above = survey.classes * survey.clean_right - survey.images
+    lost = 10 * survey.classes * (survey.clean_right - survey.right)
+    return lost.div(above, rounding_mode="floor").clamp(0, 9)
+
+
+def erratic(survey: Survey) -> Tensor:
+    """Which flips have a RAD above 10 %, bool [S]."""
+    return 10 * (survey.clean_right - survey.right) > survey.clean_right
+
 
 _COLUMNS = ("array", "index", "bit", "right", "broken", "rad", "adjusted")
 

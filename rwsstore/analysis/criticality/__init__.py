@@ -19,24 +19,22 @@ __all__ = [
     "stability_of",
 ]
 
-from rwsstore.analysis.criticality.indices import (
+from rwsstore.analysis.criticality.measuring import (
     Criticality,
+    CriticalityOptions,
     Weaknesses,
     criticality_from,
     default_count,
-)
-from rwsstore.analysis.criticality.measuring import (
-    CriticalityOptions,
     measure_criticality,
     measure_weaknesses,
 )
-from rwsstore.analysis.criticality.pictures import draw_criticality
-from rwsstore.analysis.criticality.report import CriticalityReport, LayerRow
-from rwsstore.analysis.criticality.stability import (
+from rwsstore.analysis.criticality.report import (
     BatchStability,
+    CriticalityReport,
+    LayerRow,
     Stability,
     check_draws,
     measure_stability,
     stability_of,
 )
-from rwsstore.analysis.criticality.text import criticality_text
+from rwsstore.analysis.criticality.showing import criticality_text, draw_criticality

@@ -30,25 +30,23 @@ __all__ = [
 ]
 
 from rwsstore.analysis.filtering.curves import (
+    FILTERS,
+    Filter,
     FilterCurve,
     FilteringCurves,
     FilteringOptions,
-    measure_curves,
-)
-from rwsstore.analysis.filtering.filters import (
-    FILTERS,
-    Filter,
+    filtered_layers,
     high_pass,
     low_pass,
+    measure_curves,
+    parameters_of,
     parse_filters,
     pulse,
 )
-from rwsstore.analysis.filtering.layers import filtered_layers, parameters_of
-from rwsstore.analysis.filtering.pictures import draw_curves, draw_filtering, draw_map
-from rwsstore.analysis.filtering.report import FilteringReport
-from rwsstore.analysis.filtering.scores import (
+from rwsstore.analysis.filtering.report import (
     KINDS,
     SCORES,
+    FilteringReport,
     LayerScores,
     ScoringOptions,
     kind_of,
@@ -57,4 +55,9 @@ from rwsstore.analysis.filtering.scores import (
     score_layers,
     simpson,
 )
-from rwsstore.analysis.filtering.text import filtering_text
+from rwsstore.analysis.filtering.showing import (
+    draw_curves,
+    draw_filtering,
+    draw_map,
+    filtering_text,
+)

@@ -1,28 +1,219 @@
 """Accuracy of a network while one layer's weights are filtered away, clean and under attack.
 
 Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
+The names h1, h2 and h3 for these three are our own choice.
+
+Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
 """
 
-__all__ = ["FilterCurve", "FilteringCurves", "FilteringOptions", "measure_curves"]
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rwsstore.analysis.filtering.filters import FILTERS, Filter, parse_filters
-from rwsstore.analysis.filtering.layers import filtered_layers
 from rwsstore.attacks import Fgsm
 from rwsstore.data import check_labels, unit_images
-from rwsstore.errors import ConfigError, TensorError
+from rwsstore.errors import ConfigError, TensorError, UnknownNameError
 from rwsstore.evaluation import correctness
 from rwsstore.files import Results
-from rwsstore.models import check_evaluating, scratch_copy
+from rwsstore.models import check_evaluating, ordered_layers, scratch_copy
+from rwsstore.models.graph import is_layer
 from rwsstore.progress import SILENT, Reporter
+
+
+def filtered_layers(
+    model: nn.Module, images: Tensor, layers: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """List the convolutions (Conv2d) and linear layers that the forward pass calls, in its order.
+
+    A module whose weight is another's is left out after the first, one whose weight is computed
+    anew in each pass (weight norm) altogether: there is nothing to filter in place.
+
+    Args:
+        model: in evaluation mode; a copy is run once.
+        images: [B, 3, H, W], of which the first is shown.
+        layers: only what lies in these, names as in `ordered_layers`; a residual block stands for
+            its convolutions. None: everywhere.
+
+    Returns:
+        Paths of modules.
+
+    Raises:
+        ConfigError: a layer that the model does not have, or nothing to filter.
+    """
+    copied, called = scratch_copy(model), list[str]()
+    for name, module in copied.named_modules():
+        if _can_be_filtered(module):
+            module.register_forward_pre_hook(partial(_note, called, name))
+    with torch.no_grad():
+        copied(images[:1])
+    weights = {id(copied.get_submodule(name).weight): name for name in reversed(called)}
+    found = [name for name in dict.fromkeys(called) if name in weights.values()]
+    if layers is not None:
+        found = [name for name in found if _lies_in(name, _known(model, layers))]
+    if not found:
+        there = " there" if layers else ""
+        raise ConfigError(
+            f"{type(model).__name__} has nothing to filter{there}: its forward pass calls no "
+            "Conv2d and no Linear"
+        )
+    return tuple(found)
+
+
+def parameters_of(model: nn.Module, filtered: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Give every parameter to a filtered layer, as far as it can be.
+
+    A layer has its own weight and bias, and what follows them in the model's order of parameters
+    up to the next layer's (a normalization's scales); the model's first layer has what comes before
+    it too. What would go with a layer that is not filtered goes with none.
+
+    Args:
+        model: any module.
+        filtered: from `filtered_layers`.
+
+    Returns:
+        Names of parameters by layer, in the order of `filtered`.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    around = [_layer_around(model, name) for name in names]
+    owned: dict[str, list[str]] = {name: [] for name in filtered}
+    owner = next(filter(None, around), None)
+    for name, layer in zip(names, around, strict=True):
+        owner = layer or owner
+        if owner in owned:
+            owned[owner].append(name)
+    return {name: tuple(parameters) for name, parameters in owned.items()}
+
+
+def _layer_around(model: nn.Module, parameter: str) -> str | None:
+    """Path of the layer, filtered or not, that a parameter lies in."""
+    path, _, _ = parameter.rpartition(".")
+    while path and not is_layer(model.get_submodule(path)):
+        path, _, _ = path.rpartition(".")
+    return path or None
+
+
+def _can_be_filtered(module: nn.Module) -> bool:
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        return False
+    return isinstance(dict(module.named_parameters(recurse=False)).get("weight"), nn.Parameter)
+
+
+def _note(called: list[str], name: str, *_: object) -> None:
+    called.append(name)
+
+
+def _known(model: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
+    known = [layer.name for layer in ordered_layers(model)]
+    unknown = [name for name in layers if name not in known]
+    if unknown or not layers or len(set(layers)) != len(layers):
+        raise ConfigError(
+            f"layers are {list(layers)}; expected some of {', '.join(known)}, each once"
+        )
+    return tuple(layers)
+
+
+def _lies_in(name: str, layers: Sequence[str]) -> bool:
+    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+
+
+_PULSE = 50
+"""The pulse reaches this part of the weights' range to either side of the threshold."""
+
+
+def high_pass(weights: Tensor, threshold: float) -> Tensor:
+    """Ideal high-pass filter: keep the weights above the threshold.
+
+    Args:
+        weights: with their signs; any shape.
+        threshold: a.
+
+    Returns:
+        bool of the same shape, True where the weight is kept.
+    """
+    return weights.double() > threshold  # whatever their dtype, the threshold is not rounded
+
+
+def low_pass(weights: Tensor, threshold: float) -> Tensor:
+    """Ideal low-pass filter: keep the weights below the threshold; as `high_pass` otherwise."""
+    return weights.double() < threshold
+
+
+def pulse(weights: Tensor, threshold: float) -> Tensor:
+    """Pulse filter: keep the weights further than a 50th of their range from the threshold.
+
+    As `high_pass` otherwise.
+    """
+    low, high = weights.aminmax()
+    width = (float(high) - float(low)) / _PULSE
+    return (weights.double() - threshold).abs() > width
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter, as a row of the registry.
+
+    Attributes:
+        name: in the registry.
+        title: what people call it.
+        keep: weights and threshold to what is kept.
+        rising: whether the thresholds rise from the smallest weight to the largest, or fall.
+    """
+
+    name: str
+    title: str
+    keep: Callable[[Tensor, float], Tensor]
+    rising: bool = True
+
+    def thresholds(self, weights: Tensor, count: int) -> list[float]:
+        """Space thresholds evenly over the range of a layer's weights.
+
+        Args:
+            weights: of the layer.
+            count: how many, 2 or more.
+
+        Returns:
+            The smallest weight, ..., the largest, or the other way round; both ends are exact.
+        """
+        low, high = (float(end) for end in weights.aminmax())
+        last = count - 1
+        between = [(low * (last - step) + high * step) / last for step in range(1, last)]
+        rising = [low, *between, high]
+        return rising if self.rising else rising[::-1]
+
+
+FILTERS: Mapping[str, Filter] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Filter("h1", "high-pass", high_pass),
+            Filter("h2", "low-pass", low_pass, rising=False),
+            Filter("h3", "pulse", pulse),
+        )
+    }
+)
+"""The filters by name."""
+
+
+def parse_filters(text: str) -> tuple[str, ...]:
+    """Read `all`, or names: `h1,h3`.
+
+    Raises:
+        ConfigError: one is named twice.
+        UnknownNameError: no such filter.
+    """
+    names = tuple(FILTERS) if text == "all" else tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in FILTERS:
+            raise UnknownNameError("filter", name, FILTERS)
+    if len(set(names)) != len(names):
+        raise ConfigError(f"filters {text!r} name one twice")
+    return names
 
 
 @dataclass(frozen=True)

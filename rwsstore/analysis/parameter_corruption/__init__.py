@@ -37,25 +37,27 @@ __all__ = [
     "random_corruption",
 ]
 
-from rwsstore.analysis.parameter_corruption.constraint import Constraint, corruption_along
 from rwsstore.analysis.parameter_corruption.corruption import (
+    Constraint,
     Corruption,
     corrupted_copy,
     corrupting,
+    corruption_along,
     first_order_change,
     gradient_corruption,
     random_corruption,
 )
-from rwsstore.analysis.parameter_corruption.gradient import LossGradient, loss_gradient
-from rwsstore.analysis.parameter_corruption.indicator import Indicator, measure_indicator
-from rwsstore.analysis.parameter_corruption.pictures import (
-    draw_corruption,
-    draw_curves,
-    draw_losses,
+from rwsstore.analysis.parameter_corruption.indicator import (
+    Indicator,
+    LossGradient,
+    Measured,
+    Sample,
+    loss_gradient,
+    measure,
+    measure_indicator,
 )
 from rwsstore.analysis.parameter_corruption.probing import ProbeOptions, probe_corruption
 from rwsstore.analysis.parameter_corruption.report import CorruptionReport, Outcome, Row
-from rwsstore.analysis.parameter_corruption.sample import Measured, Sample, measure
 from rwsstore.analysis.parameter_corruption.selection import (
     Group,
     all_parameters,
@@ -64,4 +66,9 @@ from rwsstore.analysis.parameter_corruption.selection import (
     by_type,
     named_group,
 )
-from rwsstore.analysis.parameter_corruption.table import corruption_table
+from rwsstore.analysis.parameter_corruption.showing import (
+    corruption_table,
+    draw_corruption,
+    draw_curves,
+    draw_losses,
+)

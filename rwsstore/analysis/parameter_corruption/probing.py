@@ -8,22 +8,27 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from rwsstore.analysis.parameter_corruption.constraint import Constraint
 from rwsstore.analysis.parameter_corruption.corruption import (
+    Constraint,
     corrupting,
     first_order_change,
     gradient_corruption,
     random_corruption,
 )
-from rwsstore.analysis.parameter_corruption.gradient import LossGradient, loss_gradient
-from rwsstore.analysis.parameter_corruption.indicator import loss_change
+from rwsstore.analysis.parameter_corruption.indicator import (
+    LossGradient,
+    Measured,
+    Sample,
+    loss_change,
+    loss_gradient,
+    measure,
+)
 from rwsstore.analysis.parameter_corruption.report import (
     By,
     CorruptionReport,
     Outcome,
     Row,
 )
-from rwsstore.analysis.parameter_corruption.sample import Measured, Sample, measure
 from rwsstore.analysis.parameter_corruption.selection import (
     Group,
     all_parameters,

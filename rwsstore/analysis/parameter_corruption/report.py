@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from rwsstore.analysis.parameter_corruption.sample import Measured
+from rwsstore.analysis.parameter_corruption.indicator import Measured
 
 By = Literal["table", "type", "layer", "module"]
 """How parameters are grouped: all of them as one group, or by what they belong to."""

@@ -4,7 +4,6 @@ __all__ = ["command"]
 
 import click
 
-from rwsstore.cli.remote.audit import audit
 from rwsstore.cli.remote.patches import compose, delete, patches, show
 from rwsstore.cli.remote.patchset import (
     apply,
@@ -17,8 +16,7 @@ from rwsstore.cli.remote.patchset import (
     set_,
     verify,
 )
-from rwsstore.cli.remote.predict import predict
-from rwsstore.cli.remote.status import status
+from rwsstore.cli.remote.status import audit, predict, status
 from rwsstore.cli.remote.transfer import pull, push
 
 

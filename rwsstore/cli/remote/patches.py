@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.cli.remote.connection import json_option, patch_argument, with_client
-from rwsstore.cli.remote.showing import (
+from rwsstore.cli.remote.connection import (
     card_table,
+    json_option,
     pairs_table,
+    patch_argument,
     patch_rows,
     patches_table,
     plain,
     reference,
+    with_client,
 )
 from rwsstore.errors import ConfigError
 

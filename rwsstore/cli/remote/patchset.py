@@ -18,13 +18,15 @@ import click
 
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.cli.remote.connection import (
+    history_table,
     if_match_option,
     json_option,
     patch_argument,
+    patchset_lines,
+    plain,
     strength_options,
     with_model,
 )
-from rwsstore.cli.remote.showing import history_table, patchset_lines, plain
 from rwsstore.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.remote.connection import json_option, patch_argument, with_client
-from rwsstore.cli.remote.showing import plain
+from rwsstore.cli.remote.connection import json_option, patch_argument, plain, with_client
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
 

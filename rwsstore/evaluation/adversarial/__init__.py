@@ -21,17 +21,13 @@ __all__ = [
     "plot_attacks",
 ]
 
-from rwsstore.evaluation.adversarial.budgets import DEFAULT_BUDGETS, budget_name, parse_budgets
 from rwsstore.evaluation.adversarial.measuring import evaluate_attacks
-from rwsstore.evaluation.adversarial.options import (
-    STANDARD_ATTACKS,
-    AdversarialOptions,
-    parse_attacks,
-)
-from rwsstore.evaluation.adversarial.plots import plot_attacks
 from rwsstore.evaluation.adversarial.report import (
     CLEAN,
+    DEFAULT_BUDGETS,
+    STANDARD_ATTACKS,
     WORST_CASE,
+    AdversarialOptions,
     AdversarialReport,
     Budget,
     Compared,
@@ -39,5 +35,8 @@ from rwsstore.evaluation.adversarial.report import (
     Measured,
     ModelUnderAttack,
     Transfer,
+    budget_name,
+    parse_attacks,
+    parse_budgets,
 )
-from rwsstore.evaluation.adversarial.table import attack_table
+from rwsstore.evaluation.adversarial.showing import attack_table, plot_attacks

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rwsstore.analysis.parameter_corruption.constraint import Constraint, corruption_along
+from rwsstore.analysis.parameter_corruption.corruption import Constraint, corruption_along
 from rwsstore.patches import Kind
 from rwsstore.training.recipes.weight import (
     RecipeOptions,

@@ -12,7 +12,7 @@ from rwsstore.analysis.bitflips import (
     layer_sites,
     sample_sites,
 )
-from rwsstore.analysis.bitflips import sites as module
+from rwsstore.analysis.bitflips import surveying as module
 from tests.analysis.bitflips.making import vgg
 from tests.runtime.making import bare_patch
 from tests.training.tiny import two_convs

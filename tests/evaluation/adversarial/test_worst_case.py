@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rwsstore.evaluation.adversarial import CLEAN, WORST_CASE
-from rwsstore.evaluation.adversarial.assembly import Tried, with_worst_case
+from rwsstore.evaluation.adversarial.measuring import Tried, with_worst_case
 
 ATTACKS, EPSILONS = ("a", "b"), (0.1, 0.2, 0.3)
 PAIRS = [("m", "m"), ("m", "n"), ("n", "m"), ("n", "n")]
