@@ -61,7 +61,9 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
 
 
 def test_every_answer_has_its_result() -> None:
-    assert {answer for _, answer in PAIRS} == set(_kinds_of(answers.Answer))
+    assert {answer for _, answer in PAIRS} == {
+        kind for kind in _kinds_of(answers.Answer) if kind.__module__ == answers.__name__
+    }
 
 
 def _kinds_of(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
