@@ -38,7 +38,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
         dist/*.whl
 # Compiles what a start imports, and no more: the rest is 70 MB, and later nothing can be written.
 RUN PYTHONPATH=/opt/rwsstore /opt/venv/bin/python -c \
-        "import rwsstore_service.app; from rwsstore.bundle import bundled_model; bundled_model()"
+        "import rwsstore_service.app; from rwsstore.bundled import bundled_model; bundled_model()"
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0

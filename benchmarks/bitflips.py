@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 from rwsstore.analysis.bitflips import Sites, StoredWeights, Survey, sample_sites, survey
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.data import ImageSet
 from rwsstore.models import Classifier, ModelSpec, build
 

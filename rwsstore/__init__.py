@@ -1,7 +1,7 @@
 """rwsstore: one clean image classifier and a store of tiny robustness patches.
 
 The packages, in the order in which a patch meets them: `models`, `data`, `corruptions`,
-`training`, `signatures`, `patches`, `store`, `runtime`, `evaluation`.
+`training`, `making`, `patches`, `store`, `runtime`, `evaluation`.
 """
 
 __all__ = ["__version__"]

@@ -8,8 +8,12 @@ import pytest
 
 import rwsstore
 
+MOVED = {"rwsstore.bundle": ("bundled_model", "build_bundle")}
+"""Packages that are left behind for one version, with names that went to each new place."""
+
 PACKAGES = sorted(
-    f"rwsstore.{found.name}" for found in pkgutil.iter_modules(rwsstore.__path__) if found.ispkg
+    {f"rwsstore.{found.name}" for found in pkgutil.iter_modules(rwsstore.__path__) if found.ispkg}
+    - MOVED.keys()
 )
 
 
@@ -36,3 +40,15 @@ def test_every_module_says_what_it_exports(name: str) -> None:
         module = importlib.import_module(found.name)
         assert hasattr(module, "__all__"), found.name
         assert all(hasattr(module, public) for public in module.__all__), found.name
+
+
+@pytest.mark.parametrize(
+    ("name", "public"), [(old, public) for old, names in MOVED.items() for public in names]
+)
+def test_what_moved_is_found_and_says_where_it_is(name: str, public: str) -> None:
+    package = importlib.import_module(name)
+    with pytest.warns(DeprecationWarning, match=rf"{name}.{public} is rwsstore\.\w+.{public} now"):
+        found = getattr(package, public)
+    assert found.__name__ == public
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018

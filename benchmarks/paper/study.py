@@ -288,7 +288,7 @@ def open_study(
     Raises:
         RwsError: something is missing, or contradicts something else; nothing was changed.
     """
-    from rwsstore.bundle.contents import bundled_folder, model_path, store_path
+    from rwsstore.bundled import bundled_folder, model_path, store_path
 
     torch.set_num_threads(arguments.threads or thread_count())
     reporter = ConsoleReporter() if progress is None else progress

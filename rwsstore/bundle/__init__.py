@@ -1,21 +1,14 @@
-"""A model with its patches: how one is made, and the one that comes with the package."""
+"""Left for one version: what comes with the package is in `bundled`, its builder in `making`.
 
-__all__ = [
-    "BUNDLED",
-    "BundleCard",
-    "BundleConfig",
-    "build_bundle",
-    "bundled_folder",
-    "bundled_model",
-    "bundled_store",
-    "card_markdown",
-    "packaged_formats",
-    "read_config",
-]
+The bundled model's configuration stays here until then: `rws bundle --help` names this path.
+"""
 
-from rwsstore.bundle.build import build_bundle
-from rwsstore.bundle.card import BundleCard
-from rwsstore.bundle.config import BundleConfig, read_config
-from rwsstore.bundle.contents import BUNDLED, bundled_folder, bundled_model, bundled_store
-from rwsstore.bundle.formats import packaged_formats
-from rwsstore.bundle.markdown import card_markdown
+from rwsstore.moved import moved
+
+_BUNDLED = ("BUNDLED", "bundled_folder", "bundled_model", "bundled_store", "packaged_formats")
+_MAKING = ("BundleCard", "BundleConfig", "build_bundle", "card_markdown", "read_config")
+
+__getattr__ = moved(
+    __name__,
+    dict.fromkeys(_BUNDLED, "rwsstore.bundled") | dict.fromkeys(_MAKING, "rwsstore.making"),
+)

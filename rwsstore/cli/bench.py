@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from rwsstore.bundle.contents import BUNDLED, bundled_folder, model_path
-from rwsstore.bundle.formats import packaged_formats
+from rwsstore.bundled import BUNDLED, bundled_folder, model_path, packaged_formats
 from rwsstore.cli.options import json_option, load_model, model_options, open_store, store_option
 from rwsstore.cli.output import write_json, write_table
 from rwsstore.errors import MissingFileError

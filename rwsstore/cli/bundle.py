@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import platformdirs
 
-from rwsstore.bundle import BundleCard, build_bundle, read_config
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.cli.options import DATASET_HELP, json_option
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.data import load_images
 from rwsstore.evaluation import report_table
+from rwsstore.making import BundleCard, build_bundle, read_config
 from rwsstore.progress import ConsoleReporter
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from rwsstore.bundle.contents import BUNDLED
+from rwsstore.bundled import BUNDLED
 from rwsstore.cli.options import (
     dataset_option,
     json_option,

@@ -9,7 +9,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from rwsstore.bundle.contents import BUNDLED, bundled_model
+from rwsstore.bundled import BUNDLED, bundled_model
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_json, write_table
 from rwsstore.errors import FormatError, MissingFileError, RwsError

@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from rwsstore.bundle.contents import BUNDLED, bundled_model, bundled_store
+from rwsstore.bundled import BUNDLED, bundled_model, bundled_store
 from rwsstore.corruptions.severity import check_severity
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rwsstore.bundle import bundled_store
+from rwsstore.bundled import bundled_store
 from rwsstore_client import Client, Generation, Model, Predictions, UnauthorizedError
 from scripts.boxtest.box import Box
 from scripts.boxtest.checks import expect

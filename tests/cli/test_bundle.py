@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.bundle.conftest import TOML
 from tests.cli.conftest import Rws
+from tests.making.conftest import TOML
 
 QUICK = TOML.replace("epochs = 3", "epochs = 1").replace("cycles = 2", "cycles = 1")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.bundle import bundled_model, bundled_store
+from rwsstore.bundled import bundled_model, bundled_store
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.models import load_checkpoint
 from rwsstore.runtime import LiveModel

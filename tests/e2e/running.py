@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from PIL import Image
 from torch import Tensor, nn
 
-from rwsstore.bundle import bundled_model, bundled_store
+from rwsstore.bundled import bundled_model, bundled_store
 from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel
 from rwsstore.store import Store

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.cli.main import cli, main
 from rwsstore.signatures import ExtractionRun
 
@@ -67,7 +67,7 @@ def test_the_readmes_commands_and_its_python(
     assert isinstance(logits, torch.Tensor)
     assert logits.shape == (2, 10)
     exec(compile(blocks(ROOT / "docs" / "runtime.md", "python")[0], "runtime.md", "exec"), names)
-    # The bundle's second command trains for more than an hour; tests/bundle makes a small one.
+    # The bundle's second command trains for more than an hour; tests/making makes a small one.
     _follow("bundle.md", blocks(ROOT / "docs" / "bundle.md", "sh")[:1])
     _follow("analysis.md", blocks(ROOT / "docs" / "analysis.md", "sh"))
 

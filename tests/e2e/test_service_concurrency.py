@@ -11,7 +11,7 @@ import httpx
 import pytest
 import torch
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.patches import Patch, parse_request
 from rwsstore_service.engine.journal import Journal
 from tests.e2e.running import Offline, open_store, pictures, running

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.models import build
 from rwsstore.patches import Patch
 from tests.e2e.running import Offline, Running, pictures, png, problem_of, running

@@ -2,5 +2,5 @@
 
 __all__ = ["bundled_folder", "bundled_model", "bundled_store", "cli", "main"]
 
-from rwsstore.bundle import bundled_folder, bundled_model, bundled_store
+from rwsstore.bundled import bundled_folder, bundled_model, bundled_store
 from rwsstore.cli.main import cli, main

@@ -16,7 +16,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import bundled_store
+from rwsstore.bundled import bundled_store
 from rwsstore.store import Store
 from rwsstore_service import Settings, create_app
 from rwsstore_service.api.description.openapi import operations

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import platformdirs
 
-from rwsstore.bundle.contents import BUNDLED
+from rwsstore.bundled import BUNDLED
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.cli.options import load_model, spec_of
 from rwsstore.errors import ConfigError

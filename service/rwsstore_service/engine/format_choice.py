@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rwsstore.bundle import bundled_folder, packaged_formats
-from rwsstore.bundle.contents import model_path
+from rwsstore.bundled import bundled_folder, model_path, packaged_formats
 from rwsstore.errors import MissingFileError, RwsError
 from rwsstore.models import LEAST_AGREEMENT, Classifier, FormatAgreement, weights_fingerprint
 from rwsstore.runtime.comparing import fastest_format

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from rwsstore.bundle import bundled_model, bundled_store
+from rwsstore.bundled import bundled_model, bundled_store
 from rwsstore.cpu import thread_count
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, load_clean_model

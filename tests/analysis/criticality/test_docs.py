@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import rwsstore.bundle
+import rwsstore.bundled
 import rwsstore.data
 from rwsstore.analysis.criticality import CriticalityOptions
 from rwsstore.training import TradesOptions
@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "clat.md").read_text()
 
 def test_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    monkeypatch.setattr(rwsstore.bundle, "bundled_model", small)
+    monkeypatch.setattr(rwsstore.bundled, "bundled_model", small)
     monkeypatch.setattr(rwsstore.data, "load_images", lambda *_, **__: pictures(100, seed=7))
     *lines, last = program.strip().splitlines()
     names: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import rwsstore.bundle
+import rwsstore.bundled
 import rwsstore.data
 from rwsstore.analysis.filtering import FILTERS, FilteringOptions, ScoringOptions
 from rwsstore.evaluation import Interval
@@ -24,7 +24,7 @@ def rows(heading: str) -> list[list[str]]:
 
 def test_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    monkeypatch.setattr(rwsstore.bundle, "bundled_model", trained)
+    monkeypatch.setattr(rwsstore.bundled, "bundled_model", trained)
     shown = pictures(240, seed=7, strength=20)
     monkeypatch.setattr(rwsstore.data, "load_images", lambda *_, **__: shown)
     *lines, last = program.strip().splitlines()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.errors import ConfigError
 from rwsstore.models import (
     Classifier,

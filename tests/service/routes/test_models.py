@@ -3,8 +3,8 @@
 import pytest
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import BundleCard, bundled_folder, bundled_model
-from rwsstore.bundle.contents import card_path
+from rwsstore.bundled import bundled_folder, bundled_model, card_path
+from rwsstore.making import BundleCard
 from rwsstore.models import weights_fingerprint
 from tests.service.answering import MODEL, problem
 from tests.service.conftest import MakeClient

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import bundled_store
+from rwsstore.bundled import bundled_store
 from rwsstore.corruptions import CORRUPTIONS
 from tests.service.answering import SET, problem
 from tests.service.conftest import MakeClient

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import bundled_store
+from rwsstore.bundled import bundled_store
 from rwsstore.patches import PatchSet
 from rwsstore.runtime import state_digest
 from tests.service.answering import JSON, MODEL, SET, bearer, picture, predict, problem, state

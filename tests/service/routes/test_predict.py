@@ -11,7 +11,7 @@ import torch
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from rwsstore.bundle import bundled_model
+from rwsstore.bundled import bundled_model
 from rwsstore.data.images import decode_image
 from rwsstore_service.api import predict as predict_route
 from rwsstore_service.api.answers import predictions_of

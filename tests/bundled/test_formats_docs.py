@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from rwsstore.bundle import BundleCard, bundled_folder
-from rwsstore.bundle.contents import card_path
+from rwsstore.bundled import bundled_folder, card_path
+from rwsstore.making import BundleCard
 from rwsstore.models import FEWEST_IMAGES, LEAST_AGREEMENT
 from rwsstore.runtime import FORMATS
 from rwsstore_service.api.contract import ComputeAnswer, WhyFormat

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rwsstore.bundle.config import BundleConfig
-from rwsstore.bundle.marker import claim_folder
+from rwsstore.making.config import BundleConfig
+from rwsstore.making.marker import claim_folder
 from rwsstore.store import Store
 
 _LATER = {("training",): {"optimizer": "sgd"}, ("extraction", "training"): {"optimizer": "sgd"}}

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-import rwsstore.bundle
-from rwsstore.bundle import read_config
+import rwsstore
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import ConfigError, FormatError, MissingFileError, UnknownNameError
-from tests.bundle.conftest import TOML
+from rwsstore.making import read_config
+from tests.making.conftest import TOML
 
 Write = Callable[[str], Path]
 
 
 def test_shipped_configuration_is_the_one_that_the_issue_of_record_asks_for() -> None:
-    path = Path(rwsstore.bundle.__file__).with_name("cifar10.toml")
+    path = Path(rwsstore.__file__).parent / "bundle" / "cifar10.toml"
     config = read_config(path)
     assert config.corruptions == tuple(CORRUPTIONS)
     assert (config.extraction.severity, config.extraction.bits, config.extraction.layers) == (

@@ -2,16 +2,9 @@
 
 import json
 
-from rwsstore.bundle import (
-    BundleCard,
-    bundled_folder,
-    bundled_model,
-    bundled_store,
-    card_markdown,
-    read_config,
-)
-from rwsstore.bundle.contents import card_path
+from rwsstore.bundled import bundled_folder, bundled_model, bundled_store, card_path
 from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.making import BundleCard, card_markdown, read_config
 from rwsstore.models import weights_fingerprint
 from rwsstore.runtime import LiveModel
 
@@ -56,7 +49,7 @@ def test_it_is_what_its_card_says() -> None:
     assert {patch.name: patch.digest for patch in card.patches} == {
         entry.name: entry.digest for entry in bundled_store().list()
     }
-    assert card.config == read_config(bundled_folder().parent / "cifar10.toml")
+    assert card.config == read_config(bundled_folder().parents[1] / "bundle" / "cifar10.toml")
     assert (bundled_folder() / "CARD.md").read_text() == card_markdown(card)
     assert json.loads(card.to_json())["report"]["images"] == 5000
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.bundle import BundleCard, BundleConfig, build_bundle, read_config
 from rwsstore.data import ImageSet, load_images
+from rwsstore.making import BundleCard, BundleConfig, build_bundle, read_config
 
 TOML = """
 version = 1

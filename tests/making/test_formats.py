@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.bundle import BundleCard, build_bundle, card_markdown, packaged_formats
-from rwsstore.bundle.contents import card_path, model_path, store_path
+from rwsstore.bundled import card_path, model_path, packaged_formats, store_path
 from rwsstore.data import ImageSet
 from rwsstore.errors import FormatError, MismatchError, MissingFileError
+from rwsstore.making import BundleCard, build_bundle, card_markdown
 from rwsstore.models import ModelCard, load_clean_model, write_model_card
 from rwsstore.runtime import FORMATS, measure_agreement
 from rwsstore.store import Store
 from rwsstore.training import hold_out
-from tests.bundle.conftest import Made
+from tests.making.conftest import Made
 
 Digits = tuple[ImageSet, ImageSet]
 

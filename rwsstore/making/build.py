@@ -7,18 +7,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from rwsstore.bundle.card import BundleCard, TrainingSummary, describe_patches
-from rwsstore.bundle.config import BundleConfig
-from rwsstore.bundle.contents import card_path, model_path, store_path
-from rwsstore.bundle.deltas import DeltaSummary, make_deltas, measure_deltas
-from rwsstore.bundle.finished import finished_bundle, formats_known, measured_again, write_card
-from rwsstore.bundle.formats import measure_formats
-from rwsstore.bundle.work import Work, claim_work
+from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.canonical import canonical_json
 from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, UnknownPatchError
 from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate
 from rwsstore.files import staged_folder, write_atomic
+from rwsstore.making.card import BundleCard, TrainingSummary, describe_patches
+from rwsstore.making.config import BundleConfig
+from rwsstore.making.deltas import DeltaSummary, make_deltas, measure_deltas
+from rwsstore.making.finished import (
+    finished_bundle,
+    formats_known,
+    measure_formats,
+    measured_again,
+    write_card,
+)
+from rwsstore.making.work import Work, claim_work
 from rwsstore.models import (
     Classifier,
     FormatAgreement,

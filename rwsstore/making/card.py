@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from typing import Literal
 
 from rwsstore import __version__
-from rwsstore.bundle.config import BundleConfig
-from rwsstore.bundle.deltas import DeltaSummary
-from rwsstore.bundle.parts import Part
+from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
 from rwsstore.evaluation import EvaluationReport
+from rwsstore.making.config import BundleConfig
+from rwsstore.making.deltas import DeltaSummary
 from rwsstore.models import FormatAgreement
 from rwsstore.patches import Patch
 
 
-class TrainingSummary(Part):
+class TrainingSummary(CardPart):
     """How the training of the clean model went.
 
     Attributes:
@@ -36,7 +36,7 @@ class TrainingSummary(Part):
     weights: str
 
 
-class PatchSummary(Part):
+class PatchSummary(CardPart):
     """One patch of the bundle.
 
     Attributes:
@@ -52,7 +52,7 @@ class PatchSummary(Part):
     file_bytes: int
 
 
-class BundleCard(Part):
+class BundleCard(CardPart):
     """Everything that is known of a bundle.
 
     Attributes:

@@ -4,8 +4,8 @@ __all__ = ["card_markdown"]
 
 from collections.abc import Iterable, Iterator
 
-from rwsstore.bundle.card import BundleCard
 from rwsstore.evaluation import CorruptionResult, Interval, StoredResult
+from rwsstore.making.card import BundleCard
 from rwsstore.models import LEAST_AGREEMENT
 
 

@@ -1,21 +1,21 @@
 """A bundle that is there already: its card read, completed and written."""
 
-__all__ = ["finished_bundle", "formats_known", "measured_again", "write_card"]
+__all__ = ["finished_bundle", "formats_known", "measure_formats", "measured_again", "write_card"]
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rwsstore.bundle.card import BundleCard
-from rwsstore.bundle.config import BundleConfig
-from rwsstore.bundle.contents import card_path, model_path, store_path
-from rwsstore.bundle.formats import measure_formats
-from rwsstore.bundle.markdown import card_markdown
+from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
-from rwsstore.models import load_clean_model
+from rwsstore.making.card import BundleCard
+from rwsstore.making.config import BundleConfig
+from rwsstore.making.markdown import card_markdown
+from rwsstore.models import Classifier, FormatAgreement, load_clean_model
+from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.runtime.formats import FORMATS
+from rwsstore.runtime import FORMATS, PatchBag, measure_agreement
 from rwsstore.store import Store
 
 
@@ -39,6 +39,24 @@ def finished_bundle(out: Path, config: BundleConfig, origin: Mapping[str, str]) 
 def formats_known(card: BundleCard) -> bool:
     """Whether the card speaks of every compute format that there is."""
     return FORMATS.keys() <= {one.name for one in card.formats}
+
+
+def measure_formats(
+    clean: Classifier,
+    patches: Iterable[Patch],
+    held_out: ImageSet,
+    *,
+    progress: Reporter = SILENT,
+) -> tuple[FormatAgreement, ...]:
+    """Compare every compute format with float32: clean, and with each patch as recommended."""
+    found = tuple(patches)
+    return measure_agreement(
+        clean,
+        held_out.images,
+        patches=PatchBag(found),
+        requests=[{patch.name: None} for patch in found],
+        progress=progress,
+    )
 
 
 def measured_again(

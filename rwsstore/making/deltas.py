@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from rwsstore.bundle.config import BundleConfig
-from rwsstore.bundle.parts import Part
-from rwsstore.bundle.work import Work
+from rwsstore.bundled import CardPart
 from rwsstore.data import ImageSet
 from rwsstore.deltas import (
     DeltaConfig,
@@ -20,6 +18,8 @@ from rwsstore.deltas import (
 )
 from rwsstore.errors import UnknownPatchError
 from rwsstore.evaluation import accuracy
+from rwsstore.making.config import BundleConfig
+from rwsstore.making.work import Work
 from rwsstore.patches import Patch, reach_of
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import LiveModel, PatchBag
@@ -31,7 +31,7 @@ _WIDE_CARD_IMAGES = 100
 """The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
 
 
-class DeltaSummary(Part):
+class DeltaSummary(CardPart):
     """One such patch, measured once on the test images.
 
     Attributes:
