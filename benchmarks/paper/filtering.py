@@ -17,9 +17,9 @@ from benchmarks.paper.filtering_retraining import ARMS, Retrained, gain, measure
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
 from rwsstore.analysis.filtering import FilteringReport, LayerScores, draw_curves, draw_map
-from rwsstore.analysis.names import short_names
 from rwsstore.evaluation import Figure
 from rwsstore.files import make_folders, write_atomic
+from rwsstore.models import short_names
 
 _MEASURES = {"ta": "TA", "fgsm": "FGSM", "pgd10": "PGD-10"}
 

@@ -20,7 +20,6 @@ from benchmarks.paper.corruption_pictures import (
 )
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
-from rwsstore.analysis.names import short_names
 from rwsstore.analysis.parameter_corruption import (
     CorruptionReport,
     ProbeOptions,
@@ -30,7 +29,7 @@ from rwsstore.analysis.parameter_corruption import (
 )
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.models import build
+from rwsstore.models import build, short_names
 from rwsstore.models.classifier import Classifier
 from rwsstore.training import CleanRecipe
 

@@ -25,8 +25,6 @@ __all__ = [
     "gather_signatures",
     "group_of",
     "measure_gains",
-    "parse_layers",
-    "short_names",
     "summarize",
 ]
 
@@ -40,7 +38,6 @@ from rwsstore.analysis.comparison import (
 )
 from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, draw_features, feature_maps
 from rwsstore.analysis.gains import GainOptions, Gains, Measure, measure_gains
-from rwsstore.analysis.names import parse_layers, short_names
 from rwsstore.analysis.showing import comparison_text, draw_comparison
 from rwsstore.analysis.similarity import (
     OTHER,

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rwsstore.analysis.names import short_names
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.models import ordered_layers
+from rwsstore.models import ordered_layers, short_names
 from rwsstore.patches import Request
 from rwsstore.runtime import LiveModel, PatchSource, Variant
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from rwsstore.analysis.comparison import Comparison, GroupContrast
 from rwsstore.analysis.gains import Gains
-from rwsstore.analysis.names import short_names
 from rwsstore.analysis.similarity import group_of
 from rwsstore.corruptions import GROUPS, frost_source
 from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
+from rwsstore.models import short_names
 
 _LABEL = 16
 # The row's number, and two spaces.

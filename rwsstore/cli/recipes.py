@@ -8,11 +8,10 @@ import torch
 from pydantic.fields import FieldInfo
 from torch import nn
 
-from rwsstore.analysis.names import parse_layers
 from rwsstore.cli.options import limit_option
 from rwsstore.cpu import ComputeMode, probe
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.models import Classifier
+from rwsstore.models import Classifier, parse_layers
 from rwsstore.training import (
     CONFIGURED_RECIPES,
     WEIGHT_RECIPES,

@@ -9,11 +9,11 @@ from typing import get_args
 import click
 from rich.table import Table
 
-from rwsstore.analysis.names import short_names
 from rwsstore.cli.inspect import show_patch
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.models import short_names
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.store import Entry, FsckReport, Sort
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from torch import nn
 
-from rwsstore.analysis.names import parse_layers
 from rwsstore.deltas.hazards import hazard_for
 from rwsstore.deltas.options import DeltaOptions
 from rwsstore.errors import RwsError, UnknownNameError
+from rwsstore.models import parse_layers
 from rwsstore.training import WEIGHT_RECIPES, WeightRecipe
 
 

@@ -20,6 +20,7 @@ from rwsstore.models.model_card import (
     read_model_card,
     write_model_card,
 )
+from rwsstore.models.names import parse_layers, short_names
 from rwsstore.models.registry import NETWORKS, Network, build
 from rwsstore.models.spec import ModelSpec
 from rwsstore.models.torchvision_networks import torchvision_names
@@ -46,10 +47,12 @@ __all__ = [
     "main_path_convolutions",
     "model_card_path",
     "ordered_layers",
+    "parse_layers",
     "read_model_card",
     "save_checkpoint",
     "scratch_copy",
     "shallowest",
+    "short_names",
     "torchvision_names",
     "unchanged",
     "unfoldable_batchnorms",

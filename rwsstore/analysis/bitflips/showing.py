@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rwsstore.analysis.bitflips.report import DECILES, BitflipReport, Tally
-from rwsstore.analysis.names import short_names
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.evaluation import Figure
+from rwsstore.models import short_names
 
 
 def bitflip_text(report: BitflipReport) -> RenderableType:

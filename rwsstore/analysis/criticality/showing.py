@@ -16,8 +16,8 @@ from rwsstore.analysis.criticality.report import (
     LayerRow,
     Stability,
 )
-from rwsstore.analysis.names import short_names
 from rwsstore.drawing import new_figure, png_bytes
+from rwsstore.models import short_names
 
 
 def criticality_text(report: CriticalityReport) -> RenderableType:

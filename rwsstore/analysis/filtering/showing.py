@@ -12,10 +12,10 @@ from torch import Tensor
 
 from rwsstore.analysis.filtering.curves import FILTERS, FilterCurve
 from rwsstore.analysis.filtering.report import SCORES, FilteringReport, LayerScores, normalized
-from rwsstore.analysis.names import short_names
 from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
 from rwsstore.evaluation import Figure
 from rwsstore.evaluation.report import interval_note
+from rwsstore.models import short_names
 
 _SAID = 3
 """Undefined scores that are listed one by one."""

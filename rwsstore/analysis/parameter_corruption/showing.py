@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from rwsstore.analysis.names import short_names
 from rwsstore.analysis.parameter_corruption.report import CorruptionReport, Row
 from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
+from rwsstore.models import short_names
 
 
 def norm_word(p: float) -> str:

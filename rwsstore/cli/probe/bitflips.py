@@ -20,7 +20,6 @@ from rwsstore.analysis.bitflips import (
     sample_sites,
     survey,
 )
-from rwsstore.analysis.names import parse_layers
 from rwsstore.cli.options import (
     dataset_option,
     load_test_images,
@@ -35,7 +34,7 @@ from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import Resampling
 from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, weights_fingerprint
+from rwsstore.models import Classifier, parse_layers, weights_fingerprint
 from rwsstore.patches import identify, parse_request
 from rwsstore.progress import ConsoleReporter
 from rwsstore.store import FittingStore

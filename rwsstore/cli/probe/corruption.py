@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from rwsstore.analysis.names import parse_layers
 from rwsstore.analysis.parameter_corruption import (
     CorruptionReport,
     ProbeOptions,
@@ -30,7 +29,7 @@ from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, weights_fingerprint
+from rwsstore.models import Classifier, parse_layers, weights_fingerprint
 from rwsstore.progress import ConsoleReporter, Reporter
 from rwsstore.training.resume import images_digest
 

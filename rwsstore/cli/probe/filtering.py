@@ -18,7 +18,6 @@ from rwsstore.analysis.filtering import (
     measure_curves,
     parse_filters,
 )
-from rwsstore.analysis.names import parse_layers
 from rwsstore.cli.options import dataset_option, load_test_images, model_options
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
@@ -27,7 +26,7 @@ from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
 from rwsstore.evaluation import Resampling
 from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, weights_fingerprint
+from rwsstore.models import Classifier, parse_layers, weights_fingerprint
 from rwsstore.progress import ConsoleReporter
 from rwsstore.training.resume import images_digest
 

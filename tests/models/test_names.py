@@ -1,6 +1,6 @@
 import pytest
 
-from rwsstore.analysis import parse_layers, short_names
+from rwsstore.models import parse_layers, short_names
 from tests.analysis.making import model
 
 CONV = "network.features.conv"

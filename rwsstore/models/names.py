@@ -1,13 +1,11 @@
 """Names of layers as people read them."""
 
-__all__ = ["parse_layers", "short_names"]
-
 from collections.abc import Sequence
 
 from torch import nn
 
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.models import ordered_layers
+from rwsstore.models.graph import ordered_layers
 
 
 def short_names(names: Sequence[str]) -> list[str]:
