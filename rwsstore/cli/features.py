@@ -12,8 +12,6 @@ from rwsstore.analysis import (
     check_picture,
     draw_features,
     feature_maps,
-    parse_layers,
-    short_names,
 )
 from rwsstore.cli.options import (
     json_option,
@@ -28,6 +26,7 @@ from rwsstore.corruptions import corrupt
 from rwsstore.data import read_image
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
+from rwsstore.models import parse_layers, short_names
 from rwsstore.patches import identify, parse_request
 from rwsstore.store import FittingStore
 
