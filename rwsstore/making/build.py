@@ -13,9 +13,9 @@ from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, UnknownPatchError
 from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate
 from rwsstore.files import staged_folder, write_atomic
-from rwsstore.making.card import BundleCard, TrainingSummary, describe_patches
+from rwsstore.making.card import BundleCard, DeltaSummary, TrainingSummary, describe_patches
 from rwsstore.making.config import BundleConfig
-from rwsstore.making.deltas import DeltaSummary, make_deltas, measure_deltas
+from rwsstore.making.deltas import make_deltas, measure_deltas
 from rwsstore.making.finished import (
     finished_bundle,
     formats_known,

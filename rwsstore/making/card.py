@@ -2,6 +2,7 @@
 
 __all__ = [
     "BundleCard",
+    "DeltaSummary",
     "PatchSummary",
     "TrainingSummary",
     "describe_patches",
@@ -15,7 +16,6 @@ from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
 from rwsstore.evaluation import EvaluationReport
 from rwsstore.making.config import BundleConfig
-from rwsstore.making.deltas import DeltaSummary
 from rwsstore.models import FormatAgreement
 from rwsstore.patches import Patch
 
@@ -50,6 +50,40 @@ class PatchSummary(CardPart):
     digest: str
     payload_bytes: int
     file_bytes: int
+
+
+class DeltaSummary(CardPart):
+    """One such patch, measured once on the test images.
+
+    Attributes:
+        name: in the store.
+        digest: of its file.
+        kind: of the patch.
+        attack: what it is against.
+        budget: ε of that.
+        payload_bytes: codes, scales and float32 deltas.
+        file_bytes: of the whole file.
+        touched_bytes: of the model's tensors that it touches.
+        layers: how many layers that are.
+        images: test images that accuracy under the hazard was measured on.
+        ta: accuracy on all test images with the patch on, in percent.
+        clean_model: accuracy under the hazard without it.
+        patched: with it.
+    """
+
+    name: str
+    digest: str
+    kind: str
+    attack: str
+    budget: float
+    payload_bytes: int
+    file_bytes: int
+    touched_bytes: int
+    layers: int
+    images: int
+    ta: float
+    clean_model: float
+    patched: float
 
 
 class BundleCard(CardPart):

@@ -1,12 +1,11 @@
 """The patches of a bundle against failing weights and adversaries: made, measured, listed."""
 
-__all__ = ["DeltaSummary", "make_deltas", "measure_deltas"]
+__all__ = ["make_deltas", "measure_deltas"]
 
 from collections.abc import Sequence
 
 from torch import nn
 
-from rwsstore.bundled import CardPart
 from rwsstore.data import ImageSet
 from rwsstore.deltas import (
     DeltaConfig,
@@ -18,6 +17,7 @@ from rwsstore.deltas import (
 )
 from rwsstore.errors import UnknownPatchError
 from rwsstore.evaluation import accuracy
+from rwsstore.making.card import DeltaSummary
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.work import Work
 from rwsstore.patches import Patch, reach_of
@@ -29,40 +29,6 @@ from rwsstore.training import WeightRecipe, derive_seed
 _WIDE_BITS = 32
 _WIDE_CARD_IMAGES = 100
 """The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
-
-
-class DeltaSummary(CardPart):
-    """One such patch, measured once on the test images.
-
-    Attributes:
-        name: in the store.
-        digest: of its file.
-        kind: of the patch.
-        attack: what it is against.
-        budget: ε of that.
-        payload_bytes: codes, scales and float32 deltas.
-        file_bytes: of the whole file.
-        touched_bytes: of the model's tensors that it touches.
-        layers: how many layers that are.
-        images: test images that accuracy under the hazard was measured on.
-        ta: accuracy on all test images with the patch on, in percent.
-        clean_model: accuracy under the hazard without it.
-        patched: with it.
-    """
-
-    name: str
-    digest: str
-    kind: str
-    attack: str
-    budget: float
-    payload_bytes: int
-    file_bytes: int
-    touched_bytes: int
-    layers: int
-    images: int
-    ta: float
-    clean_model: float
-    patched: float
 
 
 def make_deltas(
