@@ -48,7 +48,9 @@ __all__ = [
 ]
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
 
 class RwsError(Exception):
@@ -56,15 +58,25 @@ class RwsError(Exception):
 
     Attributes:
         exit_code: what the command line returns for it.
+        problem: what the service answers: the last part of an RFC 9457 problem's type.
+        members: of that answer, beyond what every problem has.
     """
 
     exit_code = 1
+    problem: ClassVar[str] = "internal"
+    members: Mapping[str, object] = MappingProxyType({})
+
+    @property
+    def public(self) -> str:
+        """What a caller far away may be told."""
+        return str(self)
 
 
 class NotFoundError(RwsError, LookupError):
     """Something that was named does not exist."""
 
     exit_code = 3
+    problem = "not-found"
 
 
 class MissingFileError(NotFoundError, FileNotFoundError):
@@ -74,11 +86,14 @@ class MissingFileError(NotFoundError, FileNotFoundError):
 class UnknownPatchError(NotFoundError):
     """The store holds no such name, version or digest."""
 
+    problem = "unknown-patch"
+
 
 class RefusedError(RwsError, ValueError):
     """Input that was refused before anything was written or changed."""
 
     exit_code = 4
+    problem = "invalid-request"
 
 
 class UnknownNameError(RefusedError):
@@ -104,13 +119,19 @@ class ConfigError(RefusedError):
 class FormatError(RefusedError):
     """Bytes that are not what their name promises: a patch, a checkpoint, an image."""
 
+    problem = "invalid-patch"
+
 
 class TooLargeError(FormatError):
     """More bytes or pixels than are read."""
 
+    problem = "too-large"
+
 
 class UnsupportedError(FormatError):
     """A format, or a kind of it, that is not read."""
+
+    problem = "unsupported-media"
 
 
 class DataError(RefusedError):
@@ -120,33 +141,64 @@ class DataError(RefusedError):
 class TensorError(RefusedError):
     """Numbers that are not finite, or a tensor of the wrong shape or dtype."""
 
+    problem = "not-finite"
+
 
 class MismatchError(RefusedError):
     """A patch that does not belong on this model: other architecture or other clean weights."""
+
+    problem = "wrong-model"
 
 
 class GoldenError(RefusedError):
     """A patch that, on this model, does not do what it recorded when it was made."""
 
+    problem = "golden-mismatch"
+
 
 class StoreError(RwsError):
-    """The store could not do what was asked."""
+    """The store could not do what was asked.
+
+    Attributes:
+        fault: what `public` says instead of the message, which names files of the machine;
+            "" where it names none.
+    """
+
+    problem = "unavailable"
+    fault: ClassVar[str] = "the store or the journal cannot be used now"
+
+    @property
+    def public(self) -> str:
+        """What a caller far away may be told: no names of files."""
+        return f"{self.fault}; the service's log says more" if self.fault else str(self)
 
 
 class IntegrityError(StoreError):
     """Stored bytes are not those that were written."""
 
+    problem = "integrity"
+    fault = "stored data is damaged"
+
 
 class ConflictError(StoreError):
     """A name moved between being read and being written."""
+
+    problem = "conflict"
+    fault = ""
 
 
 class ReadOnlyError(StoreError, PermissionError):
     """This layer of the store cannot be written."""
 
+    problem = "read-only"
+    fault = ""
+
 
 class StorageFullError(StoreError, OSError):
     """No space left, or the device failed while writing; nothing was published."""
+
+    problem = "storage-full"
+    fault = "no space is left, or the device failed; nothing was changed"
 
 
 class MissingExtraError(RwsError, ImportError):

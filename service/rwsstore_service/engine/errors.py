@@ -28,38 +28,12 @@ __all__ = [
     "StateLostError",
     "StoppingError",
     "UnknownGenerationError",
-    "told",
 ]
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import (
-    ConflictError,
-    FormatError,
-    IntegrityError,
-    ReadOnlyError,
-    RwsError,
-    StorageFullError,
-    StoreError,
-)
-
-_STORE_FAULTS = defaultdict(
-    lambda: "the store or the journal cannot be used now",
-    {
-        IntegrityError: "stored data is damaged",
-        StorageFullError: "no space is left, or the device failed; nothing was changed",
-    },
-)
-
-
-def told(error: RwsError) -> str:
-    """What a client may be told: the store's own faults name files of the machine, so not those."""
-    own = isinstance(error, ConflictError | ReadOnlyError)
-    if isinstance(error, StoreError) and not own:
-        return f"{_STORE_FAULTS[type(error)]}; the service's log says more"
-    return str(error)
+from rwsstore.errors import FormatError, RwsError
 
 
 class StaleGenerationError(RwsError):
@@ -69,6 +43,8 @@ class StaleGenerationError(RwsError):
         current: the generation that is active.
     """
 
+    problem = "stale-generation"
+
     def __init__(self, expected: Iterable[int], current: int) -> None:
         names = " or ".join(map(str, sorted(expected))) or "none that there is"
         super().__init__(
@@ -76,18 +52,25 @@ class StaleGenerationError(RwsError):
             "then change it"
         )
         self.current = current
+        self.members = {"current_generation": current}
 
 
 class UnknownGenerationError(RwsError):
     """No such generation."""
 
+    problem = "unknown-generation"
+
 
 class NotAppliedError(RwsError):
     """The patch is not on."""
 
+    problem = "not-applied"
+
 
 class PatchInUseError(RwsError):
     """The active set or the history refers to the patch."""
+
+    problem = "patch-in-use"
 
 
 class DuplicatePatchError(RwsError):
@@ -99,34 +82,51 @@ class DuplicatePatchError(RwsError):
         version: its version.
     """
 
+    problem = "duplicate-patch"
+
     def __init__(self, digest: Digest, name: str, version: int) -> None:
         super().__init__(f"{name}@{version} is this very patch ({digest[:12]}) already")
         self.digest, self.name, self.version = digest, name, version
+        self.members = {"digest": digest, "name": name, "version": version}
 
 
 class OtherModelError(RwsError):
     """A generation of other clean weights."""
 
+    problem = "other-model"
+
 
 class KeyReusedError(RwsError):
     """An idempotency key that was used for another request."""
+
+    problem = "idempotency-mismatch"
 
 
 class OverloadedError(RwsError):
     """The queue is full."""
 
+    problem = "overloaded"
+
 
 class DeadlineError(RwsError):
     """The time that a prediction may wait was up before it was begun."""
+
+    problem = "deadline-exceeded"
 
 
 class StoppingError(RwsError):
     """The service is stopping."""
 
+    problem = "unavailable"
+
 
 class StateLostError(RwsError):
     """The active patch set could not be restored."""
 
+    problem = "unavailable"
+
 
 class InvalidImageError(FormatError):
     """An uploaded image that cannot be decoded."""
+
+    problem = "invalid-image"

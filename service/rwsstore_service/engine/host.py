@@ -24,7 +24,6 @@ from rwsstore_service.engine.errors import (
     StaleGenerationError,
     StateLostError,
     UnknownGenerationError,
-    told,
 )
 from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
@@ -342,7 +341,7 @@ class ModelHost:
         except RwsError as error:
             _log.error("generation %s cannot be restored: %s", last.generation, error)
             self._fault = (
-                f"generation {last.generation} cannot be restored: {told(error)}; set another "
+                f"generation {last.generation} cannot be restored: {error.public}; set another "
                 "patch set, roll back, or clear it"
             )
             variant = self._build(())

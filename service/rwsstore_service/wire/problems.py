@@ -11,78 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from rwsstore.errors import (
-    ConflictError,
-    FormatError,
-    GoldenError,
-    IntegrityError,
-    MismatchError,
-    NotFoundError,
-    ReadOnlyError,
-    RefusedError,
-    RwsError,
-    StorageFullError,
-    StoreError,
-    TensorError,
-    TooLargeError,
-    UnknownPatchError,
-    UnsupportedError,
-)
+from rwsstore.errors import RwsError
 from rwsstore.patches.metadata import short
-from rwsstore_service.api.oip.errors import oip_members
-from rwsstore_service.engine.errors import (
-    DeadlineError,
-    DuplicatePatchError,
-    InvalidImageError,
-    KeyReusedError,
-    NotAppliedError,
-    OtherModelError,
-    OverloadedError,
-    PatchInUseError,
-    StaleGenerationError,
-    StateLostError,
-    StoppingError,
-    UnknownGenerationError,
-    told,
-)
 from rwsstore_service.wire.kinds import PROBLEMS, ProblemKind
 
 MEDIA_TYPE = "application/problem+json"
-
-
-_OF_ENGINE: tuple[tuple[type[RwsError], str], ...] = (
-    (StaleGenerationError, "stale-generation"),
-    (UnknownGenerationError, "unknown-generation"),
-    (NotAppliedError, "not-applied"),
-    (PatchInUseError, "patch-in-use"),
-    (DuplicatePatchError, "duplicate-patch"),
-    (OtherModelError, "other-model"),
-    (KeyReusedError, "idempotency-mismatch"),
-    (OverloadedError, "overloaded"),
-    (DeadlineError, "deadline-exceeded"),
-    (StoppingError, "unavailable"),
-    (StateLostError, "unavailable"),
-    (InvalidImageError, "invalid-image"),
-)
-
-# The first row that an error is an instance of counts.
-_OF_ERRORS: tuple[tuple[type[RwsError], str], ...] = (
-    *_OF_ENGINE,
-    (UnknownPatchError, "unknown-patch"),
-    (NotFoundError, "not-found"),
-    (MismatchError, "wrong-model"),
-    (GoldenError, "golden-mismatch"),
-    (TensorError, "not-finite"),
-    (TooLargeError, "too-large"),
-    (UnsupportedError, "unsupported-media"),
-    (FormatError, "invalid-patch"),
-    (RefusedError, "invalid-request"),
-    (IntegrityError, "integrity"),
-    (ConflictError, "conflict"),
-    (ReadOnlyError, "read-only"),
-    (StorageFullError, "storage-full"),
-    (StoreError, "unavailable"),
-)
 
 
 class Fault(BaseModel):
@@ -136,18 +69,9 @@ class ProblemError(Exception):
 
 
 def describe(error: RwsError) -> ProblemError:
-    """Say which problem one of the library's errors is; an unforeseen one is `internal`."""
-    name = next((name for kind, name in _OF_ERRORS if isinstance(error, kind)), "internal")
-    headers = {"Retry-After": "1"} if PROBLEMS[name].status == 503 else None
-    return ProblemError(name, told(error), headers=headers, **_members(error))
-
-
-def _members(error: RwsError) -> dict[str, Any]:
-    if isinstance(error, StaleGenerationError):
-        return {"current_generation": error.current}
-    if isinstance(error, DuplicatePatchError):
-        return {"digest": error.digest, "name": error.name, "version": error.version}
-    return {}
+    """Make the problem that one of the library's errors says it is."""
+    headers = {"Retry-After": "1"} if PROBLEMS[error.problem].status == 503 else None
+    return ProblemError(error.problem, error.public, headers=headers, **error.members)
 
 
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:
@@ -160,8 +84,10 @@ def problem_response(error: ProblemError, *, instance: str, request_id: str) -> 
 
 
 def _body(kind: ProblemKind, detail: str, *, instance: str, request_id: str) -> dict[str, Any]:
+    # Clients of the Open Inference Protocol look for the detail there.
+    oip = {"error": detail} if instance == "/v2" or instance.startswith("/v2/") else {}
     return {
-        **oip_members(instance, detail),
+        **oip,
         "type": f"urn:rwsstore:problem:{kind.name}",
         "title": kind.title,
         "status": kind.status,

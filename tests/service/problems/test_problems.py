@@ -87,7 +87,10 @@ def test_the_response() -> None:
     assert body.model_extra == {"more": 1}
 
 
-@pytest.mark.parametrize(("path", "there"), [("/v2", True), ("/v2/models", True), ("/v20", False)])
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [("/v2", True), ("/v2/models/bundled/infer", True), ("/v20", False), ("/v1/models", False)],
+)
 def test_the_open_inference_protocol_reads_error(path: str, there: bool) -> None:
     response = problem_response(
         ProblemError("not-found", "nothing here"), instance=path, request_id=""
