@@ -61,9 +61,9 @@ box-test: $(VENV)/.dev
 
 docs: $(VENV)/.base
 	$(BIN)/python -m rwsstore.cli.reference > docs/cli.md
-	$(BIN)/python -m rwsstore_service.api.description.openapi > docs/openapi.json
-	$(BIN)/python -m rwsstore_service.api.description.reference > docs/api.md
-	$(BIN)/python -m rwsstore_service.api.description.settings_page > docs/settings.md
+	$(BIN)/python -m rwsstore_service.describe openapi > docs/openapi.json
+	$(BIN)/python -m rwsstore_service.describe api > docs/api.md
+	$(BIN)/python -m rwsstore_service.describe settings > docs/settings.md
 
 test-quick: $(VENV)/.dev
 	$(BIN)/pytest -m 'not slow and not soak'

@@ -19,6 +19,7 @@ from rwsstore import __version__
 from rwsstore_service.api import audit, docs, health, models, patches, patchset, predict
 from rwsstore_service.api.description.openapi import DESCRIPTION, TAGS, describe_with
 from rwsstore_service.api.oip import routes as oip
+from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.context import RequestContext
@@ -60,7 +61,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         _log.warning(
             "the token of %r is short enough to be guessed: make one of 16 characters", name
         )
-    metrics, tracer = Metrics(), tracer_of(settings)
+    metrics, tracer = Metrics(ACTIONS, DROPPED), tracer_of(settings)
     service = Service(_without_tokens(settings), metrics)
     app = FastAPI(
         title="rwsstore",
@@ -76,7 +77,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         lifespan=_lifespan(service, tracer),
         middleware=_middleware(settings, tokens, metrics, tracer),
     )
-    app.state.service, app.state.access = service, Access(tokens)
+    app.state.service, app.state.metrics, app.state.access = service, metrics, Access(tokens)
     # Routes are tried one by one: what is asked most comes first. No path fits two of them.
     for room in (predict, oip, health, models, patchset, patches, audit):
         app.include_router(room.router)

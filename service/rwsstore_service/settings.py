@@ -13,9 +13,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.runtime.formats import FORMATS
 from rwsstore.store import default_store_path
-from rwsstore_service.api.contract import MODEL_NAME_PATTERN
 
 BUNDLED = "bundled"
+
+MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+"""Names of models in URLs."""
 
 AUTO = "auto"
 """The compute format that is chosen at the start."""

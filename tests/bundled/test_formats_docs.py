@@ -8,7 +8,8 @@ from rwsstore.bundled import bundled_folder, card_path
 from rwsstore.making import BundleCard
 from rwsstore.models import FEWEST_IMAGES, LEAST_AGREEMENT
 from rwsstore.runtime import FORMATS
-from rwsstore_service.api.contract import ComputeAnswer, WhyFormat
+from rwsstore_service.api.contract import ComputeAnswer
+from rwsstore_service.engine.format_choice import WhyFormat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compute-formats.md").read_text(encoding="utf-8")
 

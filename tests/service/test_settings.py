@@ -11,17 +11,11 @@ from rwsstore.runtime import FORMATS
 from rwsstore_service.api.description.settings_page import GROUPS, settings_page
 from rwsstore_service.settings import Settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"RWS_{name.upper()}", raising=False)
-
-
-def test_the_page_is_made_of_the_class() -> None:
-    assert PAGE.read_text(encoding="utf-8") == settings_page()
 
 
 def test_every_setting_stands_on_the_page_once() -> None:

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConflictError, ReadOnlyError, RwsError, StoreError
+from rwsstore_service.api.requests import metrics_of, service_of
 from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor, Prediction
-from rwsstore_service.engine.service import Service
 from rwsstore_service.wire.metrics import Outcome
 from rwsstore_service.wire.problems import ProblemError
 from rwsstore_service.wire.tracing import trace_prediction
@@ -42,9 +42,8 @@ async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named:
 
 
 def observe(
-    service: Service,
-    host: ModelHost,
     request: Request,
+    host: ModelHost,
     found: Prediction,
     *,
     decoded: float | None = None,
@@ -52,14 +51,13 @@ def observe(
     """Count a prediction and add its parts to the request's span.
 
     Args:
-        service: whose metrics count it.
-        host: that made it.
         request: that asked for it.
+        host: that made it.
         found: what was computed.
         decoded: seconds to decode its images; None where it brought arrays.
     """
     images = len(found.logits)
-    service.metrics.predicted(
+    metrics_of(request).predicted(
         queued=found.queued, decoded=decoded, computed=found.computed, images=images
     )
     trace_prediction(
@@ -142,12 +140,12 @@ def as_response(answer: Recorded, *, replayed: bool = False) -> Response:
 
 
 async def carry_out(
-    service: Service, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
+    request: Request, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
 ) -> Response:
     """Carry a change out in its turn; or send again what its key was answered with before.
 
     Args:
-        service: whose changes are made one at a time.
+        request: to a service, whose changes are made one at a time.
         ask: the change.
         act: makes it, keeps its answer under the key, and gives that and what came of it.
 
@@ -155,6 +153,7 @@ async def carry_out(
         KeyReusedError: the key was used for another request.
         RwsError, ProblemError: as `act` does.
     """
+    service, metrics = await service_of(request), metrics_of(request)
 
     def once() -> tuple[Recorded, Outcome | None]:
         kept = service.journal.recall(ask.actor.name, ask.key) if ask.key else None
@@ -169,10 +168,10 @@ async def carry_out(
     try:
         answer, outcome = await service.in_turn(once)
     except Exception as error:
-        service.metrics.changed(ask.action, "failed" if _failed(error) else "refused")
+        metrics.changed(ask.action, "failed" if _failed(error) else "refused")
         raise
     if outcome is not None:
-        service.metrics.changed(ask.action, outcome)
+        metrics.changed(ask.action, outcome)
     return as_response(answer, replayed=outcome is None)
 
 

@@ -7,12 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model
 
 from rwsstore.patches import MAX_PATCHES
 from rwsstore.patches.metadata import NAME_PATTERN
-
-MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-"""Names of models in URLs."""
-
-WhyFormat = Literal["probe", "operator", "only_offered", "exact"]
-"""How a compute format came to be in use."""
+from rwsstore_service.engine.format_choice import WhyFormat
 
 REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9_.@-]{0,70}$"
 """What may be a name, `name@2`, or digits of a digest; the store then reads it."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 
 from rwsstore_service.api.contract import Answer
-from rwsstore_service.api.requests import ServiceDep
+from rwsstore_service.api.requests import ServiceDep, metrics_of
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 router = APIRouter(tags=["Health"])
@@ -57,7 +57,7 @@ async def read_readiness(service: ServiceDep) -> Ready:
     response_class=Response,
     responses={**_METRICS, **problem_responses("unauthorized", "rate-limited")},
 )
-async def read_metrics(service: ServiceDep, request: Request) -> Response:
+async def read_metrics(request: Request) -> Response:
     """Counters, gauges and histograms, listed in docs/observability.md."""
-    body, content_type = service.metrics.render(request.headers.get("accept"))
+    body, content_type = metrics_of(request).render(request.headers.get("accept"))
     return Response(body, headers={"Content-Type": content_type})

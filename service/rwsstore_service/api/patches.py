@@ -134,7 +134,7 @@ async def upload_patch(
         )
         return answer(described), "done"
 
-    return await carry_out(service, ask, act)
+    return await carry_out(request, ask, act)
 
 
 @router.get(
@@ -192,7 +192,7 @@ async def delete_patch(
         )
         return answer, "done"
 
-    return await carry_out(service, ask, act)
+    return await carry_out(request, ask, act)
 
 
 @router.post(
@@ -231,7 +231,7 @@ async def compose_patches(
         )
         return answer(described), "done"
 
-    return await carry_out(service, ask, act)
+    return await carry_out(request, ask, act)
 
 
 def _created(ask: Ask, described: Described) -> Recorded:

@@ -41,7 +41,6 @@ from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor
-from rwsstore_service.engine.service import Service
 from rwsstore_service.wire.metrics import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
@@ -51,7 +50,6 @@ class Changing:
     """What every route that changes a patch set depends on.
 
     Attributes:
-        service: whose changes are made one at a time.
         host: the model that the path names.
         actor: who asks.
         request: as it came in.
@@ -59,7 +57,6 @@ class Changing:
         key: idempotency key.
     """
 
-    service: Service
     host: ModelHost
     actor: Actor
     request: Request
@@ -98,18 +95,17 @@ class Changing:
             after = host.change(change)
             return answer(after), "unchanged" if after is before else "done"
 
-        return await carry_out(self.service, ask, act)
+        return await carry_out(self.request, ask, act)
 
 
 async def _changing(
-    service: ServiceDep,
     host: HostDep,
     actor: AdminDep,
     request: Request,
     match: IfMatch = None,
     key: KeyDep = None,
 ) -> Changing:
-    return Changing(service, host, actor, request, match, key)
+    return Changing(host, actor, request, match, key)
 
 
 ChangingDep = Annotated[Changing, Depends(_changing)]

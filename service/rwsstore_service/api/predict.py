@@ -271,7 +271,7 @@ async def _predict(
     most = _top_k(top_k, upload, len(classes))
     images, decoded = await service.decoder.decode(upload.files)
     found = await host.predict(images, wanted, asked_at=read_at, timeout=timeout)
-    observe(service, host, request, found, decoded=decoded)
+    observe(request, host, found, decoded=decoded)
     small = _is_small(found.logits, most)
     predictions = await call(small, predictions_of, found.logits, classes, most)
     return prediction_members(host.name, found, predictions, decoded)

@@ -13,10 +13,12 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from rwsstore.patches.metadata import short
-from rwsstore_service.api.contract import MODEL_NAME_PATTERN, REFERENCE_PATTERN
+from rwsstore_service.api.contract import REFERENCE_PATTERN
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Actor
 from rwsstore_service.engine.service import Service
+from rwsstore_service.settings import MODEL_NAME_PATTERN
+from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
 from rwsstore_service.wire.tokens import Access, Principal
 
@@ -133,6 +135,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 async def service_of(request: Request) -> Service:
     """The service behind the app."""
     return cast("Service", request.app.state.service)
+
+
+def metrics_of(request: Request) -> Metrics:
+    """Where the app counts."""
+    return cast("Metrics", request.app.state.metrics)
 
 
 async def actor_of(request: Request) -> Actor:

@@ -6,14 +6,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rwsstore.bundled import bundled_folder, model_path, packaged_formats
 from rwsstore.errors import MissingFileError, RwsError
 from rwsstore.models import LEAST_AGREEMENT, Classifier, FormatAgreement, weights_fingerprint
 from rwsstore.runtime.comparing import fastest_format
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
-from rwsstore_service.api.contract import WhyFormat
 from rwsstore_service.settings import AUTO, BUNDLED, Settings
+
+WhyFormat = Literal["probe", "operator", "only_offered", "exact"]
+"""How a compute format came to be in use."""
 
 _log = logging.getLogger(__name__)
 

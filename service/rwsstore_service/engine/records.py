@@ -1,10 +1,10 @@
 """What the engine's parts hand to each other."""
 
-__all__ = ["Actor", "Chosen", "Dropped", "Entry", "Prediction", "Wanted"]
+__all__ = ["ACTIONS", "DROPPED", "Actor", "Chosen", "Dropped", "Entry", "Prediction", "Wanted"]
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -15,9 +15,13 @@ Action = Literal[
     "publish", "compose", "delete",  # change the store
 ]  # fmt: skip
 
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
 Dropped = Literal["deadline", "displaced"]
 """Why a prediction that waited was not computed: its time was up, or its place went to another
 patch set."""
+
+DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rwsstore.bundled import bundled_model, bundled_store
 from rwsstore.cpu import thread_count
@@ -24,11 +24,30 @@ from rwsstore_service.engine.images import Decoder
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.lanes import lane_count, set_own_threads
 from rwsstore_service.engine.library import Library
+from rwsstore_service.engine.records import Dropped
 from rwsstore_service.settings import BUNDLED, Settings
-from rwsstore_service.wire.metrics import Metrics
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+
+
+class Counts(Protocol):
+    """Is told what happens here."""
+
+    def batch(self, *, images: int, requests: int, patch_sets: int) -> None:
+        """A batch was computed."""
+
+    def dropped(self, why: Dropped, /) -> None:
+        """A prediction that waited was not computed."""
+
+    def generation(self, model: str, number: int, patches: int, /) -> None:
+        """A patch set became active."""
+
+    def model(self, model: str, /, *, network: str, weights: str, compute: str) -> None:
+        """A model is served from now on."""
+
+    def watch(self, name: str, read: Callable[[], float], /, *, model: str | None = None) -> None:
+        """Ask for a number whenever somebody wants to know it."""
 
 
 class Service:
@@ -38,11 +57,11 @@ class Service:
 
     Args:
         settings: what the operator chose.
-        metrics: what happens is counted there.
+        counts: is told what happens.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings, self.metrics = settings, metrics
+    def __init__(self, settings: Settings, counts: Counts) -> None:
+        self.settings, self._counts = settings, counts
         self.stopping = False
         self._changes = ThreadPoolExecutor(
             1, thread_name_prefix="rwsstore-changes", initializer=self._take_share
@@ -164,13 +183,13 @@ class Service:
         return self._parts
 
     def _start_host(self, model: Classifier, store: Store, journal: Journal) -> ModelHost:
-        name, metrics = self.settings.served_name, self.metrics
+        name, counts = self.settings.served_name, self._counts
 
         def changed(active: Active) -> None:
-            metrics.generation(name, active.generation, len(active.patches))
+            counts.generation(name, active.generation, len(active.patches))
 
         def computed(batch: Batch) -> None:
-            metrics.batch(images=batch.images, requests=batch.jobs, patch_sets=batch.patch_sets)
+            counts.batch(images=batch.images, requests=batch.jobs, patch_sets=batch.patch_sets)
 
         host = ModelHost(
             name,
@@ -180,18 +199,18 @@ class Service:
             self.settings,
             format_choice=choose_format(model.eval(), self.settings),
             on_batch=computed,
-            on_dropped=metrics.dropped,
+            on_dropped=counts.dropped,
             on_change=changed,
         )
         host.start()
-        metrics.model(
+        counts.model(
             name,
             network=model.spec.network,
             weights=host.identity.clean_weights,
             compute=host.format_choice.format.name,
         )
-        metrics.watch("queue_depth", lambda: host.waiting)
-        metrics.watch("variants_resident", lambda: host.live.resident, model=name)
+        counts.watch("queue_depth", lambda: host.waiting)
+        counts.watch("variants_resident", lambda: host.live.resident, model=name)
         return host
 
 

@@ -1,8 +1,6 @@
 """What the service counts and measures, for Prometheus."""
 
 __all__ = [
-    "ACTIONS",
-    "DROPPED",
     "METHODS",
     "OUTCOMES",
     "REASONS",
@@ -14,7 +12,7 @@ __all__ = [
 
 import logging
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, get_args
 
 from prometheus_client import (
@@ -32,7 +30,6 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 import rwsstore
 from rwsstore.errors import UnknownNameError
-from rwsstore_service.engine.records import Action, Dropped
 
 Outcome = Literal["done", "refused", "failed", "unchanged"]
 Reason = Literal[
@@ -46,10 +43,8 @@ Reason = Literal[
     "unsupported_media",
 ]
 
-ACTIONS: tuple[str, ...] = get_args(Action)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 REASONS: tuple[Reason, ...] = get_args(Reason)
-DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
@@ -69,15 +64,19 @@ class Metrics:
 
     Every label has a fixed, small set of values: templates of routes, standard methods, the served
     models. Nothing that a request carries (a path, the name of a patch) becomes one.
+
+    Args:
+        actions: changes that there are; each is shown from the start, at zero.
+        dropped: reasons for not computing a prediction that waited; likewise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, actions: Iterable[str] = (), dropped: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="rwsstore", registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._make_request_metrics()
-        self._make_prediction_metrics()
-        self._make_patch_metrics()
+        self._make_prediction_metrics(dropped)
+        self._make_patch_metrics(actions)
 
     def _make_request_metrics(self) -> None:
         self._requests = self._counter(
@@ -92,7 +91,7 @@ class Metrics:
         for reason in REASONS:
             self._rejected.labels(reason)
 
-    def _make_prediction_metrics(self) -> None:
+    def _make_prediction_metrics(self, dropped: Iterable[str]) -> None:
         self._queue = self._seconds("queue_seconds", "Seconds that a prediction waited.")
         self._decode = self._seconds("decode_seconds", "Seconds to decode a request's images.")
         self._compute = self._seconds("compute_seconds", "Seconds to compute a request's batch.")
@@ -106,10 +105,10 @@ class Metrics:
         self._dropped = self._counter(
             "dropped", "Requests that waited and were not computed.", "reason"
         )
-        for why in DROPPED:
+        for why in dropped:
             self._dropped.labels(why)
 
-    def _make_patch_metrics(self) -> None:
+    def _make_patch_metrics(self, actions: Iterable[str]) -> None:
         self._generation = self._gauge(
             "active_generation", "Number of the active patch set.", "model"
         )
@@ -118,7 +117,7 @@ class Metrics:
         self._changes = self._counter(
             "patch_changes", "Changes of patch set and store, by outcome.", "action", "outcome"
         )
-        for action in ACTIONS:
+        for action in actions:
             for outcome in OUTCOMES:
                 self._changes.labels(action, outcome)
         self._model = Info(
@@ -198,11 +197,11 @@ class Metrics:
         self._batch_requests.observe(requests)
         self._batch_patch_sets.observe(patch_sets)
 
-    def dropped(self, why: Dropped) -> None:
+    def dropped(self, why: str) -> None:
         """Count a request that waited and was not computed."""
         self._dropped.labels(why).inc()
 
-    def changed(self, action: Action, outcome: Outcome) -> None:
+    def changed(self, action: str, outcome: Outcome) -> None:
         """Count a change of the patch set or the store, also one that came to nothing."""
         self._changes.labels(action, outcome).inc()
 

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 from rwsstore_service import Settings, create_app
 from rwsstore_service.api.description.examples import ANSWERS, BODIES
-from rwsstore_service.api.description.openapi import default_document, operations
-from rwsstore_service.api.description.reference import reference
+from rwsstore_service.api.description.openapi import operations
+from rwsstore_service.describe import PAGES, default_document
 from rwsstore_service.wire.kinds import PROBLEMS
 from rwsstore_service.wire.problems import MEDIA_TYPE
 from tests.service.answering import SET, picture
@@ -53,16 +53,17 @@ def validator(schema: dict[str, Any], document: dict[str, Any]) -> Any:
     return jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
 
 
-def test_the_exported_document_and_page_are_those_of_the_code(document: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("page", "name"), [("openapi", "openapi.json"), ("api", "api.md"), ("settings", "settings.md")]
+)
+def test_the_exported_pages_are_those_of_the_code(page: str, name: str) -> None:
     """`make docs` writes them."""
-    exported = (DOCS / "openapi.json").read_text(encoding="utf-8")
-    assert exported == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    assert (DOCS / "api.md").read_text(encoding="utf-8") == reference()
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[page]()
 
 
 def test_the_environment_is_not_in_it(document: dict[str, Any]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rwsstore_service.api.description.openapi"],
+        [sys.executable, "-m", "rwsstore_service.describe", "openapi"],
         env={"RWS_MAX_IMAGES": "3", "RWS_DOCS": "false", "PATH": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,
@@ -210,7 +211,7 @@ def test_limits_are_the_operators() -> None:
 
 
 def test_the_page_has_every_operation_problem_and_shape(document: dict[str, Any]) -> None:
-    page = reference()
+    page = PAGES["api"]()
     for path, verb, operation in operations(document):
         assert f"### {operation['summary']}\n\n`{verb.upper()} {path}`\n" in page
     for kind in PROBLEMS.values():
@@ -224,7 +225,7 @@ def test_the_page_has_every_operation_problem_and_shape(document: dict[str, Any]
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_pages_commands_run(tmp_path: Path) -> None:
-    commands = re.findall(r"```bash\n(curl .*?)```", reference(), re.DOTALL)
+    commands = re.findall(r"```bash\n(curl .*?)```", PAGES["api"](), re.DOTALL)
     assert len(commands) == 20
     # The story's order: what is deleted is composed first.
     commands.sort(key=lambda command: "compositions" not in command)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.wire.logs import JsonFormatter
-from rwsstore_service.wire.metrics import ACTIONS, REASONS, Metrics
+from rwsstore_service.wire.metrics import REASONS, Metrics
 from tests.service.observability.app import watched
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +21,7 @@ DATASOURCE = ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml"
 
 def touched() -> Metrics:
     """Metrics with every series that there can be."""
-    metrics = Metrics()
+    metrics = Metrics(ACTIONS, DROPPED)
     metrics.started()
     metrics.answered("GET", "/livez", 200, 0.001)
     metrics.predicted(queued=0.1, decoded=0.1, computed=0.1, images=1)

@@ -5,7 +5,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from rwsstore.errors import UnknownNameError
-from rwsstore_service.wire.metrics import ACTIONS, DROPPED, OUTCOMES, REASONS, UNMATCHED, Metrics
+from rwsstore_service.engine.records import ACTIONS, DROPPED
+from rwsstore_service.wire.metrics import OUTCOMES, REASONS, UNMATCHED, Metrics
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -83,7 +84,7 @@ def test_the_active_patch_set_is_a_number_and_a_count() -> None:
 
 
 def test_changes_and_refusals_stand_at_zero_before_the_first() -> None:
-    metrics = Metrics()
+    metrics = Metrics(ACTIONS, DROPPED)
     metrics.changed("apply", "refused")
     metrics.rejected("overloaded")
     metrics.dropped("displaced")

@@ -77,7 +77,6 @@ def make_app(host: FakeHost, *, known_token: bool = True) -> FastAPI:
     """Build an app of the routes, on this model."""
     service = SimpleNamespace(
         settings=SimpleNamespace(max_images=MAX_IMAGES),
-        metrics=Metrics(),
         hosts={host.name: host},
         ready=host.ready,
         why_not_ready="" if host.ready else "the service is starting",
@@ -93,6 +92,7 @@ def make_app(host: FakeHost, *, known_token: bool = True) -> FastAPI:
             raise ProblemError("unauthorized", "no token was sent")
 
     app = FastAPI()
+    app.state.metrics = Metrics()
     app.include_router(router)
     app.dependency_overrides = {
         _function(HostDep): find_host,

@@ -1,23 +1,18 @@
-"""The API's description, and the command that exports it.
+"""The API's description.
 
-`python -m rwsstore_service.api.description.openapi` writes the OpenAPI document to standard
-output, as it stands in docs/openapi.json. Routes say what they are, what they take and which
-problems are their own. What holds for all of them is added here: the problems that any request may
-meet before it comes to a route, headers of answers, examples, and who may do what.
+Routes say what they are, what they take and which problems are their own. What holds for all of
+them is added here: the problems that any request may meet before it comes to a route, headers of
+answers, examples, and who may do what.
 """
 
 __all__ = [
     "COMMON_PROBLEMS",
     "DESCRIPTION",
     "TAGS",
-    "default_document",
     "describe_with",
-    "main",
     "operations",
 ]
 
-import json
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -91,13 +86,6 @@ def describe_with(app: FastAPI, settings: Settings) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def default_document() -> dict[str, Any]:
-    """The document of a service on the defaults, whatever the environment says."""
-    from rwsstore_service.app import create_app
-
-    return create_app(Settings.model_construct()).openapi()
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -216,13 +204,3 @@ def _security(verb: str, path: str, settings: Settings) -> list[dict[str, list[s
         return []
     # Reading is open unless predict tokens are configured, so an empty choice stands beside it.
     return [{"token": []}] if need == "admin" else [{"token": []}, {}]
-
-
-def main() -> None:
-    """Write the document."""
-    json.dump(default_document(), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,10 @@
-"""The page of the API in docs/api.md, made of the OpenAPI document.
-
-`python -m rwsstore_service.api.description.reference` writes it to standard output; a test
-compares the page with the code.
-"""
+"""The page of the API in docs/api.md, made of the OpenAPI document."""
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-from rwsstore_service.api.description.openapi import COMMON_PROBLEMS, default_document, operations
+from rwsstore_service.api.description.openapi import COMMON_PROBLEMS, operations
 from rwsstore_service.wire.kinds import PROBLEMS
 from rwsstore_service.wire.problems import MEDIA_TYPE
 
@@ -158,9 +153,8 @@ they are not listed again above:
 """
 
 
-def reference() -> str:
+def reference(document: dict[str, Any]) -> str:
     """Write the page: a section for each tag, its operations in it, then errors and shapes."""
-    document = default_document()
     return (
         "\n".join(
             [
@@ -301,12 +295,3 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
     ruler = tuple("---" for _ in head)
     return "\n".join([line(head), line(ruler), *map(line, rows)]) + "\n"
-
-
-def main() -> None:
-    """Write the page."""
-    sys.stdout.write(reference())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,6 @@
-"""The page of the settings in docs/settings.md, made of the class.
-
-`python -m rwsstore_service.api.description.settings_page` writes it to standard output; a test
-compares the page with the code.
-"""
-
-__all__ = ["GROUPS", "main", "settings_page"]
+"""The page of the settings in docs/settings.md, made of the class."""
 
 import json
-import sys
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -72,12 +65,3 @@ def _default(field: FieldInfo) -> str:
     if value is None or value is PydanticUndefined or value in ("", ()):
         return ""
     return f"`{value if isinstance(value, str | Path) else json.dumps(value)}`"
-
-
-def main() -> None:
-    """Write the page."""
-    sys.stdout.write(settings_page())
-
-
-if __name__ == "__main__":
-    main()

@@ -104,7 +104,7 @@ async def infer(
     asked = await call(len(body) <= _SMALL_BYTES, read_request, body, length, contract)
     wanted = await host.choose(asked.patchset)
     prediction = await host.predict(asked.images, wanted, asked_at=read_at, timeout=asked.timeout)
-    observe(service, host, request, prediction)
+    observe(request, host, prediction)
     small = prediction.logits.numel() <= _SMALL_NUMBERS
     return _respond(await call(small, write_answer, asked, prediction, contract))
 

@@ -1,0 +1,31 @@
+"""Writes what docs/ holds of the service to standard output; tests compare it with the code.
+
+`python -m rwsstore_service.describe openapi` is docs/openapi.json, `... api` is docs/api.md,
+`... settings` is docs/settings.md.
+"""
+
+import json
+import sys
+from typing import Any
+
+from rwsstore_service.api.description.reference import reference
+from rwsstore_service.api.description.settings_page import settings_page
+from rwsstore_service.app import create_app
+from rwsstore_service.settings import Settings
+
+
+def default_document() -> dict[str, Any]:
+    """The OpenAPI document of a service on the defaults, whatever the environment says."""
+    return create_app(Settings.model_construct()).openapi()
+
+
+PAGES = {
+    "openapi": lambda: json.dumps(default_document(), indent=2, ensure_ascii=False) + "\n",
+    "api": lambda: reference(default_document()),
+    "settings": settings_page,
+}
+"""What each page says, by its name."""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(PAGES[sys.argv[1]]())
