@@ -10,7 +10,7 @@ from rwsstore.models.classifier import Classifier, Normalize
 from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
 from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
 from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
-from rwsstore.models.graph import Layer, main_path_convolutions, ordered_layers, shallowest
+from rwsstore.models.layers import Layer, main_path_convolutions, ordered_layers, shallowest
 from rwsstore.models.model_card import (
     FEWEST_IMAGES,
     LEAST_AGREEMENT,

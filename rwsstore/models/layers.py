@@ -1,0 +1,211 @@
+"""A model's layers in the order in which the forward pass meets them."""
+
+import math
+import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import fx, nn
+
+from rwsstore.errors import ConfigError
+from rwsstore.models.graph import is_layer, trace
+
+_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
+# What describes a tensor instead of computing with it; sums of such numbers join nothing.
+_DESCRIBING_CALLS = frozenset({"size", "dim", "numel", "ndimension", len})
+_DESCRIBING_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
+
+_Leaves = Iterable[type[nn.Module]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a convolution or linear module, or a whole residual block.
+
+    Attributes:
+        name: path of the module.
+        parameters: names of its tensors, as in the model's `state_dict()` and in its order.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+def ordered_layers(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[Layer, ...]:
+    """List a model's layers, shallowest first.
+
+    A layer is a convolution or linear module in the order of the forward pass. A residual block
+    is one layer: the innermost module whose forward adds two activations and which holds a layer,
+    but not all of them; of nested blocks the outermost counts. A module that is called twice is
+    listed where it is called first.
+
+    Every parameter that the forward pass reads belongs to exactly one layer. Those outside layers
+    (the affine terms of a normalization, a position embedding) belong to the layer that was met
+    last before them, those before every layer to the first. So the shallowest K layers are all
+    that is trained before the layer K + 1. Buffers, running statistics among them, belong to none.
+
+    Args:
+        model: any traceable module.
+        leaves: classes of modules that are taken as one piece and not looked into.
+
+    Raises:
+        ConfigError: the model cannot be traced, or has no layer.
+    """
+    nodes = list(trace(model, leaves).nodes)
+    units = _residual_units(model, nodes)
+    names = {id(p): name for name, p in model.named_parameters()}
+    owned: dict[str, list[str]] = {}
+    early: list[str] = []
+    for node in nodes:
+        fresh = [names.pop(id(p)) for p in _parameters_read(model, node) if id(p) in names]
+        layer = _layer_of(model, node, units)
+        if layer is not None and (layer in owned or fresh):
+            owned.setdefault(layer, []).extend(fresh)
+        else:
+            (owned[next(reversed(owned))] if owned else early).extend(fresh)
+    if not owned:
+        raise ConfigError(
+            f"{type(model).__name__} calls no convolution and no linear module, so it has no layers"
+        )
+    owned[next(iter(owned))].extend(early)
+    order = {name: place for place, (name, _) in enumerate(model.named_parameters())}
+    return tuple(
+        Layer(name, tuple(sorted(own, key=order.__getitem__))) for name, own in owned.items()
+    )
+
+
+def shallowest(model: nn.Module, k: int, *, leaves: _Leaves = ()) -> tuple[Layer, ...]:
+    """List the first `k` of a model's layers.
+
+    Raises:
+        ConfigError: `k` is below 1 or above the number of layers, or as for `ordered_layers`.
+    """
+    layers = ordered_layers(model, leaves=leaves)
+    if not 1 <= k <= len(layers):
+        raise ConfigError(f"the shallowest {k} layers were asked for; the model has {len(layers)}")
+    return layers[:k]
+
+
+def _parameters_read(model: nn.Module, node: fx.Node) -> Iterator[nn.Parameter]:
+    if node.op == "call_module":
+        yield from model.get_submodule(str(node.target)).parameters()
+    elif node.op == "get_attr":
+        owner, _, name = str(node.target).rpartition(".")
+        value = getattr(model.get_submodule(owner), name, None)
+        if isinstance(value, nn.Parameter):
+            yield value
+
+
+def _layer_of(model: nn.Module, node: fx.Node, units: Set[str]) -> str | None:
+    """Name the layer that a node is a part of, if it is a part of one."""
+    unit = next((path for path in _enclosing(node) if path in units), None)
+    if unit is None and _calls_layer(model, node):
+        return str(node.target)
+    return unit
+
+
+def _calls_layer(model: nn.Module, node: fx.Node) -> bool:
+    return node.op == "call_module" and any(
+        is_layer(module) for module in model.get_submodule(str(node.target)).modules()
+    )
+
+
+def _enclosing(node: fx.Node) -> list[str]:
+    """List the paths of the modules in whose forward pass a node lies, outermost first."""
+    return [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+
+
+def _residual_units(model: nn.Module, nodes: Sequence[fx.Node]) -> Set[str]:
+    calls = {str(node.target): node for node in nodes if _calls_layer(model, node)}
+    held = Counter(path for node in calls.values() for path in _enclosing(node))
+    units: set[str] = set()
+    for node in joining_additions(nodes):
+        inner = (path for path in reversed(_enclosing(node)) if 0 < held[path] < len(calls))
+        units.update(islice(inner, 1))
+    return units
+
+
+def joining_additions(nodes: Iterable[fx.Node]) -> Iterator[fx.Node]:
+    """Yield the nodes of a traced graph, in its order, that add two different activations."""
+    activations: set[fx.Node] = set()
+    for node in nodes:
+        inputs = [source for source in node.all_input_nodes if source in activations]
+        if node.op == "placeholder" or (inputs and not _describes(node)):
+            activations.add(node)
+        if node.target in _ADDITIONS and len(inputs) > 1:
+            yield node
+
+
+def _describes(node: fx.Node) -> bool:
+    if node.target is getattr:
+        return node.args[1] in _DESCRIBING_ATTRIBUTES
+    return node.target in _DESCRIBING_CALLS
+
+
+_Sources = Mapping[fx.Node, Set[str]]
+"""Paths of the convolutions that lie before a node."""
+
+
+def main_path_convolutions(
+    model: nn.Module, *, leaves: Iterable[type[nn.Module]] = ()
+) -> tuple[str, ...]:
+    """List a model's convolutions without those on shortcuts: the layers of CLAT.
+
+    A shortcut is the branch with fewer convolutions of the two that an addition joins; of equal
+    ones, that with the smaller kernels; where these are equal too, both are main paths. Branches
+    that are concatenated, as in DenseNet, are all main paths.
+
+    Args:
+        model: any traceable module.
+        leaves: classes of modules that are taken as one piece; convolutions inside are not seen.
+
+    Returns:
+        Paths of the `nn.Conv2d` modules, each once, where it is first called.
+
+    Raises:
+        ConfigError: the model cannot be traced, or has no such convolution.
+    """
+    nodes = list(trace(model, leaves).nodes)
+    called = dict.fromkeys(str(node.target) for node in nodes if _is_convolution(model, node))
+    before = _sources(nodes, called)
+    shortcuts: set[str] = set()
+    for node in joining_additions(nodes):
+        shortcuts |= _shortcut(model, [before[source] for source in node.all_input_nodes])
+    found = tuple(name for name in called if name not in shortcuts)
+    if not found:
+        raise ConfigError(
+            f"{type(model).__name__} calls no Conv2d, so it has no layers whose criticality could "
+            "be measured: this is for convolutional networks"
+        )
+    return found
+
+
+def _is_convolution(model: nn.Module, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), nn.Conv2d)
+
+
+def _sources(nodes: Sequence[fx.Node], convolutions: Mapping[str, None]) -> _Sources:
+    found: dict[fx.Node, Set[str]] = {}
+    for node in nodes:
+        own = {str(node.target)} & convolutions.keys() if node.op == "call_module" else set()
+        found[node] = own.union(*(found[source] for source in node.all_input_nodes))
+    return found
+
+
+def _shortcut(model: nn.Module, branches: Sequence[Set[str]]) -> Set[str]:
+    """The convolutions of the shorter of two branches; none where there is no shorter one."""
+    if len(branches) != 2:
+        return frozenset()
+    first, second = branches[0] - branches[1], branches[1] - branches[0]
+    sizes = [(len(branch), _taps(model, branch)) for branch in (first, second)]
+    if sizes[0] == sizes[1]:
+        return frozenset()
+    return first if sizes[0] < sizes[1] else second
+
+
+def _taps(model: nn.Module, branch: Set[str]) -> int:
+    kernels = [model.get_submodule(name).kernel_size for name in branch]
+    return sum(math.prod(kernel) for kernel in kernels if isinstance(kernel, tuple))
