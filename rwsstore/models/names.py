@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.models.graph import ordered_layers
+from rwsstore.models.layers import ordered_layers
 
 
 def short_names(names: Sequence[str]) -> list[str]:
