@@ -1,34 +1,25 @@
-"""Configuration files: TOML that becomes a validated model, or is refused in one sentence."""
+"""Values that somebody wrote: a frozen, validated model of them, or the first fault in one line."""
 
-__all__ = ["read_toml", "validated"]
+__all__ = ["Frozen", "first_fault", "short", "validated"]
 
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rwsstore.errors import ConfigError, FormatError
-from rwsstore.files.atomic import read_bounded
-
-_LARGEST_FILE = 2**20
+from rwsstore.errors import ConfigError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file of at most 1 MiB.
+class Frozen(BaseModel):
+    """Values that do not change, none of an unknown name among them.
 
-    Raises:
-        MissingFileError: there is none.
-        FormatError: it is larger, or not TOML.
+    Subclasses say as a keyword what else holds: `allow_inf_nan=False` where every number is
+    finite, `strict=True` where nothing is converted.
     """
-    data = read_bounded(path, limit=_LARGEST_FILE, what="configuration")
-    try:
-        return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is not TOML: {error}") from None
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def validated(model: type[_Model], fields: Mapping[str, Any], *, what: str) -> _Model:
@@ -46,7 +37,29 @@ def validated(model: type[_Model], fields: Mapping[str, Any], *, what: str) -> _
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{what}: {where + ': ' if where else ''}{message}") from None
+        raise ConfigError(f"{what}: {first_fault(error)}") from None
+
+
+def _dotted(steps: Sequence[str | int]) -> str:
+    return ".".join(map(str, steps))
+
+
+def first_fault(
+    error: ValidationError, *, name: Callable[[Sequence[str | int]], str] = _dotted
+) -> str:
+    """Say where a model's values are wrong first, and how, in one line of ASCII.
+
+    Args:
+        error: pydantic's.
+        name: what the place is called to which these steps lead; none for the whole model.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = name(first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return short(f"{where}: {message}" if where else message)
+
+
+def short(text: str) -> str:
+    """Text of unknown origin as a message shows it: ASCII, one line, never long."""
+    shown = text.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= 300 else f"{shown[:297]}..."

@@ -4,19 +4,16 @@ __all__ = ["ClatPatchSettings", "ClatSettings", "CleanStart", "Evaluation", "Oth
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from rwsstore.config import Frozen
 from rwsstore.training import AdversarialTrainingOptions, ClatOptions, TrainingConfig
 
 Count = Annotated[int, Field(ge=1)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Evaluation(_Part):
+class Evaluation(Frozen, allow_inf_nan=False):
     """What every model of the studies is measured with.
 
     Attributes:
@@ -32,7 +29,7 @@ class Evaluation(_Part):
     resamples: Annotated[int, Field(ge=40)] = 2000
 
 
-class CleanStart(_Part):
+class CleanStart(Frozen, allow_inf_nan=False):
     """Table 9.
 
     Attributes:
@@ -46,7 +43,7 @@ class CleanStart(_Part):
     recipe: ClatOptions = ClatOptions(every=5)
 
 
-class OtherNetwork(_Part):
+class OtherNetwork(Frozen, allow_inf_nan=False):
     """A second network of the black-box matrix.
 
     Attributes:
@@ -60,7 +57,7 @@ class OtherNetwork(_Part):
     k: Count | None = None
 
 
-class ClatSettings(_Part):
+class ClatSettings(Frozen, allow_inf_nan=False):
     """Tables 1, 2, 4, 5 and 9 and Figure 3 of CLAT, on a small network.
 
     Attributes:
@@ -137,7 +134,7 @@ class ClatSettings(_Part):
         return self
 
 
-class ClatPatchSettings(_Part):
+class ClatPatchSettings(Frozen, allow_inf_nan=False):
     """The bundled patch of kind `clat`, alone and with the patches of corruptions.
 
     Attributes:

@@ -4,12 +4,13 @@ __all__ = ["FilteringSettings"]
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from rwsstore.config import Frozen
 from rwsstore.training import SelectiveOptions, TrainingConfig
 
 
-class FilteringSettings(BaseModel):
+class FilteringSettings(Frozen, allow_inf_nan=False):
     """Filtering, selective retraining, and the claims about data sets, networks and BatchNorm.
 
     Attributes:
@@ -24,8 +25,6 @@ class FilteringSettings(BaseModel):
         half: the same on half of the classes.
         resamples: of the images, for the intervals.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     images: Annotated[int, Field(ge=1)] = 80
     thresholds: Annotated[int, Field(ge=5, le=1001)] = 25

@@ -19,7 +19,7 @@ __all__ = [
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmarks.paper.clat_settings import ClatPatchSettings, ClatSettings
 from benchmarks.paper.filtering_settings import FilteringSettings
@@ -27,8 +27,9 @@ from benchmarks.paper.weight_settings import (
     CorruptionResistantSettings,
     HessianAwareSettings,
 )
+from rwsstore.config import Frozen, validated
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
-from rwsstore.files import read_toml, validated
+from rwsstore.files import read_toml
 from rwsstore.training import TrainingConfig
 
 Severity = Annotated[int, Field(ge=1, le=5)]
@@ -50,11 +51,7 @@ _ALSO = {
 """Parts of the settings that a study depends on besides `robust` and its own."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TablesSettings(_Part):
+class TablesSettings(Frozen, allow_inf_nan=False):
     """Tables 1, 4 and 5.
 
     Attributes:
@@ -75,7 +72,7 @@ class TablesSettings(_Part):
         return _names(value)
 
 
-class LayersSettings(_Part):
+class LayersSettings(Frozen, allow_inf_nan=False):
     """Figure 6.
 
     Attributes:
@@ -95,7 +92,7 @@ class LayersSettings(_Part):
         return self
 
 
-class AlphaSettings(_Part):
+class AlphaSettings(Frozen, allow_inf_nan=False):
     """Figure 7.
 
     Attributes:
@@ -117,7 +114,7 @@ class AlphaSettings(_Part):
         return self
 
 
-class AnchorsSettings(_Part):
+class AnchorsSettings(Frozen, allow_inf_nan=False):
     """The three anchors, on a small network of their own; and how much full training loses.
 
     Attributes:
@@ -150,7 +147,7 @@ class AnchorsSettings(_Part):
         return self
 
 
-class CompositionsSettings(_Part):
+class CompositionsSettings(Frozen, allow_inf_nan=False):
     """Figure 8.
 
     Attributes:
@@ -174,7 +171,7 @@ class CompositionsSettings(_Part):
         return self
 
 
-class RivalSettings(_Part):
+class RivalSettings(Frozen, allow_inf_nan=False):
     """BatchNorm re-estimated on the test stream, and TENT.
 
     Attributes:
@@ -203,7 +200,7 @@ Grid = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 """ε, rising."""
 
 
-class ParameterCorruptionSettings(_Part):
+class ParameterCorruptionSettings(Frozen, allow_inf_nan=False):
     """Random and gradient-based corruption of parameters, of the bundled model and a ResNet.
 
     Attributes:
@@ -244,7 +241,7 @@ class ParameterCorruptionSettings(_Part):
         return self
 
 
-class Settings(_Part):
+class Settings(Frozen, allow_inf_nan=False):
     """What the studies share, and a part for each.
 
     Attributes:

@@ -4,18 +4,15 @@ __all__ = ["CorruptionResistantSettings", "HessianAwareSettings"]
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rwsstore.config import Frozen
 from rwsstore.training import CorruptionResistantOptions, HessianAwareOptions, TrainingConfig
 
 Bits = Literal[32, 16, 8, 4, 3, 2]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CorruptionResistantSettings(_Part):
+class CorruptionResistantSettings(Frozen, allow_inf_nan=False):
     """Table 2 of the study of parameter corruption.
 
     Attributes:
@@ -39,7 +36,7 @@ class CorruptionResistantSettings(_Part):
     allowed: Annotated[float, Field(gt=0)] = 10.0
 
 
-class HessianAwareSettings(_Part):
+class HessianAwareSettings(Frozen, allow_inf_nan=False):
     """Flipped bits after Hessian-aware training and its rivals.
 
     Attributes:

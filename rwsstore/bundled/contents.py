@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from rwsstore.canonical import Digest
+from rwsstore.config import Frozen, first_fault
 from rwsstore.errors import FormatError, MismatchError, MissingFileError
 from rwsstore.files import read_bounded
 from rwsstore.models import (
@@ -63,10 +64,8 @@ def card_path(folder: Path) -> Path:
     return folder / "card.json"
 
 
-class CardPart(BaseModel):
-    """A part of a bundle's card: immutable, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class CardPart(Frozen):
+    """A part of a bundle's card."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -80,9 +79,7 @@ class CardPart(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise FormatError(f"{path} is damaged: {where}: {first['msg']}") from None
+            raise FormatError(f"{path} is damaged: {first_fault(error)}") from None
 
 
 class _Measured(CardPart):

@@ -4,14 +4,15 @@ __all__ = ["DeltaOptions"]
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rwsstore.config import Frozen
 from rwsstore.training import TrainingConfig
 
 Alpha = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 
 
-class DeltaOptions(BaseModel):
+class DeltaOptions(Frozen, allow_inf_nan=False):
     """What is not the recipe's own: training, quantization and the robustness card.
 
     Attributes:
@@ -23,8 +24,6 @@ class DeltaOptions(BaseModel):
         card_budget: ε at which RA is measured; None: the recipe's own. Bit flips have none.
         card_flips: bits that are flipped, one at a time, for RA against bit flips.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     bits: Literal[32, 16, 8, 4, 3, 2] = 8
     alpha: Alpha = 1.0

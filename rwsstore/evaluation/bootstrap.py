@@ -15,9 +15,10 @@ from statistics import fmean
 from typing import TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, TensorError
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -26,14 +27,12 @@ _CHUNK = 2**21
 """Elements of a matrix that are in memory at once: 16 MiB of float64."""
 
 
-class Interval(BaseModel):
+class Interval(Frozen):
     """Where a figure lies with a given confidence, in the figure's own unit.
 
     Raises:
         ValueError: a bound is not finite, or they are the wrong way round.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)

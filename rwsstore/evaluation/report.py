@@ -5,15 +5,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from rwsstore.config import Frozen
 from rwsstore.evaluation.bootstrap import Interval
-
-
-class Frozen(BaseModel):
-    """A part of a report: nothing in it changes, and nothing unknown is read into it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -11,9 +11,10 @@ __all__ = ["TENT_BATCH_SIZE", "Tent", "TentOptions", "tent_accuracy"]
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.evaluation.rival import affine_parameters, shuffled, with_batch_statistics
@@ -22,15 +23,13 @@ TENT_BATCH_SIZE = 200
 """Images a batch for which the paper's learning rate on CIFAR is made."""
 
 
-class TentOptions(BaseModel):
+class TentOptions(Frozen, allow_inf_nan=False):
     """How TENT adapts; the defaults are its authors' for CIFAR-10-C at batches of 200.
 
     Attributes:
         optimizer: "adam", or "sgd" with momentum 0.9 (the paper's for ImageNet).
         learning_rate: of each step.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

@@ -19,15 +19,14 @@ __all__ = [
     "remove_temporaries",
     "staged_file",
     "staged_folder",
-    "validated",
     "write_atomic",
 ]
 
-from rwsstore.config import read_toml, validated
 from rwsstore.files.atomic import (
     is_temporary,
     make_folders,
     read_bounded,
+    read_toml,
     remove_temporaries,
     staged_file,
     staged_folder,

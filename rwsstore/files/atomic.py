@@ -7,16 +7,18 @@ temporary name first, synced, then renamed.
 import os
 import secrets
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rwsstore.errors import FormatError
 from rwsstore.files.layer import FILE_MODE, OS_FILES, FileLayer, reading, writing
 
 _PREFIX = ".rws-"
 _SUFFIX = ".tmp"
+_LARGEST_CONFIGURATION = 2**20
 
 
 def is_temporary(name: str) -> bool:
@@ -93,6 +95,20 @@ def read_bounded(path: Path, *, limit: int, what: str, files: FileLayer = OS_FIL
     if len(data) > limit:
         raise FormatError(f"{what}: {path} is over {limit} bytes; at most that many are read.")
     return data
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a configuration of at most 1 MiB.
+
+    Raises:
+        MissingFileError: there is none.
+        FormatError: it is larger, or not TOML.
+    """
+    data = read_bounded(path, limit=_LARGEST_CONFIGURATION, what="configuration")
+    try:
+        return tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FormatError(f"{path} is not TOML: {error}") from None
 
 
 @contextmanager

@@ -5,23 +5,20 @@ __all__ = ["BundleConfig", "read_config"]
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from rwsstore.config import Frozen, validated
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.deltas import DeltaConfig
-from rwsstore.files import read_toml, validated
+from rwsstore.files import read_toml
 from rwsstore.models import ModelSpec, build, shallowest
 from rwsstore.signatures import ExtractionOptions
 from rwsstore.training import AveragingConfig, TrainingConfig, pixel_statistics
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class NetworkConfig(_Part):
+class NetworkConfig(Frozen, allow_inf_nan=False):
     """The network.
 
     Attributes:
@@ -37,7 +34,7 @@ class NetworkConfig(_Part):
     input_size: Annotated[int, Field(ge=8, le=1024)] = 32
 
 
-class DataConfig(_Part):
+class DataConfig(Frozen, allow_inf_nan=False):
     """The images.
 
     Attributes:
@@ -53,7 +50,7 @@ class DataConfig(_Part):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
-class MeasuringConfig(_Part):
+class MeasuringConfig(Frozen, allow_inf_nan=False):
     """The one look at the test images.
 
     Attributes:
@@ -69,7 +66,7 @@ class MeasuringConfig(_Part):
     hazard_images: Annotated[int, Field(ge=1)] = 1000
 
 
-class BundleConfig(_Part):
+class BundleConfig(Frozen, allow_inf_nan=False):
     """A model, its patches, and how they are measured.
 
     Attributes:

@@ -13,10 +13,11 @@ __all__ = [
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from rwsstore import __version__
 from rwsstore.canonical import Digest, canonical_json
+from rwsstore.config import Frozen, first_fault
 from rwsstore.errors import FormatError, MismatchError
 from rwsstore.files import read_bounded, write_atomic
 
@@ -34,11 +35,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=100)]
 _Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class FormatAgreement(_Part):
+class FormatAgreement(Frozen, strict=True, allow_inf_nan=False):
     """How far a model that is computed in a format says what it says in float32.
 
     Attributes:
@@ -76,7 +73,7 @@ class FormatAgreement(_Part):
         return self.images >= FEWEST_IMAGES and self.lowest_agreement >= LEAST_AGREEMENT
 
 
-class ModelCard(_Part):
+class ModelCard(Frozen, strict=True, allow_inf_nan=False):
     """What was measured of a clean model.
 
     Attributes:
@@ -141,16 +138,10 @@ def read_model_card(checkpoint: Path, *, weights: Digest) -> ModelCard:
     try:
         card = ModelCard.model_validate_json(data)
     except ValidationError as error:
-        raise FormatError(f"{path} is no model card: {_first_fault(error)}") from None
+        raise FormatError(f"{path} is no model card: {first_fault(error)}") from None
     if card.weights != weights:
         raise MismatchError(
             f"{path} is of the weights {card.weights[:12]}, {checkpoint.name} has {weights[:12]}: "
             f"measure them (rws card {checkpoint} --dataset ...), or delete the card"
         )
     return card
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return f"{field}: {first['msg']}" if field else first["msg"]

@@ -4,10 +4,11 @@ __all__ = ["ModelSpec"]
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictStr, ValidationError
+from pydantic import Field, StrictFloat, StrictStr, ValidationError
 from pydantic import model_validator as _model_validator
 
 from rwsstore.canonical import canonical_json
+from rwsstore.config import Frozen, first_fault
 from rwsstore.errors import ConfigError, FormatError
 
 _Channel = Annotated[StrictFloat, Field(ge=-1000, le=1000)]
@@ -17,7 +18,7 @@ _Means = Annotated[tuple[_Channel, _Channel, _Channel], Field(strict=False)]
 _Deviations = Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Frozen, strict=True):
     """Everything that decides a classifier's tensors but their values.
 
     Attributes:
@@ -37,8 +38,6 @@ class ModelSpec(BaseModel):
         ConfigError: a value out of its range, or values that contradict each other.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     version: Literal[1] = 1
     network: str = Field(min_length=1, max_length=100)
     num_classes: int = Field(ge=2, le=100_000)
@@ -56,7 +55,7 @@ class ModelSpec(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(f"model specification: {_first_fault(error)}") from None
+                raise ConfigError(f"model specification: {first_fault(error)}") from None
 
     @_model_validator(mode="after")
     def _name_every_class(self) -> Self:
@@ -85,11 +84,5 @@ class ModelSpec(BaseModel):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise FormatError(
-                f"{what} does not describe a model of this project: {_first_fault(error)}"
+                f"{what} does not describe a model of this project: {first_fault(error)}"
             ) from None
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return f"{field}: {first['msg']}" if field else first["msg"]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from rwsstore import __version__
 from rwsstore.canonical import Digest
+from rwsstore.config import short
 from rwsstore.errors import ConfigError, MismatchError, TensorError
-from rwsstore.patches.metadata import MAX_PATCHES, AlphaRange, PatchMetadata, short
+from rwsstore.patches.metadata import MAX_PATCHES, AlphaRange, PatchMetadata
 from rwsstore.patches.patch import Patch
 from rwsstore.patches.quantization import Payload, all_finite
 

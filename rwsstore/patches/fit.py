@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from rwsstore.canonical import Digest
+from rwsstore.config import first_fault, short
 from rwsstore.errors import MismatchError, TensorError
 from rwsstore.models import architecture_fingerprint, weights_fingerprint
-from rwsstore.patches.metadata import PatchMetadata, TensorEntry, first_fault, short
+from rwsstore.patches.metadata import PatchMetadata, TensorEntry
 from rwsstore.patches.patch import Patch
 
 

@@ -15,10 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rwsstore.canonical import canonical_json
+from rwsstore.config import first_fault, short
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.files import load_tensors
 from rwsstore.patches.golden import Golden
-from rwsstore.patches.metadata import PatchMetadata, first_fault, short
+from rwsstore.patches.metadata import PatchMetadata
 from rwsstore.patches.quantization import (
     SMALLEST_SCALE,
     Payload,

@@ -4,9 +4,10 @@ import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rwsstore.canonical import Digest, canonical_json, sha256_hex
+from rwsstore.config import Frozen, validated
 from rwsstore.errors import ConfigError
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(?:[_.-][a-z0-9]+)*$"
@@ -34,27 +35,7 @@ Alpha = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), AfterValidato
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AfterValidator(_positive_zero)]
 
 
-class Frozen(BaseModel):
-    """A part of a description: immutable, without conversions and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line of ASCII."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(step) for step in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return short(f"{where}: {message}" if where else message)
-
-
-def short(text: str) -> str:
-    """Text of unknown origin as a message shows it: ASCII, one line, never long."""
-    shown = ascii(text)[1:-1]
-    return shown if len(shown) <= 300 else f"{shown[:297]}..."
-
-
-class CardPoint(Frozen):
+class CardPoint(Frozen, strict=True):
     """Accuracies at one strength.
 
     Attributes:
@@ -68,7 +49,7 @@ class CardPoint(Frozen):
     ra: Percent
 
 
-class RobustnessCard(Frozen):
+class RobustnessCard(Frozen, strict=True):
     """TA and RA over a grid of strengths, measured when the patch was extracted.
 
     Attributes:
@@ -120,7 +101,7 @@ MAX_PROBE_PIXELS = 2**23
 Kind = Literal["rws", "corruption_resistant", "hessian_aware", "selective", "clat", "composed"]
 
 
-class TensorEntry(Frozen):
+class TensorEntry(Frozen, strict=True):
     """One tensor of the model that the patch belongs to.
 
     Attributes:
@@ -134,7 +115,7 @@ class TensorEntry(Frozen):
     dtype: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
-class AlphaRange(Frozen):
+class AlphaRange(Frozen, strict=True):
     """Strengths that a patch may be given.
 
     Attributes:
@@ -173,7 +154,7 @@ class AlphaRange(Frozen):
         return value
 
 
-class Recipe(Frozen):
+class Recipe(Frozen, strict=True):
     """How the weights behind a patch were trained.
 
     Attributes:
@@ -187,7 +168,7 @@ class Recipe(Frozen):
     parameters: dict[Text, bool | Int64 | Finite | Text] = Field(default_factory=dict)
 
 
-class GoldenProbe(Frozen):
+class GoldenProbe(Frozen, strict=True):
     """The probe batch of the golden logits: see `rwsstore.patches.golden.probe_images`.
 
     Attributes:
@@ -210,7 +191,7 @@ class GoldenProbe(Frozen):
         return self
 
 
-class Part(Frozen):
+class Part(Frozen, strict=True):
     """One part of a composed patch.
 
     Attributes:
@@ -222,7 +203,7 @@ class Part(Frozen):
     alpha: Annotated[Alpha, Field(gt=0)]
 
 
-class PatchMetadata(Frozen):
+class PatchMetadata(Frozen, strict=True):
     """The description that travels inside a patch file, version 1.
 
     Attributes:
@@ -279,10 +260,7 @@ class PatchMetadata(Frozen):
         Raises:
             ConfigError: a value out of its range, or values that contradict each other.
         """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(f"description of a patch: {first_fault(error)}") from None
+        return validated(cls, values, what="description of a patch")
 
     def revised(self, **changes: Any) -> Self:
         """Make another one with some values changed.

@@ -4,8 +4,9 @@ __all__ = ["Anchor", "ExtractionOptions"]
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from rwsstore.config import Frozen
 from rwsstore.training import TrainingConfig
 
 Anchor = Literal["clean", "pretrained", "early"]
@@ -21,7 +22,7 @@ def _default_training() -> TrainingConfig:
     )
 
 
-class ExtractionOptions(BaseModel):
+class ExtractionOptions(Frozen, allow_inf_nan=False):
     """How a signature is trained for, extracted and measured.
 
     Attributes:
@@ -36,8 +37,6 @@ class ExtractionOptions(BaseModel):
         training: of the robust counterpart; what a file leaves out is as it is by default here,
             not as in `TrainingConfig`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     severity: Annotated[int, Field(ge=1, le=5)] = 5
     layers: Annotated[int, Field(ge=1)] = 5

@@ -5,16 +5,17 @@ __all__ = ["ExtractionRun", "read_run"]
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from rwsstore.config import Frozen, validated
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.errors import ConfigError
-from rwsstore.files import read_toml, validated
+from rwsstore.files import read_toml
 from rwsstore.models import ModelSpec
 from rwsstore.signatures.options import ExtractionOptions
 
 
-class ExtractionRun(BaseModel):
+class ExtractionRun(Frozen):
     """Which patches are extracted from which model, on which images, and how.
 
     Attributes:
@@ -32,8 +33,6 @@ class ExtractionRun(BaseModel):
         mode: "plain", "bf16", or "auto", whichever is faster here.
         extraction: how each patch is made.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     model: Path = Path("bundled")

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from rwsstore.canonical import canonical_json
+from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, IntegrityError, MissingFileError, StoreError
 from rwsstore.files import FileLayer, is_temporary, make_folders, read_bounded, write_atomic
 from rwsstore.files.layer import reading, writing
@@ -46,9 +47,7 @@ LOCK_TIMEOUT = 60.0
 _NAMES = frozenset({"store.json", "objects", "refs", "quarantine", "index.sqlite", "lock"})
 
 
-class _Marker(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
+class _Marker(Frozen, strict=True):
     format: Annotated[int, Field(ge=1)] = 1
     kind: Literal["rwsstore"] = "rwsstore"
 

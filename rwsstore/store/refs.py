@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from rwsstore.canonical import Digest, canonical_json
+from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, FormatError, IntegrityError, MissingFileError, RwsError
 from rwsstore.files import FileMark, is_temporary, read_bounded, write_atomic
 from rwsstore.files.layer import reading, writing
@@ -23,9 +24,7 @@ _MAX_BYTES = 1 << 20
 _SUFFIX = ".json"
 
 
-class _RefFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
+class _RefFile(Frozen, strict=True):
     format: Literal[1] = 1
     name: str
     versions: Annotated[

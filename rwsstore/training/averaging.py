@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.config import Frozen
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches
 from rwsstore.evaluation.accuracy import accuracy
@@ -26,15 +27,13 @@ from rwsstore.training.loop import augmented, fit
 from rwsstore.training.recipes import Recipe
 
 
-class AveragingConfig(BaseModel):
+class AveragingConfig(Frozen, allow_inf_nan=False):
     """How many cycles are averaged, and how far each of them goes.
 
     Attributes:
         cycles: epochs of training, each of which ends in one point of the mean.
         learning_rate: peak of each cycle.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     cycles: Annotated[int, Field(ge=1, le=1000)]
     learning_rate: Annotated[float, Field(gt=0)] = 0.03

@@ -4,17 +4,18 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
 from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.config import Frozen
 from rwsstore.data import ImageSet
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Frozen, allow_inf_nan=False):
     """Gradient descent with momentum, a short warm-up and a cosine to zero.
 
     Attributes:
@@ -32,8 +33,6 @@ class TrainingConfig(BaseModel):
         flip: mirror half of the images.
         seed: of the order, the crops, the flips and the corruptions.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[1] = 1
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
@@ -71,7 +70,7 @@ def derive_seed(*key: int | str) -> int:
     return int(sha256_hex(canonical_json(key).encode())[:16], 16) >> 2
 
 
-class EpochRecord(BaseModel):
+class EpochRecord(Frozen):
     """One epoch.
 
     Attributes:
@@ -81,8 +80,6 @@ class EpochRecord(BaseModel):
             it shows them, or under attack.
         terms: what the loss is made of, where the recipe says.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: Annotated[int, Field(ge=1)]
     loss: float

@@ -3,6 +3,7 @@
 __all__ = ["AUTO", "BUNDLED", "Settings"]
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from rwsstore.config import first_fault
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.runtime.formats import FORMATS
 from rwsstore.store import default_store_path
@@ -246,11 +248,8 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            field = str(first["loc"][0]) if first["loc"] else ""
-            name = f"RWS_{field.upper()}: " if field else ""
-            message = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"{name}{message} (see docs/settings.md)") from None
+            fault = first_fault(error, name=_variable)
+            raise ConfigError(f"{fault} (see docs/settings.md)") from None
 
     @field_validator("compute")
     @classmethod
@@ -301,3 +300,7 @@ class Settings(BaseSettings):
     def served_name(self) -> str:
         """What the model is called in URLs."""
         return self.model_name or (BUNDLED if self.model == BUNDLED else Path(self.model).stem)
+
+
+def _variable(steps: Sequence[str | int]) -> str:
+    return f"RWS_{steps[0]}".upper() if steps else ""

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from rwsstore.attacks import Attack, Norm, parse_attack
+from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.bootstrap import Interval, Resampling
-from rwsstore.evaluation.report import Frozen, csv_text, ends
+from rwsstore.evaluation.report import csv_text, ends
 
 DEFAULT_BUDGETS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {"linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.125, 0.25, 0.5, 1.0)}

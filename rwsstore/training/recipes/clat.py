@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +17,7 @@ from rwsstore.analysis.criticality import (
 )
 from rwsstore.attacks import ascend_features, ascend_loss
 from rwsstore.attacks.feature_pgd import layer_outputs
+from rwsstore.config import Frozen
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
@@ -76,7 +77,7 @@ class ClatOptions(AdversarialTrainingOptions):
     ] = "features"
 
 
-class Selection(BaseModel):
+class Selection(Frozen):
     """Layers that train from a step on.
 
     Attributes:
@@ -84,8 +85,6 @@ class Selection(BaseModel):
         layers: paths of convolutions, the most critical first.
         share: of all parameters that train, 0 to 1.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: int
     layers: tuple[str, ...]

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.config import Frozen, validated
 from rwsstore.errors import ConfigError
-from rwsstore.files import validated
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
@@ -110,14 +110,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-class RecipeOptions(BaseModel):
+class RecipeOptions(Frozen, allow_inf_nan=False):
     """What all of these recipes take.
 
     Attributes:
         layers: names of the layers that train, as `ordered_layers` has them; None: all.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     layers: Annotated[
         tuple[str, ...] | None, Field(min_length=1, description="layers that train")

@@ -12,7 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
-from rwsstore.patches.metadata import short
+from rwsstore.config import short
 from rwsstore_service.api.contract import REFERENCE_PATTERN
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Actor

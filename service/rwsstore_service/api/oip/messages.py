@@ -26,15 +26,9 @@ from rwsstore_service.api.oip.contract import (
 )
 from rwsstore_service.api.oip.json_codec import JsonLimits
 from rwsstore_service.engine.records import Chosen, Prediction
-from rwsstore_service.wire.problems import ProblemError
+from rwsstore_service.wire.problems import ProblemError, read_fault
 
 _INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)
-# Where pydantic's own words are about Python.
-_MESSAGES = {
-    "extra_forbidden": "nothing of this name is known",
-    "model_type": "expected an object",
-    "list_type": "expected a list",
-}
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -102,14 +96,9 @@ def _validate(kind: type[Body], value: Any) -> Body:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise ProblemError("invalid-request", _first_fault(error)) from None
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    message = _MESSAGES.get(fault["type"], fault["msg"])
-    return f"{place or 'the request'}: {message}".encode("ascii", "backslashreplace").decode()[:500]
+        fault = read_fault(error.errors(include_url=False, include_input=False)[0])
+        where = fault["where"] or "the request"
+        raise ProblemError("invalid-request", f"{where}: {fault['message']}") from None
 
 
 def _the_input(inputs: Sequence[RequestInput]) -> RequestInput:

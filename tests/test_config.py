@@ -6,8 +6,9 @@ from typing import Self
 import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from rwsstore.config import validated
 from rwsstore.errors import ConfigError, FormatError, MissingFileError
-from rwsstore.files import read_toml, validated
+from rwsstore.files import read_toml
 
 
 class Cup(BaseModel):
