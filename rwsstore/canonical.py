@@ -1,12 +1,12 @@
-"""Canonical JSON and SHA-256: the one way in which rwsstore writes what it hashes."""
+"""JSON and SHA-256: the one way in which rwsstore writes what it hashes, and reads strangers."""
 
-__all__ = ["Digest", "canonical_json", "first_difference", "key_part", "sha256_hex"]
+__all__ = ["Digest", "canonical_json", "first_difference", "key_part", "read_json", "sha256_hex"]
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 Digest = str
 """64 lower-case hexadecimal digits of a SHA-256."""
@@ -23,6 +23,37 @@ def canonical_json(value: Any) -> str:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )
+
+
+def read_json(data: bytes, *, constants: bool = False) -> Any:
+    """Read JSON of unknown origin, strictly.
+
+    Args:
+        data: UTF-8. How long it may be is the caller's to say.
+        constants: let NaN and infinities through, for somebody who refuses them by name.
+
+    Raises:
+        ValueError: it is none, nested too deeply, has a name twice in one object, a number too
+            long to be one, or NaN. The message is ASCII.
+    """
+    refuse = None if constants else _refuse_constant
+    try:
+        return json.loads(str(data, "utf-8"), object_pairs_hook=_unique, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise ValueError(f"name {name[:60]!a} appears twice in one object")
+        made[name] = value
+    return made
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def sha256_hex(data: bytes) -> Digest:

@@ -6,17 +6,17 @@ tensors' bytes. The JSON maps each tensor's name to its dtype, shape and byte ra
 fields and much else; this pass accepts what the library writes, and nothing more.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from rwsstore.canonical import read_json
 from rwsstore.errors import FormatError
 
 MAX_HEADER_BYTES = 1 << 20
@@ -124,27 +124,10 @@ def _parse(raw: bytes) -> dict[str, Any]:
     if raw[:1] != b"{" or not raw.rstrip(b" ").endswith(b"}"):
         raise FormatError("the header is not one JSON object from its first byte on.")
     try:
-        fields: dict[str, Any] = json.loads(  # an object, for it begins with a brace
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
-    except FormatError:
-        raise
-    except (ValueError, RecursionError) as error:
+        fields: dict[str, Any] = read_json(raw)  # an object, for it begins with a brace
+    except ValueError as error:
         raise FormatError(f"the header is not JSON: {error}.") from None
     return fields
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in fields:
-            raise FormatError(f"key {_short(key)} appears twice in the header.")
-        fields[key] = value
-    return fields
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise FormatError(f"{name} in the header; numbers there are whole and finite.")
 
 
 def _metadata(value: object) -> dict[str, str]:

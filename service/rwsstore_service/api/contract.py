@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 
+from rwsstore.config import Frozen
 from rwsstore.patches import MAX_PATCHES
 from rwsstore.patches.metadata import NAME_PATTERN
 from rwsstore_service.engine.format_choice import WhyFormat
@@ -49,16 +50,12 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Text = Annotated[str, Field(max_length=200)]
 
 
-class Request(BaseModel):
+class Request(Frozen):
     """What a caller sends: without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class Answer(BaseModel):
+class Answer(Frozen):
     """What the service answers with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StrengthRequest(Request):

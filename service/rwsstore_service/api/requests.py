@@ -3,7 +3,6 @@
 All are coroutines, though none waits for anything: FastAPI sends a plain function to a thread.
 """
 
-import json
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Annotated, Any, cast
 
@@ -12,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
+from rwsstore.canonical import read_json
 from rwsstore.config import short
 from rwsstore_service.api.contract import REFERENCE_PATTERN
 from rwsstore_service.engine.host import ModelHost
@@ -119,17 +119,9 @@ def _parse(body: bytes) -> Any:
     if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
         raise ProblemError("bad-request", "the JSON holds more lists and objects than any request")
     try:
-        return json.loads(str(body, "utf-8"), object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        found = str(error).encode("ascii", "backslashreplace").decode()[:200]
-        raise ProblemError("bad-request", f"the JSON cannot be read: {found}") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return made
+        return read_json(body, constants=True)
+    except ValueError as error:
+        raise ProblemError("bad-request", f"the JSON cannot be read: {error}") from None
 
 
 async def service_of(request: Request) -> Service:

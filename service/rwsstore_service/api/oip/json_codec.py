@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rwsstore.canonical import read_json
 from rwsstore_service.api.oip.contract import FP32, UINT8
 from rwsstore_service.wire.problems import ProblemError
 
@@ -46,13 +47,9 @@ def parse_json(data: bytes | memoryview, limits: JsonLimits) -> Any:
     _check("commas", text.count(b","), limits.items)
     _check("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers)
     try:
-        return json.loads(
-            str(text, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object
-        )
-    except RecursionError:
-        raise ProblemError("bad-request", "the JSON is nested too deeply") from None
+        return read_json(text)
     except ValueError as error:
-        raise ProblemError("bad-request", f"the JSON cannot be read: {_printable(error)}") from None
+        raise ProblemError("bad-request", f"the JSON cannot be read: {error}") from None
 
 
 def read_tensor(data: object, shape: tuple[int, ...], datatype: str) -> Tensor:
@@ -82,21 +79,6 @@ def write_json(value: object) -> bytes:
 def _check(what: str, found: int, most: int) -> None:
     if found > most:
         raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return made
-
-
-def _printable(error: ValueError) -> str:
-    return str(error).encode("ascii", "backslashreplace").decode()[:200]
 
 
 def _flatten(data: object, shape: tuple[int, ...]) -> list[Any]:
