@@ -20,11 +20,10 @@ import argparse
 import copy
 import json
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.settings import Settings, read_settings
+from rwsstore.cache import LruCache
 from rwsstore.canonical import key_part
 from rwsstore.corruptions import corrupt
 from rwsstore.cpu import ComputeMode, probe, thread_count
@@ -85,8 +85,8 @@ class Study:
     docs: Path
     progress: Reporter
     results: Results
-    _corrupted: OrderedDict[tuple[ImageSet, str, float], Tensor] = field(
-        default_factory=OrderedDict
+    _corrupted: LruCache[tuple[ImageSet, str, float], Tensor] = field(
+        default_factory=lambda: LruCache(_KEPT)
     )
 
     @classmethod
@@ -142,13 +142,8 @@ class Study:
             severity: that of the settings if None.
         """
         chosen = float(self.settings.severity if severity is None else severity)
-        key = (images, corruption, chosen)
-        if key not in self._corrupted:
-            made = corrupt(images.images, corruption, chosen, seed=self.settings.seed)
-            self._corrupted[key] = made
-            while len(self._corrupted) > _KEPT:
-                self._corrupted.popitem(last=False)
-        return self._corrupted[key]
+        make = partial(corrupt, images.images, corruption, chosen, seed=self.settings.seed)
+        return self._corrupted.find((images, corruption, chosen), make)
 
     def measure(
         self,

@@ -6,11 +6,10 @@ own. (The first d is written where the sum is to stand and the clean weights add
 fl(a + b) = fl(b + a).)
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctypes import c_float
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from math import prod
 from weakref import WeakKeyDictionary
@@ -18,6 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from rwsstore.cache import LruCache
 from rwsstore.canonical import Digest
 from rwsstore.errors import TensorError
 from rwsstore.patches import Patch, PatchSet, QuantizedTensor
@@ -285,9 +285,8 @@ class Builder:
 
     def __init__(self, clean: Mapping[str, Tensor]) -> None:
         self._clean = clean
-        self._lock = threading.Lock()
-        self._bases: OrderedDict[frozenset[str], _Base] = OrderedDict()
-        self._decoded: OrderedDict[Digest, Decoded] = OrderedDict()
+        self._bases = LruCache[frozenset[str], _Base](_LAYOUTS)
+        self._decoded = LruCache[Digest, Decoded](_DECODED_BYTES)
 
     @torch.inference_mode(False)  # gradients may be wanted through what is built (attacks)
     def build(self, patches: PatchSet, available: Mapping[Digest, Patch]) -> tuple[Layout, Tensor]:
@@ -306,7 +305,8 @@ class Builder:
                 patched weights are not finite.
         """
         chosen = [(self._decode(available[digest]), alpha) for digest, alpha in patches]
-        base = self._base(frozenset().union(*(available[digest].tensors for digest, _ in patches)))
+        touched = frozenset().union(*(available[digest].tensors for digest, _ in patches))
+        base = self._bases.find(touched, partial(self._base, touched))
         total = _start(base, *chosen[0])
         if len(chosen) > 1:
             longest = max(max(base.plan(decoded).lengths) for decoded, _ in chosen[1:])
@@ -319,34 +319,19 @@ class Builder:
         return base.layout, total
 
     def _base(self, touched: frozenset[str]) -> _Base:
-        with self._lock:
-            if touched in self._bases:
-                self._bases.move_to_end(touched)
-                return self._bases[touched]
         tensors = {name: self._clean[name].detach() for name in touched}
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise TensorError(f"weights of {name!r} are {tensor.dtype}; patches go on float32")
         layout = Layout.of({name: tensor.shape for name, tensor in tensors.items()})
         flat = torch.cat([tensors[name].reshape(-1) for name in layout.names])
-        base = _Base(layout, flat)
-        with self._lock:
-            self._bases[touched] = base
-            if len(self._bases) > _LAYOUTS:
-                self._bases.popitem(last=False)
-        return base
+        return _Base(layout, flat)
 
     def _decode(self, patch: Patch) -> Decoded:
-        with self._lock:
-            if patch.digest in self._decoded:
-                self._decoded.move_to_end(patch.digest)
-                return self._decoded[patch.digest]
-        decoded = Decoded(patch, next(iter(self._clean.values())).device)
-        with self._lock:
-            self._decoded[patch.digest] = decoded
-            kept = sum(one.nbytes for one in self._decoded.values())
-            while kept > _DECODED_BYTES:
-                kept -= self._decoded.popitem(last=False)[1].nbytes
+        decoded = self._decoded.get(patch.digest)
+        if decoded is None:
+            decoded = Decoded(patch, next(iter(self._clean.values())).device)
+            self._decoded.put(patch.digest, decoded, weight=decoded.nbytes)
         return decoded
 
 

@@ -3,13 +3,14 @@
 __all__ = ["Engine"]
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from rwsstore.cache import LruCache
 from rwsstore.errors import ConfigError
 from rwsstore.runtime.bounds import Bounds, Interval
 from rwsstore.runtime.conversion import Conversion
@@ -60,7 +61,7 @@ class Engine:
         self._found: WeakKeyDictionary[nn.Module, tuple[Split, tuple[nn.Module, ...]]] = (
             WeakKeyDictionary()
         )
-        self._splits: OrderedDict[frozenset[str], Split | None] = OrderedDict()
+        self._splits = LruCache[frozenset[str], Split | None](_KEPT)
 
     @property
     def conversion(self) -> Conversion | None:
@@ -173,12 +174,7 @@ class Engine:
     def _split(self, groups: Sequence[_Group], images: Tensor) -> Split | None:
         touched = frozenset().union(*(variant.touched for variant, _, _ in groups))
         with self._lock:
-            if touched not in self._splits:
-                self._splits[touched] = self._cut(touched, images)
-                if len(self._splits) > _KEPT:
-                    self._splits.popitem(last=False)
-            self._splits.move_to_end(touched)
-            return self._splits[touched]
+            return self._splits.find(touched, partial(self._cut, touched, images))
 
     def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
         graph = self._graph()

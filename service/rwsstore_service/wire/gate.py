@@ -10,7 +10,6 @@ It decides by method, path and headers alone, so that nobody's body is read who 
 import math
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rwsstore.cache import LruCache
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.limits import HEALTH_PATHS, closing, send_problem
 from rwsstore_service.wire.problems import ProblemError
@@ -101,8 +101,7 @@ class RateLimiter:
         self._interval = 1 / rate if rate else 0.0
         self._burst = burst
         self._clock = clock
-        self._capacity = capacity
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at = LruCache[str, float](capacity)
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -114,17 +113,13 @@ class RateLimiter:
         """
         if not self._interval:
             return None
-        if key in self._full_at:
-            self._full_at.move_to_end(key)
         now = self._clock()
-        full_at = max(self._full_at.get(key, now), now)
+        full_at = max(self._full_at.get(key) or now, now)
         wait = full_at - now - (self._burst - 1) * self._interval
         # Less than a millionth of an interval is the rounding of the clock, not a request too many.
         if wait > 1e-6 * self._interval:
             return wait
-        self._full_at[key] = full_at + self._interval
-        if len(self._full_at) > self._capacity:
-            self._full_at.popitem(last=False)
+        self._full_at.put(key, full_at + self._interval)
         return None
 
 
