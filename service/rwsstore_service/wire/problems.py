@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from rwsstore.errors import RwsError
 from rwsstore.config import short
+from rwsstore.errors import RwsError
 from rwsstore_service.wire.kinds import PROBLEMS, ProblemKind
 
 MEDIA_TYPE = "application/problem+json"
