@@ -28,24 +28,31 @@ __all__ = [
     "summarize",
 ]
 
-from rwsstore.analysis.comparison import (
-    RELABELINGS,
-    Comparison,
-    GroupContrast,
-    LayerSummary,
-    contrast_groups,
-    summarize,
-)
-from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, draw_features, feature_maps
-from rwsstore.analysis.gains import GainOptions, Gains, Measure, measure_gains
-from rwsstore.analysis.showing import comparison_text, draw_comparison
-from rwsstore.analysis.similarity import (
-    OTHER,
-    Signature,
-    Similarity,
-    compare_signatures,
-    find_signatures,
-    gather_signatures,
-    group_of,
-)
-from rwsstore.drawing import check_picture
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.analysis.comparison import (
+        RELABELINGS,
+        Comparison,
+        GroupContrast,
+        LayerSummary,
+        contrast_groups,
+        summarize,
+    )
+    from rwsstore.analysis.features import FeatureMaps, LayerMaps, View, draw_features, feature_maps
+    from rwsstore.analysis.gains import GainOptions, Gains, Measure, measure_gains
+    from rwsstore.analysis.showing import comparison_text, draw_comparison
+    from rwsstore.analysis.similarity import (
+        OTHER,
+        Signature,
+        Similarity,
+        compare_signatures,
+        find_signatures,
+        gather_signatures,
+        group_of,
+    )
+    from rwsstore.drawing import check_picture
+else:
+    faces.lazy(__name__)

@@ -12,14 +12,21 @@ __all__ = [
     "store_path",
 ]
 
-from rwsstore.bundled.contents import (
-    BUNDLED,
-    CardPart,
-    bundled_folder,
-    bundled_model,
-    bundled_store,
-    card_path,
-    model_path,
-    packaged_formats,
-    store_path,
-)
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.bundled.contents import (
+        BUNDLED,
+        CardPart,
+        bundled_folder,
+        bundled_model,
+        bundled_store,
+        card_path,
+        model_path,
+        packaged_formats,
+        store_path,
+    )
+else:
+    faces.lazy(__name__)

@@ -20,13 +20,20 @@ __all__ = [
     "table_for",
 ]
 
-from rwsstore.corruptions.apply import UnchangedWarning, corrupt
-from rwsstore.corruptions.frost import frost_source, load_frost_overlays
-from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, Corruption, parse_corruptions
-from rwsstore.corruptions.severity import (
-    SEVERITIES,
-    SeverityTable,
-    severity_table,
-    table_for,
-)
-from rwsstore.corruptions.transforms import Chain, Corrupt, CorruptedDataset, Random, Transform
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.corruptions.apply import UnchangedWarning, corrupt
+    from rwsstore.corruptions.frost import frost_source, load_frost_overlays
+    from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, Corruption, parse_corruptions
+    from rwsstore.corruptions.severity import (
+        SEVERITIES,
+        SeverityTable,
+        severity_table,
+        table_for,
+    )
+    from rwsstore.corruptions.transforms import Chain, Corrupt, CorruptedDataset, Random, Transform
+else:
+    faces.lazy(__name__)

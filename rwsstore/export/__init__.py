@@ -9,7 +9,14 @@ __all__ = [
     "export_corrupted",
 ]
 
-from rwsstore.export.export import LAYOUTS, export_corrupted
-from rwsstore.export.layout import Layout
-from rwsstore.export.options import PICTURE_FORMATS, ExportOptions
-from rwsstore.export.report import ExportReport
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.export.export import LAYOUTS, export_corrupted
+    from rwsstore.export.layout import Layout
+    from rwsstore.export.options import PICTURE_FORMATS, ExportOptions
+    from rwsstore.export.report import ExportReport
+else:
+    faces.lazy(__name__)

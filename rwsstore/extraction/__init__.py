@@ -11,6 +11,13 @@ __all__ = [
     "with_evidence",
 ]
 
-from rwsstore.extraction.evidence import Accuracy, probe_for, with_evidence
-from rwsstore.extraction.records import data_parameters, run_file, training_parameters
-from rwsstore.extraction.sweep import SweepItem, make_once
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.extraction.evidence import Accuracy, probe_for, with_evidence
+    from rwsstore.extraction.records import data_parameters, run_file, training_parameters
+    from rwsstore.extraction.sweep import SweepItem, make_once
+else:
+    faces.lazy(__name__)

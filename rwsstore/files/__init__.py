@@ -22,23 +22,30 @@ __all__ = [
     "write_atomic",
 ]
 
-from rwsstore.files.atomic import (
-    is_temporary,
-    make_folders,
-    read_bounded,
-    read_toml,
-    remove_temporaries,
-    staged_file,
-    staged_folder,
-    write_atomic,
-)
-from rwsstore.files.header import (
-    MAX_HEADER_BYTES,
-    MAX_TENSORS,
-    Header,
-    TensorEntry,
-    load_tensors,
-    read_header,
-)
-from rwsstore.files.layer import OS_FILES, FileLayer, FileMark, OsFiles
-from rwsstore.files.results import Results
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.files.atomic import (
+        is_temporary,
+        make_folders,
+        read_bounded,
+        read_toml,
+        remove_temporaries,
+        staged_file,
+        staged_folder,
+        write_atomic,
+    )
+    from rwsstore.files.header import (
+        MAX_HEADER_BYTES,
+        MAX_TENSORS,
+        Header,
+        TensorEntry,
+        load_tensors,
+        read_header,
+    )
+    from rwsstore.files.layer import OS_FILES, FileLayer, FileMark, OsFiles
+    from rwsstore.files.results import Results
+else:
+    faces.lazy(__name__)

@@ -8,7 +8,14 @@ __all__ = [
     "read_config",
 ]
 
-from rwsstore.making.build import build_bundle
-from rwsstore.making.card import BundleCard
-from rwsstore.making.config import BundleConfig, read_config
-from rwsstore.making.markdown import card_markdown
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.making.build import build_bundle
+    from rwsstore.making.card import BundleCard
+    from rwsstore.making.config import BundleConfig, read_config
+    from rwsstore.making.markdown import card_markdown
+else:
+    faces.lazy(__name__)

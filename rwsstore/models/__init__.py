@@ -1,30 +1,5 @@
 """Networks by name, their layers in order, fingerprints and checkpoints."""
 
-from rwsstore.models.checkpoints import (
-    check_finite,
-    load_checkpoint,
-    load_clean_model,
-    save_checkpoint,
-)
-from rwsstore.models.classifier import Classifier, Normalize
-from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
-from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
-from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
-from rwsstore.models.layers import Layer, main_path_convolutions, ordered_layers, shallowest
-from rwsstore.models.model_card import (
-    FEWEST_IMAGES,
-    LEAST_AGREEMENT,
-    FormatAgreement,
-    ModelCard,
-    model_card_path,
-    read_model_card,
-    write_model_card,
-)
-from rwsstore.models.names import parse_layers, short_names
-from rwsstore.models.registry import NETWORKS, Network, build
-from rwsstore.models.spec import ModelSpec
-from rwsstore.models.torchvision_networks import torchvision_names
-
 __all__ = [
     "FEWEST_IMAGES",
     "LEAST_AGREEMENT",
@@ -59,3 +34,35 @@ __all__ = [
     "weights_fingerprint",
     "write_model_card",
 ]
+
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.models.checkpoints import (
+        check_finite,
+        load_checkpoint,
+        load_clean_model,
+        save_checkpoint,
+    )
+    from rwsstore.models.classifier import Classifier, Normalize
+    from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
+    from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
+    from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
+    from rwsstore.models.layers import Layer, main_path_convolutions, ordered_layers, shallowest
+    from rwsstore.models.model_card import (
+        FEWEST_IMAGES,
+        LEAST_AGREEMENT,
+        FormatAgreement,
+        ModelCard,
+        model_card_path,
+        read_model_card,
+        write_model_card,
+    )
+    from rwsstore.models.names import parse_layers, short_names
+    from rwsstore.models.registry import NETWORKS, Network, build
+    from rwsstore.models.spec import ModelSpec
+    from rwsstore.models.torchvision_networks import torchvision_names
+else:
+    faces.lazy(__name__)

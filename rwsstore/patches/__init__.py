@@ -40,39 +40,46 @@ __all__ = [
     "scale",
 ]
 
-from rwsstore.patches.algebra import (
-    PatchSet,
-    Request,
-    compose,
-    parse_alpha,
-    parse_request,
-    patched_tensor,
-    scale,
-)
-from rwsstore.patches.fit import ModelIdentity, Reach, check_fit, identify, reach_of
-from rwsstore.patches.format import MAX_PATCH_BYTES
-from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
-from rwsstore.patches.making import make_patch
-from rwsstore.patches.metadata import (
-    MAX_PATCHES,
-    NAME_PATTERN,
-    AlphaRange,
-    CardPoint,
-    GoldenProbe,
-    Kind,
-    Part,
-    PatchMetadata,
-    Recipe,
-    RobustnessCard,
-    TensorEntry,
-)
-from rwsstore.patches.patch import Patch
-from rwsstore.patches.quantization import (
-    BIT_WIDTHS,
-    Payload,
-    QuantizedTensor,
-    RawTensor,
-    check_bits,
-    quantize,
-    requantize,
-)
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.patches.algebra import (
+        PatchSet,
+        Request,
+        compose,
+        parse_alpha,
+        parse_request,
+        patched_tensor,
+        scale,
+    )
+    from rwsstore.patches.fit import ModelIdentity, Reach, check_fit, identify, reach_of
+    from rwsstore.patches.format import MAX_PATCH_BYTES
+    from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
+    from rwsstore.patches.making import make_patch
+    from rwsstore.patches.metadata import (
+        MAX_PATCHES,
+        NAME_PATTERN,
+        AlphaRange,
+        CardPoint,
+        GoldenProbe,
+        Kind,
+        Part,
+        PatchMetadata,
+        Recipe,
+        RobustnessCard,
+        TensorEntry,
+    )
+    from rwsstore.patches.patch import Patch
+    from rwsstore.patches.quantization import (
+        BIT_WIDTHS,
+        Payload,
+        QuantizedTensor,
+        RawTensor,
+        check_bits,
+        quantize,
+        requantize,
+    )
+else:
+    faces.lazy(__name__)

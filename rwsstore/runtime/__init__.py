@@ -20,10 +20,17 @@ __all__ = [
     "state_digest",
 ]
 
-from rwsstore.runtime.admission import PatchBag, PatchSource
-from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
-from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
-from rwsstore.runtime.live import LiveModel
-from rwsstore.runtime.splitting import Split, split_after
-from rwsstore.runtime.variant import CleanModel, Variant, build_variant, state_digest
-from rwsstore.runtime.verification import Verification
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.runtime.admission import PatchBag, PatchSource
+    from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
+    from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
+    from rwsstore.runtime.live import LiveModel
+    from rwsstore.runtime.splitting import Split, split_after
+    from rwsstore.runtime.variant import CleanModel, Variant, build_variant, state_digest
+    from rwsstore.runtime.verification import Verification
+else:
+    faces.lazy(__name__)

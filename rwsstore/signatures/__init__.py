@@ -15,8 +15,15 @@ __all__ = [
     "starting_point",
 ]
 
-from rwsstore.signatures.extraction import extract_patch, patch_recipe, starting_point
-from rwsstore.signatures.options import Anchor, ExtractionOptions
-from rwsstore.signatures.projection import project_out, signature
-from rwsstore.signatures.run import ExtractionRun, read_run
-from rwsstore.signatures.sweep import SweepItem, extract_all, is_current
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.signatures.extraction import extract_patch, patch_recipe, starting_point
+    from rwsstore.signatures.options import Anchor, ExtractionOptions
+    from rwsstore.signatures.projection import project_out, signature
+    from rwsstore.signatures.run import ExtractionRun, read_run
+    from rwsstore.signatures.sweep import SweepItem, extract_all, is_current
+else:
+    faces.lazy(__name__)

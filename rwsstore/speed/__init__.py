@@ -23,18 +23,25 @@ __all__ = [
     "timings",
 ]
 
-from rwsstore.speed.benching import Subject, bench
-from rwsstore.speed.measuring import (
-    Floors,
-    Pairs,
-    Ratio,
-    compare,
-    count_flops,
-    find_floors,
-    inner_for,
-    repeats_within,
-    time_pairs,
-    timings,
-)
-from rwsstore.speed.report import BenchReport, Machine, bench_tables, this_machine
-from rwsstore.speed.subjects import MemoryUse, measure_memory, random_images, random_patches
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.speed.benching import Subject, bench
+    from rwsstore.speed.measuring import (
+        Floors,
+        Pairs,
+        Ratio,
+        compare,
+        count_flops,
+        find_floors,
+        inner_for,
+        repeats_within,
+        time_pairs,
+        timings,
+    )
+    from rwsstore.speed.report import BenchReport, Machine, bench_tables, this_machine
+    from rwsstore.speed.subjects import MemoryUse, measure_memory, random_images, random_patches
+else:
+    faces.lazy(__name__)

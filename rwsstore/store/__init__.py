@@ -17,17 +17,24 @@ __all__ = [
     "in_order",
 ]
 
-from rwsstore.store.layout import default_store_path
-from rwsstore.store.names import check_digest, check_name
-from rwsstore.store.objects import MAX_OBJECT_BYTES
-from rwsstore.store.records import (
-    Entry,
-    Finding,
-    FsckReport,
-    GcReport,
-    Published,
-    Sort,
-    Version,
-    in_order,
-)
-from rwsstore.store.store import FittingStore, Store
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.store.layout import default_store_path
+    from rwsstore.store.names import check_digest, check_name
+    from rwsstore.store.objects import MAX_OBJECT_BYTES
+    from rwsstore.store.records import (
+        Entry,
+        Finding,
+        FsckReport,
+        GcReport,
+        Published,
+        Sort,
+        Version,
+        in_order,
+    )
+    from rwsstore.store.store import FittingStore, Store
+else:
+    faces.lazy(__name__)

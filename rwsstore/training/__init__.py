@@ -43,47 +43,54 @@ __all__ = [
     "train_classifier",
 ]
 
-from rwsstore.training.averaging import (
-    AveragingConfig,
-    average_cycles,
-    forget_states,
-    train_averaged,
-)
-from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
-from rwsstore.training.config import (
-    EpochRecord,
-    TrainingConfig,
-    TrainingResult,
-    derive_seed,
-    hold_out,
-    learning_rate,
-)
-from rwsstore.training.loop import fit
-from rwsstore.training.recipes import (
-    CONFIGURED_RECIPES,
-    RECIPES,
-    WEIGHT_RECIPES,
-    AdversarialTrainingOptions,
-    AugmentedRecipe,
-    ClatOptions,
-    ClatRecipe,
-    CleanRecipe,
-    ConfiguredRecipe,
-    CorruptionResistantOptions,
-    CorruptionResistantRecipe,
-    FastAtOptions,
-    FastAtRecipe,
-    HessianAwareOptions,
-    HessianAwareRecipe,
-    PgdAtRecipe,
-    Recipe,
-    RecipeOptions,
-    RobustRecipe,
-    SelectiveOptions,
-    SelectiveRecipe,
-    SharpnessAwareOptions,
-    SharpnessAwareRecipe,
-    TradesOptions,
-    TradesRecipe,
-    WeightRecipe,
-)
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.training.averaging import (
+        AveragingConfig,
+        average_cycles,
+        forget_states,
+        train_averaged,
+    )
+    from rwsstore.training.classifier import ClassifierRun, pixel_statistics, train_classifier
+    from rwsstore.training.config import (
+        EpochRecord,
+        TrainingConfig,
+        TrainingResult,
+        derive_seed,
+        hold_out,
+        learning_rate,
+    )
+    from rwsstore.training.loop import fit
+    from rwsstore.training.recipes import (
+        CONFIGURED_RECIPES,
+        RECIPES,
+        WEIGHT_RECIPES,
+        AdversarialTrainingOptions,
+        AugmentedRecipe,
+        ClatOptions,
+        ClatRecipe,
+        CleanRecipe,
+        ConfiguredRecipe,
+        CorruptionResistantOptions,
+        CorruptionResistantRecipe,
+        FastAtOptions,
+        FastAtRecipe,
+        HessianAwareOptions,
+        HessianAwareRecipe,
+        PgdAtRecipe,
+        Recipe,
+        RecipeOptions,
+        RobustRecipe,
+        SelectiveOptions,
+        SelectiveRecipe,
+        SharpnessAwareOptions,
+        SharpnessAwareRecipe,
+        TradesOptions,
+        TradesRecipe,
+        WeightRecipe,
+    )
+else:
+    faces.lazy(__name__)

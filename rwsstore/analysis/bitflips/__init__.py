@@ -25,20 +25,33 @@ __all__ = [
     "to_bits",
 ]
 
-from rwsstore.analysis.bitflips.memory import (
-    FORMATS,
-    Change,
-    Memory,
-    NumberFormat,
-    StoredArray,
-    StoredPatch,
-    StoredWeights,
-    changed,
-    chosen_bits,
-    flip,
-    from_bits,
-    to_bits,
-)
-from rwsstore.analysis.bitflips.report import DECILES, BitflipReport, Tally
-from rwsstore.analysis.bitflips.showing import bitflip_text, draw_bitflips
-from rwsstore.analysis.bitflips.surveying import Sites, Survey, layer_sites, sample_sites, survey
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.analysis.bitflips.memory import (
+        FORMATS,
+        Change,
+        Memory,
+        NumberFormat,
+        StoredArray,
+        StoredPatch,
+        StoredWeights,
+        changed,
+        chosen_bits,
+        flip,
+        from_bits,
+        to_bits,
+    )
+    from rwsstore.analysis.bitflips.report import DECILES, BitflipReport, Tally
+    from rwsstore.analysis.bitflips.showing import bitflip_text, draw_bitflips
+    from rwsstore.analysis.bitflips.surveying import (
+        Sites,
+        Survey,
+        layer_sites,
+        sample_sites,
+        survey,
+    )
+else:
+    faces.lazy(__name__)

@@ -29,35 +29,42 @@ __all__ = [
     "simpson",
 ]
 
-from rwsstore.analysis.filtering.curves import (
-    FILTERS,
-    Filter,
-    FilterCurve,
-    FilteringCurves,
-    FilteringOptions,
-    filtered_layers,
-    high_pass,
-    low_pass,
-    measure_curves,
-    parameters_of,
-    parse_filters,
-    pulse,
-)
-from rwsstore.analysis.filtering.report import (
-    KINDS,
-    SCORES,
-    FilteringReport,
-    LayerScores,
-    ScoringOptions,
-    kind_of,
-    normalized,
-    score_curve,
-    score_layers,
-    simpson,
-)
-from rwsstore.analysis.filtering.showing import (
-    draw_curves,
-    draw_filtering,
-    draw_map,
-    filtering_text,
-)
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.analysis.filtering.curves import (
+        FILTERS,
+        Filter,
+        FilterCurve,
+        FilteringCurves,
+        FilteringOptions,
+        filtered_layers,
+        high_pass,
+        low_pass,
+        measure_curves,
+        parameters_of,
+        parse_filters,
+        pulse,
+    )
+    from rwsstore.analysis.filtering.report import (
+        KINDS,
+        SCORES,
+        FilteringReport,
+        LayerScores,
+        ScoringOptions,
+        kind_of,
+        normalized,
+        score_curve,
+        score_layers,
+        simpson,
+    )
+    from rwsstore.analysis.filtering.showing import (
+        draw_curves,
+        draw_filtering,
+        draw_map,
+        filtering_text,
+    )
+else:
+    faces.lazy(__name__)

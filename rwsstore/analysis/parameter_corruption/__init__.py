@@ -37,38 +37,45 @@ __all__ = [
     "random_corruption",
 ]
 
-from rwsstore.analysis.parameter_corruption.corruption import (
-    Constraint,
-    Corruption,
-    corrupted_copy,
-    corrupting,
-    corruption_along,
-    first_order_change,
-    gradient_corruption,
-    random_corruption,
-)
-from rwsstore.analysis.parameter_corruption.indicator import (
-    Indicator,
-    LossGradient,
-    Measured,
-    Sample,
-    loss_gradient,
-    measure,
-    measure_indicator,
-)
-from rwsstore.analysis.parameter_corruption.probing import ProbeOptions, probe_corruption
-from rwsstore.analysis.parameter_corruption.report import CorruptionReport, Outcome, Row
-from rwsstore.analysis.parameter_corruption.selection import (
-    Group,
-    all_parameters,
-    by_layer,
-    by_module,
-    by_type,
-    named_group,
-)
-from rwsstore.analysis.parameter_corruption.showing import (
-    corruption_table,
-    draw_corruption,
-    draw_curves,
-    draw_losses,
-)
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.analysis.parameter_corruption.corruption import (
+        Constraint,
+        Corruption,
+        corrupted_copy,
+        corrupting,
+        corruption_along,
+        first_order_change,
+        gradient_corruption,
+        random_corruption,
+    )
+    from rwsstore.analysis.parameter_corruption.indicator import (
+        Indicator,
+        LossGradient,
+        Measured,
+        Sample,
+        loss_gradient,
+        measure,
+        measure_indicator,
+    )
+    from rwsstore.analysis.parameter_corruption.probing import ProbeOptions, probe_corruption
+    from rwsstore.analysis.parameter_corruption.report import CorruptionReport, Outcome, Row
+    from rwsstore.analysis.parameter_corruption.selection import (
+        Group,
+        all_parameters,
+        by_layer,
+        by_module,
+        by_type,
+        named_group,
+    )
+    from rwsstore.analysis.parameter_corruption.showing import (
+        corruption_table,
+        draw_corruption,
+        draw_curves,
+        draw_losses,
+    )
+else:
+    faces.lazy(__name__)

@@ -2,5 +2,12 @@
 
 __all__ = ["Chain", "Corrupt", "CorruptedDataset", "Random", "Transform"]
 
-from rwsstore.corruptions.transforms.base import Chain, Transform
-from rwsstore.corruptions.transforms.corrupt import Corrupt, CorruptedDataset, Random
+import typing
+
+from rwsstore import faces
+
+if typing.TYPE_CHECKING:
+    from rwsstore.corruptions.transforms.base import Chain, Transform
+    from rwsstore.corruptions.transforms.corrupt import Corrupt, CorruptedDataset, Random
+else:
+    faces.lazy(__name__)

@@ -1,0 +1,51 @@
+"""Package faces that load what they offer when it is asked for.
+
+A command that lists a store, and every `--help`, would otherwise wait seconds for torch. A face
+imports its names for the type checker alone and calls `lazy`:
+
+    if typing.TYPE_CHECKING:
+        from rwsstore.store.store import Store
+    else:
+        faces.lazy(__name__)
+"""
+
+import ast
+import importlib
+import inspect
+import sys
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+
+def lazy(package: str) -> None:
+    """Have a package import each name of its face at the first use."""
+    sys.modules[package].__class__ = _Face
+
+
+class _Face(ModuleType):
+    @cached_property
+    def _homes(self) -> dict[str, str]:
+        """Which module each name comes from, read from the imports in the face's source."""
+        return {
+            alias.name: node.module
+            for node in ast.walk(ast.parse(inspect.getsource(self)))
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0
+            for alias in node.names
+            if alias.name in self.__all__
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self._homes:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(self._homes[name]), name)
+        setattr(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep a name for what the face offers where a module of the package has it too."""
+        if not (isinstance(value, ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__all__})
