@@ -8,7 +8,11 @@ import pytest
 
 import rwsstore
 
-MOVED = {"rwsstore.bundle": ("bundled_model", "build_bundle")}
+MOVED = {
+    "rwsstore.bundle": ("bundled_model", "build_bundle"),
+    "rwsstore.deltas": ("DeltaOptions", "extract_delta"),
+    "rwsstore.export": ("export_corrupted",),
+}
 """Packages that are left behind for one version, with names that went to each new place."""
 
 PACKAGES = sorted(

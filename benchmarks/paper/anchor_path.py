@@ -19,8 +19,8 @@ from benchmarks.paper.rotation import RotationRecipe, turned_set
 from benchmarks.paper.settings import AnchorsSettings
 from benchmarks.paper.study import Study
 from rwsstore.files import make_folders, write_atomic
+from rwsstore.making import signature
 from rwsstore.models import Classifier, build, fold_batchnorm, ordered_layers
-from rwsstore.signatures import signature
 from rwsstore.training import CleanRecipe, fit
 
 Weights = Mapping[str, Tensor]

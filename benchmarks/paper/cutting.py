@@ -5,9 +5,9 @@ __all__ = ["cut"]
 from torch import nn
 
 from benchmarks.paper.study import Study
+from rwsstore.making import signature
 from rwsstore.models import shallowest
 from rwsstore.patches import Patch, identify, make_patch
-from rwsstore.signatures import signature
 
 
 def cut(study: Study, corruption: str, robust: nn.Module, *, layers: int, bits: int) -> Patch:

@@ -25,14 +25,8 @@ from rwsstore.corruptions.gallery import draw_gallery
 from rwsstore.data import ImageSet, Split, load_images, read_image
 from rwsstore.data.imageset import balanced_indices
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.export import (
-    LAYOUTS,
-    PICTURE_FORMATS,
-    ExportOptions,
-    ExportReport,
-    export_corrupted,
-)
 from rwsstore.files import write_atomic
+from rwsstore.making import LAYOUTS, PICTURE_FORMATS, ExportOptions, ExportReport, export_corrupted
 from rwsstore.progress import ConsoleReporter
 
 _SHEETS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}

@@ -23,10 +23,10 @@ from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import RwsError
 from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate, report_table
+from rwsstore.making import ExtractionOptions, extract_all
 from rwsstore.models import Classifier, ModelSpec, build, save_checkpoint
 from rwsstore.progress import ConsoleReporter, Reporter
 from rwsstore.runtime import LiveModel
-from rwsstore.signatures import ExtractionOptions, extract_all
 from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, TrainingConfig, pixel_statistics, train_classifier
 

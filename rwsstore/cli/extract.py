@@ -28,9 +28,9 @@ from rwsstore.cli.recipes import (
     training_options,
 )
 from rwsstore.data import load_images, match_classes
+from rwsstore.making import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.signatures import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
 from rwsstore.store import Store
 from rwsstore.training import WEIGHT_RECIPES, RobustRecipe, hold_out
 

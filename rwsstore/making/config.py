@@ -1,21 +1,160 @@
-"""How a bundle is made, as a file: every parameter, versioned, unknown keys refused."""
+"""What is made, as somebody writes it down: versioned, unknown keys refused."""
 
-__all__ = ["BundleConfig", "read_config"]
-
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from torch import nn
 
 from rwsstore.config import Frozen, validated
 from rwsstore.corruptions import parse_corruptions
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.deltas import DeltaConfig
+from rwsstore.errors import ConfigError, RwsError, UnknownNameError
 from rwsstore.files import read_toml
-from rwsstore.models import ModelSpec, build, shallowest
-from rwsstore.signatures import ExtractionOptions
-from rwsstore.training import AveragingConfig, TrainingConfig, pixel_statistics
+from rwsstore.making.hazards import hazard_for
+from rwsstore.making.options import DeltaOptions, ExtractionOptions
+from rwsstore.models import ModelSpec, build, parse_layers, shallowest
+from rwsstore.training import (
+    WEIGHT_RECIPES,
+    AveragingConfig,
+    TrainingConfig,
+    WeightRecipe,
+    pixel_statistics,
+)
+
+
+class DeltaConfig(DeltaOptions):
+    """Which recipe, with which settings, on which layers, and how its patch is made.
+
+    Attributes:
+        recipe: name of a recipe in `WEIGHT_RECIPES`.
+        name: of the patch; None: the recipe's.
+        settings: of the recipe, by name; what is left out is at its default.
+        layers: that train, as `parse_layers` reads them: `1-8`, or names; None: all.
+        training: what a table leaves out is as the recipe's defaults have it.
+    """
+
+    recipe: str
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    layers: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("recipe") not in WEIGHT_RECIPES:
+            return values
+        training = values.get("training")
+        if not isinstance(training, Mapping):
+            return values
+        defaults = WEIGHT_RECIPES[values["recipe"]].defaults.model_dump()
+        return {**values, "training": {**defaults, **training}}
+
+    @model_validator(mode="after")
+    def _check_recipe(self) -> Self:
+        try:
+            if self.recipe not in WEIGHT_RECIPES:
+                raise UnknownNameError("recipe", self.recipe, WEIGHT_RECIPES)
+            if "layers" in self.settings:
+                raise ValueError("layers stand beside the settings, not among them")
+            hazard_for(self._configured({}), self)
+        except RwsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def patch_name(self) -> str:
+        """The name under which the patch is published."""
+        return self.name or self.recipe
+
+    @property
+    def options(self) -> DeltaOptions:
+        """What is not the recipe's own."""
+        return DeltaOptions(**{name: getattr(self, name) for name in DeltaOptions.model_fields})
+
+    def recipe_for(self, model: nn.Module) -> WeightRecipe:
+        """Make the recipe, its layers those of a model.
+
+        Raises:
+            ConfigError: no such layers.
+            UnknownNameError: no layer of that name.
+        """
+        if self.layers is None:
+            return self._configured({})
+        return self._configured({"layers": parse_layers(model, self.layers)})
+
+    def _configured(self, chosen: Mapping[str, Any]) -> WeightRecipe:
+        return WEIGHT_RECIPES[self.recipe].configured({**self.settings, **chosen})
+
+
+class ExtractionRun(Frozen):
+    """Which patches are extracted from which model, on which images, and how.
+
+    Attributes:
+        version: of this description.
+        model: path of the clean model's checkpoint, or "bundled".
+        network: what the checkpoint holds, where it does not say so itself.
+        store: folder of the store; None is the default one.
+        dataset: name, as `load_images` takes it.
+        corruptions: names; in a file also "all" or a group.
+        anchor_model: path of θ_init, where `extraction.anchor` is not "clean".
+        limit: use only so many training images.
+        validation: training images held out, for the best epoch and the card; None: a tenth of
+            them, at most 5,000.
+        seed: of the limit and of the split; the training has its own.
+        mode: "plain", "bf16", or "auto", whichever is faster here.
+        extraction: how each patch is made.
+    """
+
+    version: Literal[1] = 1
+    model: Path = Path("bundled")
+    network: ModelSpec | None = None
+    store: Path | None = None
+    dataset: str
+    corruptions: Annotated[tuple[str, ...], Field(min_length=1)]
+    anchor_model: Path | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    validation: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    mode: Literal["auto", "plain", "bf16"] = "auto"
+    extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return parse_corruptions(value)
+        if isinstance(value, list | tuple):
+            return parse_corruptions(",".join(map(str, value)))
+        return value
+
+    @classmethod
+    def of(cls, /, **fields: Any) -> "ExtractionRun":
+        """Validate a run's parameters.
+
+        Raises:
+            ConfigError: an unknown key, or a value out of its range; it is named.
+        """
+        run = validated(cls, fields, what="extraction")
+        if (run.anchor_model is None) != (run.extraction.anchor == "clean"):
+            raise ConfigError(
+                "extraction: an anchor other than the clean model and its checkpoint "
+                "(anchor_model) go together"
+            )
+        return run
+
+
+def read_run(path: Path) -> ExtractionRun:
+    """Read a run from a TOML file.
+
+    Raises:
+        MissingFileError: there is none.
+        FormatError: it is not TOML.
+        ConfigError: an unknown key, or a value out of its range.
+    """
+    return ExtractionRun.of(**read_toml(path))
 
 
 class NetworkConfig(Frozen, allow_inf_nan=False):

@@ -29,9 +29,9 @@ from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import accuracy
 from rwsstore.evaluation.accuracy import Predict
+from rwsstore.making import starting_point
 from rwsstore.models import Classifier, ModelSpec, build, fold_batchnorm, shallowest
 from rwsstore.runtime import LiveModel, PatchBag
-from rwsstore.signatures import starting_point
 from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, RobustRecipe, fit, hold_out
 from tests.benchmarks.making import (

@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from rwsstore.deltas import DeltaOptions
+from rwsstore.making import DeltaOptions
 from rwsstore.models.classifier import Normalize
 from rwsstore.training import (
     ClatRecipe,

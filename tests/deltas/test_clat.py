@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from rwsstore.deltas import publish_delta
-from rwsstore.extraction import SweepItem
+from rwsstore.making import SweepItem, publish_delta
 from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store

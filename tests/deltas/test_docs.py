@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from rwsstore.deltas import HAZARDS, DeltaConfig, DeltaOptions
+from rwsstore.making import HAZARDS, DeltaConfig, DeltaOptions
 from rwsstore.patches import Patch
 from tests.deltas.making import TRAIN, VALIDATION, clean_model
 

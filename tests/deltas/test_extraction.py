@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rwsstore.deltas import delta_recipe, extract_delta, hazard_for
-from rwsstore.deltas.options import DeltaOptions
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import accuracy
+from rwsstore.making import DeltaOptions, extract_delta, hazard_for
+from rwsstore.making.pipeline import delta_recipe
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag

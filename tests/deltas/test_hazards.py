@@ -11,8 +11,8 @@ from rwsstore.analysis.bitflips import StoredWeights, sample_sites
 from rwsstore.analysis.parameter_corruption import Constraint, Sample, loss_gradient
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet
-from rwsstore.deltas import HAZARDS, Hazard, hazard_for
 from rwsstore.evaluation import accuracy, correctness
+from rwsstore.making import HAZARDS, Hazard, hazard_for
 from rwsstore.training import WEIGHT_RECIPES, CorruptionResistantRecipe
 from tests.deltas.making import VALIDATION, clean_model, fresh, options, recipes
 from tests.training.tiny import same

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-import rwsstore.deltas.publishing as publishing
-from rwsstore.deltas import DeltaOptions, publish_delta
-from rwsstore.extraction import SweepItem
+import rwsstore.making.delta_publishing as publishing
+from rwsstore.making import DeltaOptions, SweepItem, publish_delta
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from rwsstore.data import ImageSet
-from rwsstore.deltas import DeltaOptions, extract_delta, hazard_for, publish_delta
 from rwsstore.errors import ConfigError
+from rwsstore.making import DeltaOptions, extract_delta, hazard_for, publish_delta
 from rwsstore.patches import Kind
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, HessianAwareRecipe, WeightRecipe
@@ -17,7 +17,7 @@ from tests.training.tiny import pictures
 
 @pytest.fixture(autouse=True)
 def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwsstore.deltas.extraction.fit", None)
+    monkeypatch.setattr("rwsstore.making.pipeline.fit", None)
 
 
 class Strange(WeightRecipe):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from rwsstore.bundled import bundled_model
 from rwsstore.cli.main import cli, main
-from rwsstore.signatures import ExtractionRun
+from rwsstore.making import ExtractionRun
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

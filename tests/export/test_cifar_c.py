@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
-from rwsstore.export import ExportOptions, export_corrupted
+from rwsstore.making import ExportOptions, export_corrupted
 from tests.export.making import small_set
 
 IMAGES = small_set()

@@ -12,8 +12,8 @@ from PIL import Image
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, ConflictError, FormatError, RefusedError, StorageFullError
-from rwsstore.export import LAYOUTS, ExportOptions, export_corrupted
 from rwsstore.files import OS_FILES
+from rwsstore.making import LAYOUTS, ExportOptions, export_corrupted
 from tests.export.making import contents, small_set
 
 IMAGES = small_set()
@@ -32,7 +32,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise KeyboardInterrupt
         return corrupt(*arguments, **options)
 
-    monkeypatch.setattr("rwsstore.export.job.corrupt", stopping)
+    monkeypatch.setattr("rwsstore.making.layouts.corrupt", stopping)
     return left
 
 

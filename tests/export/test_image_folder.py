@@ -7,7 +7,7 @@ from PIL import Image
 
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
-from rwsstore.export import ExportOptions, export_corrupted
+from rwsstore.making import ExportOptions, export_corrupted
 from tests.export.making import contents, small_set
 
 IMAGES = small_set()

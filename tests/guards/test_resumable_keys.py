@@ -16,10 +16,9 @@ from safetensors import safe_open
 from rwsstore.canonical import key_part
 from rwsstore.cli.main import main
 from rwsstore.data import ImageSet
-from rwsstore.deltas import DeltaOptions, publish_delta
 from rwsstore.files import Results
+from rwsstore.making import DeltaOptions, ExtractionOptions, extract_all, publish_delta
 from rwsstore.models import Classifier, ModelSpec, build, save_checkpoint
-from rwsstore.signatures import ExtractionOptions, extract_all
 from rwsstore.store import Store
 from rwsstore.training import (
     AugmentedRecipe,

@@ -10,10 +10,11 @@ from torch import nn
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError, GoldenError, TensorError
 from rwsstore.evaluation import accuracy
+from rwsstore.making import Anchor, ExtractionOptions, extract_patch
+from rwsstore.making.robust import patch_recipe
 from rwsstore.models import shallowest
 from rwsstore.patches import Patch, RawTensor, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
-from rwsstore.signatures import Anchor, ExtractionOptions, extract_patch, patch_recipe
 from rwsstore.training import CleanRecipe, RobustRecipe, derive_seed, fit
 from tests.evaluation import making
 from tests.training.tiny import TwoConvs, classifier, config, pictures, two_convs
@@ -218,7 +219,7 @@ def test_an_anchor_that_is_another_network_is_refused_before_training(
 ) -> None:
     other = TwoConvs()
     other.conv1 = nn.Conv2d(3, 6, 3 if damage == "missing" else 5, bias=damage != "missing")
-    monkeypatch.setattr("rwsstore.signatures.extraction.fit", None)
+    monkeypatch.setattr("rwsstore.making.robust.fit", None)
     with pytest.raises(TensorError, match=r"'conv1\.(bias|weight)'.*not the same network"):
         extract_patch(
             trained()[0], "fog", TRAIN, VALIDATION, options(anchor="early", training_mode=mode),

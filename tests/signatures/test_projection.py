@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rwsstore.errors import TensorError
-from rwsstore.signatures import project_out, signature
+from rwsstore.making import project_out, signature
 
 numbers = st.floats(-1.0, 1.0, width=32)
 sizes = st.integers(1, 12)

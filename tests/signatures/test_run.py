@@ -4,7 +4,7 @@ import pytest
 
 from rwsstore.corruptions import CORRUPTIONS, GROUPS
 from rwsstore.errors import ConfigError, FormatError, MissingFileError
-from rwsstore.signatures import ExtractionOptions, ExtractionRun, read_run
+from rwsstore.making import ExtractionOptions, ExtractionRun, read_run
 
 EXAMPLE = """
 version = 1

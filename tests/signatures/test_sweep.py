@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-import rwsstore.signatures.sweep as sweep
+import rwsstore.making.robust_sweep as sweep
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConflictError, UnknownNameError
+from rwsstore.making import ExtractionOptions, SweepItem, extract_all, extract_patch
 from rwsstore.patches import Patch
-from rwsstore.signatures import ExtractionOptions, SweepItem, extract_all, extract_patch
 from rwsstore.store import Store
 from tests.signatures.test_extraction import TRAIN, VALIDATION, anchor_for, options, trained
 from tests.training.test_resume import Interrupting

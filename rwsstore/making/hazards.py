@@ -22,9 +22,9 @@ from rwsstore.analysis.parameter_corruption import (
 )
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet, unit_images
-from rwsstore.deltas.options import DeltaOptions
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.accuracy import accuracy, correctness
+from rwsstore.making.options import DeltaOptions
 from rwsstore.patches import Kind
 from rwsstore.training import (
     ClatOptions,

@@ -8,10 +8,11 @@ from torch import nn
 
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.deltas.extraction import delta_recipe, extract_delta
-from rwsstore.deltas.hazards import Hazard, hazard_for
-from rwsstore.deltas.options import DeltaOptions
-from rwsstore.extraction import SweepItem, make_once, run_file
+from rwsstore.making.hazards import Hazard, hazard_for
+from rwsstore.making.once import SweepItem, make_once
+from rwsstore.making.options import DeltaOptions
+from rwsstore.making.pipeline import delta_recipe, extract_delta
+from rwsstore.making.records import run_file
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import Patch, Recipe
 from rwsstore.progress import SILENT, Reporter

@@ -9,10 +9,10 @@ from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.accuracy import accuracy
-from rwsstore.extraction import with_evidence as with_measured
+from rwsstore.making.evidence import with_evidence as with_measured
+from rwsstore.making.options import ExtractionOptions
 from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.training import derive_seed
 
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.deltas.hazards import hazard_for
-from rwsstore.deltas.options import DeltaOptions
 from rwsstore.errors import ConfigError
-from rwsstore.extraction import data_parameters, probe_for, training_parameters, with_evidence
+from rwsstore.making.evidence import probe_for, with_evidence
+from rwsstore.making.hazards import hazard_for
+from rwsstore.making.options import DeltaOptions
+from rwsstore.making.records import data_parameters, training_parameters
 from rwsstore.models import ordered_layers
 from rwsstore.patches import AlphaRange, Patch, Recipe, identify, make_patch
 from rwsstore.progress import SILENT, Reporter

@@ -11,7 +11,11 @@ from torch import nn
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.extraction import data_parameters, probe_for, training_parameters
+from rwsstore.making.evidence import probe_for
+from rwsstore.making.options import ExtractionOptions
+from rwsstore.making.projection import signature
+from rwsstore.making.records import data_parameters, training_parameters
+from rwsstore.making.robust_evidence import with_evidence
 from rwsstore.models import shallowest, weights_fingerprint
 from rwsstore.patches import (
     Patch,
@@ -20,9 +24,6 @@ from rwsstore.patches import (
     make_patch,
 )
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.signatures.evidence import with_evidence
-from rwsstore.signatures.options import ExtractionOptions
-from rwsstore.signatures.projection import signature
 from rwsstore.training import RobustRecipe, fit
 
 

@@ -10,12 +10,13 @@ from torch import nn
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
-from rwsstore.extraction import SweepItem, make_once, run_file
+from rwsstore.making.once import SweepItem, make_once
+from rwsstore.making.options import ExtractionOptions
+from rwsstore.making.records import run_file
+from rwsstore.making.robust import extract_patch, patch_recipe
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import Patch, Recipe
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.signatures.extraction import extract_patch, patch_recipe
-from rwsstore.signatures.options import ExtractionOptions
 from rwsstore.store import Store
 
 

@@ -1,0 +1,542 @@
+"""From a configuration and a folder of images to a bundle: train, extract, measure, write."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rwsstore.bundled import card_path, model_path, store_path
+from rwsstore.canonical import canonical_json, first_difference
+from rwsstore.data import ImageSet, match_classes
+from rwsstore.errors import ConfigError, DataError, FormatError, UnknownPatchError
+from rwsstore.evaluation import EvaluationOptions, EvaluationReport, accuracy, evaluate
+from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
+from rwsstore.making.card import BundleCard, DeltaSummary, TrainingSummary, describe_patches
+from rwsstore.making.config import BundleConfig, DeltaConfig
+from rwsstore.making.delta_publishing import is_current, publish_delta
+from rwsstore.making.hazards import hazard_for
+from rwsstore.making.markdown import card_markdown
+from rwsstore.making.pipeline import delta_recipe, measured_delta
+from rwsstore.making.robust_evidence import with_evidence
+from rwsstore.making.robust_sweep import extract_all
+from rwsstore.models import (
+    Classifier,
+    FormatAgreement,
+    build,
+    fold_batchnorm,
+    load_checkpoint,
+    load_clean_model,
+    save_checkpoint,
+    weights_fingerprint,
+)
+from rwsstore.patches import Patch, reach_of
+from rwsstore.progress import SILENT, Reporter
+from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
+from rwsstore.store import Store
+from rwsstore.training import (
+    CleanRecipe,
+    EpochRecord,
+    WeightRecipe,
+    derive_seed,
+    forget_states,
+    hold_out,
+    train_averaged,
+)
+from rwsstore.training.resume import images_digest
+
+_NAME = "run.json"
+_LIMIT = 2**20
+
+
+def claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
+    """Mark a folder as this run's, or see that it is.
+
+    Args:
+        folder: made where it does not exist.
+        run: JSON values that define the run.
+
+    Raises:
+        ConfigError: the folder is another run's; the first difference is named.
+        FormatError: the mark is damaged.
+        StoreError: it could not be written.
+    """
+    path, wanted = folder / _NAME, json.loads(canonical_json(run))
+    if not path.exists():
+        make_folders(folder)
+        write_atomic(path, (canonical_json(wanted) + "\n").encode())
+        return
+    try:
+        found = json.loads(read_bounded(path, limit=_LIMIT, what=str(path)))
+    except ValueError:
+        raise FormatError(f"{path} is damaged: delete the folder to start again") from None
+    difference = first_difference(found, wanted)
+    if difference is not None:
+        raise ConfigError(
+            f"{folder} belongs to another run: {difference}. Nothing was changed; give this run "
+            "another folder, or delete that one to start again"
+        )
+
+
+_LATER = {("training",): {"optimizer": "sgd"}, ("extraction", "training"): {"optimizer": "sgd"}}
+"""Keys that configurations did not have at first, where they stand, and what they meant then."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What lies in the work folder."""
+
+    folder: Path
+
+    @property
+    def clean(self) -> Path:
+        """The clean model, folded."""
+        return self.folder / "clean.safetensors"
+
+    @property
+    def unfolded(self) -> Path:
+        """The network as it was trained."""
+        return self.folder / "clean.unfolded.safetensors"
+
+    @property
+    def summary(self) -> Path:
+        """How its training went."""
+        return self.folder / "training.json"
+
+    @property
+    def state(self) -> Path:
+        """Its training under way."""
+        return self.folder / "clean.state"
+
+    @property
+    def runs(self) -> Path:
+        """Trainings of patches under way."""
+        return self.folder / "runs"
+
+    @property
+    def wide(self) -> Store:
+        """The patches at 32 bits."""
+        return Store(self.folder / "store32")
+
+    @property
+    def narrow(self) -> Store:
+        """The patches as they are shipped."""
+        return Store(self.folder / "store")
+
+
+def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> Work:
+    """Mark a work folder as this bundle's, or see that it is.
+
+    Patches against failing weights may be added, changed and left out between runs: each knows
+    itself what it was made with. Everything else may not.
+
+    Raises:
+        ConfigError: it is another bundle's; the first difference is named.
+        FormatError: the mark is damaged.
+        StoreError: it could not be written.
+    """
+    run = config.model_dump(mode="json", exclude={"deltas": True, "measuring": {"hazard_images"}})
+    for path, fields in _LATER.items():
+        place = run
+        for step in path:
+            place = place[step]
+        for name, value in fields.items():
+            if place[name] == value:
+                del place[name]
+    claim_folder(work, {"config": run, **origin})
+    return Work(work)
+
+
+def finished_bundle(out: Path, config: BundleConfig, origin: Mapping[str, str]) -> BundleCard:
+    """Read the card of a bundle that is there already.
+
+    Raises:
+        ConfigError: it is of another configuration or of other images.
+        FormatError: it is damaged.
+    """
+    card = BundleCard.read(card_path(out))
+    made_of = {"images": card.images, "test_images": card.test_images}
+    if card.config != config or made_of != origin:
+        raise ConfigError(
+            f"{out} holds the finished bundle {card.name!r} of another configuration or of other "
+            "images: nothing was changed; choose another folder"
+        )
+    return card
+
+
+def formats_known(card: BundleCard) -> bool:
+    """Whether the card speaks of every compute format that there is."""
+    return FORMATS.keys() <= {one.name for one in card.formats}
+
+
+def measure_formats(
+    clean: Classifier,
+    patches: Iterable[Patch],
+    held_out: ImageSet,
+    *,
+    progress: Reporter = SILENT,
+) -> tuple[FormatAgreement, ...]:
+    """Compare every compute format with float32: clean, and with each patch as recommended."""
+    found = tuple(patches)
+    return measure_agreement(
+        clean,
+        held_out.images,
+        patches=PatchBag(found),
+        requests=[{patch.name: None} for patch in found],
+        progress=progress,
+    )
+
+
+def measured_again(
+    folder: Path, card: BundleCard, held_out: ImageSet, *, progress: Reporter = SILENT
+) -> BundleCard:
+    """Measure the formats of a finished bundle, and write them into its card; the rest stays.
+
+    Args:
+        folder: of the bundle.
+        card: that lies there.
+        held_out: the images on which everything was chosen.
+        progress: where to report.
+
+    Returns:
+        The new card.
+    """
+    store = Store(store_path(folder), read_only=True)
+    patches = [store.get(summary.digest) for summary in card.patches]
+    clean = load_clean_model(model_path(folder))
+    formats = measure_formats(clean, patches, held_out, progress=progress)
+    card = card.model_copy(update={"formats": formats})
+    write_card(folder, card)
+    return card
+
+
+def write_card(folder: Path, card: BundleCard) -> None:
+    """Write a card into its bundle, as JSON and for people."""
+    write_atomic(card_path(folder), card.to_json().encode())
+    write_atomic(folder / "CARD.md", card_markdown(card).encode())
+
+
+_WIDE_BITS = 32
+_WIDE_DELTA_IMAGES = 100
+"""The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
+
+
+def make_deltas(
+    config: BundleConfig,
+    clean: nn.Module,
+    train: ImageSet,
+    held_out: ImageSet,
+    files: Work,
+    *,
+    progress: Reporter = SILENT,
+) -> tuple[Patch, ...]:
+    """Extract at 32 bits, and store at the width asked for; what is there already is kept."""
+    return tuple(
+        _make(config, wanted, clean, train, held_out, files, progress) for wanted in config.deltas
+    )
+
+
+def _make(
+    config: BundleConfig,
+    wanted: DeltaConfig,
+    clean: nn.Module,
+    train: ImageSet,
+    held_out: ImageSet,
+    files: Work,
+    progress: Reporter,
+) -> Patch:
+    name, recipe, options = wanted.patch_name, wanted.recipe_for(clean), wanted.options
+    record, hazard = delta_recipe(recipe, train, held_out, options), hazard_for(recipe, options)
+    stored = _stored_delta(files.narrow, name)
+    if stored is not None and is_current(stored, clean, options, record, hazard):
+        return stored
+    wide = options.model_copy(
+        update={
+            "bits": _WIDE_BITS,
+            "alphas": (1.0,),
+            "card_images": min(_WIDE_DELTA_IMAGES, options.card_images),
+        }
+    )
+    item = publish_delta(
+        clean, recipe, train, held_out, wide, files.wide,
+        name=name, state_folder=files.runs, mode=config.compute_mode, progress=progress,
+    )  # fmt: skip
+    narrow = item.patch.at_bits(options.bits)
+    patch = measured_delta(clean, narrow, recipe, held_out, options, progress=progress)
+    if stored is not None:  # of other settings; what is shipped has one version of each name
+        files.narrow.remove(name)
+    files.narrow.publish(patch, name=name, expected=0)
+    return patch
+
+
+def _stored_delta(store: Store, name: str) -> Patch | None:
+    try:
+        return store.get(name)
+    except UnknownPatchError:
+        return None
+
+
+def measure_deltas(
+    config: BundleConfig,
+    clean: nn.Module,
+    patches: Sequence[Patch],
+    test: ImageSet,
+    *,
+    progress: Reporter = SILENT,
+) -> tuple[DeltaSummary, ...]:
+    """Measure each patch once on the test images: TA, and accuracy under its hazard."""
+    settings = config.measuring
+    images = test.limit(min(settings.hazard_images, len(test)), settings.seed)
+    found = []
+    with progress.task("hazards, test images", total=len(patches)) as task:
+        for wanted, patch in zip(config.deltas, patches, strict=True):
+            recipe = wanted.recipe_for(clean)
+            one = _measure(config, wanted, recipe, clean, patch, test, images)
+            task.advance(note=f"{one.name}: {one.clean_model:.1f} to {one.patched:.1f}")
+            found.append(one)
+    return tuple(found)
+
+
+def _measure(
+    config: BundleConfig,
+    wanted: DeltaConfig,
+    recipe: WeightRecipe,
+    clean: nn.Module,
+    patch: Patch,
+    test: ImageSet,
+    images: ImageSet,
+) -> DeltaSummary:
+    live = LiveModel(clean, PatchBag([patch]))
+    bare, patched = live.variant({}), live.variant({patch.name: None})
+    hazard, seed = hazard_for(recipe, wanted.options), derive_seed(config.measuring.seed, "hazard")
+    return DeltaSummary(
+        name=patch.name,
+        digest=patch.digest,
+        kind=patch.metadata.kind,
+        attack=hazard.attack,
+        budget=hazard.budget,
+        payload_bytes=patch.payload_bytes,
+        file_bytes=patch.file_bytes,
+        touched_bytes=reach_of(patch.metadata).touched_bytes,
+        layers=len(patch.metadata.layers),
+        images=len(images),
+        ta=accuracy(patched, test.images, test.labels),
+        clean_model=hazard.accuracy(bare.module, images, seed),
+        patched=hazard.accuracy(patched.module, images, seed),
+    )
+
+
+_WIDE_CARD_IMAGES = 500
+"""The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
+
+_SHIPPED = ("store.json", "objects", "refs")
+"""What a read-only store needs; its index and lock would be the building machine's."""
+
+
+def build_bundle(
+    config: BundleConfig,
+    train: ImageSet,
+    test: ImageSet,
+    out: Path,
+    *,
+    work: Path,
+    measure_again: bool = False,
+    progress: Reporter = SILENT,
+) -> BundleCard:
+    """Train a clean model and its patches, measure them once on the test images, write all of it.
+
+    A second run with the same configuration and images goes on where the first was stopped.
+
+    Args:
+        config: every parameter.
+        train: training images; the images on which everything is chosen are split off.
+        test: test images.
+        out: folder of the bundle; must not exist, or hold this very bundle.
+        work: folder for what is kept between runs; the unfolded network and the patches at 32
+            bits stay there.
+        measure_again: where the bundle is finished, measure its compute formats again; done
+            anyway where its card says nothing of some.
+        progress: where to report.
+
+    Returns:
+        The card, as it lies in `out`.
+
+    Raises:
+        DataError: the images' classes are not those of the configuration.
+        ConfigError: `out` or `work` belongs to another configuration or to other images.
+        RwsError: as training, extraction and evaluation do; what was finished stays.
+    """
+    train, test = _named(config, train), _named(config, test)
+    origin = {"images": images_digest(train), "test_images": images_digest(test)}
+    rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
+    if card_path(out).exists():
+        card = finished_bundle(out, config, origin)
+        if measure_again or not formats_known(card):
+            card = measured_again(out, card, held_out, progress=progress)
+        return card
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
+    files = claim_work(work, config, origin)
+    clean, summary = _trained(config, rest, held_out, files, progress)
+    patches = _patches(config, clean, rest, held_out, files, progress)
+    deltas = make_deltas(config, clean, rest, held_out, files, progress=progress)
+    _keep_only(files.narrow, [*patches, *deltas])
+    settings = EvaluationOptions(
+        severities=(config.extraction.severity,),
+        bits=config.measuring.bits,
+        seed=config.measuring.seed,
+        resamples=config.measuring.resamples,
+    )
+    report = evaluate(
+        clean, {patch.name: patch for patch in patches}, test, settings, progress=progress
+    )
+    summaries = measure_deltas(config, clean, deltas, test, progress=progress)
+    formats = measure_formats(clean, (*patches, *deltas), held_out, progress=progress)
+    card = _card(config, origin, clean, (*patches, *deltas), summary, report, summaries, formats)
+    _write(out, clean, files.narrow, card)
+    return card
+
+
+def _named(config: BundleConfig, images: ImageSet) -> ImageSet:
+    if set(images.classes) != set(config.data.classes):
+        missing = sorted(set(config.data.classes) - set(images.classes))
+        extra = sorted(set(images.classes) - set(config.data.classes))
+        raise DataError(
+            f"{images.name} has other classes than the configuration (data.classes): "
+            + "; ".join(
+                f"{word} {', '.join(names[:5])}"
+                for word, names in (("it lacks", missing), ("it has besides", extra))
+                if names
+            )
+        )
+    return replace(match_classes(images, config.data.classes), name=config.data.name)
+
+
+def _trained(
+    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
+) -> tuple[Classifier, TrainingSummary]:
+    if not files.summary.exists():
+        unfolded, best = _train(config, train, held_out, files, progress)
+        folded = fold_batchnorm(unfolded)
+        save_checkpoint(files.clean, folded)
+        save_checkpoint(files.unfolded, unfolded)
+        summary = TrainingSummary(
+            images=len(train),
+            validation_images=len(held_out),
+            validation_accuracy=best.accuracy,
+            weights=weights_fingerprint(folded.state_dict()),
+        )
+        write_atomic(files.summary, (canonical_json(summary.model_dump()) + "\n").encode())
+        forget_states(files.state)
+    summary = TrainingSummary.read(files.summary)
+    clean = load_checkpoint(files.clean)
+    if weights_fingerprint(clean.state_dict()) != summary.weights:
+        raise ConfigError(
+            f"{files.clean} is not the model that was trained here: delete {files.folder}"
+        )
+    return clean, summary
+
+
+def _train(
+    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
+) -> tuple[Classifier, EpochRecord]:
+    """The network as it was trained, before folding, and its accuracy on the held-out images."""
+    start = build(config.spec(train), seed=config.training.seed)
+    result = train_averaged(
+        start, CleanRecipe(), train, held_out, config.training, config.averaging,
+        state_file=files.state, mode=config.compute_mode, progress=progress,
+    )  # fmt: skip
+    assert isinstance(result.model, Classifier)  # noqa: S101  (training returns what it was given)
+    return result.model, result.best
+
+
+def _patches(
+    config: BundleConfig,
+    clean: Classifier,
+    train: ImageSet,
+    held_out: ImageSet,
+    files: Work,
+    progress: Reporter,
+) -> tuple[Patch, ...]:
+    """Extract at 32 bits, so that every width can be compared, and store at the width asked for."""
+    options = config.extraction
+    wide = options.model_copy(
+        update={
+            "bits": _WIDE_BITS,
+            "card_images": min(_WIDE_CARD_IMAGES, options.card_images),
+            "alphas": (1.0,),
+        }
+    )
+    extracted = extract_all(
+        clean, config.corruptions, train, held_out, wide, files.wide,
+        state_folder=files.runs, mode=config.compute_mode, progress=progress,
+    )  # fmt: skip
+    patches = []
+    for item in extracted:
+        name = item.patch.name
+        patch = _stored(files.narrow, name)
+        if patch is None:
+            patch = with_evidence(
+                clean, item.patch.at_bits(options.bits), held_out, options, progress=progress
+            )
+            files.narrow.publish(patch, name=name, expected=0)
+        patches.append(patch)
+    return tuple(patches)
+
+
+def _stored(store: Store, name: str) -> Patch | None:
+    try:
+        return store.get(name)
+    except UnknownPatchError:
+        return None
+
+
+def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
+    """Take out what an earlier configuration made besides."""
+    names = {patch.name for patch in patches}
+    for entry in store.list():
+        if entry.name not in names:
+            store.remove(entry.name)
+    store.gc()
+
+
+def _card(
+    config: BundleConfig,
+    origin: dict[str, str],
+    clean: Classifier,
+    patches: Iterable[Patch],
+    summary: TrainingSummary,
+    report: EvaluationReport,
+    deltas: tuple[DeltaSummary, ...],
+    formats: tuple[FormatAgreement, ...],
+) -> BundleCard:
+    return BundleCard(
+        name=config.name,
+        config=config,
+        **origin,
+        training=summary,
+        weights=weights_fingerprint(clean.state_dict()),
+        parameters=sum(tensor.numel() for tensor in clean.parameters()),
+        patches=describe_patches(patches),
+        report=report,
+        deltas=deltas,
+        formats=formats,
+    )
+
+
+def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with staged_folder(out) as folder:
+        save_checkpoint(model_path(folder), clean)
+        target = store_path(folder)
+        target.mkdir()
+        for name in _SHIPPED:
+            source = store.root / name
+            if source.is_dir():
+                shutil.copytree(source, target / name)
+            else:
+                shutil.copy(source, target / name)
+        write_card(folder, card)
