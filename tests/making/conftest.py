@@ -1,4 +1,4 @@
-"""A bundle of digits, built once."""
+"""A bundle of digits, built once, and a store."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pytest
 
 from rwsstore.data import ImageSet, load_images
 from rwsstore.making import BundleCard, BundleConfig, build_bundle, read_config
+from rwsstore.store import Store
 
 TOML = """
 version = 1
@@ -87,6 +88,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits: tuple[ImageSet, Image
     config = read_config(path)
     out, work = folder / "out", folder / "work"
     return Made(config, build_bundle(config, *digits, out, work=work), out, work)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rwsstore.making import HAZARDS, DeltaConfig, DeltaOptions
 from rwsstore.patches import Patch
-from tests.deltas.making import TRAIN, VALIDATION, clean_model
+from tests.making.tiny import TRAIN, VALIDATION, clean_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deltas.md").read_text()
 

@@ -10,7 +10,7 @@ from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store
 from rwsstore.training import ClatRecipe, fit
-from tests.deltas.making import TRAIN, VALIDATION, clean_model, options
+from tests.making.tiny import TRAIN, VALIDATION, clean_model, options
 from tests.training.tiny import config, pictures
 
 SETTINGS = {"steps": 2, "images": 12, "epsilon": 0.05, "k": 1, "strength": 0.1, "judged": 9}

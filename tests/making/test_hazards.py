@@ -14,7 +14,7 @@ from rwsstore.data import ImageSet
 from rwsstore.evaluation import accuracy, correctness
 from rwsstore.making import HAZARDS, Hazard, hazard_for
 from rwsstore.training import WEIGHT_RECIPES, CorruptionResistantRecipe
-from tests.deltas.making import VALIDATION, clean_model, fresh, options, recipes
+from tests.making.tiny import VALIDATION, clean_model, fresh, options, recipes
 from tests.training.tiny import same
 
 

@@ -13,7 +13,7 @@ from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe, derive_seed, fit
-from tests.deltas.making import TRAIN, VALIDATION, clean_model, options, recipes
+from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
 from tests.training.tiny import config
 
 KINDS = ["corruption_resistant", "hessian_aware", "selective", "clat"]

@@ -6,7 +6,7 @@ import torch
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.making import ExportOptions, export_corrupted
-from tests.export.making import small_set
+from tests.making.exports import small_set
 
 IMAGES = small_set()
 

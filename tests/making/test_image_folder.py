@@ -8,7 +8,7 @@ from PIL import Image
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
 from rwsstore.making import ExportOptions, export_corrupted
-from tests.export.making import contents, small_set
+from tests.making.exports import contents, small_set
 
 IMAGES = small_set()
 

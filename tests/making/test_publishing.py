@@ -7,8 +7,8 @@ from rwsstore.making import DeltaOptions, SweepItem, publish_delta
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe
-from tests.deltas.making import TRAIN, VALIDATION, clean_model, options, recipes
-from tests.deltas.test_extraction import extract
+from tests.making.test_deltas import extract
+from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
 from tests.training.test_resume import Interrupting
 
 

@@ -14,7 +14,7 @@ from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, ConflictError, FormatError, RefusedError, StorageFullError
 from rwsstore.files import OS_FILES
 from rwsstore.making import LAYOUTS, ExportOptions, export_corrupted
-from tests.export.making import contents, small_set
+from tests.making.exports import contents, small_set
 
 IMAGES = small_set()
 OPTIONS = ExportOptions(("fog", "gaussian_noise", "contrast"), severities=(1, 3), seed=5)

@@ -11,7 +11,7 @@ from rwsstore.making import DeltaOptions, extract_delta, hazard_for, publish_del
 from rwsstore.patches import Kind
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, HessianAwareRecipe, WeightRecipe
-from tests.deltas.making import TRAIN, VALIDATION, clean_model, options, recipes
+from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
 from tests.training.tiny import pictures
 
 

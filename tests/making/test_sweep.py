@@ -10,16 +10,11 @@ from rwsstore.errors import ConflictError, UnknownNameError
 from rwsstore.making import ExtractionOptions, SweepItem, extract_all, extract_patch
 from rwsstore.patches import Patch
 from rwsstore.store import Store
-from tests.signatures.test_extraction import TRAIN, VALIDATION, anchor_for, options, trained
+from tests.making.test_signatures import TRAIN, VALIDATION, anchor_for, options, trained
 from tests.training.test_resume import Interrupting
 from tests.training.tiny import config, pictures
 
 NAMES = ("contrast", "fog")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def run(
