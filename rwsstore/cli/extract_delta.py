@@ -10,8 +10,8 @@ import click
 
 from rwsstore.cli.options import load_model, open_store
 from rwsstore.cli.recipes import pick_mode, read_settings, refuse, settings_option, training_of
+from rwsstore.config import validated
 from rwsstore.data import load_images, match_classes
-from rwsstore.files import validated
 from rwsstore.making import DeltaConfig, DeltaOptions, SweepItem, publish_delta
 from rwsstore.progress import ConsoleReporter
 from rwsstore.store import Store

@@ -18,6 +18,7 @@ from starlette.types import Scope
 from rwsstore import __version__
 from rwsstore_service.api import audit, docs, health, models, patches, patchset, predict
 from rwsstore_service.api.description.openapi import DESCRIPTION, TAGS, describe_with
+from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip import routes as oip
 from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.engine.service import Service
@@ -26,7 +27,6 @@ from rwsstore_service.wire.context import RequestContext
 from rwsstore_service.wire.gate import Gate
 from rwsstore_service.wire.limits import BodyLimit, InFlight, SecurityHeaders
 from rwsstore_service.wire.metrics import Metrics
-from rwsstore_service.wire.problems import add_handlers
 from rwsstore_service.wire.tokens import Access, Tokens, provide_tokens
 from rwsstore_service.wire.tracing import Tracer, tracer_of
 

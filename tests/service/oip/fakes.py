@@ -10,12 +10,13 @@ from torch import Tensor
 
 from rwsstore.models import ModelSpec
 from rwsstore.patches import parse_request
+from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.routes import router
 from rwsstore_service.api.requests import HostDep, ReaderDep, ServiceDep
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
 from rwsstore_service.wire.metrics import Metrics
-from rwsstore_service.wire.problems import ProblemError, add_handlers
+from rwsstore_service.wire.problems import ProblemError
 
 SIZE = 2
 MAX_IMAGES = 4

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 from rwsstore.errors import UnknownPatchError
 from rwsstore_service.api.contract import Alpha, Request
-from rwsstore_service.wire.problems import ProblemError, add_handlers
+from rwsstore_service.api.faults import add_handlers
+from rwsstore_service.wire.problems import ProblemError
 from tests.service.answering import JSON, MODEL, SET, problem
 
 
