@@ -27,6 +27,7 @@ _SHOWN = 20
 # Where pydantic's own words are about Python.
 _MESSAGES = {
     "extra_forbidden": "nothing of this name is known",
+    "list_type": "expected a list",
     "model_attributes_type": "expected an object",
     "model_type": "expected an object",
     "tuple_type": "expected a list",
@@ -80,13 +81,14 @@ def _allowed(request: Request) -> str:
 async def _invalid(request: Request, error: Exception) -> Response:
     """Say where and what, without echoing the value: a NaN in it could not be written as JSON."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    faults = [_fault(fault) for fault in error.errors()[:_SHOWN]]
+    faults = [read_fault(fault) for fault in error.errors()[:_SHOWN]]
     first = faults[0] if faults else {"where": "", "message": "not allowed"}
     detail = f"{first['where']}: {first['message']}" if first["where"] else first["message"]
     return _respond(request, ProblemError("invalid-request", detail, errors=faults))
 
 
-def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
+def read_fault(fault: Mapping[str, Any]) -> dict[str, str]:
+    """Say where one of pydantic's faults is, and what it is, in words of the API."""
     words = str(fault.get("msg", "")).removeprefix("Value error, ")
     words = words.replace("Tuple should", "List should").replace(" after validation", "")
     message = _MESSAGES.get(str(fault.get("type")), words)

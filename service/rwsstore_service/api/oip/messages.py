@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import binary_codec, json_codec
 from rwsstore_service.api.oip.contract import (
     FP32,
@@ -26,7 +27,7 @@ from rwsstore_service.api.oip.contract import (
 )
 from rwsstore_service.api.oip.json_codec import JsonLimits
 from rwsstore_service.engine.records import Chosen, Prediction
-from rwsstore_service.wire.problems import ProblemError, read_fault
+from rwsstore_service.wire.problems import ProblemError
 
 _INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)
 
