@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from rwsstore import __version__
-from rwsstore_service.api import audit, docs, health, models, patches, patchset, predict
+from rwsstore_service.api import about, patches, patchset, predict
 from rwsstore_service.api.description.openapi import DESCRIPTION, TAGS, describe_with
 from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip import routes as oip
@@ -79,10 +79,15 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     )
     app.state.service, app.state.metrics, app.state.access = service, metrics, Access(tokens)
     # Routes are tried one by one: what is asked most comes first. No path fits two of them.
-    for room in (predict, oip, health, models, patchset, patches, audit):
-        app.include_router(room.router)
+    app.include_router(predict.router)
+    app.include_router(oip.router)
+    app.include_router(about.health)
+    app.include_router(about.models)
+    app.include_router(patchset.router)
+    app.include_router(patches.router)
+    app.include_router(about.audit)
     if settings.docs:
-        app.include_router(docs.router)
+        app.include_router(about.pages)
     add_handlers(app)
     describe_with(app, settings)
     return app

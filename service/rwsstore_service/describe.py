@@ -8,8 +8,7 @@ import json
 import sys
 from typing import Any
 
-from rwsstore_service.api.description.reference import reference
-from rwsstore_service.api.description.settings_page import settings_page
+from rwsstore_service.api.description.reference import reference, settings_page
 from rwsstore_service.app import create_app
 from rwsstore_service.settings import Settings
 

@@ -37,7 +37,7 @@ from rwsstore_service.api.contract import (
     Timing,
     VerificationAnswer,
 )
-from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import PROBLEMS
 
 TOKEN = "a-token-of-the-tests"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -26,7 +26,7 @@ from rwsstore_client import (
     UnsupportedMediaError,
     WrongModelError,
 )
-from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import PROBLEMS
 
 
 def asked(answer: httpx.Response) -> ApiError:

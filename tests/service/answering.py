@@ -11,7 +11,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from rwsstore_service import Settings, create_app
-from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import PROBLEMS
 from tests.service.box import ADMIN
 
 MODEL = "/v1/models/bundled"

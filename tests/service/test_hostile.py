@@ -20,7 +20,7 @@ from rwsstore.bundled import bundled_store
 from rwsstore.store import Store
 from rwsstore_service import Settings, create_app
 from rwsstore_service.api.description.openapi import operations
-from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import PROBLEMS
 from tests.service.answering import SET, picture, started
 from tests.service.hostile import (
     BODIES,

@@ -12,7 +12,7 @@ from rwsstore.store import Sort
 from rwsstore_service.api.answers import patch_answer
 from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
 from rwsstore_service.api.contract import CompositionRequest, Name, PatchAnswer, PatchList
-from rwsstore_service.api.description.headers import LOCATION
+from rwsstore_service.api.description.openapi import LOCATION
 from rwsstore_service.api.requests import (
     AdminDep,
     KeyDep,

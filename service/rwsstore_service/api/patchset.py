@@ -24,7 +24,7 @@ from rwsstore_service.api.contract import (
     StrengthRequest,
     VerificationAnswer,
 )
-from rwsstore_service.api.description.headers import ETAG
+from rwsstore_service.api.description.openapi import ETAG
 from rwsstore_service.api.requests import (
     AdminDep,
     HostDep,

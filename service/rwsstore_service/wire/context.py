@@ -15,11 +15,10 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.kinds import PROBLEMS
 from rwsstore_service.wire.limits import HEALTH_PATHS
 from rwsstore_service.wire.logs import REQUEST_ID
 from rwsstore_service.wire.metrics import REASONS, UNMATCHED, Metrics, Reason
-from rwsstore_service.wire.problems import MEDIA_TYPE, ProblemError, problem_response
+from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS, ProblemError, problem_response
 from rwsstore_service.wire.tracing import NoTracing, Span, Tracer
 
 CLIENT_LEFT = 499

@@ -18,8 +18,7 @@ from rwsstore_service import Settings, create_app
 from rwsstore_service.api.description.examples import ANSWERS, BODIES
 from rwsstore_service.api.description.openapi import operations
 from rwsstore_service.describe import PAGES, default_document
-from rwsstore_service.wire.kinds import PROBLEMS
-from rwsstore_service.wire.problems import MEDIA_TYPE
+from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS
 from tests.service.answering import SET, picture
 from tests.service.box import ADMIN, Box
 

@@ -10,9 +10,9 @@ import pytest
 from rwsstore import errors
 from rwsstore_service.engine import errors as engine_errors
 from rwsstore_service.engine.errors import DuplicatePatchError, StaleGenerationError
-from rwsstore_service.wire.kinds import PROBLEMS
 from rwsstore_service.wire.problems import (
     MEDIA_TYPE,
+    PROBLEMS,
     Problem,
     ProblemError,
     describe,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.kinds import PROBLEMS
+from rwsstore_service.wire.problems import PROBLEMS
 from rwsstore_service.wire.tokens import Principal, Tokens
 from tests.service.security.asking import settings_of
 

@@ -1,12 +1,17 @@
-"""The page of the API in docs/api.md, made of the OpenAPI document."""
+"""The pages in docs/ that are made: the API's of its document, the settings' of their class."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
 from rwsstore_service.api.description.openapi import COMMON_PROBLEMS, operations
-from rwsstore_service.wire.kinds import PROBLEMS
-from rwsstore_service.wire.problems import MEDIA_TYPE
+from rwsstore_service.settings import Settings
+from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS
 
 _NAMES = {"string": "text", "boolean": "true or false", "null": "null", "object": "object"}
 
@@ -130,7 +135,7 @@ def _json(operation: dict[str, Any]) -> list[str]:
     return ["-H 'Content-Type: application/json'", f"-d '{body}'"]
 
 
-_INTRO = """\
+_API_INTRO = """\
 # HTTP API
 
 Made by `make docs` from the service's own description, [openapi.json](openapi.json); the service
@@ -158,7 +163,7 @@ def reference(document: dict[str, Any]) -> str:
     return (
         "\n".join(
             [
-                _INTRO,
+                _API_INTRO,
                 document["info"]["description"],
                 *_tags(document),
                 *_problems(document),
@@ -295,3 +300,61 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
     ruler = tuple("---" for _ in head)
     return "\n".join([line(head), line(ruler), *map(line, rows)]) + "\n"
+
+
+GROUPS = {
+    "Address and files": ("host", "port", "model", "model_name", "store", "state"),
+    "Who may": (
+        *("admin_tokens", "admin_tokens_file", "predict_tokens", "predict_tokens_file"),
+        *("open_metrics", "docs", "cors_origins", "allowed_hosts", "allow_transfer"),
+    ),
+    "Computing": (
+        *("threads", "lanes", "decode_threads", "batching", "max_batch", "batch_wait_ms"),
+        *("queue_size", "compute", "resident_bytes"),
+    ),
+    "Limits": (
+        *("max_images", "max_pixels", "max_image_bytes", "max_body_bytes", "max_patch_bytes"),
+        *("max_header_bytes", "max_request_patches", "max_requests", "max_connections"),
+        *("rate_limit", "rate_burst"),
+    ),
+    "Deadlines": (
+        *("header_timeout", "body_timeout", "queue_timeout", "idle_timeout", "write_timeout"),
+        "shutdown_timeout",
+    ),
+    "Logs and traces": ("log_format", "log_level", "tracing_endpoint"),
+}
+"""Every setting, in the order of the page."""
+
+_SETTINGS_INTRO = """\
+# Settings
+
+Made by `make docs` from the class that reads them, `rwsstore_service.Settings`. Each is an
+environment variable; an empty one counts as not set. `rws serve` has options for those that are
+changed most (`rws serve --help`), and an option comes before its variable. A value that is not
+allowed stops the start, with the variable's name.
+"""
+
+
+def settings_page() -> str:
+    """Write the page: a table for each group."""
+    return "\n".join([_SETTINGS_INTRO, *(_group(title, names) for title, names in GROUPS.items())])
+
+
+def _group(title: str, names: tuple[str, ...]) -> str:
+    rows = [_row(name, Settings.model_fields[name]) for name in names]
+    return "\n".join(
+        [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |", *rows, ""]
+    )
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `RWS_{name.upper()}` | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if value is None or value is PydanticUndefined or value in ("", ()):
+        return ""
+    return f"`{value if isinstance(value, str | Path) else json.dumps(value)}`"
