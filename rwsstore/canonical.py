@@ -1,6 +1,14 @@
 """JSON and SHA-256: the one way in which rwsstore writes what it hashes, and reads strangers."""
 
-__all__ = ["Digest", "canonical_json", "first_difference", "key_part", "read_json", "sha256_hex"]
+__all__ = [
+    "Digest",
+    "canonical_json",
+    "derive_seed",
+    "first_difference",
+    "key_part",
+    "read_json",
+    "sha256_hex",
+]
 
 import hashlib
 import json
@@ -59,6 +67,11 @@ def _refuse_constant(name: str) -> NoReturn:
 def sha256_hex(data: bytes) -> Digest:
     """Hash bytes to 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def derive_seed(*key: int | str) -> int:
+    """Make an independent seed, 0 to 2^62 − 1, of a run's seed and the part's name and number."""
+    return int(sha256_hex(canonical_json(key).encode())[:16], 16) >> 2
 
 
 def key_part(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

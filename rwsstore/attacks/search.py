@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks.ball import Ball
-from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.canonical import derive_seed
 
 
 def random_changes(
@@ -29,14 +29,9 @@ def random_changes(
     one = torch.Size((1, *shape))
     changes = []
     for index in indices.tolist():
-        generator.manual_seed(_number(seed, index, restart))
+        generator.manual_seed(derive_seed(seed, index, restart))
         changes.append(ball.sample(one, generator))
     return torch.cat(changes)
-
-
-def _number(*key: int) -> int:
-    """Make an independent number of a key, 0 to 2^62 − 1."""
-    return int(sha256_hex(canonical_json(key).encode())[:16], 16) >> 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,7 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
+    from rwsstore.canonical import derive_seed
     from rwsstore.training.averaging import (
         AveragingConfig,
         average_cycles,
@@ -59,7 +60,6 @@ if typing.TYPE_CHECKING:
         EpochRecord,
         TrainingConfig,
         TrainingResult,
-        derive_seed,
         hold_out,
         learning_rate,
     )

@@ -17,12 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rwsstore.canonical import derive_seed
 from rwsstore.config import Frozen
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult, derive_seed
+from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import augmented, fit
 from rwsstore.training.recipes import Recipe
 

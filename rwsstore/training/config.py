@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.config import Frozen
 from rwsstore.data import ImageSet
 
@@ -63,11 +62,6 @@ def learning_rate(step: int, total: int, *, peak: float, warmup: float) -> float
         return peak * (step + 1) / rising
     done = (step - rising) / max(1, total - rising)
     return peak * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def derive_seed(*key: int | str) -> int:
-    """Make an independent seed, 0 to 2^62 − 1, of a run's seed and the part's name and number."""
-    return int(sha256_hex(canonical_json(key).encode())[:16], 16) >> 2
 
 
 class EpochRecord(Frozen):

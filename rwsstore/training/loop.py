@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rwsstore.canonical import key_part
+from rwsstore.canonical import derive_seed, key_part
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
@@ -19,7 +19,6 @@ from rwsstore.training.config import (
     EpochRecord,
     TrainingConfig,
     TrainingResult,
-    derive_seed,
     learning_rate,
 )
 from rwsstore.training.recipes import Recipe

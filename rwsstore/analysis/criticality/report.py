@@ -15,7 +15,7 @@ from rwsstore.analysis.criticality.measuring import (
     Weaknesses,
     measure_weaknesses,
 )
-from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.canonical import derive_seed
 from rwsstore.data.imageset import balanced_indices
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.report import csv_text
@@ -146,7 +146,10 @@ def stability_of(
     known = labels.cpu().numpy()
     batches = []
     for size in sizes:
-        rows = (balanced_indices(known, size, _seed(seed, size, draw)) for draw in range(draws))
+        rows = (
+            balanced_indices(known, size, derive_seed("stability", seed, size, draw))
+            for draw in range(draws)
+        )
         found = [weaknesses.criticality(torch.from_numpy(chosen)) for chosen in rows]
         batches.append(_compared(size, found, frozenset(reference.top(k)), k))
     return Stability(reference, k, draws, tuple(batches))
@@ -186,11 +189,6 @@ def _compared(
         means=tuple(indices.mean(0).tolist()),
         deviations=tuple(indices.std(0).tolist()),
     )
-
-
-def _seed(*key: int) -> int:
-    """Make an independent seed of a key, 0 to 2^62 − 1."""
-    return int(sha256_hex(canonical_json(["stability", *key]).encode())[:16], 16) >> 2
 
 
 _COLUMNS = ("number", "layer", "weakness", "criticality", "rank", "chosen", "share")
