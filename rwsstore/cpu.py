@@ -5,16 +5,17 @@ quota make everything several times slower. bf16 with channels_last is two to th
 on CPUs that support it and far slower on those that do not, so it is measured, not guessed.
 """
 
-__all__ = ["ComputeMode", "cpu_quota", "pick_fastest", "probe", "thread_count"]
+__all__ = ["ComputeMode", "cpu_quota", "probe", "quickest", "thread_count", "time_in_turns"]
 
 import copy
 import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -138,11 +139,6 @@ class ComputeMode:
 PLAIN = ComputeMode()
 """float32 and the usual layout: right everywhere, and what the others are measured against."""
 
-# A candidate must beat the plain mode by this factor, so that noise does not decide.
-_WORTHWHILE = 1.1
-# A first step slower than plain by this factor settles it: on a CPU without bf16 each is torture.
-_HOPELESS = 2.0
-
 _CANDIDATES = (
     PLAIN,
     ComputeMode(channels_last=True),
@@ -181,61 +177,19 @@ def probe(
     if repeats < 1:
         raise ConfigError(f"{repeats} repeats were asked for; at least 1 is needed")
     devices = [] if example.device.type == "cpu" else [example.device]
-    timings: dict[ComputeMode, list[float]] = {}
+    runs: dict[ComputeMode, Callable[[], None]] = {}
     with torch.random.fork_rng(devices=devices, device_type="cuda"):
-        timings[PLAIN] = _time(model, example, PLAIN, repeats, clock, math.inf)
-        hopeless = _HOPELESS * statistics.median(timings[PLAIN])
-        for mode in _CANDIDATES[1:]:
+        for mode in _CANDIDATES:
+            placed = mode.prepare(copy.deepcopy(model)) if isinstance(model, nn.Module) else model
+            run = partial(_step, placed, mode.prepare(example), mode)
             try:
-                timings[mode] = _time(model, example, mode, repeats, clock, hopeless)
+                run()  # the first step builds kernels and allocates
             except RuntimeError:  # an operation without this dtype or layout
+                if mode == PLAIN:
+                    raise
                 continue
-    return pick_fastest(timings)
-
-
-def pick_fastest(timings: Mapping[ComputeMode, Sequence[float]]) -> ComputeMode:
-    """Choose the mode with the least median time.
-
-    The plain mode wins unless another is more than a tenth faster; between equals the one that
-    changes less, then the one without bf16. Times that are not finite do not count, and where
-    the plain mode has none that are, it wins all the same.
-
-    Args:
-        timings: seconds a step, for each mode that was measured.
-    """
-    medians = {}
-    for mode, steps in timings.items():
-        finite = [seconds for seconds in steps if math.isfinite(seconds)]
-        if finite:
-            medians[mode] = statistics.median(finite)
-    if PLAIN not in medians:
-        return PLAIN
-    fast = [mode for mode, median in medians.items() if median * _WORTHWHILE < medians[PLAIN]]
-    return min(
-        (mode for mode in fast if mode != PLAIN),
-        key=lambda mode: (medians[mode], mode.bf16 + mode.channels_last, mode.bf16),
-        default=PLAIN,
-    )
-
-
-def _time(
-    model: nn.Module | Callable[[Tensor], Tensor],
-    example: Tensor,
-    mode: ComputeMode,
-    repeats: int,
-    clock: Callable[[], float],
-    hopeless: float,
-) -> list[float]:
-    """Time `repeats` steps in one mode, or one if that takes longer than `hopeless`."""
-    placed = mode.prepare(copy.deepcopy(model)) if isinstance(model, nn.Module) else model
-    images = mode.prepare(example)
-    _step(placed, images, mode)  # the first step builds kernels and allocates
-    times: list[float] = []
-    while len(times) < repeats and not (times and times[0] > hopeless):
-        start = clock()
-        _step(placed, images, mode)
-        times.append(clock() - start)
-    return times
+            runs[mode] = run
+        return quickest(time_in_turns(runs, repeats=repeats, clock=clock), PLAIN)
 
 
 def _step(model: nn.Module | Callable[[Tensor], Tensor], images: Tensor, mode: ComputeMode) -> None:
@@ -243,5 +197,55 @@ def _step(model: nn.Module | Callable[[Tensor], Tensor], images: Tensor, mode: C
         output = model(images)
     if output.requires_grad:
         output.float().square().mean().backward()
+    if isinstance(model, nn.Module):
+        model.zero_grad()  # the copies are held side by side
     if images.device.type == "cuda":
         torch.cuda.synchronize(images.device)
+
+
+# Another way must beat the plain one by this factor, so that noise does not decide.
+_WORTHWHILE = 1.1
+# A first turn slower than the quickest by this factor settles it: on a CPU without bf16 each is
+# torture.
+_HOPELESS = 2.0
+
+_Way = TypeVar("_Way")
+
+
+def time_in_turns(
+    runs: Mapping[_Way, Callable[[], object]], *, repeats: int, clock: Callable[[], float]
+) -> dict[_Way, float]:
+    """Time several ways to compute one thing, turn by turn, so that a busy moment hits all.
+
+    Args:
+        runs: at least one; each has run once already.
+        repeats: turns. Who takes over twice as long as the quickest in the first has no other.
+        clock: seconds, ever rising.
+
+    Returns:
+        Each one's median, in seconds.
+    """
+    times = {way: [_seconds(run, clock)] for way, run in runs.items()}
+    longest = _HOPELESS * min(first for (first,) in times.values())
+    for _ in range(repeats - 1):
+        for way, run in runs.items():
+            if times[way][0] <= longest:
+                times[way].append(_seconds(run, clock))
+    return {way: statistics.median(found) for way, found in times.items()}
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    run()
+    return clock() - start
+
+
+def quickest(medians: Mapping[_Way, float], plain: _Way) -> _Way:
+    """Choose the way with the least median; of equals the first.
+
+    The plain one wins unless another is more than a tenth faster, so that noise does not decide.
+    """
+    best = min(medians, key=lambda way: medians[way])
+    if plain in medians and medians[plain] <= _WORTHWHILE * medians[best]:
+        return plain
+    return best

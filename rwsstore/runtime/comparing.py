@@ -1,6 +1,5 @@
 """Compute formats compared: the fastest on this machine, and how far each agrees with float32."""
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from rwsstore.cpu import quickest, time_in_turns
 from rwsstore.errors import ConfigError, DataError
 from rwsstore.models import FormatAgreement
 from rwsstore.patches import PatchSet, Request, probe_images
@@ -17,12 +17,6 @@ from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat
 from rwsstore.runtime.live import LiveModel
 from rwsstore.runtime.variant import CleanModel, Variant, build_variant
-
-_WORTHWHILE = 1.1
-"""Another format must beat float32 by this factor, so that noise does not decide."""
-_HOPELESS = 2.0
-"""One that takes so many times float32's first batch is not timed again: on a CPU without bfloat16
-each batch is torture."""
 
 
 @dataclass(frozen=True)
@@ -64,40 +58,25 @@ def fastest_format(
         return FormatProbe(offered[0], {})
     images = probe_images(0, batch, size)
     clean = CleanModel.of(model)
-    times: dict[ComputeFormat, list[float]] = {}
     runs = {one: run for one in offered if (run := _ready(clean, one, images))}
     if not runs:
         raise ConfigError("no compute format is offered that the model can be computed in")
-    for turn in range(repeats + 1):
-        for one, run in runs.items():
-            found = times.setdefault(one, [])
-            if found and found[0] > _HOPELESS * min(other[0] for other in times.values() if other):
-                continue
-            start = clock()
-            run()
-            if turn:  # the first builds kernels and allocates
-                found.append(clock() - start)
-    medians = {one: statistics.median(found) for one, found in times.items()}
-    return FormatProbe(_fastest(medians), {one.name: 1e3 * s for one, s in medians.items()})
+    medians = time_in_turns(runs, repeats=repeats, clock=clock)
+    milliseconds = {one.name: 1e3 * seconds for one, seconds in medians.items()}
+    return FormatProbe(quickest(medians, FLOAT32), milliseconds)
 
 
 def _ready(
     clean: CleanModel, compute: ComputeFormat, images: Tensor
 ) -> Callable[[], Tensor] | None:
-    """Predicts a batch in a format; None where the model cannot be computed in it."""
+    """Predicts a batch in a format, and did; None where the model cannot be computed in it."""
     bare = build_variant(clean, PatchSet(), {})
     try:
-        engine = Engine(clean, compute)
-        engine.predict(images[:1], [bare])
+        run = partial(Engine(clean, compute).predict, images, [bare] * len(images))
+        run()  # the first builds kernels and allocates
     except ConfigError:
         return None
-    return partial(engine.predict, images, [bare] * len(images))
-
-
-def _fastest(medians: Mapping[ComputeFormat, float]) -> ComputeFormat:
-    best = min(medians, key=lambda one: medians[one])
-    plain = medians.get(FLOAT32)
-    return FLOAT32 if plain is not None and plain <= medians[best] * _WORTHWHILE else best
+    return run
 
 
 _FORMATS = tuple(FORMATS.values())
