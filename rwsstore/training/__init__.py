@@ -3,6 +3,9 @@
 __all__ = [
     "CONFIGURED_RECIPES",
     "RECIPES",
+    "RECIPE_NAMES",
+    "RECIPE_OPTIONS",
+    "WEIGHT_OPTIONS",
     "WEIGHT_RECIPES",
     "AdversarialTrainingOptions",
     "AugmentedRecipe",
@@ -66,7 +69,10 @@ if typing.TYPE_CHECKING:
     from rwsstore.training.loop import fit
     from rwsstore.training.recipes import (
         CONFIGURED_RECIPES,
+        RECIPE_NAMES,
+        RECIPE_OPTIONS,
         RECIPES,
+        WEIGHT_OPTIONS,
         WEIGHT_RECIPES,
         AdversarialTrainingOptions,
         AugmentedRecipe,

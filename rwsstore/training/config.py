@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
-from torch import nn
 
 from rwsstore.config import Frozen
-from rwsstore.data import ImageSet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rwsstore.data import ImageSet
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -91,7 +94,7 @@ class TrainingResult:
         history: all epochs.
     """
 
-    model: nn.Module
+    model: "nn.Module"
     best: EpochRecord
     history: tuple[EpochRecord, ...]
 
@@ -100,8 +103,8 @@ _LARGEST = 5000
 
 
 def hold_out(
-    images: ImageSet, *, validation: int | None = None, limit: int | None = None, seed: int = 0
-) -> tuple[ImageSet, ImageSet]:
+    images: "ImageSet", *, validation: int | None = None, limit: int | None = None, seed: int = 0
+) -> tuple["ImageSet", "ImageSet"]:
     """Divide a training split into images to train on and images to choose by.
 
     Args:

@@ -3,6 +3,9 @@
 __all__ = [
     "CONFIGURED_RECIPES",
     "RECIPES",
+    "RECIPE_NAMES",
+    "RECIPE_OPTIONS",
+    "WEIGHT_OPTIONS",
     "WEIGHT_RECIPES",
     "AdversarialRecipe",
     "AdversarialTrainingOptions",
@@ -37,27 +40,32 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.training.recipes.adversarial import (
         AdversarialRecipe,
-        AdversarialTrainingOptions,
-        FastAtOptions,
         FastAtRecipe,
         PgdAtRecipe,
-        TradesOptions,
         TradesRecipe,
     )
     from rwsstore.training.recipes.base import Recipe
-    from rwsstore.training.recipes.clat import ClatOptions, ClatRecipe
-    from rwsstore.training.recipes.corruption_resistant import (
+    from rwsstore.training.recipes.clat import ClatRecipe
+    from rwsstore.training.recipes.corruption_resistant import CorruptionResistantRecipe
+    from rwsstore.training.recipes.hessian_aware import HessianAwareRecipe
+    from rwsstore.training.recipes.options import (
+        RECIPE_NAMES,
+        RECIPE_OPTIONS,
+        WEIGHT_OPTIONS,
+        AdversarialTrainingOptions,
+        ClatOptions,
         CorruptionResistantOptions,
-        CorruptionResistantRecipe,
+        FastAtOptions,
+        HessianAwareOptions,
+        RecipeOptions,
+        SelectiveOptions,
+        SharpnessAwareOptions,
+        TradesOptions,
     )
-    from rwsstore.training.recipes.hessian_aware import HessianAwareOptions, HessianAwareRecipe
     from rwsstore.training.recipes.plain import AugmentedRecipe, CleanRecipe, RobustRecipe
     from rwsstore.training.recipes.registry import CONFIGURED_RECIPES, RECIPES, WEIGHT_RECIPES
-    from rwsstore.training.recipes.selective import SelectiveOptions, SelectiveRecipe
-    from rwsstore.training.recipes.sharpness_aware import (
-        SharpnessAwareOptions,
-        SharpnessAwareRecipe,
-    )
-    from rwsstore.training.recipes.weight import ConfiguredRecipe, RecipeOptions, WeightRecipe
+    from rwsstore.training.recipes.selective import SelectiveRecipe
+    from rwsstore.training.recipes.sharpness_aware import SharpnessAwareRecipe
+    from rwsstore.training.recipes.weight import ConfiguredRecipe, WeightRecipe
 else:
     faces.lazy(__name__)

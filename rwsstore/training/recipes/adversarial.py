@@ -1,73 +1,37 @@
 """Adversarial training: on images that are attacked anew in every step."""
 
 __all__ = [
-    "FAST_STEP",
     "AdversarialRecipe",
-    "AdversarialTrainingOptions",
-    "FastAtOptions",
     "FastAtRecipe",
     "PgdAtRecipe",
-    "TradesOptions",
     "TradesRecipe",
 ]
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rwsstore.attacks import Ball, Pgd, ascend_divergence, ascend_loss, divergence
+from rwsstore.attacks import Pgd, ascend_divergence, ascend_loss, divergence
 from rwsstore.attacks.objectives import plain_float32
-from rwsstore.attacks.pgd import default_step_size
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.training.config import TrainingConfig
+from rwsstore.training.recipes.options import (
+    AdversarialTrainingOptions,
+    FastAtOptions,
+    RecipeOptions,
+    TradesOptions,
+)
 from rwsstore.training.recipes.weight import (
     Averages,
     ConfiguredRecipe,
-    RecipeOptions,
     still_statistics,
 )
 
-FAST_STEP = 1.25
-"""Times ε, the single step of fast adversarial training (Wong et al., 2020)."""
 _JUDGED_STEPS = 10
-
-
-class AdversarialTrainingOptions(RecipeOptions):
-    """The inner maximization: projected ascent from a random start; CLAT's numbers by default.
-
-    Attributes:
-        epsilon: ε, L∞, in units of [0, 1] images.
-        steps: of the ascent.
-        step_size: of it; None for 2.5·ε/steps.
-        judged: validation images that each epoch is judged on, under PGD-10 at this ε; 0 judges
-            by accuracy on the clean ones, all of them.
-    """
-
-    epsilon: Annotated[float, Field(gt=0, le=1, description="ε, L∞, of images in [0, 1]")] = 0.03
-    steps: Annotated[int, Field(ge=1, le=1000, description="of the attack on each batch")] = 10
-    step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None,
-        Field(description="of that attack; none: 2.5·ε/steps"),
-    ] = 0.007
-    judged: Annotated[
-        int,
-        Field(ge=0, description="images that choose the epoch, under PGD-10; 0: all, clean"),
-    ] = 500
-
-    @property
-    def ball(self) -> Ball:
-        """The budget."""
-        return Ball(self.epsilon)
-
-    @property
-    def chosen_step_size(self) -> float:
-        """The step size, where none was given too."""
-        return self.step_size or default_step_size(self.epsilon, self.steps)
 
 
 class AdversarialRecipe(ConfiguredRecipe):
@@ -78,7 +42,7 @@ class AdversarialRecipe(ConfiguredRecipe):
     """
 
     Options: ClassVar[type[RecipeOptions]] = AdversarialTrainingOptions
-    defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=50, clip_norm=5.0)
+    defaults: ClassVar[TrainingConfig] = AdversarialTrainingOptions.training
     settings: AdversarialTrainingOptions
 
     def __init__(self, options: RecipeOptions | None = None) -> None:
@@ -140,7 +104,7 @@ def judged_on(settings: AdversarialTrainingOptions, images: int) -> str:
 class PgdAtRecipe(AdversarialRecipe):
     """PGD-AT: cross-entropy at x + δ, δ from PGD (Madry et al., ICLR 2018)."""
 
-    name = "pgd_at"
+    name = AdversarialTrainingOptions.recipe
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of attacked images."""
@@ -154,47 +118,17 @@ class PgdAtRecipe(AdversarialRecipe):
         return super(AdversarialRecipe, self).loss(model, attacked, labels, smoothing)
 
 
-class FastAtOptions(AdversarialTrainingOptions):
-    """A single step, 1.25·ε long, from a random start.
-
-    Attributes:
-        steps: 1.
-        step_size: None for 1.25·ε.
-    """
-
-    steps: Annotated[int, Field(ge=1, le=1, description="of the attack on each batch: 1")] = 1
-    step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None,
-        Field(description="of that attack; none: 1.25·ε"),
-    ] = None
-
-    @property
-    def chosen_step_size(self) -> float:
-        """The step size, where none was given too."""
-        return self.step_size or FAST_STEP * self.epsilon
-
-
 class FastAtRecipe(PgdAtRecipe):
     """Fast-AT: cross-entropy at x + δ, δ from one step (Wong et al., Fast is better than free)."""
 
-    name = "fast_at"
+    name = FastAtOptions.recipe
     Options: ClassVar[type[RecipeOptions]] = FastAtOptions
-
-
-class TradesOptions(AdversarialTrainingOptions):
-    """TRADES' own weight.
-
-    Attributes:
-        beta: β, the weight of the divergence (1/λ in the paper).
-    """
-
-    beta: Annotated[float, Field(ge=0, description="β, weight of the predictions' change")] = 6.0
 
 
 class TradesRecipe(AdversarialRecipe):
     """TRADES: cross-entropy at x and β·KL between x and x + δ (Zhang et al., ICML 2019)."""
 
-    name = "trades"
+    name = TradesOptions.recipe
     Options: ClassVar[type[RecipeOptions]] = TradesOptions
     settings: TradesOptions
 

@@ -1,12 +1,11 @@
 """Training of the most critical layers alone, against attacks on their features."""
 
-__all__ = ["ClatOptions", "ClatRecipe", "Selection"]
+__all__ = ["ClatRecipe", "Selection"]
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,57 +23,11 @@ from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.adversarial import (
-    FAST_STEP,
-    AdversarialTrainingOptions,
     judge,
     judged_on,
 )
-from rwsstore.training.recipes.weight import Averages, RecipeOptions, WeightRecipe, evaluating
-
-
-class ClatOptions(AdversarialTrainingOptions):
-    """What is fine-tuned, and towards what.
-
-    Attributes:
-        strength: λ, the weight of the features' change.
-        k: layers that train at a time; None for a twentieth of them, at least 1.
-        every: epochs from one selection to the next; None: the first one stays.
-        every_steps: steps from one selection to the next, instead of `every`.
-        select: by criticality, or at random, to compare with.
-        images: training images that criticality is measured on, drawn anew each time.
-        fast: one step of 1.25·ε in the inner maximization; `steps` and `step_size` do not count.
-        perturbed: share of the cross-entropy that is taken at x + δ; 0 in the paper.
-        inner: what δ raises: the change of the critical layers' features, as in the paper, or the
-            loss, as in PGD-AT.
-    """
-
-    strength: Annotated[float, Field(ge=0, description="λ, weight of the features' change")] = 0.01
-    k: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="layers that train at a time; none: 5 %"),
-    ] = None
-    every: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="epochs until the next selection; none: never"),
-    ] = 10
-    every_steps: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="steps until the next selection, instead"),
-    ] = None
-    select: Annotated[
-        Literal["critical", "random"], Field(description="critical layers, or random ones")
-    ] = "critical"
-    images: Annotated[
-        int, Field(ge=1, description="training images that criticality is measured on")
-    ] = 100
-    fast: Annotated[bool, Field(description="attack in one step of 1.25·ε")] = False
-    perturbed: Annotated[
-        float,
-        Field(ge=0, le=1, description="share of the cross-entropy that is of attacked images"),
-    ] = 0.0
-    inner: Annotated[
-        Literal["features", "loss"], Field(description="what the attack raises: features or loss")
-    ] = "features"
+from rwsstore.training.recipes.options import FAST_STEP, ClatOptions, RecipeOptions
+from rwsstore.training.recipes.weight import Averages, WeightRecipe, evaluating
 
 
 class Selection(Frozen):
@@ -101,12 +54,10 @@ class ClatRecipe(WeightRecipe):
     on `images` of the training images.
     """
 
-    name = "clat"
+    name = ClatOptions.recipe
     kind: ClassVar[Kind] = "clat"
     Options: ClassVar[type[RecipeOptions]] = ClatOptions
-    defaults: ClassVar[TrainingConfig] = TrainingConfig(
-        epochs=20, learning_rate=0.02, clip_norm=1.0
-    )
+    defaults: ClassVar[TrainingConfig] = ClatOptions.training
     settings: ClatOptions
 
     def __init__(self, options: RecipeOptions | None = None) -> None:

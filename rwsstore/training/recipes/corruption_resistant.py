@@ -1,50 +1,23 @@
 """Training against small adversarial corruptions of the parameters."""
 
-__all__ = ["CorruptionResistantOptions", "CorruptionResistantRecipe"]
+__all__ = ["CorruptionResistantRecipe"]
 
-import math
 from functools import partial
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from rwsstore.analysis.parameter_corruption.corruption import Constraint, corruption_along
+from rwsstore.analysis.parameter_corruption.corruption import corruption_along
 from rwsstore.patches import Kind
+from rwsstore.training.recipes.options import CorruptionResistantOptions, RecipeOptions
 from rwsstore.training.recipes.weight import (
-    RecipeOptions,
     WeightRecipe,
     gradients_at,
     gradients_of,
     still_statistics,
     trained_parameters,
 )
-
-
-class CorruptionResistantOptions(RecipeOptions):
-    """Which corruption is trained against, and how much it weighs.
-
-    Attributes:
-        epsilon: ε, the norm of the virtual corruption.
-        p: of the norm, 1 or more, or "inf".
-        n: how many of the trained parameters it changes at most; None: all.
-        weight: λ₁, the corrupted loss's share of the whole, above 0 and at most 1.
-    """
-
-    epsilon: Annotated[float, Field(gt=0, description="norm of the virtual corruption")] = 0.5
-    p: Annotated[
-        Annotated[float, Field(ge=1)] | Literal["inf"], Field(description="of the norm, inf too")
-    ] = 2.0
-    n: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="parameters changed at most")
-    ] = None
-    weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
-
-    @property
-    def constraint(self) -> Constraint:
-        """The set that the corruption is taken from."""
-        return Constraint(self.epsilon, math.inf if self.p == "inf" else self.p, self.n)
 
 
 class CorruptionResistantRecipe(WeightRecipe):
@@ -55,7 +28,7 @@ class CorruptionResistantRecipe(WeightRecipe):
     minimization (Foret et al., ICLR 2021).
     """
 
-    name = "corruption_resistant"
+    name = CorruptionResistantOptions.recipe
     kind: ClassVar[Kind] = "corruption_resistant"
     Options: ClassVar[type[RecipeOptions]] = CorruptionResistantOptions
     settings: CorruptionResistantOptions

@@ -1,10 +1,9 @@
 """Training for flat surroundings of the weights, against flipped bits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from rwsstore.data import ImageSet
@@ -12,7 +11,8 @@ from rwsstore.errors import TensorError
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe, layer_parameters
+from rwsstore.training.recipes.options import HessianAwareOptions, RecipeOptions
+from rwsstore.training.recipes.weight import WeightRecipe, layer_parameters
 
 
 def leading_trace(
@@ -70,30 +70,6 @@ _MEMORY = 0.9
 """Of the running mean of the trace, a step."""
 
 
-class HessianAwareOptions(RecipeOptions):
-    """How much curvature costs, and where.
-
-    Attributes:
-        strength: λ, the weight of the trace in the loss.
-        trace_layers: the term looks at so many of the deepest layers that train, or at all where
-            they are fewer; None: at all.
-        share: of the diagonal's entries, the largest, that count; 1: the whole trace.
-        draws: of Hutchinson's estimator in a step.
-        threshold: the term is added where the trace is above so many times its running mean; 0:
-            always.
-        images: of a batch that the trace is estimated on, at most.
-    """
-
-    strength: Annotated[float, Field(ge=0, description="λ, weight of the trace")] = 0.001
-    trace_layers: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="deepest layers looked at")
-    ] = 9
-    share: Annotated[float, Field(gt=0, le=1, description="largest entries that count")] = 0.5
-    draws: Annotated[int, Field(ge=1, le=100, description="of the estimator, a step")] = 1
-    threshold: Annotated[float, Field(ge=0, description="times the running mean")] = 0.5
-    images: Annotated[int, Field(ge=1, description="of a batch, at most")] = 32
-
-
 class HessianAwareRecipe(WeightRecipe):
     """L(w) + λ·Tr(H), the trace by Hutchinson's estimator (arXiv:2504.01933).
 
@@ -104,12 +80,10 @@ class HessianAwareRecipe(WeightRecipe):
     of SGD from a trained model, are our own too. More of it costs accuracy.
     """
 
-    name = "hessian_aware"
+    name = HessianAwareOptions.recipe
     kind: ClassVar[Kind] = "hessian_aware"
     Options: ClassVar[type[RecipeOptions]] = HessianAwareOptions
-    defaults: ClassVar[TrainingConfig] = TrainingConfig(
-        epochs=1, learning_rate=0.0075, clip_norm=1.0
-    )
+    defaults: ClassVar[TrainingConfig] = HessianAwareOptions.training
     settings: HessianAwareOptions
 
     def __init__(self, options: RecipeOptions | None = None) -> None:

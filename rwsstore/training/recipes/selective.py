@@ -1,11 +1,10 @@
 """Training of those layers alone that filtering found robust or antifragile."""
 
-__all__ = ["SelectiveOptions", "SelectiveRecipe"]
+__all__ = ["SelectiveRecipe"]
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
 from torch import nn
 
 from rwsstore.analysis.filtering import (
@@ -20,55 +19,8 @@ from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import Resampling
 from rwsstore.patches import Kind
-from rwsstore.training.recipes.weight import RecipeOptions, WeightRecipe
-
-_Filter = Literal["h1", "h2", "h3"]
-_LayerKind = Literal["fragile", "robust", "antifragile"]
-
-
-class SelectiveOptions(RecipeOptions):
-    """Which layers train, and how they are found.
-
-    Attributes:
-        train: kinds of layers that train.
-        filters: whose mean score decides, none of them twice.
-        score: the score that decides: s1 on clean images, s2 under FGSM, s3 their difference.
-        tolerance: a score of at most so much to either side of 0 is robust.
-        above_chance: normalise accuracies above chance, not as they are.
-        every: epochs from one scoring to the next; the first is before the first epoch.
-        images: training images that they are scored on, drawn anew each time, as many of each
-            class.
-        thresholds: for each layer and filter, odd, 3 or more.
-        attack_epsilon: ε of FGSM, in units of [0, 1] images.
-    """
-
-    train: Annotated[
-        tuple[_LayerKind, ...], Field(min_length=1, description="kinds of layers that train")
-    ] = ("robust", "antifragile")
-    filters: Annotated[
-        tuple[_Filter, ...], Field(min_length=1, description="filters whose mean score decides")
-    ] = get_args(_Filter)
-    score: Annotated[Literal["s1", "s2", "s3"], Field(description="score that decides")] = "s2"
-    tolerance: Annotated[float, Field(ge=0, description="how far from 0 is robust")] = 0.1
-    above_chance: Annotated[bool, Field(description="normalise above chance")] = True
-    every: Annotated[int, Field(ge=1, description="epochs between scorings")] = 2
-    images: Annotated[int, Field(ge=1, description="training images scored on")] = 100
-    thresholds: Annotated[int, Field(ge=3, description="odd; per filter")] = 13
-    attack_epsilon: Annotated[float, Field(gt=0, le=1, description="ε of FGSM")] = 0.015
-
-    @field_validator("thresholds")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, for Simpson's rule")
-        return value
-
-    @field_validator("filters", "train")
-    @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("names one twice")
-        return value
+from rwsstore.training.recipes.options import RecipeOptions, SelectiveOptions
+from rwsstore.training.recipes.weight import WeightRecipe
 
 
 class SelectiveRecipe(WeightRecipe):
@@ -78,7 +30,7 @@ class SelectiveRecipe(WeightRecipe):
     That the mean of S2 over the three filters decides, and the scoring again, are our own choice.
     """
 
-    name = "selective"
+    name = SelectiveOptions.recipe
     kind: ClassVar[Kind] = "selective"
     Options: ClassVar[type[RecipeOptions]] = SelectiveOptions
     settings: SelectiveOptions

@@ -1,17 +1,16 @@
 """Sharpness-aware minimization: a baseline for the recipes that look for flat surroundings."""
 
-__all__ = ["SharpnessAwareOptions", "SharpnessAwareRecipe"]
+__all__ = ["SharpnessAwareRecipe"]
 
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from rwsstore.training.recipes.options import RecipeOptions, SharpnessAwareOptions
 from rwsstore.training.recipes.weight import (
     ConfiguredRecipe,
-    RecipeOptions,
     gradients_at,
     gradients_of,
     still_statistics,
@@ -19,20 +18,10 @@ from rwsstore.training.recipes.weight import (
 )
 
 
-class SharpnessAwareOptions(RecipeOptions):
-    """How far beside the weights the gradient is taken.
-
-    Attributes:
-        rho: ρ, above 0.
-    """
-
-    rho: Annotated[float, Field(gt=0, description="ρ, how far beside the weights")] = 0.05
-
-
 class SharpnessAwareRecipe(ConfiguredRecipe):
     """SAM (Foret et al., ICLR 2021): the gradient at w + ρ·g/‖g‖₂ instead of at w."""
 
-    name = "sharpness_aware"
+    name = SharpnessAwareOptions.recipe
     Options: ClassVar[type[RecipeOptions]] = SharpnessAwareOptions
     settings: SharpnessAwareOptions
 

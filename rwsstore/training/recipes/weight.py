@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,6 +14,7 @@ from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.base import Recipe
+from rwsstore.training.recipes.options import FAILING_WEIGHTS, RecipeOptions
 
 
 class Averages:
@@ -110,18 +110,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-class RecipeOptions(Frozen, allow_inf_nan=False):
-    """What all of these recipes take.
-
-    Attributes:
-        layers: names of the layers that train, as `ordered_layers` has them; None: all.
-    """
-
-    layers: Annotated[
-        tuple[str, ...] | None, Field(min_length=1, description="layers that train")
-    ] = None
-
-
 class ConfiguredRecipe(Recipe):
     """A recipe with settings of its own, on clean images.
 
@@ -180,7 +168,7 @@ class WeightRecipe(ConfiguredRecipe):
     """
 
     kind: ClassVar[Kind]
-    defaults: ClassVar[TrainingConfig] = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
+    defaults: ClassVar[TrainingConfig] = FAILING_WEIGHTS
     freeze_batchnorm = True
 
 
