@@ -2,21 +2,21 @@
 
 __all__ = ["NETWORKS", "Network", "build", "outline"]
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from rwsstore.errors import UnknownNameError
-from rwsstore.models.classifier import Classifier, Normalize
-from rwsstore.models.folding import fold_batchnorm
-from rwsstore.models.resnet import resnet18, resnet32, resnet32_stride2, resnet50
-from rwsstore.models.spec import ModelSpec
-from rwsstore.models.torchvision_networks import PREFIX, torchvision_network
-from rwsstore.models.vgg import vgg16
-from rwsstore.models.vision_shim import import_torchvision
+
+if TYPE_CHECKING:  # the rows are listed where nothing is built
+    from torch import nn
+
+    from rwsstore.models.classifier import Classifier
+    from rwsstore.models.spec import ModelSpec
+
+_Builder = Callable[["ModelSpec"], "nn.Module"]
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,36 @@ class Network:
     Attributes:
         name: as in `ModelSpec.network`.
         summary: one line for listings.
-        build: takes a specification to a network with random weights, BatchNorm not folded.
+        module: of this package, with a function of that name: it takes a specification to a
+            network with random weights, BatchNorm not folded.
     """
 
     name: str
     summary: str
-    build: Callable[[ModelSpec], nn.Module]
+    module: str
+
+    @property
+    def build(self) -> _Builder:
+        """The function."""
+        found: _Builder = getattr(
+            importlib.import_module(f"rwsstore.models.{self.module}"), self.name
+        )
+        return found
 
 
 _ROWS = (
-    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", vgg16),
-    Network("resnet18", "8 basic residual blocks, for small images", resnet18),
-    Network("resnet32", "15 small basic residual blocks, for CIFAR", resnet32),
-    Network("resnet32_stride2", "the same behind a stem of stride 2", resnet32_stride2),
-    Network("resnet50", "16 bottleneck residual blocks, for small images", resnet50),
+    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", "vgg"),
+    Network("resnet18", "8 basic residual blocks, for small images", "resnet"),
+    Network("resnet32", "15 small basic residual blocks, for CIFAR", "resnet"),
+    Network("resnet32_stride2", "the same behind a stem of stride 2", "resnet"),
+    Network("resnet50", "16 bottleneck residual blocks, for small images", "resnet"),
 )
 
 NETWORKS: Mapping[str, Network] = MappingProxyType({row.name: row for row in _ROWS})
 """The networks of this project by name; torchvision's have names of the form torchvision:NAME."""
 
 
-def build(spec: ModelSpec, *, seed: int = 0) -> Classifier:
+def build(spec: "ModelSpec", *, seed: int = 0) -> "Classifier":
     """Build the network that a specification names, with random weights, in training mode.
 
     The same specification and seed give the same weights, and torch's global CPU generator is
@@ -60,24 +69,29 @@ def build(spec: ModelSpec, *, seed: int = 0) -> Classifier:
         UnknownNameError: no such network.
         ConfigError: an option that the network does not have.
     """
-    return _assemble(spec, seed, torch.device("cpu"))
+    return _assemble(spec, seed, "cpu")
 
 
-def outline(spec: ModelSpec) -> Classifier:
+def outline(spec: "ModelSpec") -> "Classifier":
     """Build a model without memory for its weights, on the meta device, to see its tensors.
 
     Raises:
         UnknownNameError, ConfigError: as `build`.
     """
     try:
-        return _assemble(spec, 0, torch.device("meta"))
+        return _assemble(spec, 0, "meta")
     except NotImplementedError:  # some of torchvision's networks compute with tensors to be built
         return build(spec)
 
 
-def _assemble(spec: ModelSpec, seed: int, device: torch.device) -> Classifier:
+def _assemble(spec: "ModelSpec", seed: int, device: str) -> "Classifier":
+    import torch
+
+    from rwsstore.models.classifier import Classifier, Normalize
+    from rwsstore.models.folding import fold_batchnorm
+
     make_network = _builder(spec.network)
-    with torch.random.fork_rng(devices=[]), device:
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.default_generator.manual_seed(seed)
         network = make_network(spec)
         normalize = Normalize(spec.mean, spec.std)
@@ -85,7 +99,10 @@ def _assemble(spec: ModelSpec, seed: int, device: torch.device) -> Classifier:
     return fold_batchnorm(model).train() if spec.folded else model
 
 
-def _builder(name: str) -> Callable[[ModelSpec], nn.Module]:
+def _builder(name: str) -> _Builder:
+    from rwsstore.models.torchvision_networks import PREFIX, torchvision_network
+    from rwsstore.models.vision_shim import import_torchvision
+
     if name.startswith(PREFIX):
         import_torchvision()  # before the device is set: an import may make tensors
         return torchvision_network

@@ -59,6 +59,7 @@ if typing.TYPE_CHECKING:
     from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
     from rwsstore.patches.making import make_patch
     from rwsstore.patches.metadata import (
+        BIT_WIDTHS,
         MAX_PATCHES,
         NAME_PATTERN,
         AlphaRange,
@@ -73,7 +74,6 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.patches.patch import Patch
     from rwsstore.patches.quantization import (
-        BIT_WIDTHS,
         Payload,
         QuantizedTensor,
         RawTensor,

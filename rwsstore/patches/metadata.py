@@ -13,6 +13,9 @@ from rwsstore.errors import ConfigError
 NAME_PATTERN = r"^[a-z][a-z0-9]*(?:[_.-][a-z0-9]+)*$"
 """Names of patches: lower-case words joined by single `_`, `.` or `-`, at most 64 characters."""
 
+BIT_WIDTHS = (32, 16, 8, 4, 3, 2)
+"""Bits a weight; 32 is the float32 delta itself."""
+
 MAX_PATCHES = 1000
 """The most patches that one patch set, or one composed patch, holds."""
 

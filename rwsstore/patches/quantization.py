@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.errors import ConfigError, FormatError, TensorError
+from rwsstore.patches.metadata import BIT_WIDTHS
 
 Codes = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 """int8; int16 for 16 bits."""
@@ -93,9 +94,6 @@ def _widen(packed: npt.NDArray[np.uint8], count: int, bits: int) -> Codes:
     # Extends the sign: the subtraction wraps around, and wrapped it is the two's complement.
     return ((codes ^ sign) - sign).view(np.int8)
 
-
-BIT_WIDTHS = (32, 16, 8, 4, 3, 2)
-"""Bits a weight; 32 is the float32 delta itself."""
 
 SMALLEST_SCALE: float = torch.finfo(torch.float32).tiny
 """The smallest scale besides 0: the smallest normal float32, 2^−126."""

@@ -9,10 +9,12 @@ __all__ = ["FLOAT32", "FORMATS", "ComputeFormat", "compute_format"]
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-
-import torch
+from typing import TYPE_CHECKING
 
 from rwsstore.errors import UnknownNameError
+
+if TYPE_CHECKING:  # formats are listed where nothing is computed
+    import torch
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,23 @@ class ComputeFormat:
 
     Attributes:
         name: what it is called in settings and cards.
-        dtype: of weights and activations; logits are float32 whatever it is.
+        bf16: whether weights and activations are bfloat16; logits are float32 all the same.
         channels_last: whether activations lie with their channels innermost.
         packed: whether convolution weights are put once, not at every call, into the order that
             the processor's convolutions read them in.
     """
 
     name: str
-    dtype: torch.dtype = torch.float32
+    bf16: bool = False
     channels_last: bool = False
     packed: bool = False
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """Of weights and activations."""
+        import torch
+
+        return torch.bfloat16 if self.bf16 else torch.float32
 
 
 FLOAT32 = ComputeFormat("float32")
@@ -43,8 +52,8 @@ FORMATS: Mapping[str, ComputeFormat] = MappingProxyType(
             FLOAT32,
             ComputeFormat("packed", packed=True),
             ComputeFormat("packed_channels_last", channels_last=True, packed=True),
-            ComputeFormat("bf16", torch.bfloat16, packed=True),
-            ComputeFormat("bf16_channels_last", torch.bfloat16, channels_last=True, packed=True),
+            ComputeFormat("bf16", bf16=True, packed=True),
+            ComputeFormat("bf16_channels_last", bf16=True, channels_last=True, packed=True),
         )
     }
 )

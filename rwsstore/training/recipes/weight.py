@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rwsstore.config import Frozen, validated
+from rwsstore.config import validated
 from rwsstore.errors import ConfigError
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Kind
