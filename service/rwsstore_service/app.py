@@ -3,7 +3,6 @@
 __all__ = ["create_app"]
 
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -13,7 +12,6 @@ from fastapi.telemetry import TelemetryConfig
 from pydantic import SecretStr
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Scope
 
 from rwsstore import __version__
 from rwsstore_service.api import about, patches, patchset, predict
@@ -24,15 +22,14 @@ from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.context import RequestContext
-from rwsstore_service.wire.gate import Gate
+from rwsstore_service.wire.gate import Access, Gate
 from rwsstore_service.wire.limits import BodyLimit, InFlight, SecurityHeaders
 from rwsstore_service.wire.metrics import Metrics
-from rwsstore_service.wire.tokens import Access, Tokens, provide_tokens
+from rwsstore_service.wire.tokens import Tokens, provide_tokens
 from rwsstore_service.wire.tracing import Tracer, tracer_of
 
 _log = logging.getLogger(__name__)
 
-_JSON_BYTES = 2**20
 # FastAPI's own would open connections by OTEL_… variables; ours asks for RWS_TRACING_ENDPOINT.
 _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
@@ -40,7 +37,6 @@ _NO_TELEMETRY: TelemetryConfig = {
     "metrics": False,
     "logs": False,
 }
-_IMAGES = re.compile(r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer")
 _EXPOSED = ["ETag", "Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed"]
 
 
@@ -62,6 +58,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
             "the token of %r is short enough to be guessed: make one of 16 characters", name
         )
     metrics, tracer = Metrics(ACTIONS, DROPPED), tracer_of(settings)
+    access = Access.of(settings, tokens)
     service = Service(_without_tokens(settings), metrics)
     app = FastAPI(
         title="rwsstore",
@@ -75,9 +72,9 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,  # operationIds
         lifespan=_lifespan(service, tracer),
-        middleware=_middleware(settings, tokens, metrics, tracer),
+        middleware=_middleware(settings, tokens, access, metrics, tracer),
     )
-    app.state.service, app.state.metrics, app.state.access = service, metrics, Access(tokens)
+    app.state.service, app.state.metrics, app.state.access = service, metrics, access
     # Routes are tried one by one: what is asked most comes first. No path fits two of them.
     app.include_router(predict.router)
     app.include_router(oip.router)
@@ -89,7 +86,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     if settings.docs:
         app.include_router(about.pages)
     add_handlers(app)
-    describe_with(app, settings)
+    describe_with(app, settings, access)
     return app
 
 
@@ -115,7 +112,7 @@ def _lifespan(
 
 
 def _middleware(
-    settings: Settings, tokens: Tokens, metrics: Metrics, tracer: Tracer
+    settings: Settings, tokens: Tokens, access: Access, metrics: Metrics, tracer: Tracer
 ) -> list[Middleware]:
     """From the outermost on."""
     cors = Middleware(
@@ -129,17 +126,7 @@ def _middleware(
         Middleware(SecurityHeaders, cors=bool(settings.cors_origins)),
         Middleware(RequestContext, metrics, tracer),
         *([cors] if settings.cors_origins else []),
-        Middleware(Gate.of, settings, tokens),
+        Middleware(Gate.of, settings, tokens, access),
         Middleware(InFlight, settings.max_requests),
-        Middleware(BodyLimit, _limits(settings)),
+        Middleware(BodyLimit.of, settings),
     ]
-
-
-def _limits(settings: Settings) -> Callable[[Scope], int]:
-    def limit_for(scope: Scope) -> int:
-        path = scope["path"]
-        if path == "/v1/patches":
-            return settings.max_patch_bytes
-        return settings.max_body_bytes if _IMAGES.fullmatch(path) else _JSON_BYTES
-
-    return limit_for

@@ -9,9 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from rwsstore_service.api.answers import audit_record, model_answer
 from rwsstore_service.api.contract import Answer, AuditAnswer, ModelAnswer, ModelList
 from rwsstore_service.api.requests import (
-    AdminDep,
     HostDep,
-    ReaderDep,
     ServiceDep,
     StrictRoute,
     metrics_of,
@@ -79,7 +77,7 @@ _MODEL_PROBLEMS = ("unauthorized", "rate-limited", "overloaded")
 @models.get(
     "", summary="List models", responses=problem_responses("invalid-request", *_MODEL_PROBLEMS)
 )
-async def list_models(service: ServiceDep, _reader: ReaderDep) -> ModelList:
+async def list_models(service: ServiceDep) -> ModelList:
     """A service has one clean model; the list is for clients that do not know its name."""
     hosts = service.hosts.values()
     return ModelList(models=tuple(model_answer(host, service.settings) for host in hosts))
@@ -90,7 +88,7 @@ async def list_models(service: ServiceDep, _reader: ReaderDep) -> ModelList:
     summary="Describe a model",
     responses=problem_responses("unknown-model", "invalid-request", *_MODEL_PROBLEMS),
 )
-async def describe_model(service: ServiceDep, host: HostDep, _reader: ReaderDep) -> ModelAnswer:
+async def describe_model(service: ServiceDep, host: HostDep) -> ModelAnswer:
     """Classes, input, fingerprints of the clean weights, and the active patch set."""
     return model_answer(host, service.settings)
 
@@ -103,7 +101,6 @@ _AUDIT_PROBLEMS = ("unauthorized", "forbidden", "invalid-request", "integrity")
 @audit.get("", summary="Read the audit log", responses=problem_responses(*_AUDIT_PROBLEMS))
 async def read_audit(
     service: ServiceDep,
-    _actor: AdminDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only records below this number.")

@@ -14,10 +14,9 @@ from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, carry_out, recor
 from rwsstore_service.api.contract import CompositionRequest, Name, PatchAnswer, PatchList
 from rwsstore_service.api.description.openapi import LOCATION
 from rwsstore_service.api.requests import (
-    AdminDep,
+    ActorDep,
     KeyDep,
     PatchPath,
-    ReaderDep,
     ServiceDep,
     StrictRoute,
 )
@@ -53,7 +52,6 @@ _CONTENT_HEADERS = {
 @router.get("/patches", summary="List patches", responses=problem_responses(*_READ))
 async def list_patches(
     service: ServiceDep,
-    _reader: ReaderDep,
     kind: Annotated[
         str | None, Query(max_length=64, description="Of this kind: rws, composed, ...")
     ] = None,
@@ -104,7 +102,7 @@ async def list_patches(
 )  # fmt: skip
 async def upload_patch(
     service: ServiceDep,
-    actor: AdminDep,
+    actor: ActorDep,
     request: Request,
     name: Annotated[
         Name | None, Query(description="To store it under; its own name if left out.")
@@ -142,7 +140,7 @@ async def upload_patch(
     summary="Describe a patch",
     responses=problem_responses("unknown-patch", *_READ),
 )
-async def describe_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPath) -> PatchAnswer:
+async def describe_patch(service: ServiceDep, patch: PatchPath) -> PatchAnswer:
     """What it is for, which strengths it takes, and what it buys and costs."""
     return patch_answer(await run_in_threadpool(service.library.describe, patch))
 
@@ -156,7 +154,7 @@ async def describe_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPa
         **problem_responses("unknown-patch", *_READ),
     },
 )
-async def download_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPath) -> Response:
+async def download_patch(service: ServiceDep, patch: PatchPath) -> Response:
     """The exact bytes that the digest is of; they are hashed on the way."""
     digest, data = await run_in_threadpool(service.library.content, patch)
     name = f"{digest[:16]}.safetensors"
@@ -173,7 +171,7 @@ async def download_patch(service: ServiceDep, _reader: ReaderDep, patch: PatchPa
 )
 async def delete_patch(
     service: ServiceDep,
-    actor: AdminDep,
+    actor: ActorDep,
     request: Request,
     patch: PatchPath,
     key: KeyDep = None,
@@ -210,7 +208,7 @@ async def delete_patch(
 )  # fmt: skip
 async def compose_patches(
     service: ServiceDep,
-    actor: AdminDep,
+    actor: ActorDep,
     request: Request,
     wanted: CompositionRequest,
     key: KeyDep = None,

@@ -26,14 +26,13 @@ from rwsstore_service.api.contract import (
 )
 from rwsstore_service.api.description.openapi import ETAG
 from rwsstore_service.api.requests import (
-    AdminDep,
+    ActorDep,
     HostDep,
     KeyDep,
     PatchPath,
-    ReaderDep,
     ServiceDep,
     StrictRoute,
-    admin_of,
+    demand_admin,
 )
 from rwsstore_service.engine import changes as editing
 from rwsstore_service.engine.changes import Active, Change, Edit
@@ -100,7 +99,7 @@ class Changing:
 
 async def _changing(
     host: HostDep,
-    actor: AdminDep,
+    actor: ActorDep,
     request: Request,
     match: IfMatch = None,
     key: KeyDep = None,
@@ -130,7 +129,6 @@ def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
 )
 async def read_patchset(
     host: HostDep,
-    _reader: ReaderDep,
     request: Request,
     response: Response,
     verify: Annotated[
@@ -146,7 +144,7 @@ async def read_patchset(
     Whoever has the clean weights and the patches can compute the state digest again.
     """
     if verify:
-        await admin_of(request)
+        demand_admin(request)
         return await _verify(host, response)
     active = host.active
     response.headers.update(etag(active.generation))
@@ -259,7 +257,6 @@ async def remove_patch(
 async def read_history(
     service: ServiceDep,
     host: HostDep,
-    _actor: AdminDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only generations below this.")

@@ -15,7 +15,7 @@ from torch import Tensor
 from rwsstore_service.api.answers import prediction_members, predictions_of
 from rwsstore_service.api.changing import call, observe
 from rwsstore_service.api.contract import PredictAnswer
-from rwsstore_service.api.requests import HostDep, PlainRequest, ReaderDep, ServiceDep, StrictRoute
+from rwsstore_service.api.requests import HostDep, PlainRequest, ServiceDep, StrictRoute
 from rwsstore_service.engine.finding import ACTIVE
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.service import Service
@@ -218,7 +218,6 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_clas
 async def predict(
     service: ServiceDep,
     host: HostDep,
-    _reader: ReaderDep,
     request: Request,
     patchset: Annotated[
         str | None,

@@ -18,9 +18,10 @@ from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Actor
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import MODEL_NAME_PATTERN
+from rwsstore_service.wire.gate import Access
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import Access, Principal
+from rwsstore_service.wire.tokens import ANONYMOUS, Principal
 
 _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.
@@ -135,20 +136,20 @@ def metrics_of(request: Request) -> Metrics:
 
 
 async def actor_of(request: Request) -> Actor:
-    """Who asks; the gate has found out and decided already whether they may."""
+    """Who asks; the gate has decided already that they may."""
     principal = _principal(request)
-    access = cast("Access", request.app.state.access)
-    return _actor(request, access.check("nobody", principal))
+    name = ANONYMOUS if principal is None else principal.name
+    address = request.client.host if request.client else ""
+    return Actor(name, address, request.scope.get("state", {}).get("request_id", ""))
 
 
-async def admin_of(request: Request) -> Actor:
-    """Who asks, with an admin token.
+def demand_admin(request: Request) -> None:
+    """Ask what the gate cannot see: who asks for more by a query needs an admin token.
 
     Raises:
         ProblemError: there is none, or it is for reading.
     """
-    access = cast("Access", request.app.state.access)
-    return _actor(request, access.admin(_principal(request)))
+    cast("Access", request.app.state.access).check("admin", _principal(request))
 
 
 async def host_of(
@@ -172,11 +173,6 @@ def _principal(request: Request) -> Principal | None:
     return cast("Principal | None", request.scope.get("state", {}).get("principal"))
 
 
-def _actor(request: Request, name: str) -> Actor:
-    address = request.client.host if request.client else ""
-    return Actor(name, address, request.scope.get("state", {}).get("request_id", ""))
-
-
 PatchPath = Annotated[
     str,
     Path(
@@ -188,8 +184,6 @@ PatchPath = Annotated[
 ServiceDep = Annotated[Service, Depends(service_of)]
 HostDep = Annotated[ModelHost, Depends(host_of)]
 ActorDep = Annotated[Actor, Depends(actor_of)]
-ReaderDep = ActorDep
-AdminDep = Annotated[Actor, Depends(admin_of)]
 KeyDep = Annotated[
     str | None,
     Header(

@@ -14,15 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import Self
+from typing import Literal, Self
 
+from starlette._utils import get_route_path  # the path that routers match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rwsstore.cache import LruCache
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.limits import HEALTH_PATHS, closing, send_problem
+from rwsstore_service.wire.limits import HEALTH_PATHS, IMAGE_PATHS, closing, send_problem
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import Access, Need, Tokens
+from rwsstore_service.wire.tokens import CHALLENGE, Principal, Tokens
 
 _HOST = re.compile(r"([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re.IGNORECASE)
 _WORD = re.compile(r"[a-z0-9-]{1,63}")
@@ -137,34 +138,75 @@ def address_key(address: str) -> str:
     return str(IPv6Network((int(parsed), 64), strict=False))
 
 
-_OPEN = re.compile(r"/docs(/.*)?|/openapi\.json", re.DOTALL)
-_POSTS_OF_READERS = re.compile(
-    r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer|/v2/repository/index"
-)
-# Beginnings: whatever else a router takes for the history ("history%0A") is an admin's too.
-_HISTORY = re.compile(r"/v1/models/[^/]+/history|/v1/audit")
+Need = Literal["admin", "reader", "token", "nobody"]
+"""What a request asks for: an admin's token; a token, if readers have some; a token; nothing."""
 
 
-def needed_role(method: str, path: str, *, open_metrics: bool = True, cors: bool = False) -> Need:
-    """Say what a request needs. Whatever is not known to need less is an admin's.
+class Access:
+    """Decides who may do what: in the gate, before anything is read. OpenAPI says the same.
 
     Args:
-        method: in capitals.
-        path: decoded, as routes are matched.
+        readers: some tokens are for reading and predicting; without any, that is open to all.
         open_metrics: /metrics needs no token.
         cors: browsers ask with OPTIONS before they send a token.
     """
-    if method == "OPTIONS":
-        return "nobody" if cors else "reader"
-    if method == "POST" and _POSTS_OF_READERS.fullmatch(path):
-        return "reader"
-    if method not in ("GET", "HEAD"):
+
+    def __init__(self, *, readers: bool, open_metrics: bool = True, cors: bool = False) -> None:
+        self._readers = readers
+        reads, posts, options = ("GET", "HEAD"), ("POST",), ("OPTIONS",)
+        # The first row that fits counts; what fits none is an admin's.
+        rows: tuple[tuple[tuple[str, ...], str, Need], ...] = (
+            (posts, IMAGE_PATHS, "reader"),
+            (posts, r"/v2/repository/index", "reader"),
+            (reads, "|".join(HEALTH_PATHS), "nobody"),
+            (reads, r"/docs(/.*)?|/openapi\.json", "nobody"),
+            (reads, r"/metrics.*", "nobody" if open_metrics else "token"),
+            # Whatever else a router takes for the history ("history%0A") is an admin's too.
+            (reads, r"(/v1/models/[^/]+/history|/v1/audit).*", "admin"),
+            (reads, r".*", "reader"),
+            (options, r".*", "nobody" if cors else "reader"),
+        )
+        self._rows = tuple(
+            (methods, re.compile(path, re.DOTALL), need) for methods, path, need in rows
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, tokens: Tokens) -> Self:
+        """Decide as the settings say."""
+        return cls(
+            readers=tokens.has("predict"),
+            open_metrics=settings.open_metrics,
+            cors=bool(settings.cors_origins),
+        )
+
+    def need(self, method: str, path: str) -> Need:
+        """Say what a request needs, by its method (in capitals) and path (decoded)."""
+        for methods, pattern, need in self._rows:
+            if method in methods and pattern.fullmatch(path):
+                return need
         return "admin"
-    if path in HEALTH_PATHS or _OPEN.fullmatch(path):
-        return "nobody"
-    if path.startswith("/metrics"):
-        return "nobody" if open_metrics else "token"
-    return "admin" if _HISTORY.match(path) else "reader"
+
+    def check(self, need: Need, principal: Principal | None) -> None:
+        """Refuse who may not do what needs `need`.
+
+        Raises:
+            ProblemError: `unauthorized` without a token, `forbidden` with one that does not do.
+        """
+        if need == "nobody" or (need == "reader" and not self._readers):
+            return
+        if principal is None:
+            wanted = "an admin token" if need == "admin" else "a token"
+            raise ProblemError(
+                "unauthorized",
+                f"{wanted} is needed for this; send it as 'Authorization: Bearer TOKEN'",
+                headers=CHALLENGE,
+            )
+        if need == "admin" and principal.role != "admin":
+            raise ProblemError(
+                "forbidden",
+                f"the token {principal.name!r} is for reading and predicting; this needs an admin "
+                "token",
+            )
 
 
 class Gate:
@@ -177,10 +219,9 @@ class Gate:
     Args:
         app: what answers the requests that pass.
         tokens: that are known.
+        access: decides what their owners may do.
         limiter: of requests; wrong tokens are counted by address.
         hosts: that are answered to.
-        open_metrics: /metrics needs no token.
-        cors: OPTIONS needs no token.
     """
 
     def __init__(
@@ -188,29 +229,25 @@ class Gate:
         app: ASGIApp,
         *,
         tokens: Tokens,
+        access: Access,
         limiter: RateLimiter,
         hosts: Hosts,
-        open_metrics: bool = True,
-        cors: bool = False,
     ) -> None:
         self._app = app
         self._tokens = tokens
-        self._access = Access(tokens)
+        self._access = access
         self._limiter = limiter
         self._hosts = hosts
-        self._open_metrics = open_metrics
-        self._cors = cors
 
     @classmethod
-    def of(cls, app: ASGIApp, settings: Settings, tokens: Tokens) -> "Gate":
+    def of(cls, app: ASGIApp, settings: Settings, tokens: Tokens, access: Access) -> "Gate":
         """Make the gate that the settings describe."""
         return cls(
             app,
             tokens=tokens,
+            access=access,
             limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
             hosts=Hosts.of(settings),
-            open_metrics=settings.open_metrics,
-            cors=bool(settings.cors_origins),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -230,7 +267,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        method, path = scope["method"], scope["path"]
+        method, path = scope["method"], get_route_path(scope)
         if method in ("GET", "HEAD") and path in HEALTH_PATHS:
             return
         self._hosts.check(_values(scope, b"host"))
@@ -242,8 +279,7 @@ class Gate:
             raise
         scope["state"]["principal"] = principal
         self._take(address if principal is None else f"token {principal.name}")
-        need = needed_role(method, path, open_metrics=self._open_metrics, cors=self._cors)
-        self._access.check(need, principal)
+        self._access.check(self._access.need(method, path), principal)
 
     def _take(self, key: str) -> None:
         wait = self._limiter.take(key)

@@ -1,17 +1,25 @@
 """Limits on a request's body and on requests at once, and headers that browsers obey: pure ASGI."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import Self
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rwsstore_service.settings import Settings
 from rwsstore_service.wire.problems import ProblemError, problem_response
 
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Answered however busy the service is."""
 
+IMAGE_PATHS = r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer"
+"""Where images are sent: the paths of the routes that predict, as a pattern."""
+
+_IMAGES = re.compile(IMAGE_PATHS)
+_JSON_BYTES = 2**20
 # Said where a body is left unread: the client need not send it, and nobody throws it away.
 _CLOSE = {"Connection": "close"}
 
@@ -47,6 +55,18 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, limit_for: Callable[[Scope], int]) -> None:
         self.app = app
         self.limit_for = limit_for
+
+    @classmethod
+    def of(cls, app: ASGIApp, settings: Settings) -> Self:
+        """Allow what the settings do."""
+
+        def limit_for(scope: Scope) -> int:
+            path = scope["path"]
+            if path == "/v1/patches":
+                return settings.max_patch_bytes
+            return settings.max_body_bytes if _IMAGES.fullmatch(path) else _JSON_BYTES
+
+        return cls(app, limit_for)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

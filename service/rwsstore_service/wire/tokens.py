@@ -1,4 +1,4 @@
-"""Bearer tokens: whose they are, without keeping them; who may do what; what a start needs."""
+"""Bearer tokens: whose they are, without keeping them; what a start needs."""
 
 import hashlib
 import hmac
@@ -23,9 +23,6 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rwsstore"'}
 """The header of every 401."""
 
 Role = Literal["admin", "predict"]
-Need = Literal["admin", "reader", "token", "nobody"]
-"""What a route asks for: an admin's token; any token, if readers have some; any token; nothing."""
-
 _MAX_FILE_BYTES = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[!-+\--~]{1,512}")  # visible ASCII without the comma
@@ -139,59 +136,6 @@ class Tokens:
 
     def _digest(self, token: str) -> bytes:
         return hmac.digest(self._key, token.encode("ascii"), hashlib.sha256)
-
-
-@dataclass(frozen=True)
-class Access:
-    """Decides what the owner of a token may do; each method gives the actor's name.
-
-    Attributes:
-        tokens: reading and predicting is open to everybody where none is for predicting.
-    """
-
-    tokens: Tokens
-
-    def check(self, need: Need, principal: Principal | None) -> str:
-        """Give the actor's name if it may do what needs `need`.
-
-        Raises:
-            ProblemError: `unauthorized` without a token, `forbidden` with one that does not do.
-        """
-        if need == "admin":
-            return self.admin(principal)
-        if need == "reader":
-            return self.reader(principal)
-        return self.any_token(principal) if need == "token" else _name(principal)
-
-    def admin(self, principal: Principal | None) -> str:
-        """Give the name of an admin; raises as `check` does."""
-        name = self.any_token(principal, "an admin token is needed for this")
-        if principal is not None and principal.role != "admin":
-            detail = f"the token {name!r} is for reading and predicting; this needs an admin token"
-            raise ProblemError("forbidden", detail)
-        return name
-
-    def reader(self, principal: Principal | None) -> str:
-        """Give the name of who may read and predict; raises as `check` does."""
-        if not self.tokens.has("predict"):
-            return _name(principal)
-        return self.any_token(principal)
-
-    def any_token(
-        self, principal: Principal | None, detail: str = "a token is needed for this"
-    ) -> str:
-        """Give the name of whoever has a token; raises as `check` does."""
-        if principal is None:
-            raise ProblemError(
-                "unauthorized",
-                f"{detail}; send it as 'Authorization: Bearer TOKEN'",
-                headers=CHALLENGE,
-            )
-        return principal.name
-
-
-def _name(principal: Principal | None) -> str:
-    return ANONYMOUS if principal is None else principal.name
 
 
 def _configured(settings: Settings) -> Iterator[_Named]:

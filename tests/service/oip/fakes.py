@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import torch
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from torch import Tensor
 
 from rwsstore.models import ModelSpec
@@ -13,10 +14,13 @@ from rwsstore.patches import parse_request
 from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.routes import router
-from rwsstore_service.api.requests import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.api.requests import HostDep, ServiceDep
 from rwsstore_service.engine.records import Chosen, Prediction, Wanted
+from rwsstore_service.wire.gate import Access, Gate
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
+from rwsstore_service.wire.tokens import Tokens
+from tests.service.security.asking import settings_of
 
 SIZE = 2
 MAX_IMAGES = 4
@@ -74,8 +78,8 @@ def logits_of(images: Tensor, patches: tuple[Chosen, ...] = ()) -> Tensor:
     return pixels.flatten(1) @ matrix * (1 + sum(one.alpha for one in patches))
 
 
-def make_app(host: FakeHost, *, known_token: bool = True) -> FastAPI:
-    """Build an app of the routes, on this model."""
+def make_app(host: FakeHost, *, closed: bool = False) -> FastAPI:
+    """Build an app of the routes behind the gate, on this model; closed to who has no token."""
     service = SimpleNamespace(
         settings=SimpleNamespace(max_images=MAX_IMAGES),
         hosts={host.name: host},
@@ -88,16 +92,14 @@ def make_app(host: FakeHost, *, known_token: bool = True) -> FastAPI:
             raise ProblemError("unknown-model", f"no model {model!r}")
         return host
 
-    def read_token() -> None:
-        if not known_token:
-            raise ProblemError("unauthorized", "no token was sent")
-
-    app = FastAPI()
+    settings = settings_of() if closed else settings_of(predict_tokens="")
+    tokens = Tokens.of(settings)
+    gate = Middleware(Gate.of, settings, tokens, Access.of(settings, tokens))
+    app = FastAPI(middleware=[gate])
     app.state.metrics = Metrics()
     app.include_router(router)
     app.dependency_overrides = {
         _function(HostDep): find_host,
-        _function(ReaderDep): read_token,
         _function(ServiceDep): lambda: service,
     }
     add_handlers(app)

@@ -24,11 +24,11 @@ def ask(
     path: str,
     *,
     host: FakeHost | None = None,
-    known_token: bool = True,
+    closed: bool = False,
     **request: Any,
 ) -> httpx.Response:
     """Send one request to an app without a socket."""
-    app = make_app(host or FakeHost(), known_token=known_token)
+    app = make_app(host or FakeHost(), closed=closed)
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -250,12 +250,12 @@ def test_what_cannot_be_is_a_problem_in_the_protocols_words(name: str) -> None:
     ],
 )
 def test_all_but_health_wants_a_reader(method: str, path: str) -> None:
-    assert_problem(ask(method, path, known_token=False), 401, "unauthorized")
+    assert_problem(ask(method, path, closed=True), 401, "unauthorized")
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
 def test_health_wants_nobody(path: str) -> None:
-    assert ask("GET", path, known_token=False).status_code == 200
+    assert ask("GET", path, closed=True).status_code == 200
 
 
 def test_how_long_a_request_may_wait() -> None:

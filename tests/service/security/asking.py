@@ -76,13 +76,14 @@ def ask(
     host: bytes | None = b"localhost:8000",
     client: tuple[str, int] | None = ("192.0.2.1", 4000),
     request_id: str = "r1",
+    root_path: str = "",
 ) -> Answer:
     """Send one request whose body must not be read."""
     scope: Scope = {
         "type": "http",
         "method": method,
         "path": path,
-        "root_path": "",
+        "root_path": root_path,
         "query_string": b"",
         "headers": [*([(b"host", host)] if host is not None else []), *headers],
         "client": client,

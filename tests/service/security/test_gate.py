@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.gate import Gate, Hosts, RateLimiter, needed_role
+from rwsstore_service.wire.gate import Access, Gate, Hosts, RateLimiter
 from rwsstore_service.wire.limits import SecurityHeaders
 from rwsstore_service.wire.tokens import Principal, Tokens
 from tests.service.security.asking import ADMIN, READER, Clock, Route, ask, bearer, settings_of
@@ -80,19 +80,19 @@ STATUS = {  # by need: without a token, a reader's, an admin's
 
 def gate(app: ASGIApp, clock: Clock | None = None, **values: Any) -> Gate:
     settings = settings_of(**values)
+    tokens = Tokens.of(settings)
     return Gate(
         app,
-        tokens=Tokens.of(settings),
+        tokens=tokens,
+        access=Access.of(settings, tokens),
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst, clock=clock or Clock()),
         hosts=Hosts.of(settings),
-        open_metrics=settings.open_metrics,
-        cors=bool(settings.cors_origins),
     )
 
 
 @pytest.mark.parametrize(("method", "path", "need"), ROUTES)
 def test_routes_and_roles(method: str, path: str, need: str) -> None:
-    assert needed_role(method, path) == need
+    assert Access(readers=True).need(method, path) == need
     route = Route()
     answers = [
         ask(gate(route), method, path, *headers)
@@ -132,6 +132,16 @@ def test_no_path_of_a_real_router_slips_past_the_table() -> None:
         for tail in ("", "/", "\n", "%0A", "?", "#", "\x00", "\u2028", "/.", "/..", ";x"):
             answer = ask(closed, "GET", path + tail)
             assert answer.body != b"reached"
+
+
+def test_an_app_within_another_is_no_way_around_the_table() -> None:
+    path = "/box/v1/models/bundled/history"
+    app = gate(Route())
+    assert ask(app, "GET", path, bearer(READER), root_path="/box").status == 403
+    assert ask(app, "GET", path, bearer(ADMIN), root_path="/box").status == 200
+    assert (
+        ask(app, "POST", "/box/v2/repository/index", bearer(READER), root_path="/box").status == 200
+    )
 
 
 def test_options_is_open_where_pages_of_other_origins_may_ask() -> None:
@@ -302,7 +312,8 @@ def test_a_gate_of_settings() -> None:
     settings = settings_of(
         rate_limit=1.0, rate_burst=1, open_metrics=False, cors_origins="http://a"
     )
-    app = Gate.of(Route(), settings, Tokens.of(settings))
+    tokens = Tokens.of(settings)
+    app = Gate.of(Route(), settings, tokens, Access.of(settings, tokens))
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 200
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 429
     assert ask(app, "GET", "/metrics").status == 401

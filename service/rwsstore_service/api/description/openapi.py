@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from rwsstore_service.api.description.examples import ANSWERS, BODIES
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.gate import needed_role
+from rwsstore_service.wire.gate import Access, Need
 from rwsstore_service.wire.limits import HEALTH_PATHS
 from rwsstore_service.wire.problems import MEDIA_TYPE, Problem, problem_examples, problem_responses
 
@@ -125,7 +125,7 @@ COMMON_PROBLEMS = (
 """What any request may meet before it comes to its route; health checks not what the gate says."""
 
 
-def describe_with(app: FastAPI, settings: Settings) -> None:
+def describe_with(app: FastAPI, settings: Settings, access: Access) -> None:
     """Let an app describe itself: problems instead of FastAPI's own errors, and who may do what."""
 
     def openapi() -> dict[str, Any]:
@@ -139,7 +139,7 @@ def describe_with(app: FastAPI, settings: Settings) -> None:
                 license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
             )
             # Routes share parts of it: a copy, so that finishing changes this document alone.
-            app.openapi_schema = _finish(deepcopy(document), settings)
+            app.openapi_schema = _finish(deepcopy(document), settings, access)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -153,7 +153,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
                 yield path, verb, operation
 
 
-def _finish(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _finish(document: dict[str, Any], settings: Settings, access: Access) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -169,7 +169,7 @@ def _finish(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
         _add_examples(operation)
         _add_headers(operation)
         _tidy(operation, schemas)
-        operation["security"] = _security(verb, path, settings)
+        operation["security"] = _security(access.need(verb.upper(), path))
     _set_limits(document, settings)
     return document
 
@@ -255,8 +255,7 @@ def _said_of(response: dict[str, Any], schemas: dict[str, Any]) -> str:
     return " Or: ".join(schemas[name]["description"] for name in names) or "Done."
 
 
-def _security(verb: str, path: str, settings: Settings) -> list[dict[str, list[str]]]:
-    need = needed_role(verb.upper(), path, open_metrics=settings.open_metrics)
+def _security(need: Need) -> list[dict[str, list[str]]]:
     if need == "nobody":
         return []
     # Reading is open unless predict tokens are configured, so an empty choice stands beside it.

@@ -27,7 +27,7 @@ from rwsstore_service.api.oip.messages import (
     write_answer,
 )
 from rwsstore_service.api.oip.openapi import HEADER_LENGTH, INDEX_BODY, INFER_ANSWER, INFER_BODY
-from rwsstore_service.api.requests import HostDep, ReaderDep, ServiceDep
+from rwsstore_service.api.requests import HostDep, ServiceDep
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
@@ -55,7 +55,6 @@ _INFER = (
 
 
 async def _known_version(
-    _reader: ReaderDep,
     version: Annotated[str, Path(description="1: models have one version.", examples=[VERSION])],
 ) -> None:
     if version != VERSION:
@@ -85,9 +84,7 @@ _VERSIONED = [Depends(_known_version)]
     responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
     openapi_extra=INFER_BODY,
 )
-async def infer(
-    request: Request, _reader: ReaderDep, host: HostDep, service: ServiceDep
-) -> Response:
+async def infer(request: Request, host: HostDep, service: ServiceDep) -> Response:
     """Logits and labels of images.
 
     They are sent as JSON, or as JSON with the tensors in binary behind it. `parameters.patchset`
@@ -112,7 +109,7 @@ async def infer(
 @router.get(
     "", operation_id="oip_server", summary="What serves", responses=problem_responses(*_READING)
 )
-async def describe_server(_reader: ReaderDep) -> ServerMetadata:
+async def describe_server() -> ServerMetadata:
     """Name, version and the extensions of the protocol that are supported."""
     return ServerMetadata(name="rwsstore", version=rwsstore.__version__, extensions=_EXTENSIONS)
 
@@ -151,7 +148,7 @@ async def ready(service: ServiceDep) -> ServerReady:
     response_model_exclude_unset=True,
     dependencies=_VERSIONED,
 )
-async def describe_model(_reader: ReaderDep, host: HostDep, service: ServiceDep) -> ModelMetadata:
+async def describe_model(host: HostDep, service: ServiceDep) -> ModelMetadata:
     """Input images, as UINT8 or as FP32 within [0, 1]; outputs logits and labels."""
     return _contract(host, service.settings.max_images).metadata()
 
@@ -169,7 +166,7 @@ async def describe_model(_reader: ReaderDep, host: HostDep, service: ServiceDep)
     responses=problem_responses(*_OF_A_MODEL, "unavailable"),
     dependencies=_VERSIONED,
 )
-async def model_ready(_reader: ReaderDep, host: HostDep) -> ModelReady:
+async def model_ready(host: HostDep) -> ModelReady:
     """200 where it can, 503 where it cannot now."""
     if not host.ready:
         raise ProblemError(
@@ -189,9 +186,7 @@ async def model_ready(_reader: ReaderDep, host: HostDep) -> ModelReady:
     ),
     openapi_extra=INDEX_BODY,
 )
-async def list_models(
-    request: Request, _reader: ReaderDep, service: ServiceDep
-) -> list[IndexEntry]:
+async def list_models(request: Request, service: ServiceDep) -> list[IndexEntry]:
     """Every served model; with `ready` true only those that can predict."""
     asked = read_index_request(await request.body())
     hosts = [host for host in service.hosts.values() if host.ready or not asked.ready]
