@@ -10,19 +10,14 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from rwsstore.models.classifier import Classifier
-from rwsstore.models.graph import trace
+from rwsstore.models.graph import Graph, is_batchnorm
 
 _Model = TypeVar("_Model", bound=nn.Module)
 _Leaves = Iterable[type[nn.Module]]
-
-# Exactly these: a subclass may compute something else, and a parametrized layer is of one.
-_CONVOLUTIONS = frozenset({nn.Conv1d, nn.Conv2d, nn.Conv3d})
-_TRANSPOSED = frozenset({nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d})
-_BATCHNORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm})
 
 
 def fold_batchnorm(model: _Model, *, leaves: _Leaves = ()) -> _Model:
@@ -47,7 +42,7 @@ def fold_batchnorm(model: _Model, *, leaves: _Leaves = ()) -> _Model:
     Raises:
         ConfigError: the model cannot be traced.
     """
-    pairs = list(_foldable(model, trace(model, leaves)))
+    pairs = list(_foldable(Graph(model, leaves)))
     folded = copy.deepcopy(model).eval()
     for layer_name, norm_name in pairs:
         norm = cast(_BatchNorm, folded.get_submodule(norm_name))
@@ -64,8 +59,8 @@ def unfoldable_batchnorms(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[st
     Raises:
         ConfigError: the model cannot be traced.
     """
-    folded = {norm for _, norm in _foldable(model, trace(model, leaves))}
-    norms = (name for name, module in model.named_modules() if isinstance(module, _BatchNorm))
+    folded = {norm for _, norm in _foldable(Graph(model, leaves))}
+    norms = (name for name, module in model.named_modules() if is_batchnorm(module))
     return tuple(name for name in norms if name not in folded)
 
 
@@ -76,63 +71,42 @@ def freeze_batchnorm(model: nn.Module) -> None:
     statistics stay.
     """
     for module in model.modules():
-        if isinstance(module, _BatchNorm):
+        if is_batchnorm(module):
             module.eval()
 
 
-def _foldable(model: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
+def _foldable(graph: Graph) -> Iterator[tuple[str, str]]:
     """Yield the names of each (layer, BatchNorm) that may be folded."""
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    shared = _shared_parameters(model, graph)
-    for node in graph.nodes:
+    calls = Counter(node.target for node in graph.modules)
+    shared = _shared_parameters(graph)
+    for node in graph.modules:
         before = node.args[0] if node.args else None
-        if not (_calls_module(node) and isinstance(before, fx.Node) and _calls_module(before)):
+        if not isinstance(before, fx.Node) or before not in graph.modules:
             continue
         if len(before.users) > 1 or calls[node.target] > 1 or calls[before.target] > 1:
             continue
-        layer_name, norm_name = str(before.target), str(node.target)
-        layer = model.get_submodule(layer_name)
-        if shared.isdisjoint(map(id, layer.parameters())) and _fit(
-            layer, model.get_submodule(norm_name)
-        ):
-            yield layer_name, norm_name
+        own = map(id, graph.modules[before].parameters())
+        if shared.isdisjoint(own) and _fit(graph, before, node):
+            yield str(before.target), str(node.target)
 
 
-def _calls_module(node: fx.Node) -> bool:
-    return node.op == "call_module"
-
-
-def _shared_parameters(model: nn.Module, graph: fx.Graph) -> set[int]:
+def _shared_parameters(graph: Graph) -> set[int]:
     """Find the parameters that two modules own, or that the forward pass reads by itself."""
-    owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
-    named = dict(model.named_parameters())
-    read = {id(named[str(n.target)]) for n in graph.nodes if str(n.target) in named}
+    owners = Counter(id(p) for module in graph.model.modules() for p in module._parameters.values())
+    fetched = (node for node in graph.nodes if node.op == "get_attr")
+    read = {id(tensor) for node in fetched for tensor in graph.tensors(node)}
     return read | {parameter for parameter, count in owners.items() if count > 1}
 
 
-def _fit(layer: nn.Module, norm: nn.Module) -> bool:
-    if type(norm) not in _BATCHNORMS or not isinstance(norm, _BatchNorm):
+def _fit(graph: Graph, before: fx.Node, node: fx.Node) -> bool:
+    layer, norm, row = graph.modules[before], graph.modules[node], graph.operation(before)
+    if row is None or graph.operation(node) is None or not is_batchnorm(norm):
         return False
     if norm.running_mean is None or norm.running_var is None:
         return False  # normalizes by its batch, in evaluation mode too
-    if _has_hooks(layer) or _has_hooks(norm):
-        return False
-    return norm.num_features == _output_features(layer)
-
-
-def _output_features(layer: nn.Module) -> int | None:
-    if type(layer) in _CONVOLUTIONS and isinstance(layer, _ConvNd):
-        return layer.out_channels
-    if type(layer) in _TRANSPOSED and isinstance(layer, _ConvTransposeNd):
-        # With groups, the weight's second dimension is only a part of the output channels.
-        return layer.out_channels if layer.groups == 1 else None
-    if type(layer) is nn.Linear:
-        return layer.out_features
-    return None
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    if isinstance(layer, _ConvTransposeNd) and layer.groups > 1:
+        return False  # the weight's second dimension is only a part of the output channels
+    return row.outputs != "" and getattr(layer, row.outputs) == norm.num_features
 
 
 def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:

@@ -1,22 +1,15 @@
 """A model's layers in the order in which the forward pass meets them."""
 
 import math
-import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
-import torch
 from torch import fx, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models.graph import is_layer, trace
-
-_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
-# What describes a tensor instead of computing with it; sums of such numbers join nothing.
-_DESCRIBING_CALLS = frozenset({"size", "dim", "numel", "ndimension", len})
-_DESCRIBING_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
+from rwsstore.models.graph import Graph, enclosing, is_convolution, is_layer
 
 _Leaves = Iterable[type[nn.Module]]
 
@@ -54,14 +47,14 @@ def ordered_layers(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[Layer, ..
     Raises:
         ConfigError: the model cannot be traced, or has no layer.
     """
-    nodes = list(trace(model, leaves).nodes)
-    units = _residual_units(model, nodes)
+    graph = Graph(model, leaves)
+    units = _residual_units(graph)
     names = {id(p): name for name, p in model.named_parameters()}
     owned: dict[str, list[str]] = {}
     early: list[str] = []
-    for node in nodes:
-        fresh = [names.pop(id(p)) for p in _parameters_read(model, node) if id(p) in names]
-        layer = _layer_of(model, node, units)
+    for node in graph.nodes:
+        fresh = [names.pop(id(p)) for p in graph.tensors(node) if id(p) in names]
+        layer = _layer_of(graph, node, units)
         if layer is not None and (layer in owned or fresh):
             owned.setdefault(layer, []).extend(fresh)
         else:
@@ -89,69 +82,45 @@ def shallowest(model: nn.Module, k: int, *, leaves: _Leaves = ()) -> tuple[Layer
     return layers[:k]
 
 
-def _parameters_read(model: nn.Module, node: fx.Node) -> Iterator[nn.Parameter]:
-    if node.op == "call_module":
-        yield from model.get_submodule(str(node.target)).parameters()
-    elif node.op == "get_attr":
-        owner, _, name = str(node.target).rpartition(".")
-        value = getattr(model.get_submodule(owner), name, None)
-        if isinstance(value, nn.Parameter):
-            yield value
-
-
-def _layer_of(model: nn.Module, node: fx.Node, units: Set[str]) -> str | None:
+def _layer_of(graph: Graph, node: fx.Node, units: Set[str]) -> str | None:
     """Name the layer that a node is a part of, if it is a part of one."""
-    unit = next((path for path in _enclosing(node) if path in units), None)
-    if unit is None and _calls_layer(model, node):
+    unit = next((path for path in enclosing(node) if path in units), None)
+    if unit is None and _calls_layer(graph, node):
         return str(node.target)
     return unit
 
 
-def _calls_layer(model: nn.Module, node: fx.Node) -> bool:
-    return node.op == "call_module" and any(
-        is_layer(module) for module in model.get_submodule(str(node.target)).modules()
-    )
+def _calls_layer(graph: Graph, node: fx.Node) -> bool:
+    return node in graph.modules and any(map(is_layer, graph.modules[node].modules()))
 
 
-def _enclosing(node: fx.Node) -> list[str]:
-    """List the paths of the modules in whose forward pass a node lies, outermost first."""
-    return [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-
-
-def _residual_units(model: nn.Module, nodes: Sequence[fx.Node]) -> Set[str]:
-    calls = {str(node.target): node for node in nodes if _calls_layer(model, node)}
-    held = Counter(path for node in calls.values() for path in _enclosing(node))
+def _residual_units(graph: Graph) -> Set[str]:
+    calls = {str(node.target): node for node in graph.nodes if _calls_layer(graph, node)}
+    held = Counter(path for node in calls.values() for path in enclosing(node))
     units: set[str] = set()
-    for node in joining_additions(nodes):
-        inner = (path for path in reversed(_enclosing(node)) if 0 < held[path] < len(calls))
+    for node in _joining_additions(graph):
+        inner = (path for path in reversed(enclosing(node)) if 0 < held[path] < len(calls))
         units.update(islice(inner, 1))
     return units
 
 
-def joining_additions(nodes: Iterable[fx.Node]) -> Iterator[fx.Node]:
-    """Yield the nodes of a traced graph, in its order, that add two different activations."""
+def _joining_additions(graph: Graph) -> Iterator[fx.Node]:
+    """Yield the operations that add two different activations."""
     activations: set[fx.Node] = set()
-    for node in nodes:
+    for node in graph.nodes:
         inputs = [source for source in node.all_input_nodes if source in activations]
-        if node.op == "placeholder" or (inputs and not _describes(node)):
+        row = graph.operation(node)
+        if node.op == "placeholder" or (inputs and (row is None or row.name != "description")):
             activations.add(node)
-        if node.target in _ADDITIONS and len(inputs) > 1:
+        if row is not None and row.channels == "sum" and len(inputs) > 1:
             yield node
-
-
-def _describes(node: fx.Node) -> bool:
-    if node.target is getattr:
-        return node.args[1] in _DESCRIBING_ATTRIBUTES
-    return node.target in _DESCRIBING_CALLS
 
 
 _Sources = Mapping[fx.Node, Set[str]]
 """Paths of the convolutions that lie before a node."""
 
 
-def main_path_convolutions(
-    model: nn.Module, *, leaves: Iterable[type[nn.Module]] = ()
-) -> tuple[str, ...]:
+def main_path_convolutions(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[str, ...]:
     """List a model's convolutions without those on shortcuts: the layers of CLAT.
 
     A shortcut is the branch with fewer convolutions of the two that an addition joins; of equal
@@ -168,11 +137,11 @@ def main_path_convolutions(
     Raises:
         ConfigError: the model cannot be traced, or has no such convolution.
     """
-    nodes = list(trace(model, leaves).nodes)
-    called = dict.fromkeys(str(node.target) for node in nodes if _is_convolution(model, node))
-    before = _sources(nodes, called)
+    graph = Graph(model, leaves)
+    called = {str(node.target): None for node, one in graph.modules.items() if is_convolution(one)}
+    before = _sources(graph, called)
     shortcuts: set[str] = set()
-    for node in joining_additions(nodes):
+    for node in _joining_additions(graph):
         shortcuts |= _shortcut(model, [before[source] for source in node.all_input_nodes])
     found = tuple(name for name in called if name not in shortcuts)
     if not found:
@@ -183,14 +152,10 @@ def main_path_convolutions(
     return found
 
 
-def _is_convolution(model: nn.Module, node: fx.Node) -> bool:
-    return node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), nn.Conv2d)
-
-
-def _sources(nodes: Sequence[fx.Node], convolutions: Mapping[str, None]) -> _Sources:
+def _sources(graph: Graph, convolutions: Mapping[str, None]) -> _Sources:
     found: dict[fx.Node, Set[str]] = {}
-    for node in nodes:
-        own = {str(node.target)} & convolutions.keys() if node.op == "call_module" else set()
+    for node in graph.nodes:
+        own = {str(node.target)} & convolutions.keys() if node in graph.modules else set()
         found[node] = own.union(*(found[source] for source in node.all_input_nodes))
     return found
 

@@ -10,18 +10,17 @@ deltas: |w + α·δ| ≤ |w| + |α|·|δ|, so that a patch set costs no more tha
 __all__ = ["LARGEST", "UNBOUNDED", "Bounds", "Interval"]
 
 import math
-import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from rwsstore.models import Normalize
-from rwsstore.models.graph import is_plain_call
+from rwsstore.models.graph import Graph, UnknownOperationError, is_plain_call, unknown
 from rwsstore.patches import Patch
 
 LARGEST = 2.0**100
@@ -76,19 +75,18 @@ class Bounds:
     """Bounds the logits of one clean model with any patches on it; safe to use from any thread.
 
     Args:
-        nodes: the operations of its forward pass in order.
-        model: the clean model, in evaluation mode.
+        graph: of the clean model, in evaluation mode; None where it cannot be traced.
     """
 
-    def __init__(self, nodes: Iterable[fx.Node], model: nn.Module) -> None:
-        named = model.named_parameters(remove_duplicate=False)
-        self._ids = {name: id(tensor) for name, tensor in named}
+    def __init__(self, graph: Graph | None) -> None:
+        self._ids: dict[str, int] = {}
         self._reach: WeakKeyDictionary[Patch, Mapping[str, float]] = WeakKeyDictionary()
-        places = {node: place for place, node in enumerate(nodes)}
-        self._steps = [
-            (_bound_of(node, model), [places[before] for before in node.all_input_nodes])
-            for node in places
-        ]
+        self._steps: list[tuple[_Bound, list[int]]] = []
+        if graph is not None:
+            named = graph.model.named_parameters(remove_duplicate=False)
+            self._ids = {name: id(tensor) for name, tensor in named}
+            with suppress(UnknownOperationError):
+                self._steps = _steps(graph)
 
     def logits(self, patches: Iterable[tuple[Patch, float]]) -> Interval:
         """Bound the logits for all images, of bytes or of floats in [0, 1].
@@ -101,6 +99,8 @@ class Bounds:
         Returns:
             The bounds; `UNBOUNDED` where they lie further out, or a step is not known.
         """
+        if not self._steps:
+            return UNBOUNDED
         moved = self._moved(patches)
         values = [Interval(0.0, 1.0)]  # the images; the first step hands them on
         for bound, places in self._steps:
@@ -109,7 +109,7 @@ class Bounds:
             if value is None:
                 return UNBOUNDED
             values.append(value)
-        return values[-1] if self._steps else UNBOUNDED
+        return values[-1]
 
     def _moved(self, patches: Iterable[tuple[Patch, float]]) -> _Moved:
         moved: defaultdict[int, float] = defaultdict(float)
@@ -146,17 +146,27 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if tensor.dim() > 1 else tensor.reshape(-1, 1)
 
 
-def _bound_of(node: fx.Node, model: nn.Module) -> _Bound:
-    """How to bound what an operation gives."""
+def _steps(graph: Graph) -> list[tuple[_Bound, list[int]]]:
+    """How to bound what each operation gives, and the places of its inputs.
+
+    Raises:
+        UnknownOperationError: for one of them it is not known.
+    """
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    return [
+        (_bound_of(node, graph), [places[before] for before in node.all_input_nodes])
+        for node in places
+    ]
+
+
+def _bound_of(node: fx.Node, graph: Graph) -> _Bound:
     if node.op in ("placeholder", "output"):
         return _either
-    if node.op == "call_module":
-        layer = model.get_submodule(str(node.target))
-        rule = _LAYERS.get(type(layer))
-        return rule(layer) if rule is not None and is_plain_call(node) else _unknown
-    known = _METHODS if node.op == "call_method" else _FUNCTIONS
-    bound = known.get(node.target, _unknown)
-    return _unknown if bound is _sum and node.kwargs else bound  # it may be scaled
+    module = graph.modules.get(node)
+    bound = graph.rule(node, "interval", _RULES)(module)
+    if (module is not None and not is_plain_call(node)) or (bound is _sum and node.kwargs):
+        raise unknown(node, module)  # a sum may be scaled
+    return bound
 
 
 def _weighted(layer: nn.Conv2d | nn.Linear) -> _Bound:
@@ -175,7 +185,7 @@ def _weighted(layer: nn.Conv2d | nn.Linear) -> _Bound:
 def _batch_norm(layer: nn.BatchNorm2d) -> _Bound:
     mean, variance = layer.running_mean, layer.running_var
     if layer.training or mean is None or variance is None:
-        return _unknown
+        raise UnknownOperationError(f"{layer} with statistics of the batch")
     scale = (variance + layer.eps).rsqrt()
     weight = torch.ones_like(scale) if layer.weight is None else layer.weight.detach()
     bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach()
@@ -226,30 +236,12 @@ def _sum(inputs: Sequence[Interval], _moved: _Moved) -> Interval | None:
     return Interval(inputs[0].low + inputs[1].low, inputs[0].high + inputs[1].high)
 
 
-def _unknown(_inputs: Sequence[Interval], _moved: _Moved) -> None:
-    return None
-
-
-_LAYERS: Mapping[type[nn.Module], Callable[[Any], _Bound]] = {
-    nn.Conv2d: _weighted,
-    nn.Linear: _weighted,
-    nn.BatchNorm2d: _batch_norm,
-    Normalize: _normalize,
-    nn.ReLU: lambda _layer: _relu,
-    nn.MaxPool2d: lambda _layer: _either,
-    nn.AdaptiveAvgPool2d: lambda _layer: _either,
-    nn.Flatten: lambda _layer: _either,
-    nn.Identity: lambda _layer: _either,
-    nn.Dropout: lambda _layer: _either,  # in evaluation
+_RULES: Mapping[str, Callable[[Any], _Bound]] = {
+    "weights": _weighted,
+    "batch_norm": _batch_norm,
+    "normalize": _normalize,
+    "relu": lambda _module: _relu,
+    "between": lambda _module: _either,
+    "sum": lambda _module: _sum,
 }
-
-_FUNCTIONS: Mapping[object, _Bound] = {
-    operator.add: _sum,
-    torch.add: _sum,
-    torch.relu: _relu,
-    F.relu: _relu,
-    torch.flatten: _either,
-    torch.cat: _either,
-}
-
-_METHODS: Mapping[object, _Bound] = {"relu": _relu, "flatten": _either}
+"""By the word in an operation's row; of the module that computes it."""

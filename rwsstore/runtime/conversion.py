@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.errors import TensorError
-from rwsstore.models.graph import is_layer
+from rwsstore.models.graph import is_convolution, is_layer, operation_of_module
 from rwsstore.runtime.formats import ComputeFormat
 
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
@@ -208,12 +208,17 @@ class Lowered(nn.Module):
         return out
 
 
+def has_plain_padding(layer: nn.Conv2d) -> bool:
+    """Whether a convolution puts zeros around its input, as many as it says."""
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
 def can_pack(layer: nn.Module) -> bool:
     """Whether a layer's weights can be packed here."""
     return (
-        type(layer) is nn.Conv2d
-        and layer.padding_mode == "zeros"
-        and not isinstance(layer.padding, str)
+        is_convolution(layer)
+        and operation_of_module(layer) is not None  # none of its subclasses
+        and has_plain_padding(layer)
         and layer.weight.device.type == "cpu"
         and layer.weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # it has no types
@@ -231,7 +236,7 @@ def convert_layer(
         shape: of the input of a convolution that is to be packed, else None.
     """
     if shape is not None:
-        assert isinstance(layer, nn.Conv2d)  # noqa: S101  (no other layer is packed)
+        assert is_convolution(layer)  # noqa: S101  (no other layer is packed)
         return PackedConv2d(layer, compute, shape)
     if compute.dtype == torch.float32:
         return with_own_tensors(layer)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from rwsstore.cache import LruCache
 from rwsstore.errors import ConfigError
+from rwsstore.models.graph import Graph, is_convolution
 from rwsstore.runtime.bounds import Bounds, Interval
 from rwsstore.runtime.conversion import Conversion
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
-from rwsstore.runtime.splitting import Graph, Split, works
+from rwsstore.runtime.splitting import Split, cut, works
 from rwsstore.runtime.variant import CleanModel, Variant
 
 _KEPT = 16
@@ -118,9 +119,7 @@ class Engine:
         """
         with self._lock:
             if self._bounds is None:
-                graph = self._graph()
-                nodes = () if graph is None else graph.nodes
-                self._bounds = Bounds(nodes, self._clean.module)
+                self._bounds = Bounds(self._graph())
         return self._bounds.logits((variant.sources[one], alpha) for one, alpha in variant.patches)
 
     def _run(self, variant: Variant, images: Tensor) -> Tensor:
@@ -181,11 +180,11 @@ class Engine:
         if graph is None:
             return None
         if self._conversion is None:  # float32 is the reference: plain operations of torch
-            model, split = self._clean.module, graph.split(touched)
+            model, found = self._clean.module, cut(graph, touched)
         else:
             model = self._conversion.root
-            split = graph.split(touched, compiled_for=model)
-        return split if split is not None and works(split, model, _pair(images)) else None
+            found = cut(graph, touched, compiled_for=model)
+        return found if found is not None and works(found, model, _pair(images)) else None
 
     def _graph(self) -> Graph | None:
         """The operations of the model; None where it cannot be traced."""
@@ -209,7 +208,7 @@ class Engine:
             conversion = Conversion(clean, self.compute, shapes)
             self._check(conversion.root, probe)
             root = conversion.root
-            whole = None if graph is None else graph.split((), compiled_for=root)
+            whole = None if graph is None else cut(graph, (), compiled_for=root)
             if whole is not None and works(whole, root, probe):
                 self._whole = whole
             self._conversion, self._ready = conversion, True
@@ -267,7 +266,7 @@ def _input_shapes(model: nn.Module, images: Tensor) -> dict[str, tuple[int, ...]
     shapes: dict[str, tuple[int, ...]] = {}
     hooks = []
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if is_convolution(module):
 
             def note(_module: nn.Module, given: tuple[Tensor, ...], name: str = name) -> None:
                 shapes[name] = tuple(given[0].shape)

@@ -7,40 +7,42 @@ between take as long as the operations. A program is called once and does the re
 Not every operation is known to it. Where one is not, the part stays a function in Python.
 """
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from rwsstore.errors import RwsError
-from rwsstore.runtime.conversion import Lowered, PackedConv2d
+from rwsstore.models.graph import (
+    UnknownOperationError,
+    operation_of,
+    operation_of_module,
+    unknown,
+)
+from rwsstore.runtime.conversion import Lowered, PackedConv2d, has_plain_padding
 
 Take = Callable[[Tensor], str]
 """Takes note of a tensor that a step reads, and says how the program calls it."""
 
-_Write = Callable[[Any, str, Take], str]
 _SIDES = 2  # height and width
-
-
-class UnknownStepError(RwsError):
-    """A step that no program can be written for."""
 
 
 def write_layer(layer: nn.Module, x: str, take: Take) -> str:
     """Write down what a layer computes of a value; tensors are taken in the same order always.
 
     Raises:
-        UnknownStepError: of another kind than those known here, or with options that are not.
+        UnknownOperationError: another than those known here, or with options that are not.
     """
-    write = _LAYERS.get(type(layer))
-    if write is None:
-        raise UnknownStepError(f"no step is known for {type(layer).__name__}")
-    return write(layer, x, take)
+    if type(layer) is PackedConv2d:
+        return _packed(layer, x, take)
+    if type(layer) is Lowered:
+        return write_layer(layer.layer, _like(x, take(layer.like)), take)
+    row = operation_of_module(layer)
+    if row is None or row.text not in _ARGUMENTS:
+        raise UnknownOperationError(type(layer).__name__)
+    return _call(f"aten.{row.text}", x, *_ARGUMENTS[row.text](layer, take))
 
 
 def tensors_of(layer: nn.Module) -> list[Tensor]:
@@ -59,20 +61,20 @@ def operation(node: fx.Node) -> str:
     """Write down an operation that reads no tensor of the model.
 
     Raises:
-        UnknownStepError: another than those known here.
+        UnknownOperationError: another than those known here.
     """
-    known = _METHODS if node.op == "call_method" else _FUNCTIONS
-    write = known.get(node.target)
-    if write is None or node.op not in ("call_method", "call_function"):
-        raise UnknownStepError(f"no step is known for {node.target}")
-    return write(*map(text_of, node.args), *(f"{k}={text_of(v)}" for k, v in node.kwargs.items()))
+    row = operation_of(node)
+    if row is None or row.text not in _CALLS:
+        raise unknown(node)
+    options = (f"{name}={text_of(value)}" for name, value in node.kwargs.items())
+    return _CALLS[row.text](*map(text_of, node.args), *options)
 
 
 def text_of(value: object) -> str:
     """Write down a value, a number, or a list of these.
 
     Raises:
-        UnknownStepError: it is something else.
+        UnknownOperationError: it is something else.
     """
     if isinstance(value, fx.Node):
         return value.name
@@ -80,7 +82,7 @@ def text_of(value: object) -> str:
         return f"[{', '.join(map(text_of, value))}]"
     if value is None or isinstance(value, bool | int):
         return repr(value)
-    raise UnknownStepError(f"no step is known with {value!r}")
+    raise UnknownOperationError(f"{value!r}")
 
 
 def _call(name: str, *inputs: object) -> str:
@@ -96,56 +98,36 @@ def _packed(layer: PackedConv2d, x: str, take: Take) -> str:
     )  # fmt: skip
 
 
-def _lowered(layer: Lowered, x: str, take: Take) -> str:
-    return write_layer(layer.layer, _like(x, take(layer.like)), take)
-
-
-def _convolution(layer: nn.Conv2d, x: str, take: Take) -> str:
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        raise UnknownStepError(f"no step is known for the padding of {layer}")
+def _convolution(layer: nn.Conv2d, take: Take) -> Sequence[object]:
+    if not has_plain_padding(layer):
+        raise UnknownOperationError(f"{layer} with its padding")
     weight, bias = take(layer.weight), _maybe(layer.bias, take)
-    sides = map(list, (layer.stride, layer.padding, layer.dilation))
-    return _call("aten.conv2d", x, weight, bias, *sides, layer.groups)
+    return weight, bias, *map(list, (layer.stride, layer.padding, layer.dilation)), layer.groups
 
 
-def _linear(layer: nn.Linear, x: str, take: Take) -> str:
-    return _call("aten.linear", x, take(layer.weight), _maybe(layer.bias, take))
+def _linear(layer: nn.Linear, take: Take) -> Sequence[object]:
+    return take(layer.weight), _maybe(layer.bias, take)
 
 
-def _normalization(layer: nn.BatchNorm2d, x: str, take: Take) -> str:
+def _normalization(layer: nn.BatchNorm2d, take: Take) -> Sequence[object]:
     mean, variance = layer.running_mean, layer.running_var
     if layer.training or mean is None or variance is None:
-        raise UnknownStepError(f"no step is known for {layer} with statistics of the batch")
+        raise UnknownOperationError(f"{layer} with statistics of the batch")
     affine = [_maybe(layer.weight, take), _maybe(layer.bias, take)]
-    return _call(
-        "aten.batch_norm", x, *affine, take(mean), take(variance), False, 0.0, layer.eps,
-        torch.backends.cudnn.enabled,
-    )  # fmt: skip
+    statistics = [take(mean), take(variance)]
+    return *affine, *statistics, False, 0.0, layer.eps, torch.backends.cudnn.enabled
 
 
-def _relu(_layer: nn.ReLU, x: str, _take: Take) -> str:
-    return _call("aten.relu", x)
-
-
-def _max_pool(layer: nn.MaxPool2d, x: str, _take: Take) -> str:
+def _max_pool(layer: nn.MaxPool2d, _take: Take) -> Sequence[object]:
     if layer.return_indices:
-        raise UnknownStepError(f"no step is known for {layer} with indices")
+        raise UnknownOperationError(f"{layer} with indices")
     sides = map(_pair, (layer.kernel_size, layer.stride, layer.padding, layer.dilation))
-    return _call("aten.max_pool2d", x, *sides, layer.ceil_mode)
+    return *sides, layer.ceil_mode
 
 
-def _average_pool(layer: nn.AvgPool2d, x: str, _take: Take) -> str:
+def _average_pool(layer: nn.AvgPool2d, _take: Take) -> Sequence[object]:
     sides = map(_pair, (layer.kernel_size, layer.stride, layer.padding))
-    options = layer.ceil_mode, layer.count_include_pad, layer.divisor_override
-    return _call("aten.avg_pool2d", x, *sides, *options)
-
-
-def _average_all(layer: nn.AdaptiveAvgPool2d, x: str, _take: Take) -> str:
-    return _call("aten.adaptive_avg_pool2d", x, _pair(layer.output_size))
-
-
-def _flatten(layer: nn.Flatten, x: str, _take: Take) -> str:
-    return _call("aten.flatten", x, layer.start_dim, layer.end_dim)
+    return *sides, layer.ceil_mode, layer.count_include_pad, layer.divisor_override
 
 
 def _like(x: str, other: str) -> str:
@@ -161,13 +143,13 @@ def _pair(sides: object) -> list[int]:
     found = sides if isinstance(sides, list | tuple) else [sides] * _SIDES
     numbers = [side for side in found if isinstance(side, int)]
     if len(numbers) != _SIDES:
-        raise UnknownStepError(f"no step is known with sides of {sides}")
+        raise UnknownOperationError(f"sides of {sides}")
     return numbers
 
 
 def _sum(*terms: str) -> str:
     if len(terms) != 2:
-        raise UnknownStepError(f"no step is known for a sum of {terms}")
+        raise UnknownOperationError(f"sum of {terms}")
     return f"({' + '.join(terms)})"
 
 
@@ -175,32 +157,25 @@ def _named(name: str) -> Callable[..., str]:
     return lambda *inputs: f"torch.{name}({', '.join(inputs)})"
 
 
-_LAYERS: Mapping[type, _Write] = {
-    PackedConv2d: _packed,
-    Lowered: _lowered,
-    nn.Conv2d: _convolution,
-    nn.Linear: _linear,
-    nn.BatchNorm2d: _normalization,
-    nn.ReLU: _relu,
-    nn.MaxPool2d: _max_pool,
-    nn.AvgPool2d: _average_pool,
-    nn.AdaptiveAvgPool2d: _average_all,
-    nn.Flatten: _flatten,
+_ARGUMENTS: Mapping[str, Callable[[Any, Take], Sequence[object]]] = {
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _normalization,
+    "relu": lambda _layer, _take: (),
+    "max_pool2d": _max_pool,
+    "avg_pool2d": _average_pool,
+    "adaptive_avg_pool2d": lambda layer, _take: (_pair(layer.output_size),),
+    "flatten": lambda layer, _take: (layer.start_dim, layer.end_dim),
 }
+"""What a layer's operation takes besides its input, by the word in the operation's row."""
 
-_FUNCTIONS: Mapping[object, Callable[..., str]] = {
-    operator.add: _sum,
-    torch.add: _sum,
-    torch.relu: _named("relu"),
-    F.relu: lambda x, *_inplace: f"torch.relu({x})",
-    torch.flatten: _named("flatten"),
-    torch.cat: _named("cat"),
-}
-
-_METHODS: Mapping[object, Callable[..., str]] = {
-    "relu": _named("relu"),
+_CALLS: Mapping[str, Callable[..., str]] = {
+    "add": _sum,
+    "relu": lambda x, *_in_place: f"torch.relu({x})",
     "flatten": _named("flatten"),
+    "cat": _named("cat"),
 }
+"""The same operations, and others, as functions or methods."""
 
 
 Parts = tuple[Sequence[nn.Module], Sequence[int]]
@@ -274,7 +249,7 @@ def program_of(graph: fx.Graph, module: nn.Module, apart: Sequence[str] = ()) ->
     try:
         writer = _Writer(graph, module, apart)
         unit = torch.jit.CompilationUnit(writer.source)
-    except (UnknownStepError, RuntimeError):  # the second: this torch has not all of it
+    except (UnknownOperationError, RuntimeError):  # the second: this torch has not all of it
         return None
     return Program(cast("Callable[..., Any]", unit.part), writer.layers, len(apart))
 
@@ -316,7 +291,7 @@ class _Writer:
 
     def _layer(self, node: fx.Node) -> str:
         if len(node.args) != 1 or node.kwargs:
-            raise UnknownStepError(f"no step is known for a layer with {node.args}")
+            raise UnknownOperationError(f"a layer with {node.args}")
         self.layers.append(str(node.target))
         layer = self._module.get_submodule(str(node.target))
         return write_layer(layer, text_of(node.args[0]), self._own)

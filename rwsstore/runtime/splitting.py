@@ -3,7 +3,7 @@
 Only the head differs between variants, so that a batch of different ones runs the rest together.
 """
 
-__all__ = ["Graph", "Split", "split_after", "works"]
+__all__ = ["Split", "cut", "split_after", "works"]
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models.graph import is_plain_call, trace
+from rwsstore.models.graph import Graph, is_plain_call
 from rwsstore.runtime.programs import Parts, apply_each, program_of
 
 _Run = Callable[..., Any]
@@ -102,104 +102,68 @@ class Split:
         return self.trunk(module, self.head(module, self.root(module, images)))
 
 
-class Graph:
-    """The operations of a model's forward pass in their order.
+def cut(
+    graph: Graph, tensors: Collection[str], compiled_for: nn.Module | None = None
+) -> Split | None:
+    """Cut a network around the operations that read one of some tensors.
 
     Args:
-        model: in evaluation mode; left as it is.
+        graph: of the network.
+        tensors: names of parameters and buffers, as in the model's state. With none of them
+            the head does nothing, and the trunk begins with the first layer.
+        compiled_for: a module of the structure that the parts will be run on; they are then
+            compiled where that can be done. Without it they are functions in Python.
 
-    Raises:
-        ConfigError: the model cannot be traced.
+    Returns:
+        The split; None where nothing is left for the trunk.
     """
+    nodes = graph.nodes
+    readers = _readers(graph, tensors)
+    first_input = max(place for place, node in enumerate(nodes) if node.op == "placeholder")
+    behind = first_input + 1
+    if not tensors:  # up to the first operation that reads a parameter
+        own = [name for name, _ in graph.model.named_parameters()]
+        behind = min(_readers(graph, own), default=behind)
+    end = max([behind, *(place + 1 for place in readers)])
+    start = min([end, *readers])
+    if end >= len(nodes) - 1:  # only the output is left
+        return None
+    parts = nodes[:start], nodes[start:end], nodes[end:]
+    layers = _layers([nodes[place] for place in readers])
+    entering = _needed(parts[0], [*parts[1], *parts[2]])
+    crossing = _needed([*parts[0], *parts[1]], parts[2])
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._nodes = list(trace(model).nodes)
+    def run(own: _Nodes, given: _Nodes, wanted: _Nodes | None, apart: Sequence[str] = ()) -> _Run:
+        part = _part(own, given, wanted, nodes, apart)
+        program = None if compiled_for is None else program_of(part, compiled_for, apart)
+        return program or _function(part)
 
-    @property
-    def nodes(self) -> Sequence[fx.Node]:
-        """The operations."""
-        return tuple(self._nodes)
+    return Split(
+        (len(parts[0]), len(parts[1]), len(parts[2]) - 1),
+        layers,
+        run(parts[0], [], entering),
+        run(parts[1], entering, crossing),
+        None if layers is None else run(parts[1], entering, crossing, layers),
+        run(parts[2], crossing, None),
+    )
 
-    def leave_out_identities(self) -> None:
-        """Leave out what hands on what it gets, as is left of a folded normalization."""
-        for node in list(self._nodes):
-            if self._does_nothing(node):
-                node.replace_all_uses_with(node.all_input_nodes[0])
-                self._nodes.remove(node)
-                node.graph.erase_node(node)
 
-    def split(
-        self, tensors: Collection[str], compiled_for: nn.Module | None = None
-    ) -> Split | None:
-        """Cut around the operations that read one of some tensors.
+def _readers(graph: Graph, tensors: Collection[str]) -> list[int]:
+    """Places of the operations that read one of the tensors."""
+    readers = {
+        reader
+        for node in graph.readers(tensors)
+        # A tensor that is fetched is read where it is used; each part fetches its own.
+        for reader in (node.users if node.op == "get_attr" else (node,))
+    }
+    return [place for place, node in enumerate(graph.nodes) if node in readers]
 
-        Args:
-            tensors: names of parameters and buffers, as in the model's state. With none of them
-                the head does nothing, and the trunk begins with the first layer.
-            compiled_for: a module of the structure that the parts will be run on; they are then
-                compiled where that can be done. Without it they are functions in Python.
 
-        Returns:
-            The split; None where nothing is left for the trunk.
-        """
-        nodes = self._nodes
-        readers = self._readers(tensors)
-        first_input = max(place for place, node in enumerate(nodes) if node.op == "placeholder")
-        behind = first_input + 1 if tensors else self._first_layer(first_input + 1)
-        end = max([behind, *(place + 1 for place in readers)])
-        start = min([end, *readers])
-        if end >= len(nodes) - 1:  # only the output is left
-            return None
-        parts = nodes[:start], nodes[start:end], nodes[end:]
-        layers = self._layers(readers)
-        entering = _needed(parts[0], [*parts[1], *parts[2]])
-        crossing = _needed([*parts[0], *parts[1]], parts[2])
-
-        def run(
-            own: _Nodes, given: _Nodes, wanted: _Nodes | None, apart: Sequence[str] = ()
-        ) -> _Run:
-            graph = _part(own, given, wanted, nodes, apart)
-            program = None if compiled_for is None else program_of(graph, compiled_for, apart)
-            return program or _function(graph)
-
-        return Split(
-            (len(parts[0]), len(parts[1]), len(parts[2]) - 1),
-            layers,
-            run(parts[0], [], entering),
-            run(parts[1], entering, crossing),
-            None if layers is None else run(parts[1], entering, crossing, layers),
-            run(parts[2], crossing, None),
-        )
-
-    def _first_layer(self, otherwise: int) -> int:
-        """Where the first operation stands that reads a parameter."""
-        return min(self._readers(dict(self._model.named_parameters())), default=otherwise)
-
-    def _layers(self, readers: Sequence[int]) -> tuple[str, ...] | None:
-        """Names of the modules that some operations call with one tensor; None for any other."""
-        nodes = [self._nodes[place] for place in readers]
-        if not all(is_plain_call(node) for node in nodes):
-            return None
-        return tuple(dict.fromkeys(str(node.target) for node in nodes)) or None
-
-    def _does_nothing(self, node: fx.Node) -> bool:
-        if node.op != "call_module" or not is_plain_call(node):
-            return False
-        module = self._model.get_submodule(str(node.target))
-        return type(module) is nn.Identity or (type(module) is nn.Dropout and not module.training)
-
-    def _readers(self, tensors: Collection[str]) -> list[int]:
-        """Places of the operations that read one of the tensors."""
-        wanted = {id(tensor) for name, tensor in _named(self._model) if name in tensors}
-        readers = {
-            reader
-            for node in self._nodes
-            if wanted & {id(tensor) for tensor in _read(self._model, node)}
-            # A tensor that is fetched is read where it is used; each part fetches its own.
-            for reader in (node.users if node.op == "get_attr" else (node,))
-        }
-        return [place for place, node in enumerate(self._nodes) if node in readers]
+def _layers(readers: _Nodes) -> tuple[str, ...] | None:
+    """Names of the modules that some operations call with one tensor; None for any other."""
+    if not all(is_plain_call(node) for node in readers):
+        return None
+    return tuple(dict.fromkeys(str(node.target) for node in readers)) or None
 
 
 def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> Split | None:
@@ -220,10 +184,10 @@ def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> S
         Exception: whatever the model itself raises on these images.
     """
     try:
-        split = Graph(model).split(tensors)
+        found = cut(Graph(model), tensors)
     except ConfigError:
         return None
-    return split if split is not None and works(split, model, images) else None
+    return found if found is not None and works(found, model, images) else None
 
 
 @torch.inference_mode()
@@ -246,23 +210,6 @@ def works(split: Split, model: nn.Module, images: Tensor) -> bool:
 
 def _has_rows(value: object, count: int) -> bool:
     return isinstance(value, Tensor) and value.dim() > 0 and len(value) == count
-
-
-def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
-    return [
-        *model.named_parameters(remove_duplicate=False),
-        *model.named_buffers(remove_duplicate=False),
-    ]
-
-
-def _read(model: nn.Module, node: fx.Node) -> list[Tensor]:
-    if node.op == "call_module":
-        return [tensor for _, tensor in _named(model.get_submodule(str(node.target)))]
-    if node.op == "get_attr":
-        owner, _, name = str(node.target).rpartition(".")
-        value = getattr(model.get_submodule(owner), name, None)
-        return [value] if isinstance(value, Tensor) else []
-    return []
 
 
 def _needed(before: Sequence[fx.Node], behind: Sequence[fx.Node]) -> list[fx.Node]:

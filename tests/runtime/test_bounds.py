@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import Normalize
-from rwsstore.models.graph import trace
+from rwsstore.models.graph import Graph
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import FORMATS, ComputeFormat, LiveModel, PatchBag
 from rwsstore.runtime.bounds import LARGEST, UNBOUNDED, Bounds, Interval
@@ -16,7 +16,7 @@ PROVABLE = ("vgg16", "resnet18", "resnet18 with BatchNorm")
 
 
 def bound(model: nn.Module, *patches: tuple[Patch, float]) -> Interval:
-    return Bounds(trace(model).nodes, model).logits(patches)
+    return Bounds(Graph(model)).logits(patches)
 
 
 def extremes(size: int = SIZE) -> Tensor:

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import ModelSpec, build, ordered_layers
+from rwsstore.models.graph import Graph
 from rwsstore.runtime import split_after
-from rwsstore.runtime.splitting import Graph
+from rwsstore.runtime.splitting import cut
 from tests.runtime.making import MODELS, equal_bits, pixels, shallow_names
 
 everyone = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
@@ -119,7 +120,7 @@ def test_what_does_nothing_is_left_out() -> None:
     model, images = nn.Sequential(*layers, nn.Flatten()).eval(), pixels().float()
     graph = Graph(model)
     graph.leave_out_identities()
-    split = graph.split(["0.weight"])
+    split = cut(graph, ["0.weight"])
     assert split is not None
     assert split.operations == (1, 1, 3)
     with torch.inference_mode():

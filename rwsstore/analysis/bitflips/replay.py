@@ -53,7 +53,7 @@ class Replay:
         """
         if self._steps is None:
             return (-1,)
-        return tuple(self._steps.nodes.index(node) for node in self._steps.readers(parameter))
+        return tuple(self._steps.nodes.index(node) for node in self._steps.readers((parameter,)))
 
     def on(self, parameter: str, images: Tensor) -> Rerun:
         """Prepare to run a batch again and again, with changes of parameters of one place.
@@ -84,7 +84,7 @@ class Replay:
         if self._steps is None:
             return self.whole
         steps = self._steps
-        stream = find_stream(steps, steps.readers(parameter))
+        stream = find_stream(steps, steps.readers((parameter,)))
         whole = self.whole(parameter, images)
         for chosen in (stream, None) if stream is not None else (None,):
             way = partial(_cut, steps, chosen)
@@ -112,7 +112,7 @@ class _Cut:
     """One batch's values on the way from what a change cannot reach to what it can."""
 
     def __init__(self, steps: Steps, stream: Stream | None, parameter: str, images: Tensor) -> None:
-        again = steps.after(steps.readers(parameter))
+        again = steps.after(steps.readers((parameter,)))
         self._steps, self._stream = steps, stream
         self._again = [node for node in again if stream is None or node not in stream.steps]
         needed = {source for node in self._again for source in node.all_input_nodes}

@@ -2,24 +2,23 @@
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, cast
 
-import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from rwsstore.analysis.bitflips.memory import Change
 from rwsstore.errors import ConfigError
-from rwsstore.models.graph import trace
+from rwsstore.models.graph import Graph, attribute
 
 _IN_PLACE = frozenset(
     getattr(operator, f"i{name}") for name in ("add", "sub", "mul", "truediv", "matmul", "pow")
 )
 
 
-class Steps:
+class Steps(Graph):
     """The traced forward pass of a model in evaluation mode.
 
     Parameters are read when a step is run, so a changed one has its effect.
@@ -32,15 +31,9 @@ class Steps:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.nodes: tuple[fx.Node, ...] = tuple(trace(model).nodes)
+        super().__init__(model)
         if any(node.op == "placeholder" and not node.args for node in self.nodes[1:]):
             raise ConfigError(f"{type(model).__name__} takes more than images")
-        self.modules: dict[fx.Node, nn.Module] = {
-            node: model.get_submodule(str(node.target))
-            for node in self.nodes
-            if node.op == "call_module"
-        }
         for node in self.nodes:
             if self._in_place(node):
                 self._see_through(node)
@@ -54,13 +47,6 @@ class Steps:
     def output(self) -> fx.Node:
         """The last step: the logits."""
         return self.nodes[-1]
-
-    def readers(self, tensor: str) -> tuple[fx.Node, ...]:
-        """The steps that read a parameter or buffer, by itself or in a module."""
-        wanted = _attribute(self.model, tensor)
-        return tuple(
-            node for node in self.nodes if any(found is wanted for found in self._tensors(node))
-        )
 
     def after(self, starts: Collection[fx.Node]) -> tuple[fx.Node, ...]:
         """These steps and all that depend on them, in order."""
@@ -97,28 +83,23 @@ class Steps:
                 if last[source] is node and source not in keep:
                     del values[source]
 
-    def _tensors(self, node: fx.Node) -> Iterator[Any]:
-        if node in self.modules:
-            yield from self.modules[node].parameters()
-            yield from self.modules[node].buffers()
-        elif node.op == "get_attr":
-            yield _attribute(self.model, str(node.target))
-
     def _value(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         if node.op == "placeholder":
             return node.args[0]  # an argument besides the images: its default
         if node.op == "get_attr":
-            return _attribute(self.model, str(node.target))
+            return attribute(self.model, str(node.target))
         if self._in_place(node):  # its input has to stay as it was: it may be kept
             first = node.all_input_nodes[0]
             values = {**values, first: copy.deepcopy(values[first])}
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+        return args[0] if node.op == "output" else self.call(node, args, kwargs)
+
+    def call(self, node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Compute an operation with other inputs than its own."""
         if node.op == "call_module":
             return self.modules[node](*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        if node.op == "output":
-            return args[0]
         function: Any = node.target
         return function(*args, **kwargs)
 
@@ -142,46 +123,10 @@ class Steps:
         )
 
 
-def _attribute(model: nn.Module, path: str) -> Any:
-    found: Any = model
-    for name in path.split("."):
-        found = getattr(found, name)
-    return found
-
-
 Plain = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 """A convolution with zeros around its input, or a linear layer; no subclass, no hooks."""
 
-# Exactly these types: a subclass may compute something else.
-_CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Conv1d: F.conv1d,
-    nn.Conv2d: F.conv2d,
-    nn.Conv3d: F.conv3d,
-}
-_ELEMENTWISE = frozenset(
-    {
-        nn.Dropout, nn.Dropout2d, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh,
-        nn.Identity, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid,
-        nn.Softplus, nn.Tanh,
-    }
-)  # fmt: skip
-_POOLS = frozenset({nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d})
-_NORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d})
-_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
-_FUNCTIONS = frozenset(
-    {
-        F.elu,
-        F.gelu,
-        F.hardswish,
-        F.leaky_relu,
-        F.relu,
-        F.relu6,
-        F.silu,
-        torch.relu,
-        torch.sigmoid,
-        torch.tanh,
-    }
-)
+_CONVOLVE: Sequence[Callable[..., Tensor]] = (F.conv1d, F.conv2d, F.conv3d)
 
 Passing = Callable[[Tensor, int, int, Callable[[fx.Node], Tensor]], Tensor]
 """(the channel's values, axis, channel, values of another step) to the channel's next values.
@@ -189,16 +134,14 @@ Passing = Callable[[Tensor, int, int, Callable[[fx.Node], Tensor]], Tensor]
 What it is given is not modified, whatever works in place."""
 
 
-def is_plain(module: nn.Module | None) -> TypeGuard[Plain]:
-    """Whether single channels of a layer can be computed here."""
-    if module is None or module._forward_hooks or module._forward_pre_hooks:
-        return False
-    if type(module) in _CONVOLUTIONS:
-        return module.padding_mode == "zeros"
-    return type(module) is nn.Linear
+def is_plain(steps: Steps, node: fx.Node) -> bool:
+    """Whether single channels of a step that is a layer can be computed here."""
+    row = steps.operation(node)
+    padding = getattr(steps.modules.get(node), "padding_mode", "zeros")
+    return row is not None and row.channels == "mixed" and padding == "zeros"
 
 
-def channel_axis(module: Plain) -> int:
+def channel_axis(module: nn.Module) -> int:
     """Where channels lie in a layer's input and output."""
     return -1 if isinstance(module, nn.Linear) else 1
 
@@ -212,7 +155,7 @@ def output_channel(module: Plain, source: Tensor, channel: int) -> Tensor:
     size = module.in_channels // module.groups
     group = channel // (module.out_channels // module.groups)
     part = source.narrow(1, group * size, size)
-    convolve = _CONVOLUTIONS[type(module)]
+    convolve = _CONVOLVE[len(module.kernel_size) - 1]
     return convolve(part, module.weight[row], bias, module.stride, module.padding, module.dilation)
 
 
@@ -224,37 +167,29 @@ def input_channel(module: Plain, difference: Tensor, channel: int) -> Tensor:
     column = module.weight.narrow(1, channel, 1)
     if isinstance(module, nn.Linear):
         return F.linear(difference, column)
-    convolve = _CONVOLUTIONS[type(module)]
+    convolve = _CONVOLVE[len(module.kernel_size) - 1]
     return convolve(difference, column, None, module.stride, module.padding, module.dilation)
 
 
-def passing(node: fx.Node, module: nn.Module | None, source: fx.Node, axis: int) -> Passing | None:
+def passing(steps: Steps, node: fx.Node, source: fx.Node, axis: int) -> Passing | None:
     """How a step that mixes no channels takes one of them on; None for any other step.
 
     Args:
-        node: a step of a traced model.
-        module: that it calls, if it calls one.
+        steps: of the traced model.
+        node: one of them.
         source: the one of its inputs of which a single channel changed.
         axis: of the channels in it.
     """
-    if module is not None:
-        return None if module._forward_hooks or module._forward_pre_hooks else _module(module, axis)
-    if node.target in _ADDITIONS or (node.op == "call_method" and node.target in ("add", "add_")):
+    row = steps.operation(node)
+    channels = "" if row is None else row.channels
+    if channels == "sum":
         return _addition(node, source)
-    if node.op == "call_method" and node.target in ("relu", "sigmoid", "tanh"):
-        return lambda one, _axis, _channel, _other: getattr(one, str(node.target))()
-    if node.op == "call_function" and node.target in _FUNCTIONS:
-        function: Any = node.target
-        more = node.args[1:], node.kwargs
-        return lambda one, _axis, _channel, _other: function(one.clone(), *more[0], **more[1])
-    return None
-
-
-def _module(module: nn.Module, axis: int) -> Passing | None:
-    if type(module) in _ELEMENTWISE or (type(module) in _POOLS and axis == 1):
-        return lambda one, _axis, _channel, _other: module(one.clone())
-    if type(module) in _NORMS and axis == 1:
-        return lambda one, _axis, channel, _other: _normalized(module, one, channel)
+    if channels == "apart" or (channels == "planes" and axis == 1):
+        more, options = node.args[1:], node.kwargs
+        return lambda one, _axis, _channel, _other: steps.call(node, (one.clone(), *more), options)
+    if channels == "norm" and axis == 1:
+        norm = steps.modules[node]
+        return lambda one, _axis, channel, _other: _normalized(norm, one, channel)
     return None
 
 
@@ -343,28 +278,28 @@ def find_stream(steps: Steps, readers: Sequence[fx.Node]) -> Stream | None:
     Returns:
         None if it is not a plain layer that alone reads it.
     """
-    layer = steps.modules.get(readers[0]) if len(readers) == 1 else None
-    if not is_plain(layer) or len(readers[0].all_input_nodes) != 1:
+    if len(readers) != 1 or len(readers[0].all_input_nodes) != 1 or not is_plain(steps, readers[0]):
         return None
-    head, axis = readers[0], channel_axis(layer)
+    head, layer = readers[0], cast("Plain", steps.modules[readers[0]])
+    axis = channel_axis(layer)
     through: dict[fx.Node, tuple[fx.Node, Passing]] = {}
     bridges: dict[fx.Node, tuple[fx.Node, Plain]] = {}
     borders: set[fx.Node] = set()
-    changed = set(steps.after(readers))
-    for node in steps.after(readers)[1:]:
+    changed = steps.after(readers)
+    for node in changed[1:]:
         sources = [source for source in node.all_input_nodes if source in changed]
         narrow = [source for source in sources if source is head or source in through]
-        module = steps.modules.get(node)
-        step = passing(node, module, sources[0], axis) if len(sources) == len(narrow) == 1 else None
+        alone = len(sources) == len(narrow) == 1
+        step = passing(steps, node, sources[0], axis) if alone else None
         if step is not None:
             through[node] = narrow[0], step
-        elif len(narrow) == 1 and is_plain(module) and _mixes(module, axis):
-            bridges[node] = narrow[0], module
+        elif len(narrow) == 1 and is_plain(steps, node) and _mixes(steps.modules[node], axis):
+            bridges[node] = narrow[0], cast("Plain", steps.modules[node])
         else:
             borders.update(narrow)
     return Stream(head, layer, through, bridges, frozenset(borders))
 
 
-def _mixes(layer: Plain, axis: int) -> bool:
+def _mixes(layer: nn.Module, axis: int) -> bool:
     """Whether each channel of a layer's input, along this axis, goes into all of its outputs."""
     return channel_axis(layer) == axis and getattr(layer, "groups", 1) == 1

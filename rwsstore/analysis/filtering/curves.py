@@ -1,9 +1,7 @@
 """Accuracy of a network while one layer's weights are filtered away, clean and under attack.
 
 Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
-The names h1, h2 and h3 for these three are our own choice.
-
-Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
+The names h1, h2 and h3 for its three filters are our own choice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +20,7 @@ from rwsstore.errors import ConfigError, TensorError, UnknownNameError
 from rwsstore.evaluation import correctness
 from rwsstore.files import Results
 from rwsstore.models import check_evaluating, ordered_layers, scratch_copy
-from rwsstore.models.graph import is_layer
+from rwsstore.models.graph import is_convolution, is_layer
 from rwsstore.progress import SILENT, Reporter
 
 
@@ -99,7 +97,7 @@ def _layer_around(model: nn.Module, parameter: str) -> str | None:
 
 
 def _can_be_filtered(module: nn.Module) -> bool:
-    if not isinstance(module, nn.Conv2d | nn.Linear):
+    if not (is_convolution(module) or isinstance(module, nn.Linear)):
         return False
     return isinstance(dict(module.named_parameters(recurse=False)).get("weight"), nn.Parameter)
 
