@@ -14,7 +14,6 @@ from rwsstore.analysis import (
     find_signatures,
     gather_signatures,
     measure_gains,
-    parse_layers,
 )
 from rwsstore.errors import (
     ConfigError,
@@ -23,6 +22,7 @@ from rwsstore.errors import (
     UnknownNameError,
     UnknownPatchError,
 )
+from rwsstore.models import parse_layers
 from rwsstore.patches import AlphaRange, Patch, compose
 from rwsstore.runtime import PatchBag
 from rwsstore.store import Store
