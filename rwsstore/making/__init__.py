@@ -1,7 +1,7 @@
 """From a recipe to a published patch, from a file to a bundle; corrupted copies of data sets."""
 
 __all__ = [
-    "HAZARDS",
+    "KINDS",
     "LAYOUTS",
     "PICTURE_FORMATS",
     "Anchor",
@@ -14,10 +14,14 @@ __all__ = [
     "ExtractionOptions",
     "ExtractionRun",
     "Hazard",
+    "KindRow",
     "Layout",
+    "Plan",
     "SweepItem",
     "build_bundle",
     "card_markdown",
+    "changes",
+    "delta_plan",
     "export_corrupted",
     "extract_all",
     "extract_delta",
@@ -28,6 +32,7 @@ __all__ = [
     "read_config",
     "read_run",
     "signature",
+    "signature_plans",
     "starting_point",
 ]
 
@@ -45,16 +50,21 @@ if typing.TYPE_CHECKING:
         read_config,
         read_run,
     )
-    from rwsstore.making.delta_publishing import publish_delta
     from rwsstore.making.export import LAYOUTS, ExportReport, export_corrupted
-    from rwsstore.making.hazards import HAZARDS, Hazard, hazard_for
+    from rwsstore.making.hazards import KINDS, Hazard, KindRow, hazard_for
     from rwsstore.making.layouts import PICTURE_FORMATS, ExportOptions, Layout
     from rwsstore.making.markdown import card_markdown
-    from rwsstore.making.once import SweepItem
     from rwsstore.making.options import Anchor, DeltaOptions, ExtractionOptions
-    from rwsstore.making.pipeline import extract_delta
-    from rwsstore.making.projection import project_out, signature
-    from rwsstore.making.robust import extract_patch, starting_point
-    from rwsstore.making.robust_sweep import extract_all
+    from rwsstore.making.pipeline import (
+        Plan,
+        SweepItem,
+        delta_plan,
+        extract_all,
+        extract_delta,
+        extract_patch,
+        publish_delta,
+        signature_plans,
+    )
+    from rwsstore.making.projection import changes, project_out, signature, starting_point
 else:
     faces.lazy(__name__)

@@ -5,24 +5,18 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.canonical import canonical_json, first_difference
+from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, FormatError, UnknownPatchError
-from rwsstore.evaluation import EvaluationOptions, EvaluationReport, accuracy, evaluate
+from rwsstore.evaluation import EvaluationOptions, accuracy, evaluate
 from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
 from rwsstore.making.card import BundleCard, DeltaSummary, TrainingSummary, describe_patches
-from rwsstore.making.config import BundleConfig, DeltaConfig
-from rwsstore.making.delta_publishing import is_current, publish_delta
-from rwsstore.making.hazards import hazard_for
+from rwsstore.making.config import BundleConfig
 from rwsstore.making.markdown import card_markdown
-from rwsstore.making.pipeline import delta_recipe, measured_delta
-from rwsstore.making.robust_evidence import with_evidence
-from rwsstore.making.robust_sweep import extract_all
+from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
 from rwsstore.models import (
     Classifier,
     FormatAgreement,
@@ -40,7 +34,6 @@ from rwsstore.store import Store
 from rwsstore.training import (
     CleanRecipe,
     EpochRecord,
-    WeightRecipe,
     derive_seed,
     forget_states,
     hold_out,
@@ -48,38 +41,13 @@ from rwsstore.training import (
 )
 from rwsstore.training.resume import images_digest
 
-_NAME = "run.json"
-_LIMIT = 2**20
+_LARGEST_MARK = 2**20
+_WIDE_BITS = 32
+_WIDE_IMAGES = {"corruption": 500, "attack": 100}
+"""The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
 
-
-def claim_folder(folder: Path, run: Mapping[str, Any]) -> None:
-    """Mark a folder as this run's, or see that it is.
-
-    Args:
-        folder: made where it does not exist.
-        run: JSON values that define the run.
-
-    Raises:
-        ConfigError: the folder is another run's; the first difference is named.
-        FormatError: the mark is damaged.
-        StoreError: it could not be written.
-    """
-    path, wanted = folder / _NAME, json.loads(canonical_json(run))
-    if not path.exists():
-        make_folders(folder)
-        write_atomic(path, (canonical_json(wanted) + "\n").encode())
-        return
-    try:
-        found = json.loads(read_bounded(path, limit=_LIMIT, what=str(path)))
-    except ValueError:
-        raise FormatError(f"{path} is damaged: delete the folder to start again") from None
-    difference = first_difference(found, wanted)
-    if difference is not None:
-        raise ConfigError(
-            f"{folder} belongs to another run: {difference}. Nothing was changed; give this run "
-            "another folder, or delete that one to start again"
-        )
-
+_SHIPPED = ("store.json", "objects", "refs")
+"""What a read-only store needs; its index and lock would be the building machine's."""
 
 _LATER = {("training",): {"optimizer": "sgd"}, ("extraction", "training"): {"optimizer": "sgd"}}
 """Keys that configurations did not have at first, where they stand, and what they meant then."""
@@ -146,7 +114,21 @@ def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> W
         for name, value in fields.items():
             if place[name] == value:
                 del place[name]
-    claim_folder(work, {"config": run, **origin})
+    mark, text = work / "run.json", canonical_json({"config": run, **origin}) + "\n"
+    if not mark.exists():
+        make_folders(work)
+        write_atomic(mark, text.encode())
+        return Work(work)
+    try:
+        found = json.loads(read_bounded(mark, limit=_LARGEST_MARK, what=str(mark)))
+    except ValueError:
+        raise FormatError(f"{mark} is damaged: delete the folder to start again") from None
+    difference = first_difference(found, json.loads(text))
+    if difference is not None:
+        raise ConfigError(
+            f"{work} belongs to another run: {difference}. Nothing was changed; give this run "
+            "another folder, or delete that one to start again"
+        )
     return Work(work)
 
 
@@ -219,123 +201,6 @@ def write_card(folder: Path, card: BundleCard) -> None:
     write_atomic(folder / "CARD.md", card_markdown(card).encode())
 
 
-_WIDE_BITS = 32
-_WIDE_DELTA_IMAGES = 100
-"""The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
-
-
-def make_deltas(
-    config: BundleConfig,
-    clean: nn.Module,
-    train: ImageSet,
-    held_out: ImageSet,
-    files: Work,
-    *,
-    progress: Reporter = SILENT,
-) -> tuple[Patch, ...]:
-    """Extract at 32 bits, and store at the width asked for; what is there already is kept."""
-    return tuple(
-        _make(config, wanted, clean, train, held_out, files, progress) for wanted in config.deltas
-    )
-
-
-def _make(
-    config: BundleConfig,
-    wanted: DeltaConfig,
-    clean: nn.Module,
-    train: ImageSet,
-    held_out: ImageSet,
-    files: Work,
-    progress: Reporter,
-) -> Patch:
-    name, recipe, options = wanted.patch_name, wanted.recipe_for(clean), wanted.options
-    record, hazard = delta_recipe(recipe, train, held_out, options), hazard_for(recipe, options)
-    stored = _stored_delta(files.narrow, name)
-    if stored is not None and is_current(stored, clean, options, record, hazard):
-        return stored
-    wide = options.model_copy(
-        update={
-            "bits": _WIDE_BITS,
-            "alphas": (1.0,),
-            "card_images": min(_WIDE_DELTA_IMAGES, options.card_images),
-        }
-    )
-    item = publish_delta(
-        clean, recipe, train, held_out, wide, files.wide,
-        name=name, state_folder=files.runs, mode=config.compute_mode, progress=progress,
-    )  # fmt: skip
-    narrow = item.patch.at_bits(options.bits)
-    patch = measured_delta(clean, narrow, recipe, held_out, options, progress=progress)
-    if stored is not None:  # of other settings; what is shipped has one version of each name
-        files.narrow.remove(name)
-    files.narrow.publish(patch, name=name, expected=0)
-    return patch
-
-
-def _stored_delta(store: Store, name: str) -> Patch | None:
-    try:
-        return store.get(name)
-    except UnknownPatchError:
-        return None
-
-
-def measure_deltas(
-    config: BundleConfig,
-    clean: nn.Module,
-    patches: Sequence[Patch],
-    test: ImageSet,
-    *,
-    progress: Reporter = SILENT,
-) -> tuple[DeltaSummary, ...]:
-    """Measure each patch once on the test images: TA, and accuracy under its hazard."""
-    settings = config.measuring
-    images = test.limit(min(settings.hazard_images, len(test)), settings.seed)
-    found = []
-    with progress.task("hazards, test images", total=len(patches)) as task:
-        for wanted, patch in zip(config.deltas, patches, strict=True):
-            recipe = wanted.recipe_for(clean)
-            one = _measure(config, wanted, recipe, clean, patch, test, images)
-            task.advance(note=f"{one.name}: {one.clean_model:.1f} to {one.patched:.1f}")
-            found.append(one)
-    return tuple(found)
-
-
-def _measure(
-    config: BundleConfig,
-    wanted: DeltaConfig,
-    recipe: WeightRecipe,
-    clean: nn.Module,
-    patch: Patch,
-    test: ImageSet,
-    images: ImageSet,
-) -> DeltaSummary:
-    live = LiveModel(clean, PatchBag([patch]))
-    bare, patched = live.variant({}), live.variant({patch.name: None})
-    hazard, seed = hazard_for(recipe, wanted.options), derive_seed(config.measuring.seed, "hazard")
-    return DeltaSummary(
-        name=patch.name,
-        digest=patch.digest,
-        kind=patch.metadata.kind,
-        attack=hazard.attack,
-        budget=hazard.budget,
-        payload_bytes=patch.payload_bytes,
-        file_bytes=patch.file_bytes,
-        touched_bytes=reach_of(patch.metadata).touched_bytes,
-        layers=len(patch.metadata.layers),
-        images=len(images),
-        ta=accuracy(patched, test.images, test.labels),
-        clean_model=hazard.accuracy(bare.module, images, seed),
-        patched=hazard.accuracy(patched.module, images, seed),
-    )
-
-
-_WIDE_CARD_IMAGES = 500
-"""The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
-
-_SHIPPED = ("store.json", "objects", "refs")
-"""What a read-only store needs; its index and lock would be the building machine's."""
-
-
 def build_bundle(
     config: BundleConfig,
     train: ImageSet,
@@ -381,21 +246,33 @@ def build_bundle(
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
     files = claim_work(work, config, origin)
     clean, summary = _trained(config, rest, held_out, files, progress)
-    patches = _patches(config, clean, rest, held_out, files, progress)
-    deltas = make_deltas(config, clean, rest, held_out, files, progress=progress)
-    _keep_only(files.narrow, [*patches, *deltas])
+    plans = _plans(config, clean, rest, held_out)
+    patches = [_made(plan, files, config.compute_mode, progress) for plan in plans]
+    _keep_only(files.narrow, patches)
     settings = EvaluationOptions(
         severities=(config.extraction.severity,),
         bits=config.measuring.bits,
         seed=config.measuring.seed,
         resamples=config.measuring.resamples,
     )
-    report = evaluate(
-        clean, {patch.name: patch for patch in patches}, test, settings, progress=progress
+    count = len(config.corruptions)
+    signatures = {patch.name: patch for patch in patches[:count]}
+    report = evaluate(clean, signatures, test, settings, progress=progress)
+    others = [*zip(plans, patches, strict=True)][count:]
+    deltas = _measured(config, others, test, progress=progress)
+    formats = measure_formats(clean, patches, held_out, progress=progress)
+    card = BundleCard(
+        name=config.name,
+        config=config,
+        **origin,
+        training=summary,
+        weights=weights_fingerprint(clean.state_dict()),
+        parameters=sum(tensor.numel() for tensor in clean.parameters()),
+        patches=describe_patches(patches),
+        report=report,
+        deltas=deltas,
+        formats=formats,
     )
-    summaries = measure_deltas(config, clean, deltas, test, progress=progress)
-    formats = measure_formats(clean, (*patches, *deltas), held_out, progress=progress)
-    card = _card(config, origin, clean, (*patches, *deltas), summary, report, summaries, formats)
     _write(out, clean, files.narrow, card)
     return card
 
@@ -453,45 +330,69 @@ def _train(
     return result.model, result.best
 
 
-def _patches(
-    config: BundleConfig,
-    clean: Classifier,
-    train: ImageSet,
-    held_out: ImageSet,
-    files: Work,
-    progress: Reporter,
-) -> tuple[Patch, ...]:
-    """Extract at 32 bits, so that every width can be compared, and store at the width asked for."""
-    options = config.extraction
-    wide = options.model_copy(
-        update={
-            "bits": _WIDE_BITS,
-            "card_images": min(_WIDE_CARD_IMAGES, options.card_images),
-            "alphas": (1.0,),
-        }
-    )
-    extracted = extract_all(
-        clean, config.corruptions, train, held_out, wide, files.wide,
-        state_folder=files.runs, mode=config.compute_mode, progress=progress,
-    )  # fmt: skip
-    patches = []
-    for item in extracted:
-        name = item.patch.name
-        patch = _stored(files.narrow, name)
-        if patch is None:
-            patch = with_evidence(
-                clean, item.patch.at_bits(options.bits), held_out, options, progress=progress
-            )
-            files.narrow.publish(patch, name=name, expected=0)
-        patches.append(patch)
-    return tuple(patches)
+def _plans(
+    config: BundleConfig, clean: Classifier, train: ImageSet, held_out: ImageSet
+) -> list[Plan]:
+    """All patches of the bundle: against corruptions, and against the rest."""
+    return signature_plans(clean, config.corruptions, train, held_out, config.extraction) + [
+        delta_plan(clean, one.recipe_for(clean), train, held_out, one.options, name=one.patch_name)
+        for one in config.deltas
+    ]
 
 
-def _stored(store: Store, name: str) -> Patch | None:
+def _made(plan: Plan, files: Work, mode: ComputeMode, progress: Reporter) -> Patch:
+    """Make it at 32 bits, so that every width can be compared, and store it as it is shipped."""
     try:
-        return store.get(name)
+        stored = files.narrow.get(plan.name)
     except UnknownPatchError:
-        return None
+        stored = None
+    if stored is not None and plan.is_current(stored):
+        return stored
+    images = _WIDE_IMAGES["attack" if plan.hazard.corruption is None else "corruption"]
+    wide = plan.revised(
+        bits=_WIDE_BITS, alphas=(1.0,), card_images=min(images, plan.options.card_images)
+    )
+    item = wide.publish(files.wide, state_folder=files.runs, mode=mode, progress=progress)
+    patch = plan.measured(item.patch.at_bits(plan.options.bits), progress=progress)
+    if stored is not None:  # of other settings; what is shipped has one version of each name
+        files.narrow.remove(plan.name)
+    files.narrow.publish(patch, name=plan.name, expected=0)
+    return patch
+
+
+def _measured(
+    config: BundleConfig,
+    made: Sequence[tuple[Plan, Patch]],
+    test: ImageSet,
+    *,
+    progress: Reporter,
+) -> tuple[DeltaSummary, ...]:
+    """Measure each patch once on the test images: TA, and accuracy under its hazard."""
+    settings = config.measuring
+    images = test.limit(min(settings.hazard_images, len(test)), settings.seed)
+    found = []
+    with progress.task("hazards, test images", total=len(made)) as task:
+        for plan, patch in made:
+            live = LiveModel(plan.clean, PatchBag([patch]))
+            bare, patched = live.variant({}), live.variant({patch.name: None})
+            under = plan.hazard.on(images, derive_seed(settings.seed, "hazard"))
+            one = DeltaSummary(
+                name=patch.name,
+                digest=patch.digest,
+                kind=patch.metadata.kind,
+                **plan.hazard.described,
+                payload_bytes=patch.payload_bytes,
+                file_bytes=patch.file_bytes,
+                touched_bytes=reach_of(patch.metadata).touched_bytes,
+                layers=len(patch.metadata.layers),
+                images=len(images),
+                ta=accuracy(patched, test.images, test.labels),
+                clean_model=under(bare.module),
+                patched=under(patched.module),
+            )
+            task.advance(note=f"{one.name}: {one.clean_model:.1f} to {one.patched:.1f}")
+            found.append(one)
+    return tuple(found)
 
 
 def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
@@ -501,30 +402,6 @@ def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
         if entry.name not in names:
             store.remove(entry.name)
     store.gc()
-
-
-def _card(
-    config: BundleConfig,
-    origin: dict[str, str],
-    clean: Classifier,
-    patches: Iterable[Patch],
-    summary: TrainingSummary,
-    report: EvaluationReport,
-    deltas: tuple[DeltaSummary, ...],
-    formats: tuple[FormatAgreement, ...],
-) -> BundleCard:
-    return BundleCard(
-        name=config.name,
-        config=config,
-        **origin,
-        training=summary,
-        weights=weights_fingerprint(clean.state_dict()),
-        parameters=sum(tensor.numel() for tensor in clean.parameters()),
-        patches=describe_patches(patches),
-        report=report,
-        deltas=deltas,
-        formats=formats,
-    )
 
 
 def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None:

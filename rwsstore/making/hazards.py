@@ -1,12 +1,9 @@
-"""What each kind of patch is against, and how accuracy under it is measured: a row a kind."""
-
-__all__ = ["HAZARDS", "Hazard", "hazard_for"]
+"""A row for each kind of patch: which difference it is, and the hazard that it is against."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -21,62 +18,122 @@ from rwsstore.analysis.parameter_corruption import (
     measure,
 )
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
+from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.accuracy import accuracy, correctness
-from rwsstore.making.options import DeltaOptions
-from rwsstore.patches import Kind
+from rwsstore.making.options import DeltaOptions, ExtractionOptions
+from rwsstore.making.projection import Difference, changes, signature
 from rwsstore.training import (
     ClatOptions,
     CorruptionResistantOptions,
+    Recipe,
     RecipeOptions,
+    RobustRecipe,
     SelectiveOptions,
-    WeightRecipe,
 )
+
+Measure = Callable[[nn.Module], float]
+"""Accuracy in percent of a model in evaluation mode, which is left as it is."""
 
 
 @dataclass(frozen=True)
 class Hazard:
-    """Something that takes a model's accuracy away.
+    """Something that takes a model's accuracy away: a corruption, an attack, failing weights.
 
     Attributes:
-        attack: what a patch says that it is for.
-        budget: ε of it, above 0.
-        accuracy: measures it, in percent, of a model in evaluation mode that is left as it is, on
-            labelled images, with a seed for what is drawn: the same for all that is compared. An
-            image whose logits are not finite counts as wrong.
+        on: gets ready to measure accuracy under it on labelled images, with a seed for what is
+            drawn: the same for all models that are compared. An image whose logits are not finite
+            counts as wrong.
+        corruption: the image corruption, with its severity, 1 to 5; None where it is another.
+        attack: what a patch says that it is for, with the budget ε, above 0; None for corruptions.
         recorded: what else defines it, for the patch's recipe.
     """
 
-    attack: str
-    budget: float
-    accuracy: Callable[[nn.Module, ImageSet, int], float]
+    on: Callable[[ImageSet, int], Measure]
+    corruption: str | None = None
+    severity: int | None = None
+    attack: str | None = None
+    budget: float | None = None
     recorded: Mapping[str, int] = field(default_factory=dict)
 
+    def accuracy(self, model: nn.Module, images: ImageSet, seed: int) -> float:
+        """Measure one model."""
+        return self.on(images, seed)(model)
 
-def hazard_for(recipe: WeightRecipe, options: DeltaOptions) -> Hazard:
+    @property
+    def described(self) -> dict[str, Any]:
+        """As a patch's description says it."""
+        names = ("corruption", "severity", "attack", "budget")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class KindRow:
+    """How patches of one kind are made.
+
+    Attributes:
+        difference: of the trained model, from the clean one and their anchor.
+        hazard: what they are against, as it follows from a recipe and the options.
+    """
+
+    difference: Difference
+    hazard: Callable[[Recipe, Any], Hazard]
+
+
+def row_of(recipe: Recipe) -> KindRow:
+    """The row of a recipe's kind.
+
+    Raises:
+        ConfigError: nothing is known of the kind, or the recipe makes no patch.
+    """
+    kind = getattr(recipe, "kind", None)
+    if kind not in KINDS:
+        raise ConfigError(
+            f"recipe {recipe.name!r} makes patches of kind {kind}, and no hazard is known for "
+            f"them; for {', '.join(KINDS)}"
+        )
+    return KINDS[kind]
+
+
+def hazard_for(recipe: Recipe, options: DeltaOptions | ExtractionOptions) -> Hazard:
     """What a recipe's patches are against, at the strength that their cards are measured at.
 
     Raises:
         ConfigError: the options ask for a budget that the hazard does not have, or one out of
             its range; or nothing is known of the recipe's kind.
     """
-    if recipe.kind not in HAZARDS:
-        known = ", ".join(HAZARDS)
-        raise ConfigError(f"no hazard is known for patches of kind {recipe.kind}; for {known}")
-    return HAZARDS[recipe.kind](recipe.settings, options)
+    return row_of(recipe).hazard(recipe, options)
 
 
-def _corruption(settings: RecipeOptions, options: DeltaOptions) -> Hazard:
+def _image_corruption(recipe: Recipe, _options: ExtractionOptions) -> Hazard:
+    """A corruption of images; they are corrupted once for all models."""
+    if not isinstance(recipe, RobustRecipe):
+        raise ConfigError(f"recipe {recipe.name!r} is for no image corruption")
+
+    def on(images: ImageSet, seed: int) -> Measure:
+        shown = corrupt(
+            images.images,
+            recipe.corruption,
+            recipe.severity,
+            seed=seed,
+            indices=torch.arange(len(images)),
+        )
+        return lambda model: accuracy(model, shown, images.labels)
+
+    return Hazard(on, corruption=recipe.corruption, severity=recipe.severity)
+
+
+def _parameter_corruption(recipe: Recipe, options: DeltaOptions) -> Hazard:
     """The gradient-based corruption of all parameters (Sun et al., AAAI 2021, equation 7)."""
-    chosen = _settings(settings, CorruptionResistantOptions).constraint
+    chosen = _settings(recipe, CorruptionResistantOptions).constraint
     constraint = replace(chosen, epsilon=options.card_budget or chosen.epsilon)
     norm = "linf" if constraint.p == math.inf else f"l{constraint.p:g}"
     few = "" if constraint.n is None else f"_n{constraint.n}"
     return Hazard(
+        lambda images, _seed: lambda model: _corrupted(model, images, constraint),
         attack=f"parameter_corruption_{norm}{few}",
         budget=constraint.epsilon,
-        accuracy=lambda model, images, _seed: _corrupted(model, images, constraint),
     )
 
 
@@ -88,14 +145,14 @@ def _corrupted(model: nn.Module, images: ImageSet, constraint: Constraint) -> fl
     return measure(corrupted_copy(model, corruption), sample).accuracy
 
 
-def _bit_flip(_settings: RecipeOptions, options: DeltaOptions) -> Hazard:
+def _bit_flip(_recipe: Recipe, options: DeltaOptions) -> Hazard:
     """One flipped bit: the exponent's highest, of any of the float32 parameters."""
     if options.card_budget is not None:
         raise ConfigError("card_budget is for other hazards: of bits, one at a time is flipped")
     return Hazard(
+        lambda images, seed: lambda model: _flipped(model, images, options.card_flips, seed),
         attack="bit_flip_exponent",
         budget=1.0,
-        accuracy=lambda model, images, seed: _flipped(model, images, options.card_flips, seed),
         recorded={"card.flips": options.card_flips},
     )
 
@@ -110,20 +167,20 @@ def _flipped(model: nn.Module, images: ImageSet, flips: int, seed: int) -> float
     return 100.0 * float(found.right.double().mean()) / found.images
 
 
-def _fgsm(settings: RecipeOptions, options: DeltaOptions) -> Hazard:
+def _fgsm(recipe: Recipe, options: DeltaOptions) -> Hazard:
     """FGSM, made on the model that is measured (Goodfellow et al., ICLR 2015)."""
-    epsilon = options.card_budget or _settings(settings, SelectiveOptions).attack_epsilon
-    return Hazard("fgsm_linf", epsilon, _under(Fgsm(epsilon)))
+    epsilon = options.card_budget or _settings(recipe, SelectiveOptions).attack_epsilon
+    return Hazard(_under(Fgsm(epsilon)), attack="fgsm_linf", budget=epsilon)
 
 
-def _worst_case(settings: RecipeOptions, options: DeltaOptions) -> Hazard:
+def _worst_case(recipe: Recipe, options: DeltaOptions) -> Hazard:
     """PGD with 20 steps and APGD-CE with 100, on the model that is measured; the worse of both."""
-    epsilon = options.card_budget or _settings(settings, ClatOptions).epsilon
+    epsilon = options.card_budget or _settings(recipe, ClatOptions).epsilon
     attacks = Pgd(epsilon, steps=20), Apgd(epsilon, steps=100)
-    return Hazard("pgd20_apgd100_linf", epsilon, _under(*attacks))
+    return Hazard(_under(*attacks), attack="pgd20_apgd100_linf", budget=epsilon)
 
 
-def _under(*attacks: Attack) -> Callable[[nn.Module, ImageSet, int], float]:
+def _under(*attacks: Attack) -> Callable[[ImageSet, int], Measure]:
     """Measure the share of images that stand under every attack; each is tried on what is left."""
 
     def measured(model: nn.Module, images: ImageSet, seed: int) -> float:
@@ -135,13 +192,14 @@ def _under(*attacks: Attack) -> Callable[[nn.Module, ImageSet, int], float]:
                 rows = rows[correctness(model, changed, labels)]
         return 100.0 * (len(rows) / len(images))
 
-    return measured
+    return lambda images, seed: lambda model: measured(model, images, seed)
 
 
 _Options = TypeVar("_Options", bound=RecipeOptions)
 
 
-def _settings(settings: RecipeOptions, wanted: type[_Options]) -> _Options:
+def _settings(recipe: Recipe, wanted: type[_Options]) -> _Options:
+    settings = getattr(recipe, "settings", None)
     if not isinstance(settings, wanted):
         raise ConfigError(
             f"the settings are {type(settings).__name__}; expected {wanted.__name__}, which say "
@@ -150,12 +208,11 @@ def _settings(settings: RecipeOptions, wanted: type[_Options]) -> _Options:
     return settings
 
 
-HAZARDS: Mapping[Kind, Callable[[RecipeOptions, DeltaOptions], Hazard]] = MappingProxyType(
-    {
-        "corruption_resistant": _corruption,
-        "hessian_aware": _bit_flip,
-        "selective": _fgsm,
-        "clat": _worst_case,
-    }
-)
-"""How each kind's hazard follows from a recipe's settings and the options."""
+KINDS: dict[str, KindRow] = {
+    "rws": KindRow(signature, _image_corruption),
+    "corruption_resistant": KindRow(changes, _parameter_corruption),
+    "hessian_aware": KindRow(changes, _bit_flip),
+    "selective": KindRow(changes, _fgsm),
+    "clat": KindRow(changes, _worst_case),
+}
+"""A row for each kind of patch that can be made; applying one needs none."""

@@ -7,7 +7,14 @@ from pydantic import Field, field_validator
 from rwsstore.config import Frozen
 from rwsstore.training import TrainingConfig
 
-Alpha = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
+Anchor = Literal["clean", "pretrained", "early"]
+"""Where θ_init comes from: the clean model itself, a pre-trained checkpoint, or an early
+checkpoint of the clean run."""
+
+_Bits = Literal[32, 16, 8, 4, 3, 2]
+_Alpha = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
+_Alphas = Annotated[tuple[_Alpha, ...], Field(min_length=1, max_length=100)]
+_ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.25
 
 
 class DeltaOptions(Frozen, allow_inf_nan=False):
@@ -23,20 +30,13 @@ class DeltaOptions(Frozen, allow_inf_nan=False):
         card_flips: bits that are flipped, one at a time, for RA against bit flips.
     """
 
-    bits: Literal[32, 16, 8, 4, 3, 2] = 8
-    alpha: Alpha = 1.0
+    bits: _Bits = 8
+    alpha: _Alpha = 1.0
     training: TrainingConfig | None = None
-    alphas: Annotated[tuple[Alpha, ...], Field(min_length=1, max_length=100)] = (
-        0.25, 0.5, 0.75, 1.0, 1.25,
-    )  # fmt: skip
+    alphas: _Alphas = _ALPHAS
     card_images: Annotated[int, Field(ge=1)] = 500
     card_budget: Annotated[float, Field(gt=0)] | None = None
     card_flips: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-
-
-Anchor = Literal["clean", "pretrained", "early"]
-"""Where θ_init comes from: the clean model itself, a pre-trained checkpoint, or an early
-checkpoint of the clean run."""
 
 
 def _default_training() -> TrainingConfig:
@@ -64,11 +64,9 @@ class ExtractionOptions(Frozen, allow_inf_nan=False):
     severity: Annotated[int, Field(ge=1, le=5)] = 5
     layers: Annotated[int, Field(ge=1)] = 5
     training_mode: Literal["shallow", "full"] = "shallow"
-    bits: Literal[32, 16, 8, 4, 3, 2] = 8
+    bits: _Bits = 8
     anchor: Anchor = "clean"
-    alphas: Annotated[tuple[Alpha, ...], Field(min_length=1, max_length=100)] = (
-        0.25, 0.5, 0.75, 1.0, 1.25,
-    )  # fmt: skip
+    alphas: _Alphas = _ALPHAS
     card_images: Annotated[int, Field(ge=1)] = 2000
     training: TrainingConfig = Field(default_factory=_default_training)
 

@@ -1,12 +1,18 @@
-"""The projection that makes a robust weight signature (Cai et al., ICML 2023, equation 1)."""
+"""Differences that become patches: projected (Cai et al., ICML 2023, equation 1), or plain."""
 
-__all__ = ["project_out", "signature"]
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from collections.abc import Iterable, Mapping
-
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rwsstore.errors import TensorError
+
+State = Mapping[str, Tensor]
+
+Difference = Callable[[Iterable[str], State, State, State | None], dict[str, Tensor]]
+"""Names of tensors, and the states of the clean model, of the trained one and of the anchor (None:
+the clean model itself), to float64 deltas by name."""
 
 
 def project_out(v: Tensor, base: Tensor) -> Tensor:
@@ -34,11 +40,7 @@ def project_out(v: Tensor, base: Tensor) -> Tensor:
 
 
 def signature(
-    names: Iterable[str],
-    *,
-    clean: Mapping[str, Tensor],
-    robust: Mapping[str, Tensor],
-    anchor: Mapping[str, Tensor] | None,
+    names: Iterable[str], clean: State, robust: State, anchor: State | None
 ) -> dict[str, Tensor]:
     """Extract a robust weight signature, tensor by tensor, in float64.
 
@@ -67,7 +69,24 @@ def signature(
     return deltas
 
 
-def _matching(state: Mapping[str, Tensor], name: str, what: str, like: Tensor) -> Tensor:
+def changes(
+    names: Iterable[str], clean: State, trained: State, _anchor: State | None = None
+) -> dict[str, Tensor]:
+    """Take what a training that started at the clean model changed, in float64.
+
+    Args:
+        names: of the tensors to look at; those that are what they were are left out.
+        clean: state of the clean model.
+        trained: state of the model that the training made.
+    """
+    return {
+        name: trained[name].double() - clean[name].double()
+        for name in names
+        if not torch.equal(trained[name], clean[name])
+    }
+
+
+def _matching(state: State, name: str, what: str, like: Tensor) -> Tensor:
     tensor = _tensor(state, name, what)
     if tensor.shape != like.shape:
         raise TensorError(
@@ -77,10 +96,43 @@ def _matching(state: Mapping[str, Tensor], name: str, what: str, like: Tensor) -
     return tensor
 
 
-def _tensor(state: Mapping[str, Tensor], name: str, what: str) -> Tensor:
+def _tensor(state: State, name: str, what: str) -> Tensor:
     if name not in state:
         raise TensorError(f"the {what} has no tensor {name!r}: it is not the same network")
     tensor = state[name].detach().double()
     if not bool(tensor.isfinite().all()):
         raise TensorError(f"{name!r} holds NaN or infinity in the {what}")
     return tensor
+
+
+def starting_point(
+    clean: nn.Module, anchor: nn.Module | None, shallow: Sequence[str] | None
+) -> nn.Module:
+    """Where the training of a robust counterpart starts.
+
+    Args:
+        clean: θ_std.
+        anchor: θ_init; None: the clean model itself.
+        shallow: names of the tensors that train, where only these do: they start at θ_init, with
+            the clean model's deep ones behind them. None: all train, and start at θ_init.
+
+    Returns:
+        One of the two models, or a new one.
+
+    Raises:
+        TensorError: the anchor lacks a tensor that it should give, or has it in another shape.
+    """
+    if anchor is None:
+        return clean
+    state, origin = clean.state_dict(), anchor.state_dict()
+    for name in state if shallow is None else shallow:
+        if name not in origin or origin[name].shape != state[name].shape:
+            raise TensorError(
+                f"the anchor has no tensor {name!r} like the clean model's: it is not the same "
+                "network"
+            )
+    if shallow is None:
+        return anchor
+    start = copy.deepcopy(clean)
+    start.load_state_dict({**state, **{name: origin[name] for name in shallow}})
+    return start

@@ -7,10 +7,10 @@ import torch
 
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import accuracy
-from rwsstore.making import DeltaOptions, extract_delta, hazard_for
-from rwsstore.making.pipeline import delta_recipe
+from rwsstore.making import DeltaOptions, delta_plan, extract_delta, hazard_for
+from rwsstore.making.evidence import recorded
 from rwsstore.models import ordered_layers
-from rwsstore.patches import Patch, check_golden, identify, probe_images
+from rwsstore.patches import Patch, Recipe, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe, derive_seed, fit
 from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
@@ -33,6 +33,10 @@ def extract(
     )  # fmt: skip
 
 
+def record(recipe: WeightRecipe, wanted: DeltaOptions) -> Recipe:
+    return delta_plan(clean_model(), recipe, TRAIN, VALIDATION, wanted).record
+
+
 def resistant(**settings: object) -> WeightRecipe:
     return CorruptionResistantRecipe.configured(settings)
 
@@ -45,7 +49,7 @@ def test_every_kind_gives_a_patch_that_loads(kind: str) -> None:
     assert (found.kind, found.name, found.bits, found.dataset) == (kind, kind, 8, "tiny")
     assert (found.attack, found.budget) == (hazard.attack, hazard.budget)
     assert (found.corruption, found.anchor, found.projected) == (None, None, False)
-    assert found.recipe == delta_recipe(recipes()[kind], TRAIN, VALIDATION, options())
+    assert found.recipe == record(recipes()[kind], options())
     assert found.clean_weights == before.clean_weights
     live = LiveModel(clean, PatchBag([Patch.from_bytes(patch.to_bytes())]))
     assert live.apply(kind).patched == tuple(sorted(patch.tensors))
@@ -124,8 +128,7 @@ def test_the_same_extraction_gives_the_same_bytes_and_the_name_may_be_chosen(
 
 def test_without_a_training_the_recipes_own_is_recorded() -> None:
     recipe = recipes()["hessian_aware"]
-    record = delta_recipe(recipe, TRAIN, VALIDATION, DeltaOptions())
-    parameters = record.parameters
+    parameters = record(recipe, DeltaOptions()).parameters
     assert (parameters["epochs"], parameters["learning_rate"]) == (1, 0.0075)
     assert (parameters["set.trace_layers"], parameters["set.strength"]) == (1, 0.001)
     assert parameters["card.flips"] == 64
@@ -133,10 +136,10 @@ def test_without_a_training_the_recipes_own_is_recorded() -> None:
 
 
 def test_lists_are_recorded_as_text_and_long_ones_as_a_hash() -> None:
-    few = delta_recipe(resistant(layers=["conv1", "fc"]), TRAIN, VALIDATION, options())
+    few = record(resistant(layers=["conv1", "fc"]), options())
     assert few.parameters["set.layers"] == '["conv1","fc"]'
     names = [f"layer{number}" for number in range(1000)]
-    many = delta_recipe(resistant(layers=names), TRAIN, VALIDATION, options())
+    many = recorded("tiny", config(1), TRAIN, VALIDATION, {"set.layers": names})
     text = many.parameters["set.layers"]
     assert isinstance(text, str)
     assert text.startswith("sha256:")

@@ -12,7 +12,7 @@ from rwsstore.analysis.parameter_corruption import Constraint, Sample, loss_grad
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet
 from rwsstore.evaluation import accuracy, correctness
-from rwsstore.making import HAZARDS, Hazard, hazard_for
+from rwsstore.making import KINDS, Hazard, hazard_for
 from rwsstore.training import WEIGHT_RECIPES, CorruptionResistantRecipe
 from tests.making.tiny import VALIDATION, clean_model, fresh, options, recipes
 from tests.training.tiny import same
@@ -24,9 +24,10 @@ def hazard(kind: str, **fields: object) -> Hazard:
 
 def test_every_weight_recipe_has_a_hazard() -> None:
     for name, recipe in WEIGHT_RECIPES.items():
-        assert recipe.kind in HAZARDS, name
+        assert recipe.kind in KINDS, name
         found = hazard_for(recipe(), options())
         assert found.attack
+        assert found.budget is not None
         assert found.budget > 0
 
 

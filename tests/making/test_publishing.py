@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-import rwsstore.making.delta_publishing as publishing
 from rwsstore.making import DeltaOptions, SweepItem, publish_delta
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.store import Store
@@ -10,11 +9,6 @@ from rwsstore.training import CorruptionResistantRecipe, WeightRecipe
 from tests.making.test_deltas import extract
 from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
 from tests.training.test_resume import Interrupting
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def publish(
@@ -36,7 +30,7 @@ def test_it_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = publish(store)
     assert (first.version, first.extracted) == (1, True)
     assert first.patch.digest == extract().digest
-    monkeypatch.setattr(publishing, "extract_delta", None)
+    monkeypatch.setattr("rwsstore.making.pipeline.fit", None)
     again = publish(store)
     assert (again.version, again.extracted) == (1, False)
     assert again.patch.digest == first.patch.digest

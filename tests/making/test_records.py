@@ -1,6 +1,6 @@
 """What a training's record holds, and when two runs are the same one."""
 
-from rwsstore.making.records import data_parameters, run_file, training_parameters
+from rwsstore.making.evidence import data_parameters, run_file, training_parameters
 from rwsstore.training import TrainingConfig
 from tests.training.tiny import pictures, two_convs
 

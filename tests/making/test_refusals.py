@@ -24,7 +24,7 @@ class Strange(WeightRecipe):
     """Of a kind without a hazard."""
 
     name = "strange"
-    kind: ClassVar[Kind] = "rws"
+    kind: ClassVar[Kind] = "strange"
 
 
 class OtherSettings(WeightRecipe):
@@ -61,7 +61,10 @@ def test_attacks_have_at_most_the_whole_range(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "message"),
-    [(Strange(), "no hazard is known for patches of kind rws"), (OtherSettings(), "RecipeOptions")],
+    [
+        (Strange(), "makes patches of kind strange, and no hazard is known"),
+        (OtherSettings(), "RecipeOptions"),
+    ],
 )
 def test_recipes_without_a_hazard(recipe: WeightRecipe, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -10,8 +10,7 @@ from torch import nn
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError, GoldenError, TensorError
 from rwsstore.evaluation import accuracy
-from rwsstore.making import Anchor, ExtractionOptions, extract_patch
-from rwsstore.making.robust import patch_recipe
+from rwsstore.making import Anchor, ExtractionOptions, extract_patch, signature_plans
 from rwsstore.models import shallowest
 from rwsstore.patches import Patch, RawTensor, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
@@ -84,7 +83,8 @@ def test_every_anchor_and_mode_gives_a_patch_that_loads(kind: Anchor, mode: str)
     assert set(patch.tensors) == {name for layer in layers for name in layer.parameters}
     assert found.clean_weights == identify(clean.state_dict()).clean_weights
     assert found.dataset == "tiny"
-    assert found.recipe == patch_recipe(wanted, TRAIN, VALIDATION, anchor_for(kind))
+    plans = signature_plans(clean, ["fog"], TRAIN, VALIDATION, wanted, anchor=anchor_for(kind))
+    assert [found.recipe] == [plan.record for plan in plans]
     live = LiveModel(clean, PatchBag([Patch.from_bytes(patch.to_bytes())]))
     assert live.apply("contrast").patched == tuple(sorted(patch.tensors))
 
@@ -219,7 +219,7 @@ def test_an_anchor_that_is_another_network_is_refused_before_training(
 ) -> None:
     other = TwoConvs()
     other.conv1 = nn.Conv2d(3, 6, 3 if damage == "missing" else 5, bias=damage != "missing")
-    monkeypatch.setattr("rwsstore.making.robust.fit", None)
+    monkeypatch.setattr("rwsstore.making.pipeline.fit", None)
     with pytest.raises(TensorError, match=r"'conv1\.(bias|weight)'.*not the same network"):
         extract_patch(
             trained()[0], "fog", TRAIN, VALIDATION, options(anchor="early", training_mode=mode),

@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
 
-import rwsstore.making.robust_sweep as sweep
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConflictError, UnknownNameError
-from rwsstore.making import ExtractionOptions, SweepItem, extract_all, extract_patch
-from rwsstore.patches import Patch
+from rwsstore.making import ExtractionOptions, SweepItem, extract_all, extract_patch, pipeline
 from rwsstore.store import Store
+from rwsstore.training import TrainingResult, fit
 from tests.making.test_signatures import TRAIN, VALIDATION, anchor_for, options, trained
 from tests.training.test_resume import Interrupting
 from tests.training.tiny import config, pictures
@@ -39,7 +39,7 @@ def run(
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "extract_patch", None)
+    monkeypatch.setattr(pipeline, "fit", None)
 
 
 def test_each_patch_is_published_as_soon_as_it_is_finished(store: Store, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_second_run_extracts_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(store)
-    monkeypatch.setattr(sweep, "extract_patch", None)
+    monkeypatch.setattr(pipeline, "fit", None)
     again = run(store, state_folder=tmp_path / "runs")
     assert [item.extracted for item in again] == [False, False]
     assert [item.patch.digest for item in again] == [item.patch.digest for item in first]
@@ -168,11 +168,11 @@ def test_somebody_elses_publication_in_between_is_a_conflict(
 ) -> None:
     other = extract_patch(trained()[0], "contrast", TRAIN, VALIDATION, options(bits=4))
 
-    def slow(*arguments: object, **named: object) -> Patch:
+    def slow(*arguments: Any, **named: Any) -> TrainingResult:
         store.publish(other)
-        return extract_patch(*arguments, **named)  # type: ignore[arg-type]  # passed on as is
+        return fit(*arguments, **named)
 
-    monkeypatch.setattr(sweep, "extract_patch", slow)
+    monkeypatch.setattr(pipeline, "fit", slow)
     with pytest.raises(ConflictError):
         run(store)
     assert [entry.digest for entry in store.list(all_versions=True)] == [other.digest]

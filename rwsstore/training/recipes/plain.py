@@ -1,11 +1,13 @@
 """Training on images as they are, under one corruption, or under all of them."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from rwsstore.corruptions import CORRUPTIONS, Random, corrupt
 from rwsstore.models import shallowest
+from rwsstore.patches import Kind
 from rwsstore.training.recipes.base import Recipe
 
 
@@ -29,6 +31,7 @@ class RobustRecipe(Recipe):
     """
 
     name = "robust"
+    kind: ClassVar[Kind] = "rws"
     freeze_batchnorm = True
 
     def __init__(self, corruption: str, severity: int = 5, *, layers: int | None = 5) -> None:
