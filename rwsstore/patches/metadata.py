@@ -101,7 +101,9 @@ MAX_PROBE_PIXELS = 2**23
 """The largest probe batch, count · size²: 8 images of 1024 pixels square."""
 
 
-Kind = Literal["rws", "corruption_resistant", "hessian_aware", "selective", "clat", "composed"]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""What made a patch. `rwsstore.making` has a row for each that it makes, and `composed` has parts;
+any other is read, listed and applied like them: its tensors say all that is needed."""
 
 
 class TensorEntry(Frozen, strict=True):

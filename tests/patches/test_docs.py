@@ -2,20 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from pydantic import BaseModel
 
 from rwsstore.files import MAX_HEADER_BYTES, MAX_TENSORS
+from rwsstore.making import KINDS
 from rwsstore.patches import (
     MAX_PATCH_BYTES,
     MAX_PATCHES,
     AlphaRange,
     CardPoint,
     GoldenProbe,
-    Kind,
     Part,
     Patch,
     PatchMetadata,
@@ -96,7 +96,7 @@ def test_the_keys_of_its_parts_are_named(model: type[BaseModel]) -> None:
 
 
 def test_every_kind_is_named() -> None:
-    assert all(f"`{kind}`" in PAGE for kind in get_args(Kind))
+    assert all(f"`{kind}`" in PAGE for kind in (*KINDS, "composed"))
 
 
 def test_the_caps_are_those_of_the_code() -> None:

@@ -68,7 +68,7 @@ def test_the_deltas_stay_as_they_are() -> None:
         ({"bits": 5}, "bits is 5; expected one of"),
         ({"name": "No Name"}, "name: String should match"),
         ({"kind": "composed"}, "composed patch has parts"),
-        ({"kind": "magic"}, "kind: Input should be"),
+        ({"kind": "Magic!"}, "kind: String should match"),
         ({"deltas": {}}, "has tensors and bits"),
         ({"severity": 3}, "corruption and severity go together"),
         ({"severety": 3}, "severety: Extra inputs are not permitted"),
