@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.models import ordered_layers, short_names
+from rwsstore.models import named_layers, short_names, touched_layers
 from rwsstore.patches import Request
 from rwsstore.runtime import LiveModel, PatchSource, Variant
 
@@ -111,7 +111,10 @@ def feature_maps(
     patched = live.variant(patches)
     if not len(patched.patches):
         raise ConfigError("no patch is put on: name one, with an alpha other than 0")
-    names = _known_layers(model, patched, layers)
+    chosen = (
+        touched_layers(model, patched.patched) if layers is None else named_layers(model, layers)
+    )
+    names = [layer.name for layer in chosen]
     clean = live.variant({})
     label = ", ".join(f"{patched.names[digest]}={alpha:g}" for digest, alpha in patched.patches)
     shown = [("clean model", clean, image), (label, patched, image)]
@@ -136,23 +139,6 @@ def _check_image(image: Tensor, shape: torch.Size) -> None:
             f"an image is {image.dtype} {list(image.shape)}; expected uint8 [3, H, W], all of one "
             "size"
         )
-
-
-def _known_layers(
-    model: nn.Module, patched: Variant, wanted: Sequence[str] | None
-) -> Sequence[str]:
-    layers = ordered_layers(model)
-    if wanted is None:
-        touched = set(patched.patched)
-        return [layer.name for layer in layers if not touched.isdisjoint(layer.parameters)]
-    known = [layer.name for layer in layers]
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted or len(set(wanted)) != len(wanted):
-        raise ConfigError(
-            f"layers are {', '.join(wanted) or 'none'}; expected some of {', '.join(known)}, each "
-            "once"
-        )
-    return wanted
 
 
 def _look(

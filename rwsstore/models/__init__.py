@@ -21,6 +21,7 @@ __all__ = [
     "load_clean_model",
     "main_path_convolutions",
     "model_card_path",
+    "named_layers",
     "ordered_layers",
     "parse_layers",
     "read_model_card",
@@ -29,6 +30,7 @@ __all__ = [
     "shallowest",
     "short_names",
     "torchvision_names",
+    "touched_layers",
     "unchanged",
     "unfoldable_batchnorms",
     "weights_fingerprint",
@@ -50,7 +52,14 @@ if typing.TYPE_CHECKING:
     from rwsstore.models.evaluating import check_evaluating, scratch_copy, unchanged
     from rwsstore.models.fingerprints import architecture_fingerprint, weights_fingerprint
     from rwsstore.models.folding import fold_batchnorm, freeze_batchnorm, unfoldable_batchnorms
-    from rwsstore.models.layers import Layer, main_path_convolutions, ordered_layers, shallowest
+    from rwsstore.models.layers import (
+        Layer,
+        main_path_convolutions,
+        named_layers,
+        ordered_layers,
+        shallowest,
+        touched_layers,
+    )
     from rwsstore.models.model_card import (
         FEWEST_IMAGES,
         LEAST_AGREEMENT,

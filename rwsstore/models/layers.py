@@ -82,6 +82,27 @@ def shallowest(model: nn.Module, k: int, *, leaves: _Leaves = ()) -> tuple[Layer
     return layers[:k]
 
 
+def named_layers(model: nn.Module, names: Sequence[str]) -> tuple[Layer, ...]:
+    """Find some of a model's layers by their names, in the order given.
+
+    Raises:
+        ConfigError: none is named, one that the model does not have, or one twice.
+    """
+    known = {layer.name: layer for layer in ordered_layers(model)}
+    if not names or not known.keys() >= set(names) or len(set(names)) != len(names):
+        raise ConfigError(
+            f"layers are {', '.join(names) or 'none'}; expected some of {', '.join(known)}, each "
+            "once"
+        )
+    return tuple(known[name] for name in names)
+
+
+def touched_layers(model: nn.Module, tensors: Iterable[str]) -> tuple[Layer, ...]:
+    """List the layers to which some tensors belong, shallowest first; tensors by name."""
+    touched = frozenset(tensors)
+    return tuple(one for one in ordered_layers(model) if not touched.isdisjoint(one.parameters))
+
+
 def _layer_of(graph: Graph, node: fx.Node, units: Set[str]) -> str | None:
     """Name the layer that a node is a part of, if it is a part of one."""
     unit = next((path for path in enclosing(node) if path in units), None)

@@ -19,7 +19,7 @@ from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError, UnknownNameError
 from rwsstore.evaluation import correctness
 from rwsstore.files import Results
-from rwsstore.models import check_evaluating, ordered_layers, scratch_copy
+from rwsstore.models import check_evaluating, named_layers, scratch_copy
 from rwsstore.models.graph import is_convolution, is_layer
 from rwsstore.progress import SILENT, Reporter
 
@@ -53,7 +53,8 @@ def filtered_layers(
     weights = {id(copied.get_submodule(name).weight): name for name in reversed(called)}
     found = [name for name in dict.fromkeys(called) if name in weights.values()]
     if layers is not None:
-        found = [name for name in found if _lies_in(name, _known(model, layers))]
+        within = named_layers(model, layers)
+        found = [name for name in found if any(_lies_in(name, layer.name) for layer in within)]
     if not found:
         there = " there" if layers else ""
         raise ConfigError(
@@ -106,18 +107,8 @@ def _note(called: list[str], name: str, *_: object) -> None:
     called.append(name)
 
 
-def _known(model: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
-    known = [layer.name for layer in ordered_layers(model)]
-    unknown = [name for name in layers if name not in known]
-    if unknown or not layers or len(set(layers)) != len(layers):
-        raise ConfigError(
-            f"layers are {list(layers)}; expected some of {', '.join(known)}, each once"
-        )
-    return tuple(layers)
-
-
-def _lies_in(name: str, layers: Sequence[str]) -> bool:
-    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+def _lies_in(name: str, layer: str) -> bool:
+    return name == layer or name.startswith(f"{layer}.")
 
 
 _PULSE = 50

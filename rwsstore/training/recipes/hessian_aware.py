@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from rwsstore.data import ImageSet
 from rwsstore.errors import TensorError
-from rwsstore.models import ordered_layers
+from rwsstore.models import touched_layers
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.options import HessianAwareOptions, RecipeOptions
-from rwsstore.training.recipes.weight import WeightRecipe, layer_parameters
+from rwsstore.training.recipes.weight import WeightRecipe
 
 
 def leading_trace(
@@ -98,9 +98,9 @@ class HessianAwareRecipe(WeightRecipe):
             self._mean = None
         self._generator.manual_seed(seed)
         trained = self.trainable(model)
-        layers = [layer for layer in ordered_layers(model) if trained & set(layer.parameters)]
-        count = min(self.settings.trace_layers or len(layers), len(layers))
-        names = layer_parameters(model, tuple(layer.name for layer in layers[-count:]))
+        layers = touched_layers(model, trained)
+        deepest = layers[-(self.settings.trace_layers or len(layers)) :]
+        names = {name for layer in deepest for name in layer.parameters}
         self._watched = tuple(sorted(names & trained))
 
     def state(self) -> dict[str, Any]:

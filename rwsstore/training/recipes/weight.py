@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.config import validated
 from rwsstore.errors import ConfigError
-from rwsstore.models import ordered_layers
+from rwsstore.models import named_layers
+from rwsstore.models.graph import is_batchnorm
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.base import Recipe
@@ -85,9 +85,7 @@ def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
 def still_statistics(model: nn.Module) -> Iterator[None]:
     """Keep BatchNorm from counting the batch a second time; it normalizes as before."""
     counting = [
-        module
-        for module in model.modules()
-        if isinstance(module, _BatchNorm) and module.track_running_stats
+        module for module in model.modules() if is_batchnorm(module) and module.track_running_stats
     ]
     for norm in counting:
         norm.track_running_stats = False
@@ -153,7 +151,8 @@ class ConfiguredRecipe(Recipe):
         """
         if self.settings.layers is None:
             return super().trainable(model)
-        return layer_parameters(model, self.settings.layers)
+        chosen = named_layers(model, self.settings.layers)
+        return frozenset(name for layer in chosen for name in layer.parameters)
 
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002
         """The images as they are."""
@@ -170,18 +169,3 @@ class WeightRecipe(ConfiguredRecipe):
     kind: ClassVar[Kind]
     defaults: ClassVar[TrainingConfig] = FAILING_WEIGHTS
     freeze_batchnorm = True
-
-
-def layer_parameters(model: nn.Module, names: tuple[str, ...]) -> frozenset[str]:
-    """Names of the parameters of some layers.
-
-    Raises:
-        ConfigError: a layer that the model does not have, or one twice.
-    """
-    layers = {layer.name: layer.parameters for layer in ordered_layers(model)}
-    unknown = [name for name in names if name not in layers]
-    if unknown or len(set(names)) != len(names):
-        raise ConfigError(
-            f"layers are {', '.join(names)}; expected some of {', '.join(layers)}, each once"
-        )
-    return frozenset(parameter for name in names for parameter in layers[name])
