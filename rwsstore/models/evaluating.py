@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.errors import ConfigError, TensorError
+from rwsstore.models.graph import is_batchnorm
 
 
 def check_evaluating(model: nn.Module, images: Tensor) -> int:
@@ -32,7 +32,7 @@ def check_evaluating(model: nn.Module, images: Tensor) -> int:
         where = f"{type(module).__name__} {name!r}" if name else type(module).__name__
         if module.training:
             raise ConfigError(f"{where} is in training mode: call model.eval() first")
-        if isinstance(module, _BatchNorm) and module.running_mean is None:
+        if is_batchnorm(module) and module.running_mean is None:
             raise ConfigError(
                 f"{where} has no running statistics, so that a prediction depends on its batch: "
                 "this model cannot be run in evaluation mode"

@@ -126,12 +126,12 @@ class UnknownOperationError(RwsError):
 
     Args:
         what: is computed.
-        where: path of the module that computes it; "" for the model itself.
+        where: path of the module that computes it; "" where that is the model itself.
     """
 
     def __init__(self, what: str, where: str = "") -> None:
-        place = f"in {where!r}" if where else "in the model itself"
-        super().__init__(f"the operation {what} {place} is not known")
+        place = f" in {where!r}" if where else ""
+        super().__init__(f"the operation {what}{place} is not known")
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -147,6 +147,11 @@ def is_convolution(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
 def is_batchnorm(module: nn.Module | None) -> TypeGuard[_BatchNorm]:
     """Tell whether a module is a BatchNorm of any kind."""
     return isinstance(module, _BatchNorm)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Tell whether hooks are called around a module or within it: they may change anything."""
+    return any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
 
 
 def component_of(module: nn.Module) -> str:
@@ -167,8 +172,7 @@ def operation_of(node: fx.Node, module: nn.Module | None = None) -> Operation | 
         module: that it calls, if it calls one.
     """
     if node.op == "call_module" and module is not None:
-        hooked = module._forward_hooks or module._forward_pre_hooks  # they may change anything
-        return None if hooked else operation_of_module(module)
+        return None if is_hooked(module) else operation_of_module(module)
     if node.op == "call_method":
         return _BY_METHOD.get(str(node.target))
     if node.target is getattr:
@@ -199,12 +203,6 @@ def is_plain_call(node: fx.Node) -> bool:
     return node.op == "call_module" and alone
 
 
-def copy_structure(model: nn.Module) -> nn.Module:
-    """Copy the modules of a model but share its tensors, so that the copy costs no memory."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-
-
 def trace(model: nn.Module, leaves: _Leaves = ()) -> fx.Graph:
     """Trace a model's forward pass in evaluation mode; the model itself is not touched.
 
@@ -217,7 +215,8 @@ def trace(model: nn.Module, leaves: _Leaves = ()) -> fx.Graph:
     Raises:
         ConfigError: the model cannot be traced.
     """
-    skeleton = copy_structure(model).eval()  # tracing leaves attributes on what it traces
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    skeleton = copy.deepcopy(model, shared).eval()  # tracing leaves attributes on what it traces
     try:
         with _TRACING:
             return _Tracer(tuple(leaves)).trace(skeleton)

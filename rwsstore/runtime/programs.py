@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from rwsstore.models.graph import (
     UnknownOperationError,
+    is_hooked,
     operation_of,
     operation_of_module,
     unknown,
@@ -82,7 +83,7 @@ def text_of(value: object) -> str:
         return f"[{', '.join(map(text_of, value))}]"
     if value is None or isinstance(value, bool | int):
         return repr(value)
-    raise UnknownOperationError(f"{value!r}")
+    raise UnknownOperationError(f"with {value!r}")
 
 
 def _call(name: str, *inputs: object) -> str:
@@ -290,10 +291,10 @@ class _Writer:
             yield f"{node.name} = {operation(node)}"
 
     def _layer(self, node: fx.Node) -> str:
-        if len(node.args) != 1 or node.kwargs:
-            raise UnknownOperationError(f"a layer with {node.args}")
-        self.layers.append(str(node.target))
         layer = self._module.get_submodule(str(node.target))
+        if len(node.args) != 1 or node.kwargs or is_hooked(layer):
+            raise unknown(node, layer)
+        self.layers.append(str(node.target))
         return write_layer(layer, text_of(node.args[0]), self._own)
 
     def _own(self, _tensor: Tensor) -> str:
@@ -303,6 +304,8 @@ class _Writer:
     def _in_parts(self, node: fx.Node) -> Iterator[str]:
         """Split the rows, run each layer on its own, put them together again."""
         place, layer = self._apart[cast("fx.Node", node.args[0])]
+        if is_hooked(layer):
+            raise unknown(node, layer)
         each = len(tensors_of(layer))
         numbers = iter(range(each))
         written = write_layer(

@@ -15,13 +15,13 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.canonical import derive_seed
 from rwsstore.config import Frozen
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches
 from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import augmented, fit
@@ -174,7 +174,7 @@ def _measure_statistics(
     Cropped and flipped as in training: the zero borders belong to what the weights were fitted to
     (measured on CIFAR-10: without them the mean of six cycles had 84.4 %, with them 86.9).
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = [module for module in model.modules() if is_batchnorm(module)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from rwsstore.canonical import derive_seed, key_part
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import weights_fingerprint
+from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter, Task
 from rwsstore.training.config import (
     EpochRecord,
@@ -247,7 +247,7 @@ class _Run:
         self.model.train()
         if self.recipe.freeze_batchnorm:
             for module in self.model.modules():
-                if isinstance(module, _BatchNorm):
+                if is_batchnorm(module):
                     module.eval()
 
     def _validate(self) -> float:
