@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwsstore_service.api.oip.binary_codec import read_tensor, split_body, write_floats, write_texts
+from rwsstore_service.api.oip.codecs import read_binary, split_body, write_floats, write_texts
 from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.wire import read_texts
 
@@ -15,14 +15,14 @@ def test_float32_numbers_come_back_bit_for_bit(values: list[float]) -> None:
     tensor = torch.tensor(values, dtype=torch.float32).reshape(-1, 3)
     written = write_floats(tensor)
     assert written == struct.pack(f"<{len(values)}f", *values)
-    found = read_tensor(memoryview(written), tuple(tensor.shape), "FP32")
+    found = read_binary(memoryview(written), tuple(tensor.shape), "FP32")
     assert torch.equal(found.view(torch.int32), tensor.view(torch.int32))
 
 
 @given(st.binary(min_size=12, max_size=12), st.integers(1, 9))
 def test_bytes_are_read_from_any_place_and_may_be_written_to(data: bytes, before: int) -> None:
     view = memoryview(b"j" * before + data)[before:]
-    found = read_tensor(view, (1, 3, 2, 2), "UINT8")
+    found = read_binary(view, (1, 3, 2, 2), "UINT8")
     assert bytes(found.flatten().tolist()) == data
     found.zero_()
     assert view == data

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rwsstore_service.api.oip.json_codec import JsonLimits, parse_json, read_tensor, write_json
+from rwsstore_service.api.oip.codecs import JsonLimits, parse_json, read_numbers, write_json
 from rwsstore_service.wire.problems import ProblemError
 
 LIMITS = JsonLimits(size=100_000, items=5_000, containers=2_000)
@@ -18,7 +18,7 @@ unit_floats = st.floats(0, 1, width=32)
 def test_float32_numbers_come_back_bit_for_bit(values: list[float], nested: bool) -> None:
     tensor = torch.tensor(values, dtype=torch.float32).reshape(2, 3, 2, 1)
     data = tensor.tolist() if nested else tensor.flatten().tolist()
-    found = read_tensor(parse_json(write_json(data), LIMITS), (2, 3, 2, 1), "FP32")
+    found = read_numbers(parse_json(write_json(data), LIMITS), (2, 3, 2, 1), "FP32")
     assert found.dtype == torch.float32
     assert same_bits(found, tensor)
 
@@ -27,7 +27,7 @@ def test_float32_numbers_come_back_bit_for_bit(values: list[float], nested: bool
 def test_bytes_come_back(values: list[int], nested: bool) -> None:
     tensor = torch.tensor(values, dtype=torch.uint8).reshape(1, 3, 2, 2)
     data = tensor.tolist() if nested else tensor.flatten().tolist()
-    found = read_tensor(data, (1, 3, 2, 2), "UINT8")
+    found = read_numbers(data, (1, 3, 2, 2), "UINT8")
     assert found.dtype == torch.uint8
     assert torch.equal(found, tensor)
 
@@ -40,7 +40,7 @@ def test_any_finite_logit_is_written_to_the_bit(value: float) -> None:
 
 
 def test_whole_numbers_are_read_as_fp32_too() -> None:
-    assert read_tensor([0, 1, 0.5], (1, 3, 1, 1), "FP32").flatten().tolist() == [0, 1, 0.5]
+    assert read_numbers([0, 1, 0.5], (1, 3, 1, 1), "FP32").flatten().tolist() == [0, 1, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_what_is_too_much_is_counted_before_it_is_read(text: bytes, what: str) -
 )
 def test_data_that_are_not_this_tensor_are_refused(data: object, datatype: str) -> None:
     with pytest.raises(ProblemError, match="images: ") as found:
-        read_tensor(data, (1, 3, 1, 1), datatype)
+        read_numbers(data, (1, 3, 1, 1), datatype)
     assert found.value.kind.name == "invalid-request"
 
 
 @pytest.mark.parametrize("value", [-1, 256, 1.0, 0.5])
 def test_uint8_holds_whole_numbers_of_a_byte(value: float) -> None:
     with pytest.raises(ProblemError, match="data of UINT8"):
-        read_tensor([value, 0, 0], (1, 3, 1, 1), "UINT8")
+        read_numbers([value, 0, 0], (1, 3, 1, 1), "UINT8")
 
 
 def test_nan_is_never_written() -> None:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from rwsstore_service.api.faults import read_fault
-from rwsstore_service.api.oip import binary_codec, json_codec
+from rwsstore_service.api.oip import codecs
+from rwsstore_service.api.oip.codecs import JsonLimits
 from rwsstore_service.api.oip.contract import (
     FP32,
     IMAGES,
@@ -25,7 +26,6 @@ from rwsstore_service.api.oip.contract import (
     RequestOutput,
     RequestParameters,
 )
-from rwsstore_service.api.oip.json_codec import JsonLimits
 from rwsstore_service.engine.records import Chosen, Prediction
 from rwsstore_service.wire.problems import ProblemError
 
@@ -72,11 +72,11 @@ def read_request(body: bytes, header_length: str | None, contract: Contract) -> 
     Raises:
         ProblemError: `bad-request`, `too-large` or `invalid-request`.
     """
-    text, rest = binary_codec.split_body(body, header_length)
+    text, rest = codecs.split_body(body, header_length)
     limits = JsonLimits(
         contract.max_json_bytes, contract.max_json_items, contract.max_json_containers
     )
-    request = _validate(InferRequest, json_codec.parse_json(text, limits))
+    request = _validate(InferRequest, codecs.parse_json(text, limits))
     outputs = _read_outputs(request.outputs, request.parameters)
     images = _read_images(_the_input(request.inputs), rest, header_length is not None, contract)
     asked = request.parameters
@@ -90,7 +90,7 @@ def read_index_request(body: bytes) -> IndexRequest:
     Raises:
         ProblemError: as `read_request`.
     """
-    return _validate(IndexRequest, json_codec.parse_json(body or b"{}", _INDEX_LIMITS))
+    return _validate(IndexRequest, codecs.parse_json(body or b"{}", _INDEX_LIMITS))
 
 
 def _validate(kind: type[Body], value: Any) -> Body:
@@ -122,11 +122,11 @@ def _read_images(given: RequestInput, rest: memoryview, framed: bool, contract: 
     shape = contract.check_shape(given.shape)
     if given.parameters.binary_data_size is None:
         _check_behind(len(rest), 0)
-        images = json_codec.read_tensor(given.data, shape, given.datatype)
+        images = codecs.read_numbers(given.data, shape, given.datatype)
     else:
         _check_binary(given, framed, contract.byte_count(shape, given.datatype))
         _check_behind(len(rest), contract.byte_count(shape, given.datatype))
-        images = binary_codec.read_tensor(rest, shape, given.datatype)
+        images = codecs.read_binary(rest, shape, given.datatype)
     _check_range(images)
     return images
 
@@ -225,7 +225,7 @@ def write_answer(asked: Asked, prediction: Prediction, contract: Contract) -> Wr
         described, part = _write_output(output.name, output.binary, logits, contract)
         outputs.append(described)
         parts.append(part)
-    header = json_codec.write_json(_describe(asked, prediction, contract) | {"outputs": outputs})
+    header = codecs.write_json(_describe(asked, prediction, contract) | {"outputs": outputs})
     framed = any(output.binary for output in asked.outputs)
     return Written(b"".join([header, *parts]), len(header) if framed else None)
 
@@ -254,13 +254,13 @@ def _write_output(
         described: dict[str, Any] = {"name": name, "datatype": FP32, "shape": list(logits.shape)}
         if not binary:
             return described | {"data": list(chain.from_iterable(logits.tolist()))}, b""
-        part = binary_codec.write_floats(logits)
+        part = codecs.write_floats(logits)
     else:
         labels = [contract.classes[index] for index in _likeliest(logits)]
         described = {"name": name, "datatype": "BYTES", "shape": [len(labels)]}
         if not binary:
             return described | {"data": labels}, b""
-        part = binary_codec.write_texts(labels)
+        part = codecs.write_texts(labels)
     return described | {"parameters": {"binary_data_size": len(part)}}, part
 
 

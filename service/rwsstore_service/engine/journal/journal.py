@@ -18,14 +18,15 @@ from rwsstore_service.engine.journal.rows import (
     Note,
     Row,
     ascii_text,
+    check_end,
     decode,
     encode,
     fault,
+    find_faults,
     last_mention,
     mention,
     timestamp,
 )
-from rwsstore_service.engine.journal.verifying import check_end, find_faults
 from rwsstore_service.engine.records import Entry
 
 
