@@ -4,72 +4,19 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
 from fastapi import Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConflictError, ReadOnlyError, RwsError, StoreError
-from rwsstore_service.api.requests import metrics_of, service_of
+from rwsstore_service.api.requests import call, metrics_of, service_of
 from rwsstore_service.engine.errors import KeyReusedError
-from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.records import Action, Actor, Prediction
+from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.wire.metrics import Outcome
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tracing import trace_prediction
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
-    """Call a function so that the event loop waits as little as may be.
-
-    Handing it to another thread costs about 50 µs, and milliseconds where the interpreter is busy.
-
-    Args:
-        small: whether it takes less than that.
-        function: to be called.
-        *args: its arguments.
-        **named: its arguments by name.
-    """
-    if small:
-        return function(*args, **named)
-    return await run_in_threadpool(function, *args, **named)
-
-
-def observe(
-    request: Request,
-    host: ModelHost,
-    found: Prediction,
-    *,
-    decoded: float | None = None,
-) -> None:
-    """Count a prediction and add its parts to the request's span.
-
-    Args:
-        request: that asked for it.
-        host: that made it.
-        found: what was computed.
-        decoded: seconds to decode its images; None where it brought arrays.
-    """
-    images = len(found.logits)
-    metrics_of(request).predicted(
-        queued=found.queued, decoded=decoded, computed=found.computed, images=images
-    )
-    trace_prediction(
-        request.scope,
-        model=host.name,
-        state_digest=found.state_digest,
-        images=images,
-        queued=found.queued,
-        decoded=decoded,
-        computed=found.computed,
-    )
-
 
 CHANGE_PROBLEMS = (
     "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",

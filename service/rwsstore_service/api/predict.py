@@ -13,9 +13,15 @@ from starlette.types import Receive, Scope, Send
 from torch import Tensor
 
 from rwsstore_service.api.answers import prediction_members, predictions_of
-from rwsstore_service.api.changing import call, observe
 from rwsstore_service.api.contract import PredictAnswer
-from rwsstore_service.api.requests import HostDep, PlainRequest, ServiceDep, StrictRoute
+from rwsstore_service.api.requests import (
+    HostDep,
+    PlainRequest,
+    ServiceDep,
+    StrictRoute,
+    call,
+    observe,
+)
 from rwsstore_service.engine.finding import ACTIVE
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.service import Service

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 import rwsstore
-from rwsstore_service.api.changing import call, observe
 from rwsstore_service.api.oip.contract import (
     VERSION,
     Contract,
@@ -24,7 +23,7 @@ from rwsstore_service.api.oip.messages import (
     read_request,
     write_answer,
 )
-from rwsstore_service.api.requests import HostDep, ServiceDep
+from rwsstore_service.api.requests import HostDep, ServiceDep, call, observe
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
