@@ -2,6 +2,7 @@
 
 __all__ = [
     "MAX_OBJECT_BYTES",
+    "Contents",
     "Entry",
     "Finding",
     "FittingStore",
@@ -26,6 +27,7 @@ if typing.TYPE_CHECKING:
     from rwsstore.store.names import check_digest, check_name
     from rwsstore.store.objects import MAX_OBJECT_BYTES
     from rwsstore.store.records import (
+        Contents,
         Entry,
         Finding,
         FsckReport,

@@ -1,6 +1,7 @@
 """What the store answers with."""
 
 __all__ = [
+    "Contents",
     "Entry",
     "Finding",
     "FsckReport",
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rwsstore.canonical import Digest
+from rwsstore.patches import PatchMetadata
 
 LayerName = Literal["user", "bundled"]
 
@@ -53,6 +55,21 @@ class Version:
     version: int
     digest: Digest
     layer: LayerName
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a digest says of its patch, for ever.
+
+    Attributes:
+        metadata: its description.
+        payload_bytes: of its codes, scales and deltas.
+        file_bytes: of its file.
+    """
+
+    metadata: PatchMetadata
+    payload_bytes: int
+    file_bytes: int
 
 
 @dataclass(frozen=True)

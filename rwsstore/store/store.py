@@ -1,5 +1,7 @@
 """The store: patches by digest and by name, over a read-only layer; and as one model sees it."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +17,7 @@ from rwsstore.store.maintenance import Checker, Collector
 from rwsstore.store.names import check_digest, check_name, parse_reference
 from rwsstore.store.publishing import Publisher, Witness
 from rwsstore.store.records import (
+    Contents,
     Entry,
     FsckReport,
     GcReport,
@@ -313,12 +316,20 @@ class Store:
             return Collector(top.layout).run(kept, dry_run=dry_run)
 
 
+_LEARNT = 1024
+_AHEAD_BYTES = 16 << 20
+
+
 class FittingStore:
     """A store in which a plain name stands for the newest version made for one model.
 
     Patches of several models may share a name: one's own `fog` over the bundled one. Versions and
     digests mean what they mean in the store; a name of which no version was made for the model
     stands for its latest, so that the refusal can say what is there.
+
+    What was learnt of a digest is remembered, for a digest is always one patch. A file that was
+    read to learn of it is not read again by who gets the patch then: up to 16 MiB of such patches,
+    and the last one whatever its size, wait for that. Safe to use from any thread.
 
     Args:
         store: the store.
@@ -327,7 +338,9 @@ class FittingStore:
 
     def __init__(self, store: Store, model: ModelIdentity) -> None:
         self._store, self._model = store, model
-        self._weights: dict[Digest, Digest] = {}  # a digest is always one patch: asked once
+        self._lock = threading.Lock()  # of what follows; not held while anything is read
+        self._learnt: OrderedDict[Digest, Contents] = OrderedDict()
+        self._ahead: OrderedDict[Digest, Patch] = OrderedDict()
 
     def resolve(self, ref: str) -> Digest:
         """Find the digest that a reference stands for.
@@ -335,13 +348,11 @@ class FittingStore:
         Raises:
             RwsError: as `Store.resolve` and `Store.get`.
         """
-        latest = self._store.resolve(ref)
         reference = parse_reference(ref)
-        if not reference.name or reference.version is not None or self._fits(latest):
-            return latest
-        versions = reversed(self._store.history(reference.name))
-        fitting = (one.digest for one in versions if self._fits(one.digest))
-        return next(fitting, latest)
+        if not reference.name or reference.version is not None:
+            return self._store.resolve(ref)
+        digests = [one.digest for one in self._store.history(reference.name)]
+        return next(filter(self._fits, reversed(digests)), digests[-1])
 
     def get(self, ref: str) -> Patch:
         """Read the patch that a reference stands for.
@@ -349,7 +360,32 @@ class FittingStore:
         Raises:
             RwsError: as `resolve`.
         """
-        return self._store.get(self.resolve(ref))
+        digest = self.resolve(ref)
+        with self._lock:
+            patch = self._ahead.pop(digest, None)
+        return self._store.get(digest) if patch is None else patch
+
+    def describe(self, digest: Digest) -> Contents:
+        """Say what a patch is; its file is read the first time.
+
+        Raises:
+            RwsError: as `Store.get`.
+        """
+        with self._lock:
+            known = self._learnt.get(digest)
+            if known is not None:
+                self._learnt.move_to_end(digest)
+                return known
+        patch = self._store.get(digest)
+        contents = Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)
+        with self._lock:
+            self._learnt[digest], self._ahead[digest] = contents, patch
+            if len(self._learnt) > _LEARNT:
+                self._learnt.popitem(last=False)
+            ahead = sum(waiting.file_bytes for waiting in self._ahead.values())
+            while ahead > _AHEAD_BYTES and len(self._ahead) > 1:
+                ahead -= self._ahead.popitem(last=False)[1].file_bytes
+        return contents
 
     def list(self, *, kind: str | None = None, corruption: str | None = None) -> tuple[Entry, ...]:
         """List the newest version of each name that was made for the model, by name.
@@ -370,6 +406,4 @@ class FittingStore:
         return tuple(newest.values())
 
     def _fits(self, digest: Digest) -> bool:
-        if digest not in self._weights:
-            self._weights[digest] = self._store.get(digest).metadata.clean_weights
-        return self._weights[digest] == self._model.clean_weights
+        return self.describe(digest).metadata.clean_weights == self._model.clean_weights

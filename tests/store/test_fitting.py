@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.errors import UnknownPatchError
+from rwsstore.errors import IntegrityError, UnknownPatchError
+from rwsstore.files import OsFiles
+from rwsstore.patches import Patch
 from rwsstore.store import FittingStore, Store
 from tests.patches.factory import make_identity, make_test_patch
 
@@ -51,3 +53,71 @@ def test_the_list_has_each_name_once_at_its_fitting_version(store: Store) -> Non
     assert ours.list(kind="clat") == ()
     found = [(one.name, one.version) for one in FittingStore(store, THEIRS).list()]
     assert found == [("fog", 3)]
+
+
+class Counted(OsFiles):
+    """Notes which objects are read."""
+
+    def __init__(self) -> None:
+        self.objects: list[str] = []
+
+    def read(self, path: Path, limit: int) -> bytes:
+        if path.suffix == ".safetensors":
+            self.objects.append(path.stem)
+        return super().read(path, limit)
+
+
+def counted(tmp_path: Path, *patches: Patch) -> tuple[FittingStore, Counted]:
+    files = Counted()
+    store = Store(tmp_path / "store", files=files)
+    for patch in patches:
+        store.publish(patch)
+    files.objects.clear()
+    return FittingStore(store, OURS), files
+
+
+def test_what_was_read_to_learn_of_it_is_not_read_again(tmp_path: Path) -> None:
+    fog = make_test_patch("fog", seed=1)
+    theirs = make_test_patch("fog", seed=2, weights="other")
+    fitting, files = counted(tmp_path, fog, theirs)
+    assert fitting.resolve("fog") == fog.digest
+    assert fitting.describe(fog.digest).metadata.name == "fog"
+    assert fitting.get("fog").digest == fog.digest
+    assert files.objects == [theirs.digest, fog.digest]
+
+
+def test_every_other_read_is_of_the_file(tmp_path: Path) -> None:
+    fog = make_test_patch("fog", seed=1)
+    fitting, files = counted(tmp_path, fog)
+    fitting.get("fog")
+    fitting.get(fog.digest)
+    assert files.objects == [fog.digest] * 2
+    (file,) = tmp_path.rglob(f"{fog.digest}*")
+    file.write_bytes(b"damaged")
+    assert fitting.describe(fog.digest).file_bytes == len(fog.data)
+    with pytest.raises(IntegrityError):
+        fitting.get("fog")
+
+
+def test_so_many_bytes_wait_and_the_last_one_at_any_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches = [make_test_patch(name, seed=n) for n, name in enumerate(("fog", "rain", "snow"))]
+    digests = [patch.digest for patch in patches]
+    two = sum(len(patch.data) for patch in patches[1:])
+    for room, again in ((two, digests[:1]), (1, digests[:2])):
+        monkeypatch.setattr("rwsstore.store.store._AHEAD_BYTES", room)
+        fitting, files = counted(tmp_path, *patches)
+        for turn in (fitting.resolve, fitting.get):
+            for name in ("fog", "rain", "snow"):
+                turn(name)
+        assert files.objects == digests + again
+
+
+def test_only_so_many_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rwsstore.store.store._LEARNT", 1)
+    fog, rain = make_test_patch("fog", seed=1), make_test_patch("rain", seed=2)
+    fitting, files = counted(tmp_path, fog, rain)
+    for digest in (fog.digest, fog.digest, rain.digest, fog.digest):
+        fitting.describe(digest)
+    assert files.objects == [fog.digest, rain.digest, fog.digest]
