@@ -4,6 +4,7 @@ RwsError                                     exit code 1
 ├── NotFoundError            (LookupError)   exit code 3
 │   ├── MissingFileError     (FileNotFoundError)
 │   └── UnknownPatchError                    no such name, version or digest in the store
+│       └── NotAppliedError                  the patch is not on
 ├── RefusedError             (ValueError)    exit code 4; nothing was written or changed
 │   ├── UnknownNameError                     not a corruption, network, dataset or recipe
 │   ├── ConfigError                          a parameter out of its range, or in contradiction
@@ -34,6 +35,7 @@ __all__ = [
     "MismatchError",
     "MissingExtraError",
     "MissingFileError",
+    "NotAppliedError",
     "NotFoundError",
     "ReadOnlyError",
     "RefusedError",
@@ -87,6 +89,12 @@ class UnknownPatchError(NotFoundError):
     """The store holds no such name, version or digest."""
 
     problem = "unknown-patch"
+
+
+class NotAppliedError(UnknownPatchError):
+    """The patch is not on."""
+
+    problem = "not-applied"
 
 
 class RefusedError(RwsError, ValueError):

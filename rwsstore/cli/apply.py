@@ -70,7 +70,8 @@ def command(
     if ta_loss is not None:
         if any(alpha is not None for alpha in wanted.values()):
             raise ConfigError("--ta-loss chooses the strengths: give --patch without ALPHA")
-        wanted = {name: store.get(name).alpha_for(ta_loss) for name in wanted}
+        described = {name: store.describe(store.resolve(name)) for name in wanted}
+        wanted = {name: one.metadata.alpha_for(ta_loss) for name, one in described.items()}
     live = LiveModel(clean, store, allow_transfer=allow_transfer)
     variant = live.variant(wanted)
     assert isinstance(variant.module, Classifier)  # noqa: S101  (load_model gave a Classifier)

@@ -275,6 +275,27 @@ class PatchMetadata(Frozen, strict=True):
         """
         return self.make(**{**dict(self), **changes})
 
+    def alpha_for(self, ta_loss: float) -> float:
+        """Find the strength that costs at most `ta_loss` points of clean accuracy.
+
+        Taken from the robustness card; never above the recommended strength.
+
+        Raises:
+            ConfigError: the patch has no card, the budget is not a number of points, or no
+                strength that the patch may be given stays within it.
+        """
+        if self.card is None:
+            raise ConfigError(
+                f"patch {self.name!r} carries no robustness card: give alpha a number"
+            )
+        alpha = self.card.alpha_for(ta_loss, at_most=self.alpha.recommended)
+        if alpha < self.alpha.minimum:
+            raise ConfigError(
+                f"no alpha of patch {self.name!r} from {self.alpha.minimum:g} up costs at most "
+                f"{ta_loss:g} points of clean accuracy"
+            )
+        return alpha
+
     @model_validator(mode="after")
     def _check_model(self) -> Self:
         names = [entry.name for entry in self.model]

@@ -111,24 +111,10 @@ class Patch:
     def alpha_for(self, ta_loss: float) -> float:
         """Find the strength that costs at most `ta_loss` points of clean accuracy.
 
-        Taken from the robustness card; never above the recommended strength.
-
         Raises:
-            ConfigError: the patch has no card, the budget is not a number of points, or no
-                strength that the patch may be given stays within it.
+            ConfigError: as `PatchMetadata.alpha_for`.
         """
-        metadata = self.metadata
-        if metadata.card is None:
-            raise ConfigError(
-                f"patch {self.name!r} carries no robustness card: give alpha a number"
-            )
-        alpha = metadata.card.alpha_for(ta_loss, at_most=metadata.alpha.recommended)
-        if alpha < metadata.alpha.minimum:
-            raise ConfigError(
-                f"no alpha of patch {self.name!r} from {metadata.alpha.minimum:g} up costs at most "
-                f"{ta_loss:g} points of clean accuracy"
-            )
-        return alpha
+        return self.metadata.alpha_for(ta_loss)
 
     def at_bits(self, bits: int) -> "Patch":
         """Quantize again, to fewer bits.

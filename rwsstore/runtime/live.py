@@ -3,8 +3,8 @@
 __all__ = ["LiveModel"]
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakValueDictionary
@@ -12,16 +12,24 @@ from weakref import WeakValueDictionary
 from torch import Tensor, nn
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, NotFoundError, UnknownPatchError
+from rwsstore.errors import ConfigError
 from rwsstore.patches import Patch, PatchSet, Request
 from rwsstore.runtime.admission import Admission, PatchBag, PatchSource
 from rwsstore.runtime.bounds import UNBOUNDED
+from rwsstore.runtime.changes import (
+    ActiveSet,
+    Chosen,
+    Edit,
+    Patches,
+    find_on,
+    put_on,
+    rescale,
+    without_zeros,
+)
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
 from rwsstore.runtime.variant import CleanModel, Resident, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
-
-_Chosen = tuple[Patch, float]
 
 _COMPOSED = 256
 """How many composed patches are kept at hand; they hold no tensors."""
@@ -38,7 +46,7 @@ class LiveModel:
     taken off, whatever becomes of the name.
 
     Args:
-        model: the clean model; a frozen copy of it is kept.
+        model: the clean model, of which a frozen copy is kept; or such a copy.
         patches: where patches are found by name, version or digest: a store or a `PatchBag`.
         allow_transfer: accept patches that were extracted from other clean weights.
         resident_bytes: most bytes of variants, and of patches in use, that are kept for reuse
@@ -53,7 +61,7 @@ class LiveModel:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | CleanModel,
         patches: PatchSource | None = None,
         *,
         allow_transfer: bool = False,
@@ -62,7 +70,7 @@ class LiveModel:
     ) -> None:
         if resident_bytes < 0:
             raise ConfigError(f"resident_bytes is {resident_bytes}; expected 0 or more")
-        self._clean = CleanModel.of(model)
+        self._clean = model if isinstance(model, CleanModel) else CleanModel.of(model)
         self._engine = Engine(self._clean, compute)
         self._source: PatchSource = patches if patches is not None else PatchBag()
         self._admission = Admission(self._clean, allow_transfer=allow_transfer)
@@ -70,11 +78,11 @@ class LiveModel:
         self._resident = Resident(resident_bytes)
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
         self._finding = threading.Lock()  # of what is at hand; never held while anything is built
-        # A patch lives as long as a variant that uses it, and no longer.
-        self._used: WeakValueDictionary[Digest, Patch] = WeakValueDictionary()
-        self._composed: OrderedDict[Digest, Patch] = OrderedDict()
-        self._on: Mapping[str, _Chosen] = {}  # by what the caller called each
-        self._active = self._clean_variant
+        # A patch lives as long as a variant that uses it, and no longer; no variant has composed
+        # ones, which are small.
+        self._at_hand: WeakValueDictionary[Digest, Patch] = WeakValueDictionary()
+        self._composed: deque[Patch] = deque(maxlen=_COMPOSED)
+        self._on = ActiveSet((), self._clean_variant)
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
 
     @property
@@ -85,7 +93,12 @@ class LiveModel:
     @property
     def active(self) -> Variant:
         """The variant that is active for everybody who asks for nothing else."""
-        return self._active
+        return self._on.variant
+
+    @property
+    def on(self) -> ActiveSet:
+        """The active variant and what was asked for: what was activated, if that was such a set."""
+        return self._on
 
     @property
     def compute(self) -> ComputeFormat:
@@ -105,7 +118,7 @@ class LiveModel:
     @property
     def current(self) -> Variant:
         """The variant that a call predicts with here and now."""
-        return self._block.get() or self._active
+        return self._block.get() or self._on.variant
 
     def __call__(self, images: Tensor) -> Tensor:
         """Predict: images [B, 3, H, W] to logits [B, C], in inference mode."""
@@ -171,7 +184,7 @@ class LiveModel:
             GoldenError: a patch does not do on this model what it recorded.
             TensorError: the patched weights are not finite.
         """
-        return self._variant_of(self._choose(wanted).values())
+        return self._variant_of(self._choose(wanted))
 
     def set_patches(self, wanted: Request) -> Variant:
         """Make a patch set the active one; on any error the old one stays.
@@ -179,20 +192,16 @@ class LiveModel:
         Raises:
             RwsError: as `variant` does.
         """
-        with self._lock:
-            return self._activate(self._choose(wanted))
+        return self._change(lambda _on: self._choose(wanted))
 
-    def activate(self, variant: Variant) -> None:
-        """Make a variant that `variant` gave the active one.
+    def activate(self, wanted: Variant | ActiveSet) -> None:
+        """Make a variant that `variant` gave the active one, alone or with what was asked for.
 
         Nothing is built or looked up, so that this cannot fail: prepare a change, write it down,
         then activate it.
         """
         with self._lock:
-            self._on = {
-                digest: (variant.sources[digest], alpha) for digest, alpha in variant.patches
-            }
-            self._active = variant
+            self._on = wanted if isinstance(wanted, ActiveSet) else ActiveSet.of(wanted)
 
     def apply(self, patch: str, alpha: float | None = None) -> Variant:
         """Put one patch on, or change its α; the others stay.
@@ -200,9 +209,7 @@ class LiveModel:
         Raises:
             RwsError: as `variant` does.
         """
-        with self._lock:
-            chosen = self._choose({patch: alpha})
-            return self._activate({**self._without(patch, chosen[patch][0].digest), **chosen})
+        return self._change(lambda on: put_on(on, *self._choose({patch: alpha})))
 
     def remove(self, patch: str) -> Variant:
         """Take one patch off; the others stay.
@@ -210,15 +217,7 @@ class LiveModel:
         Raises:
             UnknownPatchError: it is not on.
         """
-        with self._lock:
-            others = self._without(patch, patch)
-            if len(others) == len(self._on):  # called otherwise now than when it was put on
-                others = self._without(patch, self._digest_of(patch))
-            if len(others) == len(self._on):
-                raise UnknownPatchError(
-                    f"patch {patch!r} is not on; on are: {', '.join(self._on) or 'none'}"
-                )
-            return self._activate(others)
+        return self._change(lambda on: rescale(on, find_on(on, patch, self._source.resolve), 0))
 
     def clear(self) -> Variant:
         """Take every patch off."""
@@ -230,60 +229,49 @@ class LiveModel:
         Args:
             variant: what to verify; the active one if None.
         """
-        return verify_variant(self._clean, variant or self._active, self._engine.conversion)
+        return verify_variant(self._clean, variant or self.active, self._engine.conversion)
 
-    def _digest_of(self, ref: str) -> Digest | None:
-        try:
-            return self._source.resolve(ref)
-        except NotFoundError:
-            return None
+    def _change(self, edit: Edit) -> Variant:
+        with self._lock:
+            wanted = edit(self._on.patches)
+            variant = self._variant_of(wanted)
+            self._on = ActiveSet(without_zeros(wanted), variant)
+        return variant
 
-    def _without(self, ref: str, digest: Digest | None) -> dict[str, _Chosen]:
-        """What is on, but for what was called `ref` or has this digest."""
-        return {
-            name: chosen
-            for name, chosen in self._on.items()
-            if name != ref and chosen[0].digest != digest
-        }
+    def _choose(self, wanted: Request) -> Patches:
+        chosen = []
+        for ref, alpha in wanted.items():
+            patch = self._known(ref) or self._patch(self._source.resolve(ref))
+            allowed = patch.metadata.alpha
+            strength = allowed.recommended if alpha is None else allowed.check(alpha, patch.name)
+            chosen.append(Chosen(ref, patch.digest, strength, patch))
+        return tuple(chosen)
 
     def _known(self, digest: str) -> Patch | None:
-        return self._used.get(digest) or self._composed.get(digest)
+        with self._finding:
+            return self._at_hand.get(digest)
 
     def _patch(self, digest: Digest) -> Patch:
         """Find a patch; one at hand is not read again, for a digest is always one patch."""
-        with self._finding:
-            known = self._known(digest)
+        known = self._known(digest)
         if known is not None:
             return known
         patch = self._source.get(digest)
-        if patch.parts:
-            with self._finding:
-                self._composed[digest] = patch
-                if len(self._composed) > _COMPOSED:
-                    self._composed.popitem(last=False)
+        with self._finding:
+            patch = self._at_hand.setdefault(digest, patch)
+            if patch.parts:
+                self._composed.append(patch)
         return patch
 
-    def _choose(self, wanted: Request) -> dict[str, _Chosen]:
-        chosen = {}
-        for ref, alpha in wanted.items():
-            patch = self._known(ref) or self._patch(self._source.resolve(ref))
-            chosen[ref] = patch, patch.metadata.alpha.recommended if alpha is None else alpha
-        return chosen
-
-    def _activate(self, chosen: Mapping[str, _Chosen]) -> Variant:
-        variant = self._variant_of(chosen.values())
-        self._on, self._active = chosen, variant
-        return variant
-
-    def _variant_of(self, chosen: Iterable[_Chosen]) -> Variant:
-        chosen = list(chosen)
-        patches = PatchSet.of(chosen)
+    def _variant_of(self, wanted: Patches) -> Variant:
+        given = [(one.source or self._patch(one.digest), one.alpha) for one in wanted]
+        patches = PatchSet.of(given)
         if not patches:
             return self._clean_variant
-        active = self._active
+        active = self.active
         if patches == active.patches:
             return active
-        named = {patch.digest: patch for patch, _ in chosen}
+        named = {patch.digest: patch for patch, _ in given}
         return self._resident.find(patches, lambda: self._build(patches, named))
 
     def _build(self, patches: PatchSet, named: Mapping[Digest, Patch]) -> Variant:
@@ -294,7 +282,4 @@ class LiveModel:
             if self._admission.admit(part):
                 transferred.append(digest)
             parts[digest] = part
-        variant = build_variant(self._clean, patches, parts, tuple(transferred))
-        with self._finding:
-            self._used.update(parts)
-        return variant
+        return build_variant(self._clean, patches, parts, tuple(transferred))

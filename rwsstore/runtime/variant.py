@@ -118,6 +118,11 @@ class Variant:
         return {digest: patch.name for digest, patch in self.sources.items()}
 
     @property
+    def resolved(self) -> tuple[tuple[str, Digest, float], ...]:
+        """(name, digest, α) of what is added to the clean weights, in order."""
+        return tuple((self.sources[digest].name, digest, a) for digest, a in self.patches)
+
+    @property
     def module(self) -> nn.Module:
         """The network in float32; every tensor that no patch touches is the clean model's own."""
         with self._lock:

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rwsstore.canonical import Digest
 from rwsstore.data.images import FORMATS
 from rwsstore.patches import RobustnessCard
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.contract import (
     AppliedPatch,
     AuditRecord,
@@ -28,11 +30,11 @@ from rwsstore_service.api.contract import (
     PatchSetAnswer,
     ResolvedPatch,
 )
-from rwsstore_service.engine.changes import Active, Resolved
+from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.format_choice import FormatChoice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.library import Described
-from rwsstore_service.engine.records import Chosen, Entry, Prediction
+from rwsstore_service.engine.records import Entry, Prediction
 from rwsstore_service.settings import Settings
 
 # So many logits are sooner ranked here than by torch, whose operations also let go of the
@@ -122,7 +124,7 @@ def patchset_answer(model: str, active: Active, fault: str | None = None) -> Pat
         model=model,
         generation=active.generation,
         patches=applied(active.patches),
-        resolved=_resolved(active.resolved),
+        resolved=_resolved(active.variant.resolved),
         state_digest=active.variant.digest,
         at=active.at,
         fault=fault,
@@ -243,7 +245,7 @@ def _compute(choice: FormatChoice) -> ComputeAnswer:
     )
 
 
-def _resolved(resolved: Resolved) -> tuple[ResolvedPatch, ...]:
+def _resolved(resolved: Iterable[tuple[str, Digest, float]]) -> tuple[ResolvedPatch, ...]:
     return tuple(
         ResolvedPatch(name=name, digest=digest, alpha=alpha) for name, digest, alpha in resolved
     )

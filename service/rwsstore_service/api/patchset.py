@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from rwsstore.runtime import Edit, Patches
 from rwsstore_service.api.answers import generation_answer, patchset_answer
 from rwsstore_service.api.changing import (
     CHANGE_PROBLEMS,
@@ -35,7 +36,7 @@ from rwsstore_service.api.requests import (
     demand_admin,
 )
 from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active, Change, Edit
+from rwsstore_service.engine.changes import Active, Change
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
@@ -290,8 +291,8 @@ async def roll_back(
     Its patches are found by digest, so that it does not matter what their names mean today.
     """
 
-    def edit(active: editing.Patches) -> editing.Patches:
-        return editing.restore(changing.host.generation(to.generation))(active)
+    def edit(on: Patches) -> Patches:
+        return editing.restore(changing.host.generation(to.generation))(on)
 
     return await changing.make("rollback", edit, rolled_back_to=to.generation)
 

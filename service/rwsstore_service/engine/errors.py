@@ -3,7 +3,6 @@
 RwsError
 ├── StaleGenerationError     another change came first
 ├── UnknownGenerationError   no such generation
-├── NotAppliedError          the patch is not on
 ├── PatchInUseError          the active set or the history refers to it
 ├── DuplicatePatchError      it is the name's latest version already
 ├── OtherModelError          a generation of other clean weights
@@ -20,7 +19,6 @@ __all__ = [
     "DuplicatePatchError",
     "InvalidImageError",
     "KeyReusedError",
-    "NotAppliedError",
     "OtherModelError",
     "OverloadedError",
     "PatchInUseError",
@@ -59,12 +57,6 @@ class UnknownGenerationError(RwsError):
     """No such generation."""
 
     problem = "unknown-generation"
-
-
-class NotAppliedError(RwsError):
-    """The patch is not on."""
-
-    problem = "not-applied"
 
 
 class PatchInUseError(RwsError):

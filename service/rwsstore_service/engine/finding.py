@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.files import FileMark
-from rwsstore.patches import ModelIdentity, Patch, parse_request
+from rwsstore.patches import parse_request
+from rwsstore.runtime import Chosen, Patches, without_zeros
 from rwsstore.store import FittingStore, Store
 from rwsstore.store.names import parse_reference
-from rwsstore_service.engine.records import Chosen, Wanted
+from rwsstore_service.engine.records import Wanted
 
 ACTIVE = "active"
 """The active patch set, wherever a patch set is one string."""
@@ -37,14 +38,12 @@ class Finder:
     """Finds patches for one model; safe to use from several threads.
 
     Args:
-        store: where they are.
-        model: whose patches a plain name stands for.
+        store: where they are, as the model sees it.
         at_most: patches that a prediction may bring along.
     """
 
-    def __init__(self, store: Store, model: ModelIdentity, *, at_most: int) -> None:
-        self._store, self._fitting = store, FittingStore(store, model)
-        self._at_most = at_most
+    def __init__(self, store: FittingStore, *, at_most: int) -> None:
+        self.store, self._at_most = store, at_most
 
     def resolve(self, ref: str) -> Digest:
         """Find the digest that a reference stands for.
@@ -52,15 +51,7 @@ class Finder:
         Raises:
             RwsError: as `FittingStore.resolve`.
         """
-        return self._fitting.resolve(ref)
-
-    def get(self, ref: str) -> Patch:
-        """Read the patch that a reference stands for.
-
-        Raises:
-            RwsError: as `FittingStore.get`.
-        """
-        return self._fitting.get(ref)
+        return self.store.resolve(ref)
 
     def find(self, choice: Choice) -> Chosen:
         """Find one patch and its strength, which may be 0.
@@ -69,9 +60,9 @@ class Finder:
             RwsError: it is not there, or may not have that strength.
         """
         digest = self.resolve(choice.patch)
-        return Chosen(choice.patch, digest, self._strength(choice, digest))
+        return Chosen(choice.patch, digest, self.strength(choice, digest))
 
-    def choose(self, choices: Iterable[Choice]) -> tuple[Chosen, ...]:
+    def choose(self, choices: Iterable[Choice]) -> Patches:
         """Find patches and their strengths; one at strength 0 is left out.
 
         Raises:
@@ -83,7 +74,7 @@ class Finder:
                 first = chosen[one.digest].patch
                 raise ConfigError(f"patch {one.patch!r} is named twice, as {first!r} before")
             chosen[one.digest] = one
-        return tuple(one for one in chosen.values() if one.alpha != 0)
+        return without_zeros(chosen.values())
 
     def read(self, text: str) -> Wanted:
         """Read a patch set as a prediction names it: active, none, or `fog=0.6,frost=0.4`.
@@ -103,13 +94,18 @@ class Finder:
             )
         return self.choose(Choice(name, alpha) for name, alpha in wanted.items())
 
-    def _strength(self, choice: Choice, digest: Digest) -> float:
+    def strength(self, choice: Choice, digest: Digest) -> float:
+        """The strength of a choice that stands for this patch.
+
+        Raises:
+            RwsError: the patch is not there, or none of its strengths stays within the budget.
+        """
         if choice.alpha is not None:
             return float(choice.alpha)
-        patch = self._store.get(digest)
+        metadata = self.store.describe(digest).metadata
         if choice.ta_loss is not None:
-            return patch.alpha_for(choice.ta_loss)
-        return patch.metadata.alpha.recommended
+            return metadata.alpha_for(choice.ta_loss)
+        return metadata.alpha.recommended
 
 
 _KEPT = 1024
@@ -121,7 +117,7 @@ _Marks = tuple[tuple[str, tuple[FileMark | None, ...]], ...]
 
 @dataclass(frozen=True)
 class _Known:
-    wanted: tuple[Chosen, ...]
+    wanted: Patches
     marks: _Marks
 
 
@@ -146,7 +142,7 @@ class PatchSetReader:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def find(self, text: str) -> tuple[Chosen, ...] | None:
+    def find(self, text: str) -> Patches | None:
         """What a text means, if that is known; takes some microseconds for each name."""
         with self._lock:
             known = self._known.get(text)

@@ -15,9 +15,9 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError, TensorError
 from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
-from rwsstore.runtime import LiveModel, Variant, Verification
-from rwsstore.store import Store
-from rwsstore_service.engine.changes import Active, Change, resolved_of
+from rwsstore.runtime import CleanModel, LiveModel, Patches, Variant, Verification
+from rwsstore.store import FittingStore, Store
+from rwsstore_service.engine.changes import Active, Change, clear
 from rwsstore_service.engine.computing import Batch, Delivery
 from rwsstore_service.engine.errors import (
     OtherModelError,
@@ -30,7 +30,7 @@ from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
 from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Actor, Chosen, Dropped, Entry, Prediction, Wanted
+from rwsstore_service.engine.records import Actor, Dropped, Entry, Prediction, Wanted
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -73,16 +73,18 @@ class ModelHost:
         on_change: Callable[[Active], None] = lambda _active: None,
     ) -> None:
         self.name, self.spec, self.format_choice = name, model.spec, format_choice
+        clean = CleanModel.of(model)
+        fitting = FittingStore(store, clean.identity)
         self.live = LiveModel(
-            model,
-            store,
+            clean,
+            fitting,
             allow_transfer=settings.allow_transfer,
             compute=format_choice.format,
             resident_bytes=settings.resident_bytes,
         )
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.identity = self.live.clean.identity
-        self.finder = Finder(store, self.identity, at_most=settings.max_request_patches)
+        self.identity = clean.identity
+        self.finder = Finder(fitting, at_most=settings.max_request_patches)
         self._reader = PatchSetReader(self.finder, store)
         self._probe = probe_images(0, 2, model.spec.input_size)
         self._journal, self._on_change = journal, on_change
@@ -102,14 +104,14 @@ class ModelHost:
             on_results=self._delivery.flush,
         )
         self._fault: str | None = None
-        self._active: Active | None = None
 
     @property
     def active(self) -> Active:
         """The active patch set."""
-        if self._active is None:
+        on = self.live.on
+        if not isinstance(on, Active):
             raise StateLostError("the model has not been started")
-        return self._active
+        return on
 
     @property
     def digests_on(self) -> frozenset[Digest]:
@@ -151,10 +153,11 @@ class ModelHost:
         self._inference.start()
         try:
             last = self._journal.latest(self.name)
-            if last is None or last.clean_weights != self.identity.clean_weights:
-                self._begin(last)
-            else:
+            if last is not None and last.clean_weights == self.identity.clean_weights:
                 self._restore(last)
+            else:  # the first time, or after other weights
+                previous = "" if last is None else last.state_digest
+                self._commit(Change(_SERVICE, "start", clear()), (), self._build(()), previous)
         except BaseException:
             self._inference.stop()
             raise
@@ -226,7 +229,7 @@ class ModelHost:
             if change.key is not None and change.answer is not None:
                 self._journal.remember(change.actor.name, change.key, change.answer(before))
             return before
-        return self._commit(change, patches, variant, before)
+        return self._commit(change, patches, variant, before.variant.digest)
 
     def generation(self, number: int) -> Entry:
         """Find a generation of this clean model.
@@ -260,7 +263,7 @@ class ModelHost:
         variant = self.live.variant({one.digest: one.alpha for one in wanted})
         return Ready(variant, wanted, None)
 
-    def _build(self, patches: tuple[Chosen, ...]) -> Variant:
+    def _build(self, patches: Patches) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
         # Here, not in a lane, where predictions would wait for it.
         variant = self.live.variant(wanted)
@@ -286,17 +289,17 @@ class ModelHost:
             ) from None
 
     def _commit(
-        self, change: Change, patches: tuple[Chosen, ...], variant: Variant, before: Active
+        self, change: Change, patches: Patches, variant: Variant, previous: Digest
     ) -> Active:
         note = Note(
             actor=change.actor,
             action=change.action,
             subject=self.name,
             patches=patches,
-            resolved=resolved_of(variant),
+            resolved=variant.resolved,
             clean_weights=self.identity.clean_weights,
             state_digest=variant.digest,
-            previous_digest=before.variant.digest,
+            previous_digest=previous,
             rolled_back_to=change.rolled_back_to,
             activates=True,
         )
@@ -304,33 +307,16 @@ class ModelHost:
         entry = self._journal.append(
             note,
             key=change.key,
-            answer=None if answer is None else lambda entry: answer(Active.of(entry, variant)),
+            answer=None if answer is None else lambda entry: answer(Active.by(entry, variant)),
         )
-        active = self._swap(Active.of(entry, variant))
+        active = self._swap(Active.by(entry, variant))
         self._fault = None  # last: who finds none may predict with what is active
         return active
 
     def _swap(self, active: Active) -> Active:
-        self._active = active
-        self.live.activate(active.variant)
+        self.live.activate(active)
         self._on_change(active)
         return active
-
-    def _begin(self, last: Entry | None) -> None:
-        """Start with the clean model: the first time, or after other weights."""
-        clean = self._build(())
-        note = Note(
-            actor=_SERVICE,
-            action="start",
-            subject=self.name,
-            patches=(),
-            resolved=(),
-            clean_weights=self.identity.clean_weights,
-            state_digest=clean.digest,
-            previous_digest="" if last is None else last.state_digest,
-            activates=True,
-        )
-        self._swap(Active.of(self._journal.append(note), clean))
 
     def _restore(self, last: Entry) -> None:
         """Serve the last patch set again, or say why not and serve none."""
@@ -345,7 +331,7 @@ class ModelHost:
                 "patch set, roll back, or clear it"
             )
             variant = self._build(())
-        self._swap(Active.of(last, variant))
+        self._swap(Active.by(last, variant))
 
 
 def _lanes(settings: Settings) -> tuple[LaneCores, ...]:

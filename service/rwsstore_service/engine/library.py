@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from rwsstore.canonical import Digest
@@ -15,28 +14,14 @@ from rwsstore.errors import (
     RwsError,
     UnknownPatchError,
 )
-from rwsstore.patches import ModelIdentity, Patch, PatchMetadata, compose, reach_of
-from rwsstore.store import Entry, Published, Sort, Store, in_order
+from rwsstore.patches import ModelIdentity, Patch, compose, reach_of
+from rwsstore.runtime import Chosen
+from rwsstore.store import Contents, Entry, Published, Sort, Store, in_order
 from rwsstore.store.names import check_name, parse_reference
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice, Finder
 from rwsstore_service.engine.journal import Journal, Note, Recorded
-from rwsstore_service.engine.records import Actor, Chosen
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a digest says of its patch, for ever.
-
-    Attributes:
-        metadata: its description.
-        payload_bytes: of its codes, scales and deltas.
-        file_bytes: of its file.
-    """
-
-    metadata: PatchMetadata
-    payload_bytes: int
-    file_bytes: int
+from rwsstore_service.engine.records import Actor
 
 
 @dataclass(frozen=True)
@@ -86,8 +71,6 @@ class Listing:
     sort: Sort = "name"
 
 
-_CACHED = 1024
-
 _log = logging.getLogger(__name__)
 
 
@@ -105,8 +88,7 @@ class Library:
         self, store: Store, finder: Finder, model: ModelIdentity, journal: Journal
     ) -> None:
         self._store, self._finder, self._model, self._journal = store, finder, model, journal
-        # Descriptions are small; patches are not, so those are not kept.
-        self._contents = lru_cache(maxsize=_CACHED)(self._read_contents)
+        self._contents = finder.store.describe
 
     def describe(self, reference: str) -> Described:
         """Describe one patch.
@@ -197,7 +179,7 @@ class Library:
         """
         check_name(name)
         chosen = self._finder.choose(choices)
-        parts = [(self._store.get(one.digest), one.alpha) for one in chosen]
+        parts = [(self._finder.store.get(one.digest), one.alpha) for one in chosen]
         if not parts:
             raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
         patch = compose(name, parts)
@@ -349,7 +331,3 @@ class Library:
             return ""
         except RwsError:
             return "(damaged)"
-
-    def _read_contents(self, digest: Digest) -> Contents:
-        patch = self._store.get(digest)
-        return Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)

@@ -10,9 +10,9 @@ from itertools import chain
 from torch import Tensor
 
 from rwsstore.canonical import Digest
-from rwsstore.runtime import Variant
+from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine.errors import OverloadedError
-from rwsstore_service.engine.records import Chosen, Prediction, Wanted
+from rwsstore_service.engine.records import Prediction, Wanted
 
 PatchSetKey = frozenset[tuple[Digest, float]] | None
 """A patch set whatever its patches are called and in whichever order; None is the active one."""

@@ -1,6 +1,6 @@
 """What the engine's parts hand to each other."""
 
-__all__ = ["ACTIONS", "DROPPED", "Actor", "Chosen", "Dropped", "Entry", "Prediction", "Wanted"]
+__all__ = ["ACTIONS", "DROPPED", "Actor", "Dropped", "Entry", "Prediction", "Wanted"]
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from rwsstore.canonical import Digest
+from rwsstore.runtime import Patches
 
 Action = Literal[
     "start", "replace", "clear", "apply", "scale", "remove", "rollback",  # change the patch set
@@ -39,22 +40,7 @@ class Actor:
     request_id: str
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """One patch of a patch set, as it was asked for.
-
-    Attributes:
-        patch: what it was called.
-        digest: what was found under that.
-        alpha: its strength.
-    """
-
-    patch: str
-    digest: Digest
-    alpha: float
-
-
-Wanted = tuple[Chosen, ...] | None
+Wanted = Patches | None
 """The patch set that a prediction wants; None is the active one."""
 
 
@@ -84,7 +70,7 @@ class Entry:
     action: Action
     subject: str
     generation: int | None
-    patches: tuple[Chosen, ...]
+    patches: Patches
     resolved: tuple[tuple[str, Digest, float], ...]
     clean_weights: Digest
     state_digest: Digest
@@ -107,7 +93,7 @@ class Prediction:
     """
 
     logits: Tensor
-    patches: tuple[Chosen, ...]
+    patches: Patches
     state_digest: Digest
     generation: int | None
     queued: float

@@ -10,11 +10,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from rwsstore.runtime import Variant
+from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.lanes import Inference
 from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Chosen, Dropped, Prediction, Wanted
+from rwsstore_service.engine.records import Dropped, Prediction, Wanted
 
 PATIENCE = 30.0
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from rwsstore.models import Classifier
 from rwsstore.patches import Patch
-from rwsstore.runtime import LiveModel
+from rwsstore.runtime import Edit, LiveModel
 from rwsstore.store import Store
 from rwsstore_service import Settings
 from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active, Change, Edit
+from rwsstore_service.engine.changes import Active, Change
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Journal

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rwsstore.canonical import Digest, sha256_hex
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.journal import Note, Recorded
-from rwsstore_service.engine.records import Action, Actor, Chosen
+from rwsstore_service.engine.records import Action, Actor
 
 START = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 

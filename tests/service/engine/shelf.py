@@ -6,7 +6,7 @@ from typing import Any
 
 from rwsstore.canonical import Digest
 from rwsstore.patches import CardPoint, Patch, RobustnessCard
-from rwsstore.store import Store
+from rwsstore.store import FittingStore, Store
 from rwsstore_service.engine.finding import Finder
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.library import Library
@@ -45,6 +45,6 @@ def make_shelf(folder: Path, *, at_most: int = 4, bundled: tuple[Patch, ...] = (
         Store(folder / "base").publish(patch)
     base = Store(folder / "base", read_only=True)
     store = Store(folder / "store", base=base) if bundled else Store(folder / "store")
-    finder = Finder(store, make_identity(), at_most=at_most)
+    finder = Finder(FittingStore(store, make_identity()), at_most=at_most)
     journal = Journal(folder / "state")
     return Shelf(store, base, finder, journal, Library(store, finder, make_identity(), journal))

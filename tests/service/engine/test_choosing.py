@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 
 from rwsstore.errors import ConfigError, UnknownPatchError
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.records import Chosen
 from tests.patches.factory import make_test_patch
 from tests.service.engine.shelf import CARD, Shelf, make_shelf
 
@@ -71,7 +71,7 @@ def test_a_name_means_the_newest_version_that_fits(shelf: Shelf) -> None:
     other = shelf.publish("sand", seed=8, weights="other")
     (chosen,) = shelf.finder.choose([Choice("sand")])
     assert chosen == Chosen("sand", fitting, 1.0)
-    assert shelf.finder.get("sand").digest == fitting
+    assert shelf.finder.store.get("sand").digest == fitting
     found = [shelf.finder.resolve(f"sand@{number}") for number in (1, 2, 3)]
     assert found == [older, fitting, other]
 

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.errors import ConfigError, UnknownPatchError
+from rwsstore.errors import ConfigError, NotAppliedError, UnknownPatchError
+from rwsstore.runtime import Chosen, Edit, Patches
 from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Edit, Patches
-from rwsstore_service.engine.errors import NotAppliedError
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.records import Chosen, Entry
+from rwsstore_service.engine.records import Entry
 from tests.service.engine.shelf import CARD, OPS, Shelf, make_shelf
 
 

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.errors import OverloadedError
 from rwsstore_service.engine.queue import FairQueue, Job
-from rwsstore_service.engine.records import Chosen, Wanted
+from rwsstore_service.engine.records import Wanted
 from tests.service.engine.benching import FOG, RAIN, filled
 
 

@@ -17,7 +17,7 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.patches import PatchSet, compose
-from rwsstore.runtime import LiveModel
+from rwsstore.runtime import Chosen, LiveModel
 from rwsstore_service.engine import changes as editing
 from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.computing import Batch
@@ -31,7 +31,7 @@ from rwsstore_service.engine.errors import (
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.queue import Ready
-from rwsstore_service.engine.records import Chosen, Prediction
+from rwsstore_service.engine.records import Prediction
 from tests.runtime.making import bare_patch, with_golden
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same
 from tests.service.engine.shelf import OPS
@@ -69,7 +69,7 @@ def test_a_change_is_a_generation_that_serves(house: House) -> None:
     assert entry is not None
     assert (entry.actor, entry.action, entry.subject) == (OPS, "replace", "tiny")
     assert entry.patches == active.patches
-    assert entry.resolved == active.resolved
+    assert entry.resolved == active.variant.resolved
     assert (entry.previous_digest, entry.state_digest) == (
         before.variant.digest,
         active.variant.digest,
@@ -152,7 +152,7 @@ def test_what_is_on_names_composed_patches_and_their_parts(house: House) -> None
     expected = {composed, *(house.store.resolve(name) for name in ("fog", "rain", "snow"))}
     assert house.host.digests_on == expected
     assert same(house.predict().logits, house.expected(fog=0.5, rain=0.5, snow=0.5))
-    assert len(active.resolved) == 3
+    assert len(active.variant.resolved) == 3
     with pytest.raises(ConfigError, match="twice"):
         house.want(both=1.0, fog=0.5)
 
@@ -244,7 +244,7 @@ def test_a_change_is_written_down_before_it_serves(
 
     def noting(journal: Journal, *given: Note, **named: object) -> object:
         seen.append(house.host.active)
-        seen.append(Active(0, before.at, (), house.host.live.active))
+        seen.append(Active((), house.host.live.active, 0, before.at))
         return append(journal, *given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Journal, "append", noting)

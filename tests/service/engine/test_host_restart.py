@@ -3,13 +3,13 @@ import threading
 import pytest
 
 from rwsstore.errors import StorageFullError, UnknownPatchError
-from rwsstore.runtime import Variant
+from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine import changes as editing
 from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.errors import OtherModelError, StateLostError
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.records import Chosen, Entry
+from rwsstore_service.engine.records import Entry
 from tests.service.engine.hosting import House, model_of, same
 from tests.service.engine.shelf import OPS
 
@@ -63,14 +63,14 @@ def test_what_is_put_right_is_active_before_it_is_ready(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose(house)
-    lost, of = house.host.active, Active.of
+    lost, by = house.host.active, Active.by
     seen: list[tuple[bool, Active]] = []
 
     def noting(entry: Entry, variant: Variant) -> Active:
         seen.append((house.host.ready, house.host.active))
-        return of(entry, variant)
+        return by(entry, variant)
 
-    monkeypatch.setattr(Active, "of", noting)
+    monkeypatch.setattr(Active, "by", noting)
     house.change(editing.clear())
     assert seen == [(False, lost)]
     assert house.host.ready

@@ -4,10 +4,11 @@ from concurrent.futures import wait
 import pytest
 import torch
 
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
 from rwsstore_service.engine.lanes import Inference
 from rwsstore_service.engine.queue import Job
-from rwsstore_service.engine.records import Chosen, Wanted
+from rwsstore_service.engine.records import Wanted
 from tests.service.engine.benching import FOG, PATIENCE, RAIN, Bench, digest, filled, rows
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError, StoreError, TensorError
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.journal import Journal
-from rwsstore_service.engine.records import Actor, Chosen
+from rwsstore_service.engine.records import Actor
 from tests.service.engine.journal_notes import (
     START,
     Clock,

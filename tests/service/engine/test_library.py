@@ -13,12 +13,12 @@ from rwsstore.errors import (
     StorageFullError,
     UnknownPatchError,
 )
+from rwsstore.runtime import Chosen
 from rwsstore.store import Store
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.library import Listing
-from rwsstore_service.engine.records import Chosen
 from tests.patches.factory import make_identity, make_test_patch
 from tests.service.engine.journal_notes import answer
 from tests.service.engine.shelf import OPS, Shelf, make_shelf

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from rwsstore.models import ModelSpec
 from rwsstore.patches import parse_request
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.routes import router
 from rwsstore_service.api.requests import HostDep, ServiceDep
-from rwsstore_service.engine.records import Chosen, Prediction, Wanted
+from rwsstore_service.engine.records import Prediction, Wanted
 from rwsstore_service.wire.gate import Access, Gate
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from rwsstore.patches import parse_request
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.oip.messages import Asked, AskedOutput, patchset_text, write_answer
-from rwsstore_service.engine.records import Chosen, Prediction
+from rwsstore_service.engine.records import Prediction
 from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.fakes import CONTRACT
 from tests.service.oip.wire import read_answer

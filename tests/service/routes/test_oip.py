@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import rwsstore
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.messages import Asked, read_request
 from rwsstore_service.api.oip.routes import INFER_BODY
-from rwsstore_service.engine.records import Chosen
 from tests.service.oip.fakes import CLASSES, FakeHost, logits_of, make_app
 from tests.service.oip.wire import HEADER, binary_request, json_request, read_answer
 

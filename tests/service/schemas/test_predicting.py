@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.answers import prediction_members, predictions_of
 from rwsstore_service.api.contract import PredictAnswer
-from rwsstore_service.engine.records import Chosen, Prediction
+from rwsstore_service.engine.records import Prediction
 
 
 def names(count: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from rwsstore.runtime import Chosen
 from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import codecs
 from rwsstore_service.api.oip.codecs import JsonLimits
@@ -26,7 +27,7 @@ from rwsstore_service.api.oip.contract import (
     RequestOutput,
     RequestParameters,
 )
-from rwsstore_service.engine.records import Chosen, Prediction
+from rwsstore_service.engine.records import Prediction
 from rwsstore_service.wire.problems import ProblemError
 
 _INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)

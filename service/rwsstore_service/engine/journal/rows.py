@@ -16,8 +16,9 @@ from typing import Any
 
 from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import IntegrityError, TensorError
+from rwsstore.runtime import Chosen
 from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.records import Action, Actor, Chosen, Entry
+from rwsstore_service.engine.records import Action, Actor, Entry
 
 COLUMNS = """
     seq, subject, generation, body, chain,
