@@ -184,7 +184,7 @@ class LiveModel:
             GoldenError: a patch does not do on this model what it recorded.
             TensorError: the patched weights are not finite.
         """
-        return self._variant_of(self._choose(wanted))
+        return self._variant_of([self._find(ref, alpha) for ref, alpha in wanted.items()])
 
     def set_patches(self, wanted: Request) -> Variant:
         """Make a patch set the active one; on any error the old one stays.
@@ -234,26 +234,26 @@ class LiveModel:
     def _change(self, edit: Edit) -> Variant:
         with self._lock:
             wanted = edit(self._on.patches)
-            variant = self._variant_of(wanted)
+            given = [(one.source or self._patch(one.digest), one.alpha) for one in wanted]
+            variant = self._variant_of(given)
             self._on = ActiveSet(without_zeros(wanted), variant)
         return variant
 
     def _choose(self, wanted: Request) -> Patches:
         chosen = []
-        for ref, alpha in wanted.items():
-            patch = self._known(ref) or self._patch(self._source.resolve(ref))
-            allowed = patch.metadata.alpha
-            strength = allowed.recommended if alpha is None else allowed.check(alpha, patch.name)
+        for ref, given in wanted.items():
+            patch, alpha = self._find(ref, given)
+            strength = patch.metadata.alpha.check(alpha, patch.name)
             chosen.append(Chosen(ref, patch.digest, strength, patch))
         return tuple(chosen)
 
-    def _known(self, digest: str) -> Patch | None:
-        with self._finding:
-            return self._at_hand.get(digest)
+    def _find(self, ref: str, alpha: float | None) -> tuple[Patch, float]:
+        patch = self._at_hand.get(ref) or self._patch(self._source.resolve(ref))
+        return patch, patch.metadata.alpha.recommended if alpha is None else alpha
 
     def _patch(self, digest: Digest) -> Patch:
         """Find a patch; one at hand is not read again, for a digest is always one patch."""
-        known = self._known(digest)
+        known = self._at_hand.get(digest)
         if known is not None:
             return known
         patch = self._source.get(digest)
@@ -263,8 +263,7 @@ class LiveModel:
                 self._composed.append(patch)
         return patch
 
-    def _variant_of(self, wanted: Patches) -> Variant:
-        given = [(one.source or self._patch(one.digest), one.alpha) for one in wanted]
+    def _variant_of(self, given: Sequence[tuple[Patch, float]]) -> Variant:
         patches = PatchSet.of(given)
         if not patches:
             return self._clean_variant
