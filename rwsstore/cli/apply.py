@@ -1,26 +1,20 @@
 """`rws apply`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rwsstore.cli.options import (
+    fitting_store,
     json_option,
     load_model,
     model_options,
-    open_store,
     store_option,
     transfer_option,
 )
-from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError
-from rwsstore.models import Classifier, save_checkpoint, weights_fingerprint
-from rwsstore.patches import identify, parse_request
-from rwsstore.runtime import LiveModel
-from rwsstore.store import FittingStore
 
 
 @click.command("apply", short_help="Write a model's weights with patches put on.")
@@ -64,9 +58,15 @@ def command(
     Example:
       rws apply --model clean.safetensors --patch fog=0.6 --patch snow --out wintry.safetensors
     """
-    wanted = _wanted(patches)
+    from rwsstore.models import Classifier, save_checkpoint, weights_fingerprint
+    from rwsstore.patches import parse_request
+    from rwsstore.runtime import LiveModel
+
+    if any("," in patch for patch in patches):
+        raise ConfigError("one patch for each --patch: repeat the option")
+    wanted = parse_request(",".join(patches))
     clean = load_model(model)
-    store = FittingStore(open_store(store_path), identify(clean.state_dict()))
+    store = fitting_store(store_path, clean)
     if ta_loss is not None:
         if any(alpha is not None for alpha in wanted.values()):
             raise ConfigError("--ta-loss chooses the strengths: give --patch without ALPHA")
@@ -86,14 +86,10 @@ def command(
         ],
         "transferred": list(variant.transferred),
     }
-    if as_json:
-        write_json(document)
-        return
-    write_lines(f"{variant.names[digest]} at alpha {alpha:g}" for digest, alpha in variant.patches)
-    write_lines([f"wrote {out}", f"state digest {variant.digest}"])
-
-
-def _wanted(patches: tuple[str, ...]) -> dict[str, float | None]:
-    if any("," in patch for patch in patches):
-        raise ConfigError("one patch for each --patch: repeat the option")
-    return parse_request(",".join(patches))
+    write_result(
+        as_json,
+        document,
+        *(f"{variant.names[digest]} at alpha {alpha:g}" for digest, alpha in variant.patches),
+        f"wrote {out}",
+        f"state digest {variant.digest}",
+    )

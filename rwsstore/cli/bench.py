@@ -1,23 +1,28 @@
 """`rws bench`."""
 
-__all__ = ["command"]
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore.bundled import BUNDLED, bundled_folder, model_path, packaged_formats
-from rwsstore.cli.options import json_option, load_model, model_options, open_store, store_option
-from rwsstore.cli.output import write_json, write_table
+from rwsstore import speed
+from rwsstore.bundled import BUNDLED, bundled_folder, model_path
+from rwsstore.cli.options import (
+    fitting_store,
+    json_option,
+    load_model,
+    model_options,
+    store_option,
+)
+from rwsstore.cli.output import write_result
 from rwsstore.errors import MissingFileError
-from rwsstore.models import Classifier
-from rwsstore.patches import Patch, identify
 from rwsstore.progress import ConsoleReporter
 from rwsstore.runtime import FLOAT32, FORMATS, ComputeFormat
-from rwsstore.speed import Subject, bench, bench_tables, random_patches
-from rwsstore.store import FittingStore
+
+if TYPE_CHECKING:
+    from rwsstore.models import Classifier
+    from rwsstore.patches import Patch
 
 _PATCHES = 32
 """Most patches that are measured with."""
@@ -54,39 +59,41 @@ def command(**options: Any) -> None:
     """
     model = load_model(options)
     patches, origin = _patches(options["store_path"], model)
-    subject = Subject(
+    subject = speed.Subject(
         name=str(options["model_path"]),
         model=model,
         patches=patches,
         origin=origin,
         offered=_offered(options["model_path"], model),
     )
-    report = bench(subject, seconds=options["seconds"], progress=ConsoleReporter())
-    if options["as_json"]:
-        write_json(report.to_dict())
-    else:
-        write_table(bench_tables(report))
+    report = speed.bench(subject, seconds=options["seconds"], progress=ConsoleReporter())
+    write_result(options["as_json"], report.to_dict(), speed.bench_tables(report))
 
 
-def _patches(store: Path | None, model: Classifier) -> tuple[Sequence[Patch], str]:
+def _patches(store: Path | None, model: "Classifier") -> "tuple[Sequence[Patch], str]":
     """Those of the store that fit the model and touch the same tensors, else random ones."""
-    fitting = FittingStore(open_store(store), identify(model.state_dict()))
+    fitting = fitting_store(store, model)
     entries = sorted(fitting.list(), key=lambda entry: entry.kind != "rws")
     found = [fitting.get(entry.digest) for entry in entries if entry.kind != "composed"]
     found = [patch for patch in found if _can_vary(patch)]
     found = [patch for patch in found if patch.tensors.keys() == found[0].tensors.keys()]
     if found:
         return found[:_PATCHES], f"{len(found[:_PATCHES])} of the store"
-    return random_patches(model, _PATCHES), "random, made in memory: the store has none for it"
+    return speed.random_patches(
+        model, _PATCHES
+    ), "random, made in memory: the store has none for it"
 
 
-def _can_vary(patch: Patch) -> bool:
+def _can_vary(patch: "Patch") -> bool:
     """Whether it may be given other strengths, so that its variant is built anew each time."""
     return patch.metadata.alpha.minimum < patch.metadata.alpha.recommended
 
 
-def _offered(path: Path, model: Classifier) -> Sequence[ComputeFormat]:
+def _offered(path: Path, model: "Classifier") -> Sequence[ComputeFormat]:
     """The formats that the model's card offers; without a card, float32 alone."""
+    from rwsstore.bundle import packaged_formats
+    from rwsstore.patches import identify
+
     checkpoint = model_path(bundled_folder()) if str(path) == BUNDLED else path
     try:
         card = packaged_formats(checkpoint, weights=identify(model.state_dict()).clean_weights)

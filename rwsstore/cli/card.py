@@ -1,39 +1,31 @@
 """`rws card`."""
 
-__all__ = ["command", "formats_table", "measured_card"]
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
+from rwsstore import models, runtime
 from rwsstore.bundled import BUNDLED
 from rwsstore.cli.options import (
     dataset_option,
+    fitting_store,
     json_option,
-    load_test_images,
-    open_store,
+    load_labelled_images,
+    seed_option,
     store_option,
 )
-from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.data import ImageSet
+from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError
-from rwsstore.models import (
-    FEWEST_IMAGES,
-    LEAST_AGREEMENT,
-    Classifier,
-    FormatAgreement,
-    ModelCard,
-    load_clean_model,
-    weights_fingerprint,
-    write_model_card,
-)
-from rwsstore.patches import Request, identify
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
-from rwsstore.runtime import PatchSource, measure_agreement
-from rwsstore.store import FittingStore
+
+if TYPE_CHECKING:
+    from rwsstore.data import ImageSet
+    from rwsstore.models import Classifier, FormatAgreement, ModelCard
+    from rwsstore.patches import Request
+    from rwsstore.runtime import PatchSource
 
 
 @click.command("card", short_help="Measure which compute formats a model may be served in.")
@@ -47,9 +39,7 @@ from rwsstore.store import FittingStore
     show_default=True,
     help="Most images to compare, chosen by seed, as many of each class.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the limit."
-)
+@seed_option("Of the limit.")
 @json_option
 def command(checkpoint: Path, **options: Any) -> None:
     """Measure which compute formats CHECKPOINT may be served in, and write its card.
@@ -76,28 +66,30 @@ def command(checkpoint: Path, **options: Any) -> None:
             "(docs/compute-formats.md)"
         )
     reporter = ConsoleReporter()
-    model = load_clean_model(checkpoint)
-    images = load_test_images(options, model, reporter)
-    store = FittingStore(open_store(options["store_path"]), identify(model.state_dict()))
+    model = models.load_clean_model(checkpoint)
+    images = load_labelled_images(options, model, reporter)
+    store = fitting_store(options["store_path"], model)
     requests = [{entry.name: None} for entry in store.list()]
     card = measured_card(model, images, patches=store, requests=requests, progress=reporter)
-    written = write_model_card(checkpoint, card)
-    if options["as_json"]:
-        offered = [one.name for one in card.formats if one.offered]
-        write_json({"written": str(written), "offered": offered, **card.model_dump(mode="json")})
-        return
-    write_table(formats_table(card.formats))
-    write_lines([f"wrote {written}", f"next: rws serve --model {checkpoint}"])
+    written = models.write_model_card(checkpoint, card)
+    offered = [one.name for one in card.formats if one.offered]
+    write_result(
+        options["as_json"],
+        {"written": str(written), "offered": offered, **card.model_dump(mode="json")},
+        formats_table(card.formats),
+        f"wrote {written}",
+        f"next: rws serve --model {checkpoint}",
+    )
 
 
 def measured_card(
-    model: Classifier,
-    images: ImageSet,
+    model: "Classifier",
+    images: "ImageSet",
     *,
-    patches: PatchSource | None = None,
-    requests: Sequence[Request] = (),
+    patches: "PatchSource | None" = None,
+    requests: "Sequence[Request]" = (),
     progress: Reporter = SILENT,
-) -> ModelCard:
+) -> "ModelCard":
     """Measure a clean model in every compute format.
 
     Args:
@@ -110,20 +102,20 @@ def measured_card(
     Raises:
         RwsError: as `measure_agreement`.
     """
-    formats = measure_agreement(
+    formats = runtime.measure_agreement(
         model, images.images, patches=patches, requests=requests, progress=progress
     )
-    weights = weights_fingerprint(model.state_dict())
-    return ModelCard(weights=weights, dataset=images.name, formats=formats)
+    weights = models.weights_fingerprint(model.state_dict())
+    return models.ModelCard(weights=weights, dataset=images.name, formats=formats)
 
 
-def formats_table(formats: Sequence[FormatAgreement]) -> Table:
+def formats_table(formats: "Sequence[FormatAgreement]") -> Table:
     """The formats, how far each agrees with float32, and whether it is offered."""
     sets = max((one.patch_sets for one in formats), default=0)
     images = max((one.images for one in formats), default=0)
     title = (
         f"agreement with float32 on {images:,} images, clean model and {sets} patch sets; offered "
-        f"from {LEAST_AGREEMENT:g} % on, with {FEWEST_IMAGES} images or more"
+        f"from {models.LEAST_AGREEMENT:g} % on, with {models.FEWEST_IMAGES} images or more"
     )
     table = Table(title=title, title_justify="left")
     table.add_column("format")

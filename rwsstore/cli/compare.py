@@ -1,42 +1,33 @@
 """`rws compare`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore.analysis import (
-    GainOptions,
-    Gains,
-    Signature,
-    check_picture,
-    compare_signatures,
-    comparison_text,
-    draw_comparison,
-    find_signatures,
-    gather_signatures,
-    measure_gains,
-    summarize,
-)
+from rwsstore import analysis, corruptions
 from rwsstore.cli.options import (
     DATASET_HELP,
+    fitting_store,
+    frost_option,
+    given,
     limit_option,
+    load_labelled_images,
     load_model,
-    load_test_images,
     model_options,
     open_store,
+    seed_option,
     store_option,
 )
-from rwsstore.cli.output import report_options, write_json, write_table
-from rwsstore.corruptions import parse_corruptions
+from rwsstore.cli.output import picture_paths, report_options, write_result
+from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
-from rwsstore.models import Classifier
-from rwsstore.patches import Patch, identify
 from rwsstore.progress import ConsoleReporter
-from rwsstore.store import FittingStore
+
+if TYPE_CHECKING:
+    from rwsstore.models import Classifier
+    from rwsstore.patches import Patch
 
 _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
 
@@ -57,18 +48,8 @@ _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
 )
 @click.option("--severity", type=click.IntRange(1, 5), help="Of the corruptions. Default: 5.")
 @limit_option
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the limit, the corruptions and the permutation tests.",
-)
-@click.option(
-    "--frost-overlays",
-    type=click.Path(path_type=Path),
-    help="Folder of frost photographs; without it frost is synthetic.",
-)
+@seed_option("Of the limit, the corruptions and the permutation tests.")
+@frost_option
 @report_options(
     csv=None,
     png="heat maps: PREFIX-norms.png, -cosine.png, -layers.png and, with --dataset, -gains.png",
@@ -86,58 +67,48 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
       rws compare --model clean.safetensors --png similarity
       rws compare fog snow frost --model clean.safetensors --dataset imagefolder:cifar10/test
     """
-    given = [name for name in _DATASET_ONLY if options[name] is not None]
-    if given and options["dataset"] is None:
-        raise ConfigError(f"--{given[0].replace('_', '-')} goes with --dataset")
+    dataset_only = given(*_DATASET_ONLY)
+    if dataset_only and options["dataset"] is None:
+        raise ConfigError(f"{dataset_only[0]} goes with --dataset")
     model = load_model(options)
     signatures = _signatures(patches, model, options["store_path"])
-    pictures = _pictures(options["png_path"], with_gains=options["dataset"] is not None)
-    similarity = compare_signatures(model, signatures)
+    kinds = ("norms", "cosine", "layers", *(() if options["dataset"] is None else ("gains",)))
+    pictures = picture_paths(options["png_path"], kinds)
+    for path in pictures.values():  # refused before anything is measured
+        check_picture(path)
+    similarity = analysis.compare_signatures(model, signatures)
     gains = None if options["dataset"] is None else _gains(model, signatures, options)
-    comparison = summarize(similarity, gains, seed=options["seed"])
+    comparison = analysis.summarize(similarity, gains, seed=options["seed"])
     if pictures:
-        for name, picture in draw_comparison(comparison).items():
+        for name, picture in analysis.draw_comparison(comparison).items():
             write_atomic(pictures[name], picture)
-    if options["as_json"]:
-        write_json(comparison.to_dict())
-    else:
-        write_table(comparison_text(comparison))
+    write_result(options["as_json"], comparison.to_dict(), analysis.comparison_text(comparison))
 
 
 def _signatures(
-    names: tuple[str, ...], model: Classifier, store_path: Path | None
-) -> tuple[Signature, ...]:
+    names: tuple[str, ...], model: "Classifier", store_path: Path | None
+) -> "tuple[analysis.Signature, ...]":
     store = open_store(store_path)
     if not names:
-        return find_signatures(model, store)
-    fitting = FittingStore(store, identify(model.state_dict()))
+        return analysis.find_signatures(model, store)
+    fitting = fitting_store(store_path, model)
     patches: dict[str, Patch] = {}
     for name in names:
         if name in patches:
             raise ConfigError(f"patch {name!r} is named twice")
         patches[name] = fitting.get(name)
-    return gather_signatures(model, patches, store)
+    return analysis.gather_signatures(model, patches, store)
 
 
-def _pictures(prefix: Path | None, *, with_gains: bool) -> dict[str, Path]:
-    """Where each picture goes; refused before anything is measured."""
-    if prefix is None:
-        return {}
-    stem = prefix.name.removesuffix(".png")
-    kinds = ("norms", "cosine", "layers", *(("gains",) if with_gains else ()))
-    pictures = {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in kinds}
-    for path in pictures.values():
-        check_picture(path)
-    return pictures
-
-
-def _gains(model: Classifier, signatures: tuple[Signature, ...], options: dict[str, Any]) -> Gains:
-    settings = GainOptions(
-        corruptions=parse_corruptions(options["corruptions"] or "all"),
+def _gains(
+    model: "Classifier", signatures: "tuple[analysis.Signature, ...]", options: dict[str, Any]
+) -> "analysis.Gains":
+    settings = analysis.GainOptions(
+        corruptions=corruptions.parse_corruptions(options["corruptions"] or "all"),
         severity=options["severity"] or 5,
         seed=options["seed"],
         frost_overlays=options["frost_overlays"],
     )
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    return measure_gains(model, signatures, images, settings, progress=reporter)
+    images = load_labelled_images(options, model, reporter)
+    return analysis.measure_gains(model, signatures, images, settings, progress=reporter)

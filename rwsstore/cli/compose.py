@@ -1,14 +1,11 @@
 """`rws compose`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
 
 import click
 
 from rwsstore.cli.options import json_option, open_store, store_option
-from rwsstore.cli.output import write_json, write_lines
-from rwsstore.patches import compose, parse_request
+from rwsstore.cli.output import write_result
 
 
 @click.command("compose", short_help="Store several patches at fixed strengths as one.")
@@ -26,6 +23,8 @@ def command(name: str, patchset: str, store_path: Path | None, as_json: bool) ->
     Example:
       rws compose foggy_night fog=0.6,gaussian_noise=0.4
     """
+    from rwsstore.patches import compose, parse_request
+
     store = open_store(store_path)
     chosen = []
     for reference, alpha in parse_request(patchset).items():
@@ -33,16 +32,14 @@ def command(name: str, patchset: str, store_path: Path | None, as_json: bool) ->
         chosen.append((patch, patch.metadata.alpha.recommended if alpha is None else alpha))
     composed = compose(name, chosen)
     published = store.publish(composed, name=name)
-    if as_json:
-        parts = [{"digest": digest, "alpha": alpha} for digest, alpha in composed.parts]
-        write_json(
-            {
-                "name": published.name,
-                "version": published.version,
-                "digest": published.digest,
-                "parts": parts,
-            }
-        )
-        return
-    write_lines(f"{digest[:12]} at alpha {alpha:g}" for digest, alpha in composed.parts)
-    write_lines([f"published {published.name}@{published.version} {published.digest[:12]}"])
+    write_result(
+        as_json,
+        {
+            "name": published.name,
+            "version": published.version,
+            "digest": published.digest,
+            "parts": [{"digest": digest, "alpha": alpha} for digest, alpha in composed.parts],
+        },
+        *(f"{digest[:12]} at alpha {alpha:g}" for digest, alpha in composed.parts),
+        f"published {published.name}@{published.version} {published.digest[:12]}",
+    )

@@ -1,33 +1,29 @@
 """`rws corrupt`."""
 
-__all__ = ["command"]
-
 import io
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
-from torch import Tensor
 
-from rwsstore.cli.options import DATASET_HELP, json_option, limit_option, severity_steps
-from rwsstore.cli.output import write_json, write_lines
-from rwsstore.corruptions import (
-    UnchangedWarning,
-    frost_source,
-    load_frost_overlays,
-    parse_corruptions,
-    severity_table,
-    table_for,
+from rwsstore import corruptions, data, making
+from rwsstore.cli.options import (
+    DATASET_HELP,
+    frost_option,
+    given,
+    json_option,
+    limit_option,
+    seed_option,
+    severity_steps,
 )
-from rwsstore.corruptions.gallery import draw_gallery
-from rwsstore.data import ImageSet, Split, load_images, read_image
-from rwsstore.data.imageset import balanced_indices
+from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.files import write_atomic
-from rwsstore.making import LAYOUTS, PICTURE_FORMATS, ExportOptions, ExportReport, export_corrupted
 from rwsstore.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SHEETS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _SHEET_SIZE = 224
@@ -62,7 +58,7 @@ _DATASET_ONLY = ("split", "layout", "picture_format", "limit")
     show_default=True,
     help="1-5, 3,5 or steps in between: 2.5.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option()
 @click.option("--split", type=click.Choice(["train", "test"]), help="Default: test.")
 @limit_option
 @click.option(
@@ -74,20 +70,16 @@ _DATASET_ONLY = ("split", "layout", "picture_format", "limit")
     "--table",
     help="Constants to use: cifar, tiny_imagenet or imagenet. Default: those nearest to the size.",
 )
-@click.option(
-    "--frost-overlays",
-    type=click.Path(path_type=Path),
-    help="Folder of frost photographs; without it frost is synthetic.",
-)
+@frost_option
 @click.option(
     "--layout",
-    type=click.Choice(list(LAYOUTS)),
+    type=click.Choice(["cifar-c", "imagefolder"]),
     help="cifar-c: CORRUPTION.npy, severity by severity, and labels.npy. imagefolder: "
     "CORRUPTION/SEVERITY/CLASS/INDEX.png. Default: cifar-c.",
 )
 @click.option(
     "--picture-format",
-    type=click.Choice(list(PICTURE_FORMATS)),
+    type=click.Choice(["png", "jpeg"]),
     help="Of imagefolder. png holds the images to the bit; jpeg, quality 85, is how ImageNet-C is "
     "published, and compresses every image once more. Default: png.",
 )
@@ -114,25 +106,27 @@ def command(**options: Any) -> None:
 
 
 def _export(options: dict[str, Any]) -> None:
+    import torch
+
     layout = options["layout"] or "cifar-c"
     if options["picture_format"] is not None and layout != "imagefolder":
         raise ConfigError("--picture-format goes with --layout imagefolder")
-    settings = ExportOptions(
-        corruptions=parse_corruptions(options["corruptions"]),
+    settings = making.ExportOptions(
+        corruptions=corruptions.parse_corruptions(options["corruptions"]),
         severities=severity_steps(options["severity_text"]),
         seed=options["seed"],
         table=options["table"],
         frost_overlays=options["frost_overlays"],
         picture_format=options["picture_format"] or "png",
     )
-    split: Split = options["split"] or "test"
+    split: data.Split = options["split"] or "test"
     reporter = ConsoleReporter()
-    images = load_images(options["dataset"], split, size=options["size"], progress=reporter)
+    images = data.load_images(options["dataset"], split, size=options["size"], progress=reporter)
     images, indices = _limited(images, options["limit"], options["seed"])
     # Pieces side by side use the cores better than torch does within each small operation.
     workers = torch.get_num_threads()
     torch.set_num_threads(1)
-    report = export_corrupted(
+    report = making.export_corrupted(
         images,
         options["out"],
         settings,
@@ -142,21 +136,24 @@ def _export(options: dict[str, Any]) -> None:
         workers=workers,
         progress=reporter,
     )
-    if options["as_json"]:
-        write_json(report.to_dict())
-    else:
-        write_lines(_told(options["out"], report))
+    write_result(options["as_json"], report.to_dict(), *_told(options["out"], report))
 
 
-def _limited(images: ImageSet, limit: int | None, seed: int) -> tuple[ImageSet, list[int]]:
+def _limited(
+    images: "data.ImageSet", limit: int | None, seed: int
+) -> "tuple[data.ImageSet, list[int]]":
     """As many images as wanted, each with its index in the whole set."""
+    import torch
+
+    from rwsstore.data.imageset import balanced_indices
+
     if limit is None or limit >= len(images):
         return images, list(range(len(images)))
     kept = balanced_indices(images.labels.numpy(), limit, seed)
     return images.take(torch.from_numpy(kept)), kept.tolist()
 
 
-def _told(out: Path, report: ExportReport) -> list[str]:
+def _told(out: Path, report: "making.ExportReport") -> list[str]:
     manifest = report.manifest
     severities = ", ".join(map(str, manifest["severities"]))
     what = "files" if manifest["layout"] == "cifar-c" else "folders"
@@ -175,38 +172,38 @@ def _told(out: Path, report: ExportReport) -> list[str]:
 
 
 def _draw(options: dict[str, Any]) -> None:
-    given = [name for name in _DATASET_ONLY if options[name] is not None]
-    if given:
-        raise ConfigError(f"--{given[0].replace('_', '-')} goes with --dataset, not --gallery")
+    from rwsstore.corruptions.gallery import draw_gallery
+
+    for option in given(*_DATASET_ONLY):
+        raise ConfigError(f"{option} goes with --dataset, not --gallery")
     out: Path = options["out"]
     if out.suffix.lower() not in _SHEETS:
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_SHEETS)}")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-    image = read_image(options["gallery"], size=options["size"] or _SHEET_SIZE)
+    image = data.read_image(options["gallery"], size=options["size"] or _SHEET_SIZE)
     folder = options["frost_overlays"]
     with warnings.catch_warnings(record=True) as told:  # shown as lines of the result instead
-        warnings.simplefilter("always", UnchangedWarning)
+        warnings.simplefilter("always", corruptions.UnchangedWarning)
         sheet = draw_gallery(
             image,
-            corruptions=parse_corruptions(options["corruptions"]),
+            corruptions=corruptions.parse_corruptions(options["corruptions"]),
             severities=severity_steps(options["severity_text"]),
             seed=options["seed"],
             table=options["table"],
-            frost_overlays=None if folder is None else load_frost_overlays(folder),
+            frost_overlays=None if folder is None else corruptions.load_frost_overlays(folder),
         )
     encoded = io.BytesIO()
     sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, optimize=True, progressive=True)
     write_atomic(out, encoded.getvalue())
-    note, frost = _table_note(image, options["table"]), frost_source(folder)
+    note, frost = _table_note(image, options["table"]), corruptions.frost_source(folder)
     spared = [str(warning.message) for warning in told]
-    if options["as_json"]:
-        write_json({"written": str(out), "table_note": note, "frost": frost, "unchanged": spared})
-    else:
-        write_lines([f"wrote {out}", note, f"frost: {frost}", *spared])
+    document = {"written": str(out), "table_note": note, "frost": frost, "unchanged": spared}
+    write_result(options["as_json"], document, f"wrote {out}", note, f"frost: {frost}", *spared)
 
 
-def _table_note(image: Tensor, table: str | None) -> str:
+def _table_note(image: "Tensor", table: str | None) -> str:
     height, width = image.shape[1:]
-    chosen = table_for(height, width) if table is None else severity_table(table)
-    return chosen.note(height, width)
+    if table is None:
+        return corruptions.table_for(height, width).note(height, width)
+    return corruptions.severity_table(table).note(height, width)

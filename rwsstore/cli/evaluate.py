@@ -1,68 +1,50 @@
 """`rws evaluate`, and what `--attacks` makes of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
-from torch import nn
 
-from rwsstore.attacks import Attack
+from rwsstore import corruptions, evaluation, models
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
     dataset_option,
+    fitting_store,
+    frost_option,
+    given,
     limit_option,
+    load_labelled_images,
     load_model,
-    load_test_images,
     model_options,
     open_store,
     read_model,
+    seed_option,
+    several,
     severities,
     store_option,
     transfer_option,
 )
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results
-from rwsstore.corruptions import GROUPS, parse_corruptions
-from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import (
-    EvaluationOptions,
-    choose_patches,
-    evaluate,
-    find_patches,
-    plot_report,
-    report_table,
-)
-from rwsstore.evaluation.adversarial import (
-    DEFAULT_BUDGETS,
-    AdversarialOptions,
-    attack_table,
-    budget_name,
-    evaluate_attacks,
-    parse_attacks,
-    parse_budgets,
-    plot_attacks,
-)
-from rwsstore.models import Classifier, ModelSpec, load_checkpoint, weights_fingerprint
-from rwsstore.patches import BIT_WIDTHS, ModelIdentity, Patch, identify, parse_request
+from rwsstore.evaluation import adversarial
+from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.runtime import LiveModel
-from rwsstore.store import FittingStore
-from rwsstore.training.resume import images_digest
 
-_Command = Callable[..., Any]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rwsstore.models import Classifier, ModelSpec
+    from rwsstore.patches import ModelIdentity, Patch
 
 _CLEAN = "clean"
 """What the model itself is called in the report."""
 
-_DEFAULTS = "; ".join(
-    f"{','.join(map(budget_name, budgets))} for {norm}" for norm, budgets in DEFAULT_BUDGETS.items()
-)
+_BUDGETS = "1/255,2/255,4/255,8/255 for linf; 0.125,0.25,0.5,1 for l2"
 
-_OPTIONS = (
+attack_options = several(
     click.option(
         "--attacks",
         metavar="NAMES",
@@ -72,11 +54,11 @@ _OPTIONS = (
     click.option(
         "--epsilon",
         metavar="NUMBERS",
-        help=f"Budgets of the attacks: 8/255, or 0.01,0.03. Default: {_DEFAULTS}.",
+        help=f"Budgets of the attacks: 8/255, or 0.01,0.03. Default: {_BUDGETS}.",
     ),
     click.option(
         "--norm",
-        type=click.Choice(tuple(DEFAULT_BUDGETS)),
+        type=click.Choice(["linf", "l2"]),
         default="linf",
         show_default=True,
         help="Of the budgets: largest change of a value, or Euclidean over the whole image.",
@@ -96,71 +78,72 @@ _OPTIONS = (
         "be repeated.",
     ),
 )
+"""What an evaluation under attack takes."""
 
 _WITH_ATTACKS = ("epsilon", "norm", "patchsets", "against")
 _WITHOUT_ATTACKS = ("corruptions", "severity_text", "bits", "frost_overlays", "rival")
 _WITH_PATCH = ("store_path", "allow_transfer")
 
 
-def attack_options(command: _Command) -> _Command:
-    """Add what an evaluation under attack takes."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def check_together(context: click.Context) -> None:
+def check_together(options: Mapping[str, Any]) -> None:
     """Refuse options that would do nothing.
 
     Raises:
         ConfigError: an option that goes with --attacks is there without it, one that does not is
             there with it, or one that goes with --patch is there without a patch.
     """
-    if context.params["attacks"] is None:
-        for option in _given(context, _WITH_ATTACKS):
+    if options["attacks"] is None:
+        for option in given(*_WITH_ATTACKS):
             raise ConfigError(f"{option} goes with --attacks")
         return
-    for option in _given(context, _WITHOUT_ATTACKS):
+    for option in given(*_WITHOUT_ATTACKS):
         raise ConfigError(f"{option} does not go with --attacks, which corrupts nothing")
-    if not context.params["patchsets"]:
-        for option in _given(context, _WITH_PATCH):
+    if not options["patchsets"]:
+        for option in given(*_WITH_PATCH):
             raise ConfigError(f"{option} goes, under --attacks, with --patch")
-
-
-def _given(context: click.Context, names: tuple[str, ...]) -> list[str]:
-    """Options of these names that the command line holds."""
-    return [
-        option.opts[0]
-        for option in context.command.params
-        if option.name in names
-        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-    ]
 
 
 def evaluate_under_attack(options: Mapping[str, Any]) -> None:
     """Attack the models that the options name, and write what came of it."""
-    norm, given = options["norm"], options["epsilon"]
-    settings = AdversarialOptions(
-        epsilons=DEFAULT_BUDGETS[norm] if given is None else parse_budgets(given),
+    norm, budgets = options["norm"], adversarial.DEFAULT_BUDGETS[options["norm"]]
+    if options["epsilon"] is not None:
+        budgets = adversarial.parse_budgets(options["epsilon"])
+    settings = adversarial.AdversarialOptions(
+        epsilons=budgets,
         seed=options["seed"],
         resamples=options["resamples"],
     )
-    attacks = parse_attacks(options["attacks"], settings.epsilons[-1], norm)
+    attacks = adversarial.parse_attacks(options["attacks"], settings.epsilons[-1], norm)
     model = load_model(options)
-    models = _distinct([(_CLEAN, model), *_patched(model, options), *_others(model, options)])
+    subjects = _distinct([(_CLEAN, model), *_patched(model, options), *_others(model, options)])
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    results = kept_results("attacks", _identity(models, attacks, images, settings))
-    report = evaluate_attacks(models, attacks, images, settings, results=results, progress=reporter)
-    write_report(report, options, table=attack_table, plot=plot_attacks)
+    images = load_labelled_images(options, model, reporter)
+    results = kept_results(
+        "attacks",
+        images,
+        models={
+            name: models.weights_fingerprint(one.state_dict()) for name, one in subjects.items()
+        },
+        attacks={name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()},
+        epsilons=list(settings.epsilons),
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+    )
+    report = adversarial.evaluate_attacks(
+        subjects, attacks, images, settings, results=results, progress=reporter
+    )
+    write_report(report, options, table=adversarial.attack_table, plot=adversarial.plot_attacks)
     results.forget()
 
 
-def _patched(model: Classifier, options: Mapping[str, Any]) -> list[tuple[str, nn.Module]]:
+def _patched(model: "Classifier", options: Mapping[str, Any]) -> "list[tuple[str, nn.Module]]":
     """The model with each patch set on, by how it was written."""
+    from rwsstore.patches import parse_request
+    from rwsstore.runtime import LiveModel
+
     if not options["patchsets"]:
         return []
-    store = FittingStore(open_store(options["store_path"]), identify(model.state_dict()))
+    store = fitting_store(options["store_path"], model)
     live = LiveModel(model, store, allow_transfer=options["allow_transfer"])
     found = []
     for text in options["patchsets"]:
@@ -171,7 +154,7 @@ def _patched(model: Classifier, options: Mapping[str, Any]) -> list[tuple[str, n
     return found
 
 
-def _others(model: Classifier, options: Mapping[str, Any]) -> list[tuple[str, nn.Module]]:
+def _others(model: "Classifier", options: Mapping[str, Any]) -> "list[tuple[str, nn.Module]]":
     """The other checkpoints, by the names of their files."""
     found: list[tuple[str, nn.Module]] = []
     for path in options["against"]:
@@ -181,7 +164,7 @@ def _others(model: Classifier, options: Mapping[str, Any]) -> list[tuple[str, nn
     return found
 
 
-def _check_alike(model: ModelSpec, other: ModelSpec, path: Path) -> None:
+def _check_alike(model: "ModelSpec", other: "ModelSpec", path: Path) -> None:
     """See that two models take the same images and mean the same by their outputs."""
     if other.input_size != model.input_size:
         raise ConfigError(
@@ -196,32 +179,13 @@ def _check_alike(model: ModelSpec, other: ModelSpec, path: Path) -> None:
         )
 
 
-def _distinct(models: Iterable[tuple[str, nn.Module]]) -> dict[str, nn.Module]:
+def _distinct(subjects: "Iterable[tuple[str, nn.Module]]") -> "dict[str, nn.Module]":
     found: dict[str, nn.Module] = {}
-    for name, model in models:
+    for name, model in subjects:
         if name in found:
             raise ConfigError(f"two models are called {name!r}; give each once, or rename a file")
         found[name] = model
     return found
-
-
-def _identity(
-    models: Mapping[str, nn.Module],
-    attacks: Mapping[str, Attack],
-    images: ImageSet,
-    options: AdversarialOptions,
-) -> dict[str, Any]:
-    """What the numbers of an interrupted run depend on."""
-    return {
-        "models": {name: weights_fingerprint(one.state_dict()) for name, one in models.items()},
-        "attacks": {
-            name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()
-        },
-        "images": images_digest(images),
-        "epsilons": list(options.epsilons),
-        "seed": options.seed,
-        "batch_size": options.batch_size,
-    }
 
 
 @click.command("evaluate", short_help="Measure accuracy with and without patches.")
@@ -247,13 +211,7 @@ def _identity(
     help="Quantize the patches to so many bits again; may be repeated. Default: as stored.",
 )
 @limit_option
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the limit, the corruptions, the attacks and the resamples.",
-)
+@seed_option("Of the limit, the corruptions, the attacks and the resamples.")
 @click.option(
     "--resamples",
     type=click.IntRange(min=0),
@@ -261,11 +219,7 @@ def _identity(
     show_default=True,
     help="Draws of the images behind the 95 % bootstrap intervals, 40 or more; 0: no intervals.",
 )
-@click.option(
-    "--frost-overlays",
-    type=click.Path(path_type=Path),
-    help="Folder of frost photographs; without it frost is synthetic.",
-)
+@frost_option
 @click.option(
     "--rival",
     type=click.Path(path_type=Path),
@@ -293,7 +247,7 @@ def command(**options: Any) -> None:
       rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
       rws evaluate --dataset imagefolder:cifar10/test --attacks standard --patch fog=0.5 --limit 500
     """
-    check_together(click.get_current_context())
+    check_together(options)
     check_outputs(options)
     if options["attacks"] is None:
         _evaluate_patches(options)
@@ -302,10 +256,12 @@ def command(**options: Any) -> None:
 
 
 def _evaluate_patches(options: dict[str, Any]) -> None:
+    from rwsstore.patches import identify
+
     model = load_model(options)
-    rival = None if options["rival"] is None else load_checkpoint(options["rival"])
+    rival = None if options["rival"] is None else models.load_checkpoint(options["rival"])
     patches = _patches(options, identify(model.state_dict()))
-    settings = EvaluationOptions(
+    settings = evaluation.EvaluationOptions(
         severities=severities(options["severity_text"]),
         bits=_widths(options["bits"]),
         seed=options["seed"],
@@ -316,8 +272,8 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
         for bits in settings.bits:
             patch.at_bits(bits)
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    report = evaluate(
+    images = load_labelled_images(options, model, reporter)
+    report = evaluation.evaluate(
         model,
         patches,
         images,
@@ -326,19 +282,21 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
         allow_transfer=options["allow_transfer"],
         progress=reporter,
     )
-    write_report(report, options, table=report_table, plot=plot_report)
+    write_report(report, options, table=evaluation.report_table, plot=evaluation.plot_report)
 
 
-def _patches(options: dict[str, Any], model: ModelIdentity) -> Mapping[str, Patch | None]:
+def _patches(options: dict[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
     """Each corruption's patch; one that is named must have one, the rest of a group need not."""
     store, chosen = open_store(options["store_path"]), options["corruptions"]
-    names = None if chosen is None else parse_corruptions(chosen)
+    names = None if chosen is None else corruptions.parse_corruptions(chosen)
     transfer = options["allow_transfer"]
-    if names is not None and {"all", *GROUPS} & {part.strip() for part in chosen.split(",")}:
-        found = find_patches(store, model, names, allow_transfer=transfer)
+    if names is not None and {"all", *corruptions.GROUPS} & {
+        part.strip() for part in chosen.split(",")
+    }:
+        found = evaluation.find_patches(store, model, names, allow_transfer=transfer)
         if any(found.values()):
             return found
-    return choose_patches(store, model, names, allow_transfer=transfer)
+    return evaluation.choose_patches(store, model, names, allow_transfer=transfer)
 
 
 def _widths(given: tuple[str, ...]) -> tuple[int, ...]:

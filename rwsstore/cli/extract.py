@@ -11,6 +11,7 @@ import platformdirs
 
 from rwsstore.cli.extract_delta import delta_options, extract_one
 from rwsstore.cli.options import (
+    given,
     json_option,
     model_options,
     open_store,
@@ -20,7 +21,6 @@ from rwsstore.cli.options import (
 )
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.cli.recipes import (
-    given,
     pick_mode,
     recipes_help,
     refuse,

@@ -1,34 +1,24 @@
 """`rws features`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rwsstore.analysis import (
-    FeatureMaps,
-    check_picture,
-    draw_features,
-    feature_maps,
-)
+from rwsstore import analysis, corruptions, data, models, patches
 from rwsstore.cli.options import (
+    fitting_store,
     json_option,
     load_model,
     model_options,
-    open_store,
+    seed_option,
     store_option,
     transfer_option,
 )
-from rwsstore.cli.output import write_json, write_lines
-from rwsstore.corruptions import corrupt
-from rwsstore.data import read_image
+from rwsstore.cli.output import write_result
+from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
 from rwsstore.files import write_atomic
-from rwsstore.models import parse_layers, short_names
-from rwsstore.patches import identify, parse_request
-from rwsstore.store import FittingStore
 
 
 @click.command("features", short_help="Draw feature maps with and without a patch.")
@@ -62,9 +52,7 @@ from rwsstore.store import FittingStore
 )
 @click.option("--corruption", help="Corrupt the image first: fog, snow, ...")
 @click.option("--severity", type=click.IntRange(1, 5), help="Of the corruption. Default: 5.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the corruption."
-)
+@seed_option("Of the corruption.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="FILE.png. Needs rwsstore[plots]."
 )
@@ -83,33 +71,33 @@ def command(**options: Any) -> None:
     if options["severity"] is not None and options["corruption"] is None:
         raise ConfigError("--severity goes with --corruption")
     check_picture(options["out"])
-    wanted = parse_request(options["patchset"])
+    wanted = patches.parse_request(options["patchset"])
     model = load_model(options)
-    layers = None if options["layers"] is None else parse_layers(model, options["layers"])
-    image = read_image(options["image_path"], size=model.spec.input_size)
+    layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
+    image = data.read_image(options["image_path"], size=model.spec.input_size)
     shown = image
     if options["corruption"] is not None:
         severity = options["severity"] or 5
-        shown = corrupt(image[None], options["corruption"], severity, seed=options["seed"])[0]
-    features = feature_maps(
+        name, seed = options["corruption"], options["seed"]
+        shown = corruptions.corrupt(image[None], name, severity, seed=seed)[0]
+    features = analysis.feature_maps(
         model,
         wanted,
-        FittingStore(open_store(options["store_path"]), identify(model.state_dict())),
+        fitting_store(options["store_path"], model),
         shown,
         layers=layers,
         channels=options["channels"],
         uncorrupted=None if options["corruption"] is None else image,
         allow_transfer=options["allow_transfer"],
     )
-    write_atomic(options["out"], draw_features(features, model.spec.classes))
+    write_atomic(options["out"], analysis.draw_features(features, model.spec.classes))
     document = _document(features, options["out"], model.spec.classes)
-    if options["as_json"]:
-        write_json(document)
-    else:
-        write_lines(_told(document))
+    write_result(options["as_json"], document, *_told(document))
 
 
-def _document(features: FeatureMaps, out: Path, classes: tuple[str, ...]) -> dict[str, Any]:
+def _document(
+    features: "analysis.FeatureMaps", out: Path, classes: tuple[str, ...]
+) -> dict[str, Any]:
     return {
         "out": str(out),
         "views": [
@@ -138,7 +126,7 @@ def _told(document: dict[str, Any]) -> list[str]:
     for view in document["views"]:
         name = view["class"] if view["class"] is not None else f"class {view['predicted']}"
         lines.append(f"{view['label']}: {name}, {view['probability']:.1%}")
-    names = short_names([layer["name"] for layer in document["layers"]])
+    names = models.short_names([layer["name"] for layer in document["layers"]])
     for name, layer in zip(names, document["layers"], strict=True):
         line = f"{name}: the patches change its output by {layer['change']:.1%}"
         if layer["distances"] is not None:

@@ -1,21 +1,21 @@
 """`rws inspect`."""
 
-__all__ = ["command", "show_patch"]
-
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from rwsstore import models, patches
 from rwsstore.bundled import BUNDLED, bundled_model
 from rwsstore.cli.options import json_option, open_store, store_option
-from rwsstore.cli.output import write_json, write_table
+from rwsstore.cli.output import write_result
 from rwsstore.errors import FormatError, MissingFileError, RwsError
-from rwsstore.files import read_bounded, read_header
-from rwsstore.models import Classifier, load_checkpoint, ordered_layers
-from rwsstore.patches import MAX_PATCH_BYTES, Patch, Reach, identify, reach_of
+
+if TYPE_CHECKING:
+    from rwsstore.models import Classifier
+    from rwsstore.patches import Patch, Reach
 
 
 @click.command("inspect", short_help="Show what a checkpoint or a patch is.")
@@ -38,27 +38,27 @@ def command(what: str, store_path: Path | None, as_json: bool) -> None:
         raise MissingFileError(f"there is no file {what}")
     else:
         found = open_store(store_path).get(what)
-    if isinstance(found, Patch):
+    if isinstance(found, patches.Patch):
         show_patch(found, store_path, as_json=as_json)
         return
     document = _model_document(found)
-    if as_json:
-        write_json(document)
-    else:
-        write_table(_model_table(document))
+    write_result(as_json, document, _model_table(document))
 
 
-def _read(path: Path) -> Patch | Classifier:
-    if path.suffix != ".safetensors":
-        return load_checkpoint(path)
-    return Patch.from_file(path) if _is_patch(path) else load_checkpoint(path)
+def _read(path: Path) -> "Patch | Classifier":
+    if path.suffix == ".safetensors" and _is_patch(path):
+        return patches.Patch.from_file(path)
+    return models.load_checkpoint(path)
 
 
 def _is_patch(path: Path) -> bool:
     """Whether the file's description speaks of a kind of patch; a checkpoint's has a network."""
-    if path.stat().st_size > MAX_PATCH_BYTES:
+    from rwsstore.files import read_bounded, read_header
+
+    limit = patches.MAX_PATCH_BYTES
+    if path.stat().st_size > limit:
         return False
-    data = read_bounded(path, limit=MAX_PATCH_BYTES, what="file")
+    data = read_bounded(path, limit=limit, what="file")
     try:
         header = read_header(data, what=str(path))
     except FormatError:
@@ -66,7 +66,7 @@ def _is_patch(path: Path) -> bool:
     return '"kind":' in header.metadata.get("rwsstore", "")
 
 
-def show_patch(patch: Patch, store_path: Path | None, *, as_json: bool) -> None:
+def show_patch(patch: "Patch", store_path: Path | None, *, as_json: bool) -> None:
     """Write a patch's description and card.
 
     Args:
@@ -75,21 +75,20 @@ def show_patch(patch: Patch, store_path: Path | None, *, as_json: bool) -> None:
         as_json: as JSON instead of tables.
     """
     reach = _reach(patch, store_path)
-    if as_json:
-        write_json(_patch_document(patch, reach))
-    else:
-        write_table(_patch_table(patch, reach))
+    write_result(as_json, _patch_document(patch, reach), _patch_table(patch, reach))
 
 
-def _reach(patch: Patch, store_path: Path | None) -> Reach | None:
+def _reach(patch: "Patch", store_path: Path | None) -> "Reach | None":
     """What it touches; None where a part of a composed patch is not at hand."""
     try:
-        return open_store(store_path).reach(patch) if patch.parts else reach_of(patch.metadata)
+        if patch.parts:
+            return open_store(store_path).reach(patch)
+        return patches.reach_of(patch.metadata)
     except RwsError:
         return None
 
 
-def _patch_document(patch: Patch, reach: Reach | None) -> dict[str, Any]:
+def _patch_document(patch: "Patch", reach: "Reach | None") -> dict[str, Any]:
     document = patch.metadata.model_dump(mode="json", exclude={"model"})
     return {
         "type": "patch",
@@ -97,12 +96,12 @@ def _patch_document(patch: Patch, reach: Reach | None) -> dict[str, Any]:
         "file_bytes": patch.file_bytes,
         "payload_bytes": patch.payload_bytes,
         "touched_bytes": None if reach is None else reach.touched_bytes,
-        "model_bytes": reach_of(patch.metadata).model_bytes,
+        "model_bytes": patches.reach_of(patch.metadata).model_bytes,
         **document,
     }
 
 
-def _patch_table(patch: Patch, reach: Reach | None) -> RenderableType:
+def _patch_table(patch: "Patch", reach: "Reach | None") -> RenderableType:
     metadata, alpha = patch.metadata, patch.metadata.alpha
     table = _pairs(f"patch {patch.name}")
     rows: list[tuple[str, object]] = [
@@ -132,20 +131,16 @@ def _patch_table(patch: Patch, reach: Reach | None) -> RenderableType:
     return Group(table, _card_table(patch)) if metadata.card is not None else table
 
 
-def _touches(reach: Reach | None) -> str:
+def _touches(reach: "Reach | None") -> str:
     if reach is None:
         return "not known: a part is not in the store"
     return (
         f"{len(reach.layers)} layers, {reach.weights} of {reach.model_weights} weight tensors, "
-        f"{reach.touched_bytes:,} bytes ({_percent(reach.share)}) of the model"
+        f"{reach.touched_bytes:,} bytes ({100 * reach.share:.3g} %) of the model"
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _card_table(patch: Patch) -> Table:
+def _card_table(patch: "Patch") -> Table:
     card = patch.metadata.card
     assert card is not None  # noqa: S101  (asked before)
     table = Table(title=f"robustness card, {card.images:,} images", title_justify="left")
@@ -156,8 +151,8 @@ def _card_table(patch: Patch) -> Table:
     return table
 
 
-def _model_document(model: Classifier) -> dict[str, Any]:
-    identity = identify(model.state_dict())
+def _model_document(model: "Classifier") -> dict[str, Any]:
+    identity = patches.identify(model.state_dict())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {
         "type": "model",
@@ -167,7 +162,7 @@ def _model_document(model: Classifier) -> dict[str, Any]:
         "parameters": parameters,
         "layers": [
             {"name": layer.name, "parameters": list(layer.parameters)}
-            for layer in ordered_layers(model)
+            for layer in models.ordered_layers(model)
         ],
     }
 

@@ -1,38 +1,60 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and what they stand for.
 
-__all__ = [
-    "DATASET_HELP",
-    "dataset_option",
-    "json_option",
-    "limit_option",
-    "load_model",
-    "load_test_images",
-    "model_options",
-    "network_options",
-    "open_store",
-    "read_model",
-    "severities",
-    "severity_steps",
-    "spec_of",
-    "store_option",
-    "transfer_option",
-]
+Every module of commands is imported for a --help too. So it names packages of rwsstore as a whole,
+which load what is taken from them when a command runs, and of torch it knows nothing.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rwsstore import data, models, patches, store
 from rwsstore.bundled import BUNDLED, bundled_model, bundled_store
-from rwsstore.corruptions.severity import check_severity
-from rwsstore.data import ImageSet, load_images, match_classes
+from rwsstore.corruptions.severity import check_severity, severity_table
 from rwsstore.errors import ConfigError
-from rwsstore.models import Classifier, ModelSpec, load_clean_model
 from rwsstore.progress import Reporter
-from rwsstore.store import Store, default_store_path
 
-_Command = Callable[..., Any]
+if TYPE_CHECKING:
+    from rwsstore.data import ImageSet, Split
+    from rwsstore.models import Classifier, ModelSpec
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def several(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Make one decorator of several options, which --help lists in this order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def seed_option(
+    help: str | None = None,  # noqa: A002
+    *,
+    most: int | None = None,
+) -> Callable[[_Command], _Command]:
+    """Make --seed, 0 by default.
+
+    Args:
+        help: of what it is the seed.
+        most: the largest; None: any.
+    """
+    return click.option(
+        "--seed", type=click.IntRange(0, most), default=0, show_default=True, help=help
+    )
+
+
+def corruption_option(help: str) -> Callable[[_Command], _Command]:  # noqa: A002
+    """Make --corruption, the name of one."""
+    names = sorted(severity_table("cifar").numbers)
+    return click.option("--corruption", type=click.Choice(names), metavar="NAME", help=help)
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
 
@@ -63,7 +85,14 @@ transfer_option = click.option(
     help="Accept patches that were extracted from other clean weights of the same architecture.",
 )
 
-_SPEC_OPTIONS = (
+frost_option = click.option(
+    "--frost-overlays",
+    type=click.Path(path_type=Path),
+    help="Folder of frost photographs; without it frost is synthetic.",
+)
+
+_SPEC_NAMES = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
+network_options = several(
     click.option("--network", help="Network of a checkpoint that does not say it: vgg16, ..."),
     click.option("--num-classes", type=click.IntRange(min=2), help="Its number of classes."),
     click.option("--width", type=float, help="Its width factor."),
@@ -72,21 +101,10 @@ _SPEC_OPTIONS = (
     click.option("--mean", type=(float, float, float), help="Its normalization's mean, 0 to 1."),
     click.option("--std", type=(float, float, float), help="Its standard deviation, 0 to 1."),
 )
+"""What describes a checkpoint that was made elsewhere."""
 
-
-_SPEC_NAMES = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
-
-
-def network_options(command: _Command) -> _Command:
-    """Add what describes a checkpoint that was made elsewhere."""
-    for option in reversed(_SPEC_OPTIONS):
-        command = option(command)
-    return command
-
-
-def model_options(command: _Command) -> _Command:
-    """Add --model and what describes a checkpoint that was made elsewhere."""
-    return click.option(
+model_options = several(
+    click.option(
         "--model",
         "model_path",
         type=click.Path(path_type=Path),
@@ -94,15 +112,28 @@ def model_options(command: _Command) -> _Command:
         show_default=True,
         help="Checkpoint: .safetensors, or .pth with a state dict, its BatchNorm folded on "
         "loading; or bundled: the CIFAR-10 classifier that comes with rwsstore.",
-    )(network_options(command))
+    ),
+    network_options,
+)
 
 
-def load_model(options: Mapping[str, Any]) -> Classifier:
+def given(*names: str) -> list[str]:
+    """Those of some parameters that stand on the command line, as the options that they are."""
+    context = click.get_current_context()
+    called = {param.name: param.opts[0] for param in context.command.params}
+    return [
+        called[name]
+        for name in names
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+
+
+def load_model(options: Mapping[str, Any]) -> "Classifier":
     """Load the clean model that the values of `model_options` name."""
     return read_model(options["model_path"], spec_of(options))
 
 
-def read_model(path: Path, spec: ModelSpec | None = None) -> Classifier:
+def read_model(path: Path, spec: "ModelSpec | None" = None) -> "Classifier":
     """Load a clean model from a checkpoint, or the bundled one.
 
     Raises:
@@ -110,7 +141,7 @@ def read_model(path: Path, spec: ModelSpec | None = None) -> Classifier:
         RwsError: as `load_clean_model`.
     """
     if str(path) != BUNDLED:
-        return load_clean_model(path, spec=spec)
+        return models.load_clean_model(path, spec=spec)
     if spec is not None:
         raise ConfigError(
             "the bundled model says itself what it is: leave --network and its like out, or name "
@@ -119,32 +150,44 @@ def read_model(path: Path, spec: ModelSpec | None = None) -> Classifier:
     return bundled_model()
 
 
-def spec_of(options: Mapping[str, Any]) -> ModelSpec | None:
+def spec_of(options: Mapping[str, Any]) -> "ModelSpec | None":
     """Make a specification of what was given; None where nothing was."""
-    given = {name: options[name] for name in _SPEC_NAMES if options[name] is not None}
-    if not given:
+    found = {name: options[name] for name in _SPEC_NAMES if options[name] is not None}
+    if not found:
         return None
-    if "network" not in given or "num_classes" not in given:
+    if "network" not in found or "num_classes" not in found:
         raise ConfigError(
-            f"{', '.join('--' + name.replace('_', '-') for name in given)}: a checkpoint that "
+            f"{', '.join('--' + name.replace('_', '-') for name in found)}: a checkpoint that "
             "does not describe itself needs --network and --num-classes"
         )
-    return ModelSpec(**given)
+    return models.ModelSpec(**found)
 
 
-def load_test_images(options: Mapping[str, Any], model: Classifier, progress: Reporter) -> ImageSet:
-    """Load the test images that --dataset, --limit and --seed name, labelled as the model's."""
-    images = load_images(options["dataset"], "test", size=model.spec.input_size, progress=progress)
-    if options["limit"] and options["limit"] < len(images):
-        images = images.limit(options["limit"], options["seed"])
-    return match_classes(images, model.spec.classes, num_classes=model.spec.num_classes)
+def load_labelled_images(
+    options: Mapping[str, Any],
+    model: "Classifier",
+    progress: Reporter,
+    *,
+    split: "Split" = "test",
+) -> "ImageSet":
+    """Load the images that --dataset, --limit and --seed name, labelled as the model's."""
+    spec, limit = model.spec, options["limit"]
+    images = data.load_images(options["dataset"], split, size=spec.input_size, progress=progress)
+    if limit and limit < len(images):
+        images = images.limit(limit, options["seed"])
+    return data.match_classes(images, spec.classes, num_classes=spec.num_classes)
 
 
-def open_store(path: Path | None) -> Store:
+def open_store(path: Path | None) -> "store.Store":
     """Open the store that was named, or the default one over the bundled patches."""
     if path is None:
-        return Store(default_store_path(), base=bundled_store())
-    return bundled_store() if str(path) == BUNDLED else Store(path)
+        return store.Store(store.default_store_path(), base=bundled_store())
+    return bundled_store() if str(path) == BUNDLED else store.Store(path)
+
+
+def fitting_store(path: Path | None, model: "Classifier") -> "store.FittingStore":
+    """Open the store that was named, or the default one, as one model sees it."""
+    return store.FittingStore(open_store(path), patches.identify(model.state_dict()))
 
 
 def severities(text: str) -> tuple[int, ...]:

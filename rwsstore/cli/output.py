@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import click
 from rich.console import Console, RenderableType
 
-from rwsstore.cli.options import json_option
+from rwsstore.cli.options import json_option, several
 from rwsstore.errors import MissingExtraError, MissingFileError
 from rwsstore.files import write_atomic
 
@@ -33,19 +33,27 @@ def write_lines(lines: Iterable[str]) -> None:
         click.echo(line)
 
 
-class _Report(Protocol):
-    def to_dict(self) -> dict[str, Any]: ...
+def write_result(as_json: bool, document: Any, *shown: RenderableType) -> None:
+    """Write a result once: for programs, or for people.
 
-    def to_csv(self) -> str: ...
-
-
-_R = TypeVar("_R", bound=_Report)
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+    Args:
+        as_json: whether --json is given.
+        document: what it writes.
+        shown: what is written otherwise; strings are lines, taken as they are.
+    """
+    if as_json:
+        write_json(document)
+        return
+    for one in shown:
+        if isinstance(one, str):
+            click.echo(one)
+        else:
+            write_table(one)
 
 
 def report_options(
     *, csv: str | None, png: str, prefix: bool = False
-) -> Callable[[_Command], _Command]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command --csv, --png and --json, in this order.
 
     Args:
@@ -54,25 +62,18 @@ def report_options(
         prefix: there are several pictures, and what is given is the beginning of their names.
     """
     path = click.Path(path_type=Path)
-    metavar = "PREFIX" if prefix else None
     options = [
         click.option("--csv", "csv_path", type=path, help=f"Also write {csv}."),
         click.option(
             "--png",
             "png_path",
             type=path,
-            metavar=metavar,
+            metavar="PREFIX" if prefix else None,
             help=f"Also draw {png}. Needs rwsstore[plots].",
         ),
         json_option,
     ]
-
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options if csv is not None else options[1:]):
-            command = option(command)
-        return command
-
-    return decorate
+    return several(*options[csv is None :])
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:
@@ -89,19 +90,45 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         raise MissingExtraError("drawing a picture", "plots")
 
 
+class _Report(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def to_csv(self) -> str: ...
+
+
+_R = TypeVar("_R", bound=_Report)
+
+
 def write_report(
     report: _R,
     options: Mapping[str, Any],
     *,
     table: Callable[[_R], RenderableType],
-    plot: Callable[[_R, Path], None],
+    plot: Callable[[_R, Path], None] | None = None,
+    draw: Callable[[_R], bytes] | None = None,
 ) -> None:
-    """Write a report as CSV, as a picture, and as a table or JSON, as the options say."""
+    """Write a report as CSV, as a picture, and as a table or JSON, as the options say.
+
+    Args:
+        report: to be written.
+        options: the values of `report_options`.
+        table: what it is for people.
+        plot: draws it into a file; or
+        draw: makes a picture of it.
+    """
+    path = options["png_path"]
     if options["csv_path"] is not None:
         write_atomic(options["csv_path"], report.to_csv().encode())
-    if options["png_path"] is not None:
-        plot(report, options["png_path"])
-    if options["as_json"]:
-        write_json(report.to_dict())
-    else:
-        write_table(table(report))
+    if path is not None and plot is not None:
+        plot(report, path)
+    if path is not None and draw is not None:
+        write_atomic(path, draw(report))
+    write_result(options["as_json"], report.to_dict(), table(report))
+
+
+def picture_paths(prefix: Path | None, kinds: Iterable[str]) -> dict[str, Path]:
+    """Where each of several pictures goes, by its kind; nowhere without a prefix."""
+    if prefix is None:
+        return {}
+    stem = prefix.name.removesuffix(".png")
+    return {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in kinds}

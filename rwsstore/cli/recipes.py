@@ -1,34 +1,27 @@
 """Recipes on the command line: their options and settings, and a help text made of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
-import torch
 from pydantic.fields import FieldInfo
-from torch import nn
 
-from rwsstore.cli.options import limit_option
-from rwsstore.cpu import ComputeMode, probe
+from rwsstore import models, training
+from rwsstore.cli.options import given, limit_option, seed_option, several
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.models import Classifier, parse_layers
-from rwsstore.training import (
-    CONFIGURED_RECIPES,
-    WEIGHT_RECIPES,
-    AugmentedRecipe,
-    CleanRecipe,
-    ConfiguredRecipe,
-    Recipe,
-    RobustRecipe,
-    TrainingConfig,
-)
+from rwsstore.training import RECIPE_OPTIONS, WEIGHT_OPTIONS, RecipeOptions, TrainingConfig
 
-_Command = Callable[..., Any]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rwsstore.cpu import ComputeMode
+    from rwsstore.models import Classifier
+    from rwsstore.training import ConfiguredRecipe, Recipe
 
 
-def training_options(defaults: TrainingConfig) -> Callable[[_Command], _Command]:
+def training_options(defaults: TrainingConfig) -> Callable[[Any], Any]:
     """Add what both kinds of training take: schedule, augmentation, held-out images, arithmetic."""
-    options = (
+    return several(
         click.option("--epochs", type=int, default=defaults.epochs, show_default=True),
         click.option("--batch-size", type=int, default=defaults.batch_size, show_default=True),
         click.option(
@@ -61,30 +54,24 @@ def training_options(defaults: TrainingConfig) -> Callable[[_Command], _Command]
             "5,000.",
         ),
         limit_option,
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
-        _MODE,
+        seed_option(),
+        click.option(
+            "--mode",
+            type=click.Choice(["auto", "plain", "bf16"]),
+            default="auto",
+            show_default=True,
+            help="Arithmetic: plain float32, bfloat16 with channels last, or whichever a short "
+            "measurement finds faster here.",
+        ),
     )
 
-    def add(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
 
-    return add
-
-
-_MODE = click.option(
-    "--mode",
-    type=click.Choice(["auto", "plain", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic: plain float32, bfloat16 with channels last, or whichever a short "
-    "measurement finds faster here.",
-)
-
-
-def pick_mode(choice: str, model: nn.Module, size: int, batch_size: int) -> ComputeMode:
+def pick_mode(choice: str, model: "nn.Module", size: int, batch_size: int) -> "ComputeMode":
     """Turn --mode into a mode, measuring if it is left to us."""
+    import torch
+
+    from rwsstore.cpu import ComputeMode, probe
+
     if choice == "plain":
         return ComputeMode()
     if choice == "bf16":
@@ -103,14 +90,14 @@ settings_option = click.option(
 )
 
 
-def read_settings(recipe: type[ConfiguredRecipe], pairs: Iterable[str]) -> dict[str, Any]:
+def read_settings(recipe: "type[ConfiguredRecipe]", pairs: Iterable[str]) -> dict[str, Any]:
     """Read what stands behind --set; the recipe itself then checks the values.
 
     Raises:
         ConfigError: it is not KEY=VALUE, or a key stands twice.
         UnknownNameError: the recipe has no such setting.
     """
-    fields = _fields(recipe)
+    fields = _fields(recipe.Options)
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -122,9 +109,9 @@ def read_settings(recipe: type[ConfiguredRecipe], pairs: Iterable[str]) -> dict[
     return found
 
 
-def _fields(recipe: type[ConfiguredRecipe]) -> dict[str, FieldInfo]:
+def _fields(options: type[RecipeOptions]) -> dict[str, FieldInfo]:
     """The settings; --layers has an option of its own."""
-    return {name: one for name, one in recipe.Options.model_fields.items() if name != "layers"}
+    return {name: one for name, one in options.model_fields.items() if name != "layers"}
 
 
 def _value(field: FieldInfo, text: str) -> str | list[str] | None:
@@ -144,15 +131,15 @@ def recipes_help(*, patches: bool = False) -> str:
         patches: only those that make a patch.
     """
     head = "\b\nRecipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:"
-    return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
+    return "\n".join([head, *_lines(WEIGHT_OPTIONS if patches else RECIPE_OPTIONS)])
 
 
-def _lines(recipes: Mapping[str, type[ConfiguredRecipe]]) -> Iterator[str]:
-    for name, recipe in recipes.items():
-        training = recipe.defaults
-        epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
-        yield f"  {name}: {epochs}, {training.optimizer}, learning rate {training.learning_rate:g}"
-        for key, field in _fields(recipe).items():
+def _lines(recipes: Mapping[str, type[RecipeOptions]]) -> Iterator[str]:
+    for name, options in recipes.items():
+        suits = options.training
+        epochs = "1 epoch" if suits.epochs == 1 else f"{suits.epochs} epochs"
+        yield f"  {name}: {epochs}, {suits.optimizer}, learning rate {suits.learning_rate:g}"
+        for key, field in _fields(options).items():
             described = _description(field)
             yield f"    {key}={_shown(field.default)}" + (f"  {described}" if described else "")
 
@@ -191,17 +178,6 @@ def shallowest_count(text: str) -> int:
     return int(text)
 
 
-def given(*names: str) -> list[str]:
-    """Those of some parameters that stand on the command line, as the options that they are."""
-    context = click.get_current_context()
-    called = {param.name: param.opts[0] for param in context.command.params}
-    return [
-        called[name]
-        for name in names
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-
-
 def refuse(recipe: str, *names: str) -> None:
     """Refuse options that do not go with a recipe.
 
@@ -231,7 +207,7 @@ def check_together(options: dict[str, Any]) -> None:
     recipe = options["recipe"]
     if (recipe == "robust") != (options["corruption"] is not None):
         raise ConfigError("--recipe robust and --corruption go together")
-    if recipe in WEIGHT_RECIPES:
+    if recipe in WEIGHT_OPTIONS:
         if options["init"] is None and options["batch_norm"]:
             raise ConfigError(
                 f"--recipe {recipe} goes on training a model, and leaves BatchNorm's statistics as "
@@ -240,9 +216,9 @@ def check_together(options: dict[str, Any]) -> None:
         refuse(recipe, "anchor_epoch", "severity")
         if options["init"] is not None:
             refuse(f"{recipe} --init", *_OF_A_NEW_NETWORK)
-    elif options["layers"] is not None and recipe not in ("robust", *CONFIGURED_RECIPES):
+    elif options["layers"] is not None and recipe not in ("robust", *RECIPE_OPTIONS):
         raise ConfigError("--layers goes with --recipe robust and those that have settings")
-    elif recipe not in CONFIGURED_RECIPES:
+    elif recipe not in RECIPE_OPTIONS:
         refuse(recipe, "settings")
 
 
@@ -252,8 +228,8 @@ def training_config(options: dict[str, Any]) -> TrainingConfig:
     Raises:
         ConfigError: one is out of its range.
     """
-    if options["recipe"] in CONFIGURED_RECIPES:
-        fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
+    if options["recipe"] in RECIPE_OPTIONS:
+        fields = training_of(RECIPE_OPTIONS[options["recipe"]].training, options)
     else:
         fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
     try:
@@ -262,7 +238,7 @@ def training_config(options: dict[str, Any]) -> TrainingConfig:
         raise ConfigError(f"training: {error}") from None
 
 
-def recipe_of(options: dict[str, Any], start: Classifier) -> Recipe:
+def recipe_of(options: dict[str, Any], start: "Classifier") -> "Recipe":
     """Make the recipe that was named.
 
     Raises:
@@ -270,15 +246,16 @@ def recipe_of(options: dict[str, Any], start: Classifier) -> Recipe:
         UnknownNameError: no such setting or layer.
     """
     name = options["recipe"]
-    if name in CONFIGURED_RECIPES:
-        settings: dict[str, Any] = read_settings(CONFIGURED_RECIPES[name], options["settings"])
+    if name in RECIPE_OPTIONS:
+        recipe = training.CONFIGURED_RECIPES[name]
+        settings: dict[str, Any] = read_settings(recipe, options["settings"])
         if options["layers"] is not None:
-            settings["layers"] = parse_layers(start, options["layers"])
-        return CONFIGURED_RECIPES[name].configured(settings)
+            settings["layers"] = models.parse_layers(start, options["layers"])
+        return recipe.configured(settings)
     if name == "robust":
         layers = options["layers"]
         count = None if layers is None else shallowest_count(layers)
-        return RobustRecipe(options["corruption"], options["severity"], layers=count)
+        return training.RobustRecipe(options["corruption"], options["severity"], layers=count)
     if name == "augmented":
-        return AugmentedRecipe(severity=options["severity"])
-    return CleanRecipe()
+        return training.AugmentedRecipe(severity=options["severity"])
+    return training.CleanRecipe()

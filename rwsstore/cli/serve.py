@@ -1,7 +1,5 @@
 """`rws serve`."""
 
-__all__ = ["command"]
-
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,21 +1,21 @@
 """`rws store`: list, show, verify, check and clean a store of patches."""
 
-__all__ = ["command"]
-
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from rich.table import Table
 
+from rwsstore import models
 from rwsstore.cli.inspect import show_patch
-from rwsstore.cli.options import json_option, open_store, store_option
-from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.models import short_names
+from rwsstore.cli.options import corruption_option, json_option, open_store, store_option
+from rwsstore.cli.output import write_result
 from rwsstore.patches import BIT_WIDTHS
-from rwsstore.store import Entry, FsckReport, Sort
+from rwsstore.store import Sort
+
+if TYPE_CHECKING:
+    from rwsstore.store import Entry, FsckReport
 
 
 @click.group("store", short_help="List, verify and clean a store of patches.")
@@ -30,12 +30,7 @@ def command() -> None:
 @command.command("ls", short_help="List patches.")
 @store_option
 @click.option("--kind", help="Only of this kind: rws, composed, ...")
-@click.option(
-    "--corruption",
-    type=click.Choice(sorted(CORRUPTIONS)),
-    metavar="NAME",
-    help="Only for this one.",
-)
+@corruption_option("Only for this one.")
 @click.option(
     "--bits", type=click.Choice([str(bits) for bits in BIT_WIDTHS]), help="Only of so many bits."
 )
@@ -78,15 +73,12 @@ def ls(
         all_versions=all_versions,
         sort=sort,
     )
-    if as_json:
-        write_json({"store": str(store.root), "patches": [asdict(entry) for entry in entries]})
-    elif entries:
-        write_table(_listing(entries))
-    else:
-        write_lines([f"no such patch in {store.root}; make some with rws extract"])
+    nothing = f"no such patch in {store.root}; make some with rws extract"
+    document = {"store": str(store.root), "patches": [asdict(entry) for entry in entries]}
+    write_result(as_json, document, _listing(entries) if entries else nothing)
 
 
-def _listing(entries: tuple[Entry, ...]) -> Table:
+def _listing(entries: "tuple[Entry, ...]") -> Table:
     """A line for each; a narrow terminal folds the cells, and cuts nothing off."""
     table = Table()
     for name in ("patch", "digest", "kind", "against"):
@@ -113,22 +105,22 @@ def _listing(entries: tuple[Entry, ...]) -> Table:
     return table
 
 
-def _severity(entry: Entry) -> str:
+def _severity(entry: "Entry") -> str:
     if entry.severity is None and entry.budget is not None:
         return f"ε {entry.budget:g}"
     return str(entry.severity or "-")
 
 
-def _touched(entry: Entry) -> str:
+def _touched(entry: "Entry") -> str:
     if entry.touched_bytes is None:
         return "?"
     return f"{entry.touched_bytes:,} ({entry.touched_bytes / entry.model_bytes:.1%})"
 
 
-def _deepest(entries: tuple[Entry, ...]) -> dict[str | None, str]:
+def _deepest(entries: "tuple[Entry, ...]") -> dict[str | None, str]:
     """Names of layers, without what all of them begin with."""
     names = sorted({entry.deepest for entry in entries if entry.deepest is not None})
-    return dict(zip(names, short_names(names), strict=True))
+    return dict(zip(names, models.short_names(names), strict=True))
 
 
 @command.command("show", short_help="Show one patch.")
@@ -147,10 +139,8 @@ def show(patch: str, store_path: Path | None, as_json: bool) -> None:
 def verify(patch: str, store_path: Path | None, as_json: bool) -> None:
     """Hash a patch's bytes, and those of its parts, and parse them."""
     digest = open_store(store_path).verify(patch)
-    if as_json:
-        write_json({"patch": patch, "digest": digest, "ok": True})
-    else:
-        write_lines([f"{patch} is intact: {digest}"])
+    document = {"patch": patch, "digest": digest, "ok": True}
+    write_result(as_json, document, f"{patch} is intact: {digest}")
 
 
 @command.command("fsck", short_help="Check the whole store.")
@@ -162,14 +152,11 @@ def verify(patch: str, store_path: Path | None, as_json: bool) -> None:
 def fsck(store_path: Path | None, repair: bool, as_json: bool) -> int:
     """Hash and parse every object, follow every name and every part. Exit code 1 if not clean."""
     report = open_store(store_path).fsck(repair=repair)
-    if as_json:
-        write_json({**asdict(report), "clean": report.clean})
-    else:
-        write_lines(_fsck_lines(report))
+    write_result(as_json, {**asdict(report), "clean": report.clean}, *_fsck_lines(report))
     return 0 if report.clean else 1
 
 
-def _fsck_lines(report: FsckReport) -> list[str]:
+def _fsck_lines(report: "FsckReport") -> list[str]:
     lines = [
         f"{finding.problem} {finding.subject}: {finding.detail}"
         + (" (repaired)" if finding.repaired else "")
@@ -191,13 +178,11 @@ def _fsck_lines(report: FsckReport) -> list[str]:
 def gc(store_path: Path | None, dry_run: bool, as_json: bool) -> None:
     """Remove objects that neither a name nor a composed patch reaches, and leftover files."""
     report = open_store(store_path).gc(dry_run=dry_run)
-    if as_json:
-        write_json(asdict(report))
-        return
     verb = "would remove" if dry_run else "removed"
-    write_lines(f"{verb} {digest}" for digest in report.removed)
     summary = (
         f"{verb} {len(report.removed)} objects and {report.temporaries} leftover files "
         f"({report.freed_bytes:,} bytes); {report.kept} objects stay"
     )
-    write_lines([summary])
+    write_result(
+        as_json, asdict(report), *(f"{verb} {digest}" for digest in report.removed), summary
+    )

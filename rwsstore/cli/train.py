@@ -1,15 +1,14 @@
 """`rws train`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from rwsstore import data, models, training
 from rwsstore.cli.card import measured_card
-from rwsstore.cli.options import dataset_option, json_option
-from rwsstore.cli.output import write_json, write_lines
+from rwsstore.cli.options import corruption_option, dataset_option, json_option
+from rwsstore.cli.output import write_result
 from rwsstore.cli.recipes import (
     check_together,
     pick_mode,
@@ -19,29 +18,15 @@ from rwsstore.cli.recipes import (
     training_config,
     training_options,
 )
-from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.models import (
-    NETWORKS,
-    Classifier,
-    ModelSpec,
-    build,
-    load_checkpoint,
-    save_checkpoint,
-    write_model_card,
-)
-from rwsstore.progress import ConsoleReporter, Reporter
-from rwsstore.training import (
-    RECIPES,
-    ClassifierRun,
-    Recipe,
-    TrainingConfig,
-    WeightRecipe,
-    hold_out,
-    pixel_statistics,
-    train_classifier,
-)
+from rwsstore.models import NETWORKS
+from rwsstore.progress import ConsoleReporter
+from rwsstore.training import RECIPE_NAMES, TrainingConfig
+
+if TYPE_CHECKING:
+    from rwsstore.data import ImageSet
+    from rwsstore.models import Classifier
+    from rwsstore.training import ClassifierRun, Recipe
 
 _DEFAULTS = TrainingConfig()
 _CARD_IMAGES = 1000
@@ -70,7 +55,7 @@ _CARD_IMAGES = 1000
 )
 @click.option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
+    type=click.Choice(RECIPE_NAMES),
     default="clean",
     show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
@@ -78,12 +63,7 @@ _CARD_IMAGES = 1000
     "steps of SAM. The others make patches (rws extract): they go on training the model of --init, "
     "or begin with --no-batch-norm. Settings and training defaults are listed below.",
 )
-@click.option(
-    "--corruption",
-    type=click.Choice(sorted(CORRUPTIONS)),
-    metavar="NAME",
-    help="Of --recipe robust.",
-)
+@corruption_option("Of --recipe robust.")
 @click.option(
     "--severity",
     type=click.IntRange(1, 5),
@@ -134,53 +114,52 @@ def command(**options: Any) -> None:
       rws train --dataset cifar10:data --recipe clat --init at.safetensors --out clat.safetensors
     """
     out: Path = options["out"]
-    _check_out(out)
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
+    if not out.absolute().parent.is_dir():
+        raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
     check_together(options)
     config = training_config(options)
     reporter = ConsoleReporter()
-    images = load_images(options["dataset"], "train", size=options["size"], progress=reporter)
-    train, validation = hold_out(
+    images = data.load_images(options["dataset"], "train", size=options["size"], progress=reporter)
+    train, validation = training.hold_out(
         images, validation=options["validation"], limit=options["limit"], seed=config.seed
     )
     start = _start(options, train)
     recipe = recipe_of(options, start)
     state_file = out.with_suffix(".state")
-    run = train_classifier(
+    run = training.train_classifier(
         start,
         recipe,
         train,
         validation,
         config,
         anchor_epoch=options["anchor_epoch"],
-        pretrained=options["init"] is not None and not isinstance(recipe, WeightRecipe),
+        pretrained=options["init"] is not None and not isinstance(recipe, training.WeightRecipe),
         state_file=state_file,
         mode=pick_mode(options["mode"], start, start.spec.input_size, config.batch_size),
         progress=reporter,
     )
-    written = [*_save(out, run), _write_card(out, run.model, validation, reporter)]
+    # Which formats the model may be served in, by some of the held-out images.
+    some = validation if len(validation) <= _CARD_IMAGES else validation.limit(_CARD_IMAGES)
+    card = measured_card(run.model, some, progress=reporter)
+    written = [*_save(out, run), models.write_model_card(out, card)]
     for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
         leftover.unlink(missing_ok=True)
     _tell(options["as_json"], run, written, recipe, len(validation))
 
 
-def _check_out(out: Path) -> None:
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
-    if not out.absolute().parent.is_dir():
-        raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-
-
-def _start(options: dict[str, Any], train: ImageSet) -> Classifier:
+def _start(options: dict[str, Any], train: "ImageSet") -> "Classifier":
     if options["init"] is not None:
-        start = load_checkpoint(options["init"])
+        start = models.load_checkpoint(options["init"])
         if start.spec.num_classes != len(train.classes):
             raise ConfigError(
                 f"--init {options['init']} has {start.spec.num_classes} classes, the dataset "
                 f"{len(train.classes)}"
             )
         return start
-    mean, std = pixel_statistics(train)
-    spec = ModelSpec(
+    mean, std = training.pixel_statistics(train)
+    spec = models.ModelSpec(
         network=options["network"],
         num_classes=len(train.classes),
         classes=train.classes,
@@ -190,50 +169,38 @@ def _start(options: dict[str, Any], train: ImageSet) -> Classifier:
         mean=mean,
         std=std,
     )
-    return build(spec, seed=options["seed"])
+    return models.build(spec, seed=options["seed"])
 
 
-def _save(out: Path, run: ClassifierRun) -> list[Path]:
+def _save(out: Path, run: "ClassifierRun") -> list[Path]:
     written = []
     for word, model in (("", run.model), (".unfolded", run.unfolded), (".anchor", run.anchor)):
         if model is not None:
             path = out.with_suffix(f"{word}.safetensors")
-            save_checkpoint(path, model)
+            models.save_checkpoint(path, model)
             written.append(path)
     return written
 
 
-def _write_card(out: Path, model: Classifier, validation: ImageSet, progress: Reporter) -> Path:
-    """Which compute formats the model may be served in, measured on the held-out images."""
-    if len(validation) > _CARD_IMAGES:
-        validation = validation.limit(_CARD_IMAGES)
-    return write_model_card(out, measured_card(model, validation, progress=progress))
-
-
 def _tell(
-    as_json: bool, run: ClassifierRun, written: list[Path], recipe: Recipe, validation: int
+    as_json: bool, run: "ClassifierRun", written: list[Path], recipe: "Recipe", validation: int
 ) -> None:
     best, scored_on = run.best, recipe.scored_on(validation)
-    if as_json:
-        write_json(
-            {
-                "written": [str(path) for path in written],
-                "validation_accuracy": best.accuracy,
-                "validation_images": validation,
-                "scored_on": scored_on,
-                "best_epoch": best.epoch,
-                "remarks": list(recipe.remarks()),
-                "history": [record.model_dump() for record in run.history],
-            }
-        )
-        return
     terms = ", ".join(f"{name} {value:.3f}" for name, value in best.terms.items())
-    write_lines(
-        [
-            *(f"wrote {path}" for path in written),
-            f"{best.accuracy:.1f} % on {scored_on} (epoch {best.epoch} of {len(run.history)})",
-            *([f"loss {best.loss:.3f} in that epoch: {terms}"] if terms else []),
-            *recipe.remarks(),
-            f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
-        ]
+    write_result(
+        as_json,
+        {
+            "written": [str(path) for path in written],
+            "validation_accuracy": best.accuracy,
+            "validation_images": validation,
+            "scored_on": scored_on,
+            "best_epoch": best.epoch,
+            "remarks": list(recipe.remarks()),
+            "history": [record.model_dump() for record in run.history],
+        },
+        *(f"wrote {path}" for path in written),
+        f"{best.accuracy:.1f} % on {scored_on} (epoch {best.epoch} of {len(run.history)})",
+        *([f"loss {best.loss:.3f} in that epoch: {terms}"] if terms else []),
+        *recipe.remarks(),
+        f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
     )

@@ -136,8 +136,8 @@ def test_pictures_that_cannot_be_written_are_refused_before_measuring(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr("rwsstore.cli.compare.measure_gains", never)
-    monkeypatch.setattr("rwsstore.cli.compare.compare_signatures", never)
+    monkeypatch.setattr("rwsstore.analysis.measure_gains", never)
+    monkeypatch.setattr("rwsstore.analysis.compare_signatures", never)
     outcome = rws(*named(bench), *GAINS, "--png", tmp_path / "nowhere" / "maps")
     assert (outcome.code, outcome.out) == (3, "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -1,7 +1,5 @@
 """`rws probe`: how a model fails when its parameters change."""
 
-__all__ = ["command"]
-
 import click
 
 from rwsstore.cli.lazy import LazyGroup

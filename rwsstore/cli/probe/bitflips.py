@@ -1,44 +1,28 @@
 """`rws probe bitflips`."""
 
-__all__ = ["command"]
-
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore.analysis.bitflips import (
-    BitflipReport,
-    Memory,
-    Sites,
-    StoredPatch,
-    StoredWeights,
-    bitflip_text,
-    draw_bitflips,
-    layer_sites,
-    sample_sites,
-    survey,
-)
+from rwsstore import models, patches
+from rwsstore.analysis import bitflips
 from rwsstore.cli.options import (
     dataset_option,
-    load_test_images,
+    fitting_store,
+    load_labelled_images,
     model_options,
-    open_store,
+    seed_option,
     store_option,
     transfer_option,
 )
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
-from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import Resampling
-from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, parse_layers, weights_fingerprint
-from rwsstore.patches import identify, parse_request
 from rwsstore.progress import ConsoleReporter
-from rwsstore.store import FittingStore
-from rwsstore.training.resume import images_digest
+
+if TYPE_CHECKING:
+    from rwsstore.models import Classifier
 
 _SAMPLE = 2000
 
@@ -82,13 +66,7 @@ _SAMPLE = 2000
     show_default=True,
     help="Measure on so many images, chosen by seed, as many of each class.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of the sample, the images and the intervals.",
-)
+@seed_option("Of the sample, the images and the intervals.", most=2**62)
 @click.option(
     "--resamples",
     type=click.IntRange(min=0),
@@ -111,6 +89,8 @@ def command(**options: Any) -> None:
       rws probe bitflips --dataset imagefolder:cifar10 --format bfloat16 --bits 14 --layer 1
       rws probe bitflips --dataset imagefolder:cifar10 --patch fog --csv fog.csv
     """
+    from rwsstore.evaluation import Resampling
+
     _check(options)
     check_outputs(options)
     model = load_probed_model(options)
@@ -119,12 +99,17 @@ def command(**options: Any) -> None:
     resamples = 0 if options["layer"] is not None else options["resamples"]
     resampling = Resampling(resamples=resamples, seed=options["seed"])
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    drawn = {name: options[name] for name in ("bits", "layer", "seed")}
-    results = _results(model, images, stored, {**drawn, "count": len(sites)})
-    found = survey(memory, images, sites, results=results, progress=reporter)
-    report = BitflipReport.of(found, dataset=images.name, resampling=resampling)
-    write_report(report, options, table=bitflip_text, plot=_plot)
+    images = load_labelled_images(options, model, reporter)
+    results = kept_results(
+        "bitflips",
+        images,
+        model=models.weights_fingerprint(model.state_dict()),
+        stored=stored,
+        sites={name: options[name] for name in ("bits", "layer", "seed")} | {"count": len(sites)},
+    )
+    found = bitflips.survey(memory, images, sites, results=results, progress=reporter)
+    report = bitflips.BitflipReport.of(found, dataset=images.name, resampling=resampling)
+    write_report(report, options, table=bitflips.bitflip_text, draw=bitflips.draw_bitflips)
     results.forget()
 
 
@@ -137,45 +122,30 @@ def _check(options: Mapping[str, Any]) -> None:
         raise ConfigError("--layer takes all of a layer: leave --sample out, or --layer")
 
 
-def _memory(model: Classifier, options: Mapping[str, Any]) -> tuple[Memory, dict[str, Any]]:
+def _memory(
+    model: "Classifier", options: Mapping[str, Any]
+) -> tuple["bitflips.Memory", dict[str, Any]]:
     """What bits flip in, and that in JSON."""
     if options["patch"] is None:
         form = options["form"] or "float32"
-        return StoredWeights(model, form), {"format": form}
-    wanted = parse_request(options["patch"])
+        return bitflips.StoredWeights(model, form), {"format": form}
+    wanted = patches.parse_request(options["patch"])
     if len(wanted) != 1:
         raise ConfigError(f"--patch {options['patch']} names {len(wanted)} patches; expected one")
     ((name, alpha),) = wanted.items()
-    store = FittingStore(open_store(options["store_path"]), identify(model.state_dict()))
-    patch = store.get(name)
-    memory = StoredPatch(model, patch, alpha, allow_transfer=options["allow_transfer"])
+    patch = fitting_store(options["store_path"], model).get(name)
+    memory = bitflips.StoredPatch(model, patch, alpha, allow_transfer=options["allow_transfer"])
     return memory, {"patch": patch.digest, "alpha": alpha}
 
 
-def _sites(model: Classifier, memory: Memory, options: Mapping[str, Any]) -> Sites:
+def _sites(
+    model: "Classifier", memory: "bitflips.Memory", options: Mapping[str, Any]
+) -> "bitflips.Sites":
     bits, layer = options["bits"], options["layer"]
     if layer is None:
-        return sample_sites(memory, options["sample"] or _SAMPLE, bits=bits, seed=options["seed"])
-    names = parse_layers(model, layer)
+        count = options["sample"] or _SAMPLE
+        return bitflips.sample_sites(memory, count, bits=bits, seed=options["seed"])
+    names = models.parse_layers(model, layer)
     if len(names) != 1:
         raise ConfigError(f"--layer {layer} names {len(names)} layers; expected one")
-    return layer_sites(memory, names[0], bits=bits)
-
-
-def _results(
-    model: Classifier, images: ImageSet, stored: Mapping[str, Any], sites: Mapping[str, Any]
-) -> Results:
-    """What the counts of an interrupted run depend on, and where they are kept."""
-    return kept_results(
-        "bitflips",
-        {
-            "model": weights_fingerprint(model.state_dict()),
-            "images": images_digest(images),
-            "stored": dict(stored),
-            "sites": dict(sites),
-        },
-    )
-
-
-def _plot(report: BitflipReport, path: Path) -> None:
-    write_atomic(path, draw_bitflips(report))
+    return bitflips.layer_sites(memory, names[0], bits=bits)

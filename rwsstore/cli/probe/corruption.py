@@ -1,37 +1,26 @@
 """`rws probe corruption`."""
 
-__all__ = ["command"]
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
-from rwsstore.analysis.parameter_corruption import (
-    CorruptionReport,
-    ProbeOptions,
-    corruption_table,
-    draw_corruption,
-    probe_corruption,
-)
+from rwsstore import models
+from rwsstore.analysis import parameter_corruption
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
     dataset_option,
     limit_option,
-    load_test_images,
+    load_labelled_images,
     model_options,
+    seed_option,
 )
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
-from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import ConfigError
-from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, parse_layers, weights_fingerprint
-from rwsstore.progress import ConsoleReporter, Reporter
-from rwsstore.training.resume import images_digest
+from rwsstore.progress import ConsoleReporter
 
 _DRAWS = 3
 """Random corruptions where all parameters are probed as one group."""
@@ -82,13 +71,7 @@ _DRAWS = 3
     "Default: on the test images.",
 )
 @limit_option
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of the limits and of the first random corruption.",
-)
+@seed_option("Of the limits and of the first random corruption.", most=2**62)
 @report_options(csv="a row for each group, n and ε", png="curves, or heat maps")
 def command(**options: Any) -> None:
     """Corrupt parameters by a vector of norm ε, and measure what is left of the accuracy.
@@ -104,15 +87,27 @@ def command(**options: Any) -> None:
       rws probe corruption --model m.unfolded.safetensors --unfolded --by type --p inf --n 10 \\
         --dataset digits
     """
+    from rwsstore.training.resume import images_digest
+
     check_outputs(options)
     settings = _settings(options)
     model = load_probed_model(options)
-    layers = None if options["layers"] is None else parse_layers(model, options["layers"])
+    layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    source = _gradient_images(options, model, reporter)
-    results = _results(model, images, source, settings, layers)
-    report = probe_corruption(
+    images = load_labelled_images(options, model, reporter)
+    source = None
+    if options["gradient_images"] is not None:
+        of_gradient = {**options, "limit": options["gradient_images"]}
+        source = load_labelled_images(of_gradient, model, reporter, split="train")
+    results = kept_results(
+        "corruption",
+        images,
+        model=models.weights_fingerprint(model.state_dict()),
+        gradient_images=None if source is None else images_digest(source),
+        options=key_part("corruption", asdict(settings)),
+        layers=layers,
+    )
+    report = parameter_corruption.probe_corruption(
         model,
         images.images,
         images.labels,
@@ -123,13 +118,18 @@ def command(**options: Any) -> None:
         results=results,
         progress=reporter,
     )
-    write_report(report, options, table=corruption_table, plot=_plot)
+    write_report(
+        report,
+        options,
+        table=parameter_corruption.corruption_table,
+        draw=parameter_corruption.draw_corruption,
+    )
     results.forget()
 
 
-def _settings(options: Mapping[str, Any]) -> ProbeOptions:
+def _settings(options: Mapping[str, Any]) -> "parameter_corruption.ProbeOptions":
     draws = options["draws"]
-    return ProbeOptions(
+    return parameter_corruption.ProbeOptions(
         epsilons=tuple(sorted(_number(part, "ε") for part in options["epsilon"].split(","))),
         by=options["by"],
         p=_number(options["norm"], "p"),
@@ -156,38 +156,3 @@ def _count(text: str) -> int | None:
     if not (word.isascii() and word.isdecimal()):
         raise ConfigError(f"n {word!r}; expected a whole number, or all")
     return int(word)
-
-
-def _gradient_images(
-    options: Mapping[str, Any], model: Classifier, progress: Reporter
-) -> ImageSet | None:
-    count, spec = options["gradient_images"], model.spec
-    if count is None:
-        return None
-    images = load_images(options["dataset"], "train", size=spec.input_size, progress=progress)
-    chosen = images.limit(count, options["seed"]) if count < len(images) else images
-    return match_classes(chosen, spec.classes, num_classes=spec.num_classes)
-
-
-def _results(
-    model: Classifier,
-    images: ImageSet,
-    source: ImageSet | None,
-    settings: ProbeOptions,
-    layers: tuple[str, ...] | None,
-) -> Results:
-    """What the numbers of an interrupted run depend on, and where they are kept."""
-    return kept_results(
-        "corruption",
-        {
-            "model": weights_fingerprint(model.state_dict()),
-            "images": images_digest(images),
-            "gradient_images": None if source is None else images_digest(source),
-            "options": key_part("corruption", asdict(settings)),
-            "layers": layers,
-        },
-    )
-
-
-def _plot(report: CorruptionReport, path: Path) -> None:
-    write_atomic(path, draw_corruption(report))

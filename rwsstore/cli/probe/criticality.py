@@ -1,35 +1,24 @@
 """`rws probe criticality`."""
 
-__all__ = ["command"]
-
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
-from rwsstore.analysis.criticality import (
-    CriticalityOptions,
-    CriticalityReport,
-    check_draws,
-    criticality_text,
-    draw_criticality,
-    measure_weaknesses,
-    stability_of,
+from rwsstore import models
+from rwsstore.analysis import criticality
+from rwsstore.cli.options import (
+    dataset_option,
+    load_labelled_images,
+    model_options,
+    seed_option,
 )
-from rwsstore.cli.options import dataset_option, load_test_images, model_options
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
-from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, main_path_convolutions, weights_fingerprint
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training.resume import images_digest
 
-_DEFAULTS = CriticalityOptions()
 _LIMIT, _WITH_BATCHES = 100, 500
 _COMPARED = 5
 
@@ -41,20 +30,20 @@ _COMPARED = 5
 @click.option(
     "--epsilon",
     type=float,
-    default=_DEFAULTS.epsilon,
+    default=0.03,
     show_default=True,
     help="ε of PGD, L∞, for images in [0, 1].",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=_DEFAULTS.steps,
+    default=10,
     show_default=True,
     help="Steps of PGD.",
 )
 @click.option(
     "--step-size",
-    default=f"{_DEFAULTS.step_size:g}",
+    default="0.007",
     show_default=True,
     help="Length of a step; none: 2.5·ε/steps.",
 )
@@ -69,13 +58,7 @@ _COMPARED = 5
     help="Use only so many images, chosen by seed, as many of each class. Default: "
     f"{_LIMIT}; with --stability {_WITH_BATCHES}.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of the limit, of the attack's random starts and of the draws.",
-)
+@seed_option("Of the limit, of the attack's random starts and of the draws.", most=2**62)
 @click.option(
     "--stability",
     is_flag=True,
@@ -109,44 +92,60 @@ def command(**options: Any) -> None:
       rws probe criticality --dataset imagefolder:cifar10 --png layers.png
       rws probe criticality --dataset imagefolder:cifar10 --stability --batches 10,50 --k 3
     """
+    from rwsstore.cpu import ComputeMode
+
     check_outputs(options)
     if options["png_path"] is not None:
         check_picture(options["png_path"])
     measuring, sizes = _measuring(options), _sizes(options)
     model = load_probed_model(options)
-    layers = len(main_path_convolutions(model))
+    layers = len(models.main_path_convolutions(model))
     if (options["k"] or 1) > layers:
         raise ConfigError(f"--k is {options['k']}; the model has {layers} layers to choose from")
     reporter = ConsoleReporter()
     limit = options["limit"] or (_WITH_BATCHES if sizes else _LIMIT)
-    images = load_test_images({**options, "limit": limit}, model, reporter)
+    images = load_labelled_images({**options, "limit": limit}, model, reporter)
     drawn = {"draws": options["draws"], "k": options["k"] or min(_COMPARED, layers)}
     if sizes:
-        check_draws(sizes, **drawn, images=len(images), layers=layers)
-    results = _results(model, images, measuring, options["seed"])
-    found = measure_weaknesses(
+        criticality.check_draws(sizes, **drawn, images=len(images), layers=layers)
+    results = kept_results(
+        "criticality",
+        images,
+        model=models.weights_fingerprint(model.state_dict()),
+        epsilon=measuring.epsilon,
+        steps=measuring.steps,
+        step_size=measuring.step_size,
+        seed=options["seed"],
+    )
+    found = criticality.measure_weaknesses(
         ComputeMode(channels_last=True).prepare(model),  # the same sums, faster on a CPU
         images.images, images.labels, measuring, seed=options["seed"], results=results,
         progress=reporter,
     )  # fmt: skip
     stability = None
     if sizes:
-        stability = stability_of(found, images.labels, sizes=sizes, **drawn, seed=options["seed"])
-    report = CriticalityReport.of(
+        stability = criticality.stability_of(
+            found, images.labels, sizes=sizes, **drawn, seed=options["seed"]
+        )
+    report = criticality.CriticalityReport.of(
         model, found.criticality(), measuring, k=options["k"], seed=options["seed"],
         dataset=images.name, stability=stability,
     )  # fmt: skip
-    write_report(report, options, table=criticality_text, plot=_plot)
+    write_report(
+        report, options, table=criticality.criticality_text, draw=criticality.draw_criticality
+    )
     results.forget()
 
 
-def _measuring(options: Mapping[str, Any]) -> CriticalityOptions:
+def _measuring(options: Mapping[str, Any]) -> "criticality.CriticalityOptions":
     text = options["step_size"]
     try:
         size = None if text == "none" else float(text)
     except ValueError:
         raise ConfigError(f"--step-size is {text!r}; expected a number, or none") from None
-    return CriticalityOptions(epsilon=options["epsilon"], steps=options["steps"], step_size=size)
+    return criticality.CriticalityOptions(
+        epsilon=options["epsilon"], steps=options["steps"], step_size=size
+    )
 
 
 def _sizes(options: Mapping[str, Any]) -> tuple[int, ...]:
@@ -159,24 +158,3 @@ def _sizes(options: Mapping[str, Any]) -> tuple[int, ...]:
         raise ConfigError(
             f"--batches is {options['batches']!r}; expected whole numbers, as in 10,30,50"
         ) from None
-
-
-def _results(
-    model: Classifier, images: ImageSet, measuring: CriticalityOptions, seed: int
-) -> Results:
-    """What the numbers of an interrupted run depend on, and where they are kept."""
-    return kept_results(
-        "criticality",
-        {
-            "model": weights_fingerprint(model.state_dict()),
-            "images": images_digest(images),
-            "epsilon": measuring.epsilon,
-            "steps": measuring.steps,
-            "step_size": measuring.step_size,
-            "seed": seed,
-        },
-    )
-
-
-def _plot(report: CriticalityReport, path: Path) -> None:
-    write_atomic(path, draw_criticality(report))

@@ -1,36 +1,25 @@
 """`rws probe filtering`."""
 
-__all__ = ["command"]
-
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rwsstore.analysis.filtering import (
-    SCORES,
-    FilteringOptions,
-    FilteringReport,
-    ScoringOptions,
-    draw_filtering,
-    filtering_text,
-    measure_curves,
-    parse_filters,
+from rwsstore import models
+from rwsstore.analysis import filtering
+from rwsstore.cli.options import (
+    dataset_option,
+    load_labelled_images,
+    model_options,
+    seed_option,
 )
-from rwsstore.cli.options import dataset_option, load_test_images, model_options
-from rwsstore.cli.output import check_outputs, report_options, write_report
+from rwsstore.cli.output import check_outputs, picture_paths, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import ImageSet
 from rwsstore.drawing import check_picture
-from rwsstore.evaluation import Resampling
-from rwsstore.files import Results, write_atomic
-from rwsstore.models import Classifier, parse_layers, weights_fingerprint
+from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training.resume import images_digest
 
-_DEFAULTS, _SCORING = FilteringOptions(), ScoringOptions()
+_PICTURES = ("curves", "map")
 
 
 @click.command("filtering", short_help="Filter weights away: which layers are fragile?")
@@ -47,22 +36,22 @@ _DEFAULTS, _SCORING = FilteringOptions(), ScoringOptions()
 @click.option(
     "--thresholds",
     type=click.IntRange(min=3),
-    default=_DEFAULTS.thresholds,
+    default=25,
     show_default=True,
     help="For each layer and filter; an odd number.",
 )
 @click.option(
     "--epsilon",
     type=float,
-    default=_DEFAULTS.epsilon,
+    default=0.015,
     show_default=True,
     help="ε of FGSM, for images in [0, 1].",
 )
 @click.option(
     "--score",
     "decides",
-    type=click.Choice(SCORES),
-    default=_SCORING.decides,
+    type=click.Choice(["s1", "s2", "s3"]),
+    default="s2",
     show_default=True,
     help="The score whose mean over the filters is the verdict: s1 on clean images, s2 under "
     "FGSM, s3 the difference.",
@@ -70,7 +59,7 @@ _DEFAULTS, _SCORING = FilteringOptions(), ScoringOptions()
 @click.option(
     "--tolerance",
     type=float,
-    default=_SCORING.tolerance,
+    default=0.1,
     show_default=True,
     help="A score of at most so much to either side of 0 is robust.",
 )
@@ -86,17 +75,11 @@ _DEFAULTS, _SCORING = FilteringOptions(), ScoringOptions()
     show_default=True,
     help="Use only so many images, chosen by seed, as many of each class.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**62),
-    default=0,
-    show_default=True,
-    help="Of the limit and of the intervals.",
-)
+@seed_option("Of the limit and of the intervals.", most=2**62)
 @click.option(
     "--resamples",
     type=click.IntRange(min=0),
-    default=_SCORING.resampling.resamples,
+    default=1000,
     show_default=True,
     help="Draws of the images for the 95 % intervals; 0: no intervals.",
 )
@@ -117,16 +100,35 @@ def command(**options: Any) -> None:
       rws probe filtering --dataset imagefolder:cifar10 --png vgg
       rws probe filtering --dataset imagefolder:cifar10 --layers 1-3 --filters h1 --csv first.csv
     """
+    from rwsstore.cpu import ComputeMode
+    from rwsstore.evaluation import Resampling
+
     check_outputs(options)
-    for path in _pictures(options["png_path"]).values():
+    for path in picture_paths(options["png_path"], _PICTURES).values():
         check_picture(path)
-    measuring, scoring = _measuring(options), _scoring(options)
+    measuring = filtering.FilteringOptions(
+        epsilon=options["epsilon"],
+        filters=filtering.parse_filters(options["filters"]),
+        thresholds=options["thresholds"],
+    )
+    scoring = filtering.ScoringOptions(
+        above_chance=not options["as_published"],
+        tolerance=options["tolerance"],
+        decides=options["decides"],
+        resampling=Resampling(resamples=options["resamples"], seed=options["seed"]),
+    )
     model = load_probed_model(options)
-    layers = None if options["layers"] is None else parse_layers(model, options["layers"])
+    layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
     reporter = ConsoleReporter()
-    images = load_test_images(options, model, reporter)
-    results = _results(model, images, measuring)
-    curves = measure_curves(
+    images = load_labelled_images(options, model, reporter)
+    results = kept_results(
+        "filtering",
+        images,
+        model=models.weights_fingerprint(model.state_dict()),
+        epsilon=measuring.epsilon,
+        thresholds=measuring.thresholds,
+    )
+    curves = filtering.measure_curves(
         ComputeMode(channels_last=True).prepare(model),  # the same sums, faster on a CPU
         images.images,
         images.labels,
@@ -135,50 +137,12 @@ def command(**options: Any) -> None:
         results=results,
         progress=reporter,
     )
-    report = FilteringReport.of(curves, scoring, dataset=images.name)
-    write_report(report, options, table=filtering_text, plot=_plot)
+    report = filtering.FilteringReport.of(curves, scoring, dataset=images.name)
+    write_report(report, options, table=filtering.filtering_text, plot=_plot)
     results.forget()
 
 
-def _measuring(options: Mapping[str, Any]) -> FilteringOptions:
-    return FilteringOptions(
-        epsilon=options["epsilon"],
-        filters=parse_filters(options["filters"]),
-        thresholds=options["thresholds"],
-    )
-
-
-def _scoring(options: Mapping[str, Any]) -> ScoringOptions:
-    return ScoringOptions(
-        above_chance=not options["as_published"],
-        tolerance=options["tolerance"],
-        decides=options["decides"],
-        resampling=Resampling(resamples=options["resamples"], seed=options["seed"]),
-    )
-
-
-def _results(model: Classifier, images: ImageSet, measuring: FilteringOptions) -> Results:
-    """What the numbers of an interrupted run depend on, and where they are kept."""
-    return kept_results(
-        "filtering",
-        {
-            "model": weights_fingerprint(model.state_dict()),
-            "images": images_digest(images),
-            "epsilon": measuring.epsilon,
-            "thresholds": measuring.thresholds,
-        },
-    )
-
-
-def _pictures(prefix: Path | None) -> dict[str, Path]:
-    """Where each picture goes."""
-    if prefix is None:
-        return {}
-    stem = prefix.name.removesuffix(".png")
-    return {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in ("curves", "map")}
-
-
-def _plot(report: FilteringReport, prefix: Path) -> None:
-    paths = _pictures(prefix)
-    for kind, picture in draw_filtering(report).items():
+def _plot(report: "filtering.FilteringReport", prefix: Path) -> None:
+    paths = picture_paths(prefix, _PICTURES)
+    for kind, picture in filtering.draw_filtering(report).items():
         write_atomic(paths[kind], picture)

@@ -1,7 +1,5 @@
 """`rws remote`: patch and predict on a running service."""
 
-__all__ = ["command"]
-
 import click
 
 from rwsstore.cli.remote.patches import compose, delete, patches, show

@@ -13,6 +13,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from rwsstore.cli.options import several
 from rwsstore.errors import (
     ConfigError,
     MissingExtraError,
@@ -23,7 +24,17 @@ from rwsstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from rwsstore_client import AuditLog, Card, History, Patch, PatchSet, Predictions
+    from rwsstore_client import (
+        ApiError,
+        AuditLog,
+        Card,
+        Client,
+        History,
+        Model,
+        Patch,
+        PatchSet,
+        Predictions,
+    )
 
 
 def plain(text: str) -> str:
@@ -174,15 +185,9 @@ def predictions_table(names: Sequence[str], answer: "Predictions") -> Table:
     return table
 
 
-if TYPE_CHECKING:
-    from rwsstore_client import ApiError, Client, Model
-
 _Command = Callable[..., Any]
 
 _REFUSED = (400, 405, 413, 415, 422, 428, 431)  # what the caller gave was at fault
-
-# As the other commands' own; theirs come with torch, which a client has no use for.
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
 
 if_match_option = click.option(
     "--if-match",
@@ -226,21 +231,20 @@ def _check_strength(
 patch_argument = click.argument("patch", callback=_check_name)
 
 
-def strength_options(command: _Command) -> _Command:
-    """Add --alpha and --ta-loss."""
-    alpha = click.option(
+strength_options = several(
+    click.option(
         "--alpha",
         type=float,
         callback=_check_strength,
         help="Its strength. Default: the recommended one.",
-    )
-    loss = click.option(
+    ),
+    click.option(
         "--ta-loss",
         type=float,
         callback=_check_strength,
         help="Instead: the points of accuracy on clean images that it may cost.",
-    )
-    return alpha(loss(command))
+    ),
+)
 
 
 def with_client(command: _Command) -> _Command:
@@ -271,6 +275,39 @@ def with_model(command: _Command) -> _Command:
         return command(_model(rws, model_name), *args, **options)
 
     return with_client(call)
+
+
+def read_patchset(text: str) -> "dict[str, float | None]":
+    """Read NAME=ALPHA,NAME,...
+
+    Raises:
+        ConfigError: it is no patch set.
+    """
+    from rwsstore_client import parse_patchset
+
+    try:
+        return parse_patchset(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def limit_options(before: Any, help: str) -> Callable[[_Command], _Command]:  # noqa: A002
+    """Add --limit and --before, of which the numbers are of a kind and the help is given."""
+    return several(
+        click.option(
+            "--limit",
+            type=click.IntRange(1, 1000),
+            default=50,
+            show_default=True,
+            help="At most so many.",
+        ),
+        click.option("--before", type=before, metavar="N", help=help),
+    )
+
+
+def older(command: str, before: int | None) -> tuple[str, ...]:
+    """Say how to see what comes before a page; nothing where there is nothing."""
+    return () if before is None else (f"older ones: rws remote {command} --before {before}",)
 
 
 @contextmanager

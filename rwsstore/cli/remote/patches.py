@@ -1,24 +1,22 @@
 """`rws remote patches`, `show`, `compose` and `delete`: the service's store."""
 
-__all__ = ["compose", "delete", "patches", "show"]
-
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.options import json_option
+from rwsstore.cli.output import write_lines, write_result
 from rwsstore.cli.remote.connection import (
     card_table,
-    json_option,
     pairs_table,
     patch_argument,
     patch_rows,
     patches_table,
     plain,
+    read_patchset,
     reference,
     with_client,
 )
-from rwsstore.errors import ConfigError
 
 if TYPE_CHECKING:
     from rwsstore_client import Client
@@ -57,12 +55,9 @@ def patches(
         all_versions=all_versions,
         sort=sort,
     )
-    if as_json:
-        write_json({"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]})
-    elif found:
-        write_table(patches_table(found))
-    else:
-        write_lines([f"no such patch at {rws.url}; send some with rws remote push"])
+    nothing = f"no such patch at {rws.url}; send some with rws remote push"
+    document = {"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]}
+    write_result(as_json, document, patches_table(found) if found else nothing)
 
 
 @click.command("show", short_help="Show one patch.")
@@ -72,12 +67,12 @@ def patches(
 def show(rws: "Client", patch: str, as_json: bool) -> None:
     """Show a patch's description and its robustness card."""
     found = rws.patches.get(patch)
-    if as_json:
-        write_json(found.model_dump(mode="json"))
-        return
-    write_table(pairs_table(f"patch {reference(found)}", patch_rows(found)))
-    if found.card is not None:
-        write_table(card_table(found.card))
+    write_result(
+        as_json,
+        found.model_dump(mode="json"),
+        pairs_table(f"patch {reference(found)}", patch_rows(found)),
+        *([] if found.card is None else [card_table(found.card)]),
+    )
 
 
 @click.command("compose", short_help="Store several patches at fixed strengths as one.")
@@ -92,18 +87,10 @@ def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
     Example:
       rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
     """
-    from rwsstore_client import parse_patchset
-
-    try:
-        parts = parse_patchset(patchset)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    made = rws.patches.compose(name, parts)
-    if as_json:
-        write_json(made.model_dump(mode="json"))
-        return
+    made = rws.patches.compose(name, read_patchset(patchset))
     lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
-    write_lines(map(plain, [*lines, f"stored {reference(made)} {made.digest[:12]}"]))
+    stored = f"stored {reference(made)} {made.digest[:12]}"
+    write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
 
 
 @click.command("delete", short_help="Delete a patch from the service.")

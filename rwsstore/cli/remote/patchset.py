@@ -1,33 +1,23 @@
 """`rws remote patchset`, `apply`, `set`, ...: what the model has on."""
 
-__all__ = [
-    "apply",
-    "clear",
-    "history",
-    "patchset",
-    "remove",
-    "rollback",
-    "scale",
-    "set_",
-    "verify",
-]
-
 from typing import TYPE_CHECKING
 
 import click
 
-from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.options import json_option
+from rwsstore.cli.output import write_result
 from rwsstore.cli.remote.connection import (
     history_table,
     if_match_option,
-    json_option,
+    limit_options,
+    older,
     patch_argument,
     patchset_lines,
     plain,
+    read_patchset,
     strength_options,
     with_model,
 )
-from rwsstore.errors import ConfigError
 
 if TYPE_CHECKING:
     from rwsstore_client import Model, PatchSet
@@ -111,12 +101,7 @@ def set_(model: "Model", wanted: str, if_match: int | None, as_json: bool) -> No
     Example:
       rws remote set fog=0.6,gaussian_noise=0.4
     """
-    from rwsstore_client import parse_patchset
-
-    try:
-        patches = parse_patchset(wanted)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    patches = read_patchset(wanted)
     seen = model.patchset.get().generation if if_match is None else if_match
     _show(model.patchset.replace(patches, if_match=seen), as_json)
 
@@ -132,20 +117,13 @@ def clear(model: "Model", if_match: int | None, as_json: bool) -> None:
 
 @click.command("history", short_help="Show who changed what, and when.")
 @with_model
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
-)
-@click.option("--before", type=click.IntRange(min=0), metavar="N", help="Only older ones than N.")
+@limit_options(click.IntRange(min=0), "Only older ones than N.")
 @json_option
 def history(model: "Model", limit: int, before: int | None, as_json: bool) -> None:
     """Show the generations of the patch set, the newest first."""
     found = model.patchset.history(limit=limit, before=before)
-    if as_json:
-        write_json(found.model_dump(mode="json"))
-        return
-    write_table(history_table(found))
-    if found.next_before is not None:
-        write_lines([f"older ones: rws remote history --before {found.next_before}"])
+    document, more = found.model_dump(mode="json"), older("history", found.next_before)
+    write_result(as_json, document, history_table(found), *more)
 
 
 @click.command("rollback", short_help="Go back to a generation.")
@@ -167,17 +145,11 @@ def verify(model: "Model", as_json: bool) -> int:
     Exit code 1 if they differ.
     """
     found = model.patchset.verify()
-    if as_json:
-        write_json(found.model_dump(mode="json"))
-    else:
-        verdict = "every bit is right" if found.ok else "NOT what they should be"
-        head = f"{found.model} generation {found.generation}: {found.tensors} tensors, {verdict}"
-        write_lines(map(plain, [head, *found.problems]))
+    verdict = "every bit is right" if found.ok else "NOT what they should be"
+    head = f"{found.model} generation {found.generation}: {found.tensors} tensors, {verdict}"
+    write_result(as_json, found.model_dump(mode="json"), *map(plain, [head, *found.problems]))
     return 0 if found.ok else 1
 
 
 def _show(patchset: "PatchSet", as_json: bool) -> None:
-    if as_json:
-        write_json(patchset.model_dump(mode="json"))
-    else:
-        write_lines(patchset_lines(patchset))
+    write_result(as_json, patchset.model_dump(mode="json"), *patchset_lines(patchset))

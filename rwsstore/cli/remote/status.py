@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import RenderableType
 
-from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.options import json_option
+from rwsstore.cli.output import write_result
 from rwsstore.cli.remote.connection import (
     audit_table,
-    json_option,
+    limit_options,
+    older,
     pairs_table,
     patchset_lines,
     plain,
@@ -20,17 +23,19 @@ from rwsstore.cli.remote.connection import (
 from rwsstore.errors import MissingFileError
 
 if TYPE_CHECKING:
-    from rwsstore_client import Client
+    from rwsstore_client import Client, ComputeInfo, Model, ModelInfo, Predictions
+
+_WHY = {
+    "probe": "the fastest of those offered",
+    "operator": "set by the operator",
+    "only_offered": "nothing else is offered",
+    "exact": "exact, batching is off",
+}
 
 
 @click.command("audit", short_help="Show every change to patch sets and store.")
 @with_client
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
-)
-@click.option(
-    "--before", type=click.IntRange(min=1), metavar="N", help="Only records below number N."
-)
+@limit_options(click.IntRange(min=1), "Only records below number N.")
 @json_option
 def audit(rws: "Client", limit: int, before: int | None, as_json: bool) -> None:
     """Show the audit log: uploads and deletions too, the newest first.
@@ -38,16 +43,8 @@ def audit(rws: "Client", limit: int, before: int | None, as_json: bool) -> None:
     It is append-only; with --json each record has the hash that chains it to the one before.
     """
     found = rws.audit(limit=limit, before=before)
-    if as_json:
-        write_json(found.model_dump(mode="json"))
-        return
-    write_table(audit_table(found))
-    if found.next_before is not None:
-        write_lines([f"older ones: rws remote audit --before {found.next_before}"])
-
-
-if TYPE_CHECKING:
-    from rwsstore_client import Model, Predictions
+    document, more = found.model_dump(mode="json"), older("audit", found.next_before)
+    write_result(as_json, document, audit_table(found), *more)
 
 
 @click.command("predict", short_help="Say what images show.")
@@ -77,14 +74,10 @@ def predict(
         if not image.is_file():
             raise MissingFileError(f"no image {image}")
     answer = model.predict(list(images), top_k=top_k, patchset=patchset)
-    if as_json:
-        document = answer.model_dump(mode="json")
-        for image, prediction in zip(images, document["predictions"], strict=True):
-            prediction["image"] = str(image)
-        write_json(document)
-        return
-    write_table(predictions_table([str(image) for image in images], answer))
-    write_lines([_summary(answer)])
+    names, document = [str(image) for image in images], answer.model_dump(mode="json")
+    for name, prediction in zip(names, document["predictions"], strict=True):
+        prediction["image"] = name
+    write_result(as_json, document, predictions_table(names, answer), _summary(answer))
 
 
 def _summary(answer: "Predictions") -> str:
@@ -97,17 +90,6 @@ def _summary(answer: "Predictions") -> str:
     )
 
 
-if TYPE_CHECKING:
-    from rwsstore_client import Client, ComputeInfo, ModelInfo
-
-_WHY = {
-    "probe": "the fastest of those offered",
-    "operator": "set by the operator",
-    "only_offered": "nothing else is offered",
-    "exact": "exact, batching is off",
-}
-
-
 @click.command("status", short_help="Show whether the service is ready, and what it serves.")
 @with_client
 @json_option
@@ -118,14 +100,12 @@ def status(rws: "Client", as_json: bool) -> int:
     """
     ready = rws.ready()
     models = rws.models()
-    if as_json:
-        found = [model.model_dump(mode="json") for model in models]
-        write_json({"url": rws.url, "ready": ready, "models": found})
-    else:
-        write_lines([f"{rws.url} is {'ready' if ready else 'NOT READY'}"])
-        for model in models:
-            write_table(pairs_table(f"model {model.name}", _rows(model)))
-            write_lines(patchset_lines(model.patchset))
+    found = [model.model_dump(mode="json") for model in models]
+    shown: list[RenderableType] = [f"{rws.url} is {'ready' if ready else 'NOT READY'}"]
+    for model in models:
+        shown.append(pairs_table(f"model {model.name}", _rows(model)))
+        shown += patchset_lines(model.patchset)
+    write_result(as_json, {"url": rws.url, "ready": ready, "models": found}, *shown)
     return 0 if ready else 1
 
 

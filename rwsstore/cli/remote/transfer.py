@@ -1,7 +1,5 @@
 """`rws remote push` and `pull`: patches between a workstation's store and a box."""
 
-__all__ = ["pull", "push"]
-
 from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.remote.connection import json_option, patch_argument, plain, with_client
+from rwsstore.cli.options import json_option, open_store
+from rwsstore.cli.output import write_result
+from rwsstore.cli.remote.connection import patch_argument, plain, with_client
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
 
@@ -74,8 +73,6 @@ def push(
     """
     if everything == bool(patches):
         raise click.UsageError("name patches, or give --all")
-    from rwsstore.cli.options import open_store
-
     store = open_store(store_path)
     wanted = _whole(store) if everything else _named(store, patches)
     parcels = list(_parcels(store, wanted))
@@ -112,7 +109,6 @@ def pull(
         done = [Moved(str(out), found.digest, None, True, found.file_bytes)]
         _report(done, "wrote", str(out), as_json)
         return
-    from rwsstore.cli.options import open_store
     from rwsstore.patches import Patch
 
     store = open_store(store_path)
@@ -224,10 +220,9 @@ def _publish(store: "Store", patch: "Patch", name: str) -> Moved:
 
 
 def _report(done: list[Moved], verb: str, place: str, as_json: bool) -> None:
-    if as_json:
-        write_json({"to": place, "patches": [asdict(one) for one in done]})
-        return
+    lines = []
     for one in done:
         version = "" if one.version is None else f"@{one.version}"
         state = f"{verb} ({one.file_bytes:,} bytes)" if one.moved else "was there already"
-        write_lines([plain(f"{one.name}{version} {one.digest[:12]} {state}")])
+        lines.append(plain(f"{one.name}{version} {one.digest[:12]} {state}"))
+    write_result(as_json, {"to": place, "patches": [asdict(one) for one in done]}, *lines)

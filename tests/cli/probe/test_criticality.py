@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from rwsstore.analysis import criticality
 from rwsstore.analysis.criticality import (
     CriticalityOptions,
     CriticalityReport,
     measure_weaknesses,
     stability_of,
 )
-from rwsstore.cli.probe import criticality
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import load_images
 from rwsstore.errors import ConfigError

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from rwsstore.analysis import filtering
 from rwsstore.analysis.filtering import (
     FilteringOptions,
     FilteringReport,
     ScoringOptions,
     measure_curves,
 )
-from rwsstore.cli.probe import filtering
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import load_images
 from rwsstore.evaluation import Resampling
