@@ -3,6 +3,7 @@
 __all__ = ["command"]
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import platformdirs
@@ -10,10 +11,10 @@ import platformdirs
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.cli.options import DATASET_HELP, json_option
 from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.data import load_images
-from rwsstore.evaluation import report_table
-from rwsstore.making import BundleCard, build_bundle, read_config
 from rwsstore.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from rwsstore.making import BundleCard
 
 
 @click.command("bundle", short_help="Train a model and all its patches from one file.")
@@ -56,6 +57,10 @@ def command(
     Example:
       rws bundle --config rwsstore/bundle/cifar10.toml --dataset imagefolder:cifar10 --out mine
     """
+    from rwsstore.data import load_images
+    from rwsstore.evaluation import report_table
+    from rwsstore.making import build_bundle, read_config
+
     settings = read_config(config)
     reporter = ConsoleReporter()
     size = settings.network.input_size
@@ -78,7 +83,7 @@ def _default_work(config: str, out: Path) -> Path:
     return platformdirs.user_cache_path("rwsstore", appauthor=False) / "bundles" / key
 
 
-def _lines(card: BundleCard, out: Path) -> list[str]:
+def _lines(card: "BundleCard", out: Path) -> list[str]:
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return [
         f"wrote {out}: {len(card.patches)} patches, {size:,} bytes altogether",

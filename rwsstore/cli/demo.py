@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import torch
-from torch import Tensor
 
-from rwsstore.cli.options import json_option
+from rwsstore import corruptions, data, evaluation, models, runtime, training
+from rwsstore.cli.options import json_option, seed_option
 from rwsstore.cli.output import write_json, write_lines, write_table
-from rwsstore.corruptions import corrupt
-from rwsstore.data import ImageSet, load_images
 from rwsstore.errors import RwsError
-from rwsstore.evaluation import EvaluationOptions, EvaluationReport, evaluate, report_table
-from rwsstore.making import ExtractionOptions, extract_all
-from rwsstore.models import Classifier, ModelSpec, build, save_checkpoint
 from rwsstore.progress import ConsoleReporter, Reporter
-from rwsstore.runtime import LiveModel
-from rwsstore.store import Store
-from rwsstore.training import CleanRecipe, TrainingConfig, pixel_statistics, train_classifier
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rwsstore.data import ImageSet
+    from rwsstore.evaluation import EvaluationReport
+    from rwsstore.models import Classifier
+    from rwsstore.store import Store
     from rwsstore_client import Label
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
@@ -69,7 +66,7 @@ class Served:
     removal_exact: bool
     changed: int
     tested: int
-    image: Tensor = field(repr=False)
+    image: "Tensor" = field(repr=False)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON values, without the image."""
@@ -91,7 +88,13 @@ def has_service() -> bool:
 
 
 def try_service(
-    clean: Classifier, store: Store, test: ImageSet, corruption: str, folder: Path, *, seed: int
+    clean: "Classifier",
+    store: "Store",
+    test: "ImageSet",
+    corruption: str,
+    folder: Path,
+    *,
+    seed: int,
 ) -> Served:
     """Start `rws serve` on a model and its store, patch it over REST, predict, and stop it.
 
@@ -108,11 +111,11 @@ def try_service(
     """
     from rwsstore_client import Client
 
-    images = corrupt(test.images, corruption, 5, seed=seed)
+    images = corruptions.corrupt(test.images, corruption, 5, seed=seed)
     index, changed = _telling(clean, store, images, test.labels, corruption)
     picture = images[index].permute(1, 2, 0).contiguous().numpy()
     checkpoint = folder / "digits.safetensors"
-    save_checkpoint(checkpoint, clean)
+    models.save_checkpoint(checkpoint, clean)
     token = secrets.token_urlsafe(32)
     with _service(checkpoint, store.root, folder, token) as url, Client(url, token=token) as rws:
         model = rws.model("digits")
@@ -157,10 +160,12 @@ def served_lines(served: Served) -> list[str]:
 
 
 def _telling(
-    clean: Classifier, store: Store, images: Tensor, labels: Tensor, corruption: str
+    clean: "Classifier", store: "Store", images: "Tensor", labels: "Tensor", corruption: str
 ) -> tuple[int, int]:
     """The image that the patch puts right most surely, and how many it puts right."""
-    live = LiveModel(clean, store)
+    import torch
+
+    live = runtime.LiveModel(clean, store)
     before = live(images).argmax(1)
     with live.patched({corruption: None}):
         after = live(images).softmax(1)
@@ -224,8 +229,10 @@ def _shown(guess: Guess, truth: str) -> str:
     return f"{guess.label} ({guess.probability:.0%})  {verdict}"
 
 
-def _picture(image: Tensor) -> list[str]:
+def _picture(image: "Tensor") -> list[str]:
     """An image in shades; a character is twice as high as it is wide."""
+    import torch
+
     grey = image.float().mean(0)[None, None]
     small = torch.nn.functional.adaptive_avg_pool2d(grey, (_ROWS, _COLUMNS))[0, 0]
     steps = (small / 256 * len(_SHADES)).to(torch.int64)
@@ -239,7 +246,7 @@ _VALIDATION = 200
 
 
 @click.command("demo", short_help="Train, patch and compare on embedded digits, in two minutes.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option()
 @json_option
 def command(seed: int, as_json: bool) -> None:
     """Do the whole job on 1,797 embedded images of handwritten digits.
@@ -249,16 +256,18 @@ def command(seed: int, as_json: bool) -> None:
     serves the model, and patches it over REST with the Python SDK.
     Nothing is downloaded, nothing is left behind.
     """
+    from rwsstore.store import Store
+
     reporter = ConsoleReporter()
-    train, validation = load_images("digits", "train").split_off(_VALIDATION, seed)
-    test = load_images("digits", "test")
+    train, validation = data.load_images("digits", "train").split_off(_VALIDATION, seed)
+    test = data.load_images("digits", "test")
     clean = _train(train, validation, seed, reporter)
     with tempfile.TemporaryDirectory(prefix="rws-demo-") as folder:
         store = Store(Path(folder) / "store")
         _extract(clean, train, validation, store, seed, reporter)
         patches = {name: store.get(name) for name in _CORRUPTIONS}
-        options = EvaluationOptions(bits=(8, 4), seed=seed)
-        report = evaluate(clean, patches, test, options, progress=reporter)
+        options = evaluation.EvaluationOptions(bits=(8, 4), seed=seed)
+        report = evaluation.evaluate(clean, patches, test, options, progress=reporter)
         exact = _comes_off_exactly(clean, store, test)
         served = _serve(clean, store, test, Path(folder), seed, reporter)
     if as_json:
@@ -268,9 +277,11 @@ def command(seed: int, as_json: bool) -> None:
         _tell(report, exact, served)
 
 
-def _train(train: ImageSet, validation: ImageSet, seed: int, reporter: Reporter) -> Classifier:
-    mean, std = pixel_statistics(train)
-    spec = ModelSpec(
+def _train(
+    train: "ImageSet", validation: "ImageSet", seed: int, reporter: Reporter
+) -> "Classifier":
+    mean, std = training.pixel_statistics(train)
+    spec = models.ModelSpec(
         network="vgg16",
         num_classes=len(train.classes),
         classes=train.classes,
@@ -280,32 +291,35 @@ def _train(train: ImageSet, validation: ImageSet, seed: int, reporter: Reporter)
         std=std,
     )
     # Digits are not mirrored: a mirrored 2 is no digit.
-    config = TrainingConfig(epochs=10, batch_size=32, padding=2, flip=False, seed=seed)
-    run = train_classifier(
-        build(spec, seed=seed), CleanRecipe(), train, validation, config, progress=reporter
-    )
+    config = training.TrainingConfig(epochs=10, batch_size=32, padding=2, flip=False, seed=seed)
+    start, recipe = models.build(spec, seed=seed), training.CleanRecipe()
+    run = training.train_classifier(start, recipe, train, validation, config, progress=reporter)
     return run.model
 
 
 def _extract(
-    clean: Classifier,
-    train: ImageSet,
-    validation: ImageSet,
-    store: Store,
+    clean: "Classifier",
+    train: "ImageSet",
+    validation: "ImageSet",
+    store: "Store",
     seed: int,
     reporter: Reporter,
 ) -> None:
-    training = TrainingConfig(
+    from rwsstore.making import ExtractionOptions, extract_all
+
+    config = training.TrainingConfig(
         epochs=6, batch_size=32, learning_rate=0.02, padding=2, flip=False, clip_norm=1.0, seed=seed
     )
-    options = ExtractionOptions(alphas=(0.5, 1.0), training=training)
+    options = ExtractionOptions(alphas=(0.5, 1.0), training=config)
     for _ in extract_all(clean, _CORRUPTIONS, train, validation, options, store, progress=reporter):
         pass
 
 
-def _comes_off_exactly(clean: Classifier, store: Store, test: ImageSet) -> bool:
+def _comes_off_exactly(clean: "Classifier", store: "Store", test: "ImageSet") -> bool:
     """Put patches on and take them off again; are the logits those of before, to the bit?"""
-    live = LiveModel(clean, store)
+    import torch
+
+    live = runtime.LiveModel(clean, store)
     images = test.images[:64]
     before = live(images)
     live.apply("fog", 0.6)
@@ -316,7 +330,12 @@ def _comes_off_exactly(clean: Classifier, store: Store, test: ImageSet) -> bool:
 
 
 def _serve(
-    clean: Classifier, store: Store, test: ImageSet, folder: Path, seed: int, reporter: Reporter
+    clean: "Classifier",
+    store: "Store",
+    test: "ImageSet",
+    folder: Path,
+    seed: int,
+    reporter: Reporter,
 ) -> Served | None:
     if not has_service():
         return None
@@ -326,8 +345,8 @@ def _serve(
     return served
 
 
-def _tell(report: EvaluationReport, exact: bool, served: Served | None) -> None:
-    write_table(report_table(report))
+def _tell(report: "EvaluationReport", exact: bool, served: Served | None) -> None:
+    write_table(evaluation.report_table(report))
     came_back = "came back to the bit" if exact else "DID NOT COME BACK"
     write_lines([f"put on and taken off again: the clean model's logits {came_back}", ""])
     if served is None:

@@ -1,0 +1,136 @@
+"""What every `--help` and shell completion load: nothing that takes seconds."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import click
+import pytest
+
+from rwsstore.analysis import criticality, filtering
+from rwsstore.cli.main import cli
+from rwsstore.corruptions import CORRUPTIONS, severity_table
+from rwsstore.evaluation import Resampling, adversarial
+from rwsstore.export import LAYOUTS, PICTURE_FORMATS
+
+EVERY_HELP = """
+import sys
+import click
+from click.testing import CliRunner
+from rwsstore.cli.main import cli
+
+HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "rwsstore_client"}
+
+def ask(command, path, context):
+    sys.argv = ["rws", *path, "--help"]
+    outcome = CliRunner().invoke(cli, [*path, "--help"], standalone_mode=False)
+    assert outcome.exit_code == 0 and outcome.output.startswith("Usage: "), outcome.output
+    assert not HEAVY & set(sys.modules), (path, HEAVY & set(sys.modules))
+    asked = 1
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            below = click.Context(child, info_name=name, parent=context)
+            asked += ask(child, [*path, name], below)
+    return asked
+
+print(ask(cli, [], click.Context(cli)))
+"""
+
+
+def python(program: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_help_loads_torch() -> None:
+    assert int(python(EVERY_HELP)) > 40
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("rws tr", "plain,train"),
+        ("rws train --cor", "plain,--corruption"),
+        ("rws train --recipe cl", "plain,clat"),
+        ("rws store ls --corruption fo", "plain,fog"),
+        ("rws remote pre", "plain,predict"),
+    ],
+)
+def test_completion_does_not_load_it_either(line: str, found: str) -> None:
+    program = (
+        "import sys\nfrom rwsstore.cli.main import run\n"
+        "try:\n    run([])\nfinally:\n    assert 'torch' not in sys.modules\n"
+        "    assert 'numpy' not in sys.modules\n"
+    )
+    place = str(len(line.split()) - 1)
+    told = python(program, _RWS_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=place)
+    assert found in told.splitlines()
+
+
+def option(path: str, name: str) -> click.Option:
+    command: click.Command = cli
+    for word in path.split():
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    (parameter,) = [one for one in command.params if one.name == name]
+    assert isinstance(parameter, click.Option)
+    return parameter
+
+
+def choices(path: str, name: str) -> list[str]:
+    kind = option(path, name).type
+    assert isinstance(kind, click.Choice)
+    return list(kind.choices)
+
+
+def test_names_are_those_of_the_registries() -> None:
+    assert choices("train", "corruption") == sorted(CORRUPTIONS)
+    assert set(severity_table("cifar").numbers) == set(CORRUPTIONS)
+    assert choices("corrupt", "layout") == list(LAYOUTS)
+    assert choices("corrupt", "picture_format") == list(PICTURE_FORMATS)
+    assert choices("evaluate", "norm") == list(adversarial.DEFAULT_BUDGETS)
+    assert choices("probe filtering", "decides") == list(filtering.SCORES)
+
+
+def test_budgets_are_those_of_the_attacks() -> None:
+    told = "; ".join(
+        f"{','.join(map(adversarial.budget_name, budgets))} for {norm}"
+        for norm, budgets in adversarial.DEFAULT_BUDGETS.items()
+    )
+    assert told in str(option("evaluate", "epsilon").help)
+
+
+def test_numbers_of_probes_are_those_that_they_take_by_themselves() -> None:
+    weaknesses, curves = criticality.CriticalityOptions(), filtering.FilteringOptions()
+    scores = filtering.ScoringOptions()
+    expected: dict[str, dict[str, object]] = {
+        "probe criticality": {
+            "epsilon": weaknesses.epsilon,
+            "steps": weaknesses.steps,
+            "step_size": f"{weaknesses.step_size:g}",
+        },
+        "probe filtering": {
+            "epsilon": curves.epsilon,
+            "thresholds": curves.thresholds,
+            "decides": scores.decides,
+            "tolerance": scores.tolerance,
+            "resamples": scores.resampling.resamples,
+        },
+    }
+    for path, numbers in expected.items():
+        for name, number in numbers.items():
+            assert option(path, name).default == number, (path, name)
+    (resamples,) = [one.default for one in fields(Resampling) if one.name == "resamples"]
+    for path in ("evaluate", "probe bitflips"):
+        assert option(path, "resamples").default == resamples
