@@ -30,8 +30,7 @@ from benchmarks.paper.study import Study, start
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import accuracy, rival_accuracy, with_batch_statistics
-from rwsstore.evaluation.rival import MixedStream, mixed_stream
-from rwsstore.evaluation.tent import Tent, TentOptions, tent_accuracy
+from rwsstore.evaluation.rival import MixedStream, Tent, TentOptions, mixed_stream, tent_accuracy
 from rwsstore.models import fold_batchnorm, weights_fingerprint
 from rwsstore.patches import Patch
 

@@ -38,23 +38,31 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.evaluation.accuracy import accuracy, correctness, predictions
     from rwsstore.evaluation.bootstrap import Figure, Interval, Resampling, bootstrap, mean_of
-    from rwsstore.evaluation.choice import choose_patches, find_patches
-    from rwsstore.evaluation.evaluate import EvaluationOptions, evaluate
+    from rwsstore.evaluation.evaluate import (
+        EvaluationOptions,
+        choose_patches,
+        evaluate,
+        find_patches,
+    )
     from rwsstore.evaluation.report import (
         CorruptionResult,
         EvaluationReport,
         Pair,
         RivalResult,
         StoredResult,
+        plot_report,
+        report_table,
     )
     from rwsstore.evaluation.rival import (
         RIVAL_BATCH_SIZES,
+        TENT_BATCH_SIZE,
         MixedStream,
+        Tent,
+        TentOptions,
         mixed_stream,
         rival_accuracy,
+        tent_accuracy,
         with_batch_statistics,
     )
-    from rwsstore.evaluation.showing import plot_report, report_table
-    from rwsstore.evaluation.tent import TENT_BATCH_SIZE, Tent, TentOptions, tent_accuracy
 else:
     faces.lazy(__name__)

@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.evaluation.accuracy import predictions
-from rwsstore.evaluation.rival import shuffled, with_batch_statistics
-from rwsstore.evaluation.tent import Tent, TentOptions, tent_accuracy
+from rwsstore.evaluation.rival import (
+    Tent,
+    TentOptions,
+    shuffled,
+    tent_accuracy,
+    with_batch_statistics,
+)
 from tests.evaluation.making import TEST
 from tests.training.tiny import classifier, same, two_convs
 

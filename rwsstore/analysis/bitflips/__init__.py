@@ -44,8 +44,13 @@ if typing.TYPE_CHECKING:
         from_bits,
         to_bits,
     )
-    from rwsstore.analysis.bitflips.report import DECILES, BitflipReport, Tally
-    from rwsstore.analysis.bitflips.showing import bitflip_text, draw_bitflips
+    from rwsstore.analysis.bitflips.report import (
+        DECILES,
+        BitflipReport,
+        Tally,
+        bitflip_text,
+        draw_bitflips,
+    )
     from rwsstore.analysis.bitflips.surveying import (
         Sites,
         Survey,

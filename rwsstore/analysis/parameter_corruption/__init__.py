@@ -45,11 +45,17 @@ if typing.TYPE_CHECKING:
     from rwsstore.analysis.parameter_corruption.corruption import (
         Constraint,
         Corruption,
+        Group,
+        all_parameters,
+        by_layer,
+        by_module,
+        by_type,
         corrupted_copy,
         corrupting,
         corruption_along,
         first_order_change,
         gradient_corruption,
+        named_group,
         random_corruption,
     )
     from rwsstore.analysis.parameter_corruption.indicator import (
@@ -62,16 +68,10 @@ if typing.TYPE_CHECKING:
         measure_indicator,
     )
     from rwsstore.analysis.parameter_corruption.probing import ProbeOptions, probe_corruption
-    from rwsstore.analysis.parameter_corruption.report import CorruptionReport, Outcome, Row
-    from rwsstore.analysis.parameter_corruption.selection import (
-        Group,
-        all_parameters,
-        by_layer,
-        by_module,
-        by_type,
-        named_group,
-    )
-    from rwsstore.analysis.parameter_corruption.showing import (
+    from rwsstore.analysis.parameter_corruption.report import (
+        CorruptionReport,
+        Outcome,
+        Row,
         corruption_table,
         draw_corruption,
         draw_curves,

@@ -10,11 +10,13 @@ from torch.nn import functional as F
 
 from rwsstore.analysis.parameter_corruption.corruption import (
     Constraint,
+    Group,
+    all_parameters,
     corrupted_copy,
     first_order_change,
     gradient_corruption,
+    named_group,
 )
-from rwsstore.analysis.parameter_corruption.selection import Group, all_parameters, named_group
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import check_evaluating, scratch_copy

@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from rwsstore.analysis.parameter_corruption.corruption import (
     Constraint,
+    Group,
+    all_parameters,
+    by_layer,
+    by_module,
+    by_type,
     corrupting,
     first_order_change,
     gradient_corruption,
+    named_group,
     random_corruption,
 )
 from rwsstore.analysis.parameter_corruption.indicator import (
@@ -28,14 +34,6 @@ from rwsstore.analysis.parameter_corruption.report import (
     CorruptionReport,
     Outcome,
     Row,
-)
-from rwsstore.analysis.parameter_corruption.selection import (
-    Group,
-    all_parameters,
-    by_layer,
-    by_module,
-    by_type,
-    named_group,
 )
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
