@@ -1,10 +1,10 @@
 """Pictures: what all of them share; matplotlib is imported when one is drawn."""
 
-__all__ = ["check_picture", "draw_heat_map", "new_figure", "number_cells", "png_bytes"]
-
 import importlib.util
 import io
 from collections.abc import Sequence
+from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 150
 _NUMBERED = 40
 """In a heat map with more rows or columns, numbers would not be read."""
+_GROUP_LINE = "#222222"
 
 
 def check_picture(path: Path) -> None:
@@ -57,6 +58,29 @@ def png_bytes(figure: Any) -> bytes:
     return picture.getvalue()
 
 
+def panels(figure: Any, count: int, most: int, **shared: bool) -> list[Any]:
+    """Divide a figure into axes, at most so many side by side; as `rows_of` counts them."""
+    rows = rows_of(count, most)
+    grid = list(figure.subplots(rows, ceil(count / rows), squeeze=False, **shared).flatten())
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return grid[:count]
+
+
+def rows_of(count: int, most: int) -> int:
+    """How many rows so many panels take, at most so many in one."""
+    return ceil(count / most)
+
+
+def frame(axes: Any, *, x: str = "", y: str = "", title: str = "", size: float = 8) -> None:
+    """Give axes two edges, and labels in one size, in points: smaller ticks, a larger title."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(x, fontsize=size)
+    axes.set_ylabel(y, fontsize=size)
+    axes.set_title(title, fontsize=size + 1)
+    axes.tick_params(labelsize=size - 1)
+
+
 def draw_heat_map(
     axes: Any,
     values: "Tensor",
@@ -65,18 +89,22 @@ def draw_heat_map(
     colours: str,
     limits: tuple[float, float],
     *,
+    form: str | None = None,
     size: float = 8,
+    digits: float = 6,
 ) -> Any:
-    """Draw a matrix as coloured cells.
+    """Draw a matrix as coloured cells, with the value in each, in white where the cell is dark.
 
     Args:
         axes: of matplotlib.
         values: [R, C]; NaN is left blank.
         rows: what each row is called.
         columns: what each column is called.
-        colours: name of a matplotlib colour map.
+        colours: name of a matplotlib colour map, dark where values are far away from 0.
         limits: the values at its two ends.
+        form: of a number, as in `format`; None, or beyond 40 rows or columns: none is written.
         size: of the names, in points.
+        digits: size of the numbers.
 
     Returns:
         What matplotlib makes a colour bar of.
@@ -86,27 +114,40 @@ def draw_heat_map(
     axes.set_yticks(range(len(rows)), rows, fontsize=size)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return drawn
-
-
-def number_cells(axes: Any, values: "Tensor", form: str, *, dark: float, size: float = 6) -> None:
-    """Write each value into its cell, in white where the cell is dark.
-
-    Args:
-        axes: of `draw_heat_map`.
-        values: [R, C]; NaN is left blank; beyond 40 rows or columns nothing is written.
-        form: of a number, as in `format`.
-        dark: from so far away from 0 on cells are dark.
-        size: of the numbers, in points.
-    """
-    if max(values.shape) > _NUMBERED:
-        return
+    if form is None or max(values.shape) > _NUMBERED:
+        return drawn
+    dark = 0.6 * max(map(abs, limits))
     for row, line in enumerate(values.tolist()):
         for column, value in enumerate(line):
             if value == value:  # NaN stays blank
                 ink = "white" if abs(value) > dark else "black"
                 number = axes.text(
-                    column, row, format(value, form), ha="center", va="center", fontsize=size,
+                    column, row, format(value, form), ha="center", va="center", fontsize=digits,
                     color=ink,
                 )  # fmt: skip
                 number.set_in_layout(False)  # hundreds of them would slow it down
+    return drawn
+
+
+def mark_groups(axes: Any, rows: Sequence[str], columns: Sequence[str], *, size: float = 8) -> None:
+    """Draw lines between groups of neighbours, and the names of those of columns on top.
+
+    Args:
+        axes: with a row and a column at each whole number.
+        rows: the group of each row; empty for no lines.
+        columns: the group of each column, likewise.
+        size: of the names, in points.
+    """
+    for start in range(1, len(rows)):
+        if rows[start] != rows[start - 1]:
+            axes.axhline(start - 0.5, color=_GROUP_LINE, linewidth=1)
+    start = 0
+    for name, members in groupby(columns):
+        count = len(list(members))
+        if start:
+            axes.axvline(start - 0.5, color=_GROUP_LINE, linewidth=1)
+        axes.annotate(
+            name, (start + (count - 1) / 2, 1.0), xycoords=("data", "axes fraction"), fontsize=size,
+            xytext=(0, 3), textcoords="offset points", ha="center", annotation_clip=False,
+        )  # fmt: skip
+        start += count

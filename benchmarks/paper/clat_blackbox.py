@@ -29,7 +29,7 @@ from benchmarks.paper.pages import Picture, Table, new_figure, save_figure, writ
 from benchmarks.paper.study import Study, start
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
-from rwsstore.drawing import draw_heat_map, number_cells
+from rwsstore.drawing import draw_heat_map
 from rwsstore.evaluation import Figure, Resampling, bootstrap, mean_of
 from rwsstore.files import Results
 from rwsstore.models import weights_fingerprint
@@ -155,8 +155,7 @@ def _draw(study: Study, matrix: Matrix, names: Sequence[str]) -> Path:
     values = torch.tensor([[matrix[one, other].value for other in names] for one in names])
     figure = new_figure(6.4, 4.8)
     axes = figure.add_subplot()
-    drawn = draw_heat_map(axes, values, names, names, "Blues", (0.0, 100.0))
-    number_cells(axes, values, ".1f", dark=60, size=8)
+    drawn = draw_heat_map(axes, values, names, names, "Blues", (0.0, 100.0), form=".1f", digits=8)
     axes.set_xlabel("tried on")
     axes.set_ylabel("made on")
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="accuracy in %")

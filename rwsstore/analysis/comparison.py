@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from rwsstore.analysis.gains import Gains
 from rwsstore.analysis.similarity import Similarity
 from rwsstore.corruptions import CORRUPTIONS, GROUPS, frost_source
 from rwsstore.errors import ConfigError
+from rwsstore.tables import json_values
 
 RELABELINGS = 9999
 """Random relabelings of a permutation test; the smallest p-value is 1 / (1 + this)."""
@@ -106,9 +107,9 @@ def contrast_groups(
     generator = torch.Generator().manual_seed(seed)
     copies = 2 if symmetric else 1
     return GroupContrast(
-        within=_mean(pairs.values[inside]),
-        between=_mean(pairs.values[outside]),
-        own=_mean(pairs.values[pairs.own]) if pairs.own.any() else None,
+        within=float(pairs.values[inside].mean()),
+        between=float(pairs.values[outside].mean()),
+        own=float(pairs.values[pairs.own].mean()) if pairs.own.any() else None,
         within_pairs=int(inside.sum()) // copies,
         between_pairs=int(outside.sum()) // copies,
         p_value=pairs.p_value(labels, relabelings, generator),
@@ -158,16 +159,12 @@ def _by_group(pairs: _Pairs, labels: Tensor) -> dict[str, dict[str, float | None
 
     def mean(one: int, other: int) -> float | None:
         chosen = (row_labels == one)[:, None] & (column_labels == other)[None, :] & pairs.different
-        return _mean(pairs.values[chosen]) if chosen.any() else None
+        return float(pairs.values[chosen].mean()) if chosen.any() else None
 
     return {
         name: {other: mean(place, column) for other, column in groups.items()}
         for name, place in groups.items()
     }
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean())
 
 
 @dataclass(frozen=True)
@@ -218,56 +215,49 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values; what is not defined is null."""
-        found = self.similarity
-        columns = zip(
-            found.signatures,
-            found.total_norms.tolist(),
-            found.total_relative_norms.tolist(),
-            _values(found.norms),
-            _values(found.relative_norms),
-            strict=True,
-        )
-        return {
+        found, gains = self.similarity, self.gains
+        document = {
             "patches": [
                 {
                     "name": one.name,
                     "digest": one.digest,
                     "corruption": one.corruption,
                     "group": one.group,
-                    "norm": norm,
-                    "relative_norm": _number(relative),
-                    "layer_norms": norms,
-                    "relative_layer_norms": relatives,
+                    "norm": found.total_norms[place],
+                    "relative_norm": found.total_relative_norms[place],
+                    "layer_norms": found.norms[place],
+                    "relative_layer_norms": found.relative_norms[place],
                 }
-                for one, norm, relative, norms, relatives in columns
+                for place, one in enumerate(found.signatures)
             ],
-            "cosine": _values(found.cosine),
+            "cosine": found.cosine,
             "groups": _groups(self.groups),
             "layers": [
-                {**asdict(layer), "groups": _groups(layer.groups), "cosines": _values(cosines)}
+                {**vars(layer), "groups": _groups(layer.groups), "cosines": cosines}
                 for layer, cosines in zip(self.layers, found.layer_cosine, strict=True)
             ],
-            "gains": None if self.gains is None else self._gains_to_dict(self.gains),
+            "gains": None,
         }
-
-    def _gains_to_dict(self, gains: Gains) -> dict[str, Any]:
-        options = gains.options
-        return {
-            "dataset": gains.dataset,
-            "images": gains.images,
-            "severity": options.severity,
-            "seed": options.seed,
-            "frost_source": frost_source(options.frost_overlays),
-            "corruptions": list(options.corruptions),
-            "clean_accuracy": gains.clean_ta,
-            "clean_model": _values(gains.clean_ra),
-            "patched": _values(gains.ra),
-            "patched_clean_accuracy": _values(gains.ta),
-            "gains": _values(gains.gains),
-            "costs": _values(gains.costs),
-            "groups": _groups(self.gain_groups),
-            "correlation_with_cosine": self.gain_correlation,
-        }
+        if gains is not None:
+            options = gains.options
+            document["gains"] = {
+                "dataset": gains.dataset,
+                "images": gains.images,
+                "severity": options.severity,
+                "seed": options.seed,
+                "frost_source": frost_source(options.frost_overlays),
+                "corruptions": options.corruptions,
+                "clean_accuracy": gains.clean_ta,
+                "clean_model": gains.clean_ra,
+                "patched": gains.ra,
+                "patched_clean_accuracy": gains.ta,
+                "gains": gains.gains,
+                "costs": gains.costs,
+                "groups": _groups(self.gain_groups),
+                "correlation_with_cosine": self.gain_correlation,
+            }
+        values: dict[str, Any] = json_values(document)
+        return values
 
 
 def summarize(
@@ -348,14 +338,7 @@ def _correlation(similarity: Similarity, gains: Gains) -> float | None:
 
 
 def _groups(found: GroupContrast | None) -> dict[str, Any] | None:
-    return None if found is None else {**asdict(found), "appear": found.appear}
-
-
-def _values(tensor: Tensor) -> Any:
-    """Nested lists, None for what is not a number."""
-    if tensor.ndim:
-        return [_values(row) for row in tensor]
-    return _number(float(tensor))
+    return None if found is None else {**vars(found), "appear": found.appear}
 
 
 def _number(value: float) -> float | None:

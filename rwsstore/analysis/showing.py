@@ -2,14 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from math import ceil
-from typing import Any
 
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
@@ -17,8 +13,9 @@ from rwsstore.analysis.comparison import Comparison, GroupContrast
 from rwsstore.analysis.gains import Gains
 from rwsstore.analysis.similarity import group_of
 from rwsstore.corruptions import GROUPS, frost_source
-from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
+from rwsstore.drawing import draw_heat_map, mark_groups, new_figure, panels, png_bytes, rows_of
 from rwsstore.models import short_names
+from rwsstore.tables import Column, Table
 
 _LABEL = 16
 # The row's number, and two spaces.
@@ -44,21 +41,13 @@ def matrix_lines(
     cell = 4 if _LEFT + 4 * len(heads) <= _WIDTH else 3
     lines = [" " * _LEFT + "".join(f"{head:>{cell}}" for head in heads)]
     for number, (row, label) in enumerate(zip(values.tolist(), rows, strict=True)):
-        shown = [
-            "." if (blank_diagonal and number == column) else _whole(value)
-            for column, value in enumerate(row)
-        ]
-        cells = "".join(f"{text:>{cell}}" for text in shown)
-        lines.append(f"{number + 1:>2} {_short(label):<{_LABEL}} {cells}")
+        cells = ""
+        for column, value in enumerate(row):
+            blank = math.isnan(value) or (blank_diagonal and number == column)
+            cells += f"{'.' if blank else round(value):>{cell}}"
+        short = label if len(label) <= _LABEL else label[: _LABEL - 1] + "…"
+        lines.append(f"{number + 1:>2} {short:<{_LABEL}} {cells}")
     return lines
-
-
-def _whole(value: float) -> str:
-    return "." if math.isnan(value) else str(round(value))
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= _LABEL else label[: _LABEL - 1] + "…"
 
 
 _WIDEST = 20
@@ -70,61 +59,53 @@ def comparison_text(comparison: Comparison) -> RenderableType:
 
     More patches than that are listed each with its nearest one, without matrices.
     """
-    parts: list[RenderableType] = [_patches(comparison), _layers(comparison)]
-    parts += map(_plain, _cosines(comparison))
+    lines = list(_cosines(comparison))
     if comparison.gains is not None:
-        parts += map(_plain, _gains(comparison.gains, comparison))
-    return Group(*parts)
-
-
-def _plain(line: str) -> Text:
-    return Text(line, no_wrap=line.startswith(" "))
+        lines += _gains(comparison.gains, comparison)
+    said = (Text(line, no_wrap=line.startswith(" ")) for line in lines)
+    return Group(_patches(comparison), _layers(comparison), *said)
 
 
 def _patches(comparison: Comparison) -> Table:
     found = comparison.similarity
-    table = _table("Patches, and the most alike of the others", "", "patch", "group")
-    for name in ("‖Δ‖", "‖Δ‖/‖θ‖", "nearest", "cosine"):
-        table.add_column(name, justify="left" if name == "nearest" else "right")
     others = found.cosine.clone().fill_diagonal_(-torch.inf).nan_to_num(-torch.inf)
     best, places = others.max(1)
-    for number, one in enumerate(found.signatures):
-        nearest = found.signatures[int(places[number])].name, f"{float(best[number]):z.2f}"
-        table.add_row(
-            str(number + 1),
-            one.name,
-            one.group,
-            f"{float(found.total_norms[number]):.3g}",
-            f"{float(found.total_relative_norms[number]):.3f}",
-            *(nearest if bool(best[number].isfinite()) else ("-", "-")),
+    names = [one.name for one in found.signatures]
+    rows = [
+        (
+            str(number + 1), one.name, one.group, float(found.total_norms[number]),
+            float(found.total_relative_norms[number]),
+            *((names[place], value) if math.isfinite(value) else (None, None)),
         )
-    return table
+        for number, (one, place, value) in enumerate(
+            zip(found.signatures, places.tolist(), best.tolist(), strict=True)
+        )
+    ]  # fmt: skip
+    columns = (
+        Column("", left=True),
+        Column("patch", left=True),
+        Column("group", left=True, spare=1),
+        Column("‖Δ‖", form=".3g"),
+        Column("‖Δ‖/‖θ‖", form=".3f"),
+        Column("nearest", left=True),
+        Column("cosine", form="z.2f"),
+    )
+    return Table(columns, rows, "Patches, and the most alike of the others")
 
 
 def _layers(comparison: Comparison) -> Table:
-    table = _table("Layers, means over the patches and their pairs", "layer")
-    for name in (
-        "‖Δ‖", "‖Δ‖/‖θ‖", "share of\n‖Δ‖²", "cosine", "within\ngroups", "between\ngroups", "p",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
-    for layer, name in zip(
-        comparison.layers, short_names(comparison.similarity.layers), strict=True
-    ):
-        groups = layer.groups
-        contrast = (
-            ("-", "-", "-")
-            if groups is None
-            else (f"{groups.within:z.2f}", f"{groups.between:z.2f}", f"{groups.p_value:.2g}")
-        )
-        table.add_row(
-            name,
-            f"{layer.norm:.3g}",
-            "-" if layer.relative_norm is None else f"{layer.relative_norm:.3f}",
-            f"{layer.energy:.0%}",
-            "-" if layer.cosine is None else f"{layer.cosine:z.2f}",
-            *contrast,
-        )
-    return table
+    names = dict(zip(found := comparison.similarity.layers, short_names(found), strict=True))
+    columns = (
+        Column("layer", lambda row: names[row.name], left=True),
+        Column("‖Δ‖", "norm", ".3g"),
+        Column("‖Δ‖/‖θ‖", "relative_norm", ".3f"),
+        Column("share of\n‖Δ‖²", "energy", ".0%", spare=1),
+        Column("cosine", "cosine", "z.2f"),
+        Column("within\ngroups", lambda row: row.groups and row.groups.within, "z.2f"),
+        Column("between\ngroups", lambda row: row.groups and row.groups.between, "z.2f"),
+        Column("p", lambda row: row.groups and row.groups.p_value, ".2g"),
+    )
+    return Table(columns, comparison.layers, "Layers, means over the patches and their pairs")
 
 
 def _cosines(comparison: Comparison) -> Iterator[str]:
@@ -154,7 +135,8 @@ def _gains(gains: Gains, comparison: Comparison) -> Iterator[str]:
             columns = zip(heads, options.corruptions, strict=True)
             yield "Columns: " + ", ".join(f"{number} {name}" for number, name in columns)
         yield "TA: what the patch costs on clean images"
-    yield f"Clean model: {gains.clean_ta:.1f} % on clean images, {_mean_ra(gains):.1f} % corrupted"
+    corrupted = float(gains.clean_ra.mean())
+    yield f"Clean model: {gains.clean_ta:.1f} % on clean images, {corrupted:.1f} % corrupted"
     if "frost" in options.corruptions:
         yield f"Frost: {frost_source(options.frost_overlays)}"
     yield ""
@@ -164,10 +146,6 @@ def _gains(gains: Gains, comparison: Comparison) -> Iterator[str]:
             "Correlation of the cosine of two patches with what one gains on the other's "
             f"corruption: {comparison.gain_correlation:z.2f}"
         )
-
-
-def _mean_ra(gains: Gains) -> float:
-    return float(gains.clean_ra.mean())
 
 
 def _verdict(what: str, found: GroupContrast | None, form: str) -> Iterator[str]:
@@ -190,14 +168,6 @@ def _verdict(what: str, found: GroupContrast | None, form: str) -> Iterator[str]
         yield f"  {name:<8}{cells}"
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-_LINE = "#222222"
 _SIGNED, _UNSIGNED = "RdBu", "Blues"
 _MAPS_A_ROW = 3
 # Cells, in inches; a number of three characters fits.
@@ -231,7 +201,7 @@ def _draw_norms(comparison: Comparison) -> bytes:
     width = max(2.6, 0.5 * len(layers))
     figure = new_figure(2.4 + 2 * width, 1.8 + _CELL * len(names))
     left, right = figure.subplots(1, 2)
-    panels = (
+    for axes, values, title, labels in (
         (left, found.norms, "norm of each patch, ‖Δ‖₂", names),
         (
             right,
@@ -239,12 +209,10 @@ def _draw_norms(comparison: Comparison) -> bytes:
             "relative to the clean layer, ‖Δ‖₂ / ‖θ‖₂",
             [""] * len(names),
         ),
-    )
-    for axes, values, title, labels in panels:
+    ):
         top = float(values.nan_to_num(0.0).max()) or 1.0
-        drawn = draw_heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top))
-        number_cells(axes, values, ".2f", dark=0.55 * top)
-        _borders(axes, groups, None)
+        drawn = draw_heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top), form=".2f")
+        mark_groups(axes, groups, ())
         axes.set_title(title, fontsize=9)
         figure.colorbar(drawn, ax=axes, shrink=0.6)
     return png_bytes(figure)
@@ -254,10 +222,9 @@ def _draw_cosine(comparison: Comparison) -> bytes:
     names, groups = _names_and_groups(comparison)
     figure = new_figure(3.4 + _CELL * len(names), 2.4 + _CELL * len(names))
     axes = figure.add_subplot()
-    values = comparison.similarity.cosine
-    drawn = draw_heat_map(axes, values, names, names, _SIGNED, (-1.0, 1.0))
-    number_cells(axes, 100 * values, "z.0f", dark=60)
-    _borders(axes, groups, groups)
+    values = 100 * comparison.similarity.cosine
+    drawn = draw_heat_map(axes, values, names, names, _SIGNED, (-100.0, 100.0), form="z.0f")
+    mark_groups(axes, groups, groups)
     axes.set_title("cosine similarity between patches, in hundredths", fontsize=10, pad=18)
     figure.colorbar(drawn, ax=axes, shrink=0.7)
     return png_bytes(figure)
@@ -267,20 +234,18 @@ def _draw_layers(comparison: Comparison) -> bytes:
     found = comparison.similarity
     names, groups = _names_and_groups(comparison)
     count, blank = len(found.layers), [""] * len(names)
-    columns = min(count, _MAPS_A_ROW)
-    lines = ceil(count / columns)
+    lines = rows_of(count, _MAPS_A_ROW)
+    columns = ceil(count / lines)
     figure = new_figure(2.4 + 2.6 * columns, 0.6 + 2.9 * lines)
-    grid = figure.subplots(lines, columns, squeeze=False).flatten()
-    shown = zip(grid, short_names(found.layers), found.layer_cosine, strict=False)
+    grid = panels(figure, count, _MAPS_A_ROW)
+    shown = zip(grid, short_names(found.layers), found.layer_cosine, strict=True)
     for place, (axes, layer, values) in enumerate(shown):
         labels = blank if place % columns else names
         drawn = draw_heat_map(axes, values, labels, blank, _SIGNED, (-1.0, 1.0), size=6)
-        _borders(axes, groups, groups, size=6)
+        mark_groups(axes, groups, groups, size=6)
         axes.set_title(layer, fontsize=9, pad=14)
-    for axes in grid[count:]:
-        axes.set_visible(False)
     figure.suptitle("cosine similarity between patches, layer by layer", fontsize=10)
-    figure.colorbar(drawn, ax=list(grid), shrink=0.7)
+    figure.colorbar(drawn, ax=grid, shrink=0.7)
     return png_bytes(figure)
 
 
@@ -288,14 +253,12 @@ def _draw_gains(gains: Gains) -> bytes:
     names = [one.name for one in gains.signatures]
     groups = [one.group for one in gains.signatures]
     columns = [*gains.options.corruptions, "clean images"]
-    column_groups = [*map(group_of, gains.options.corruptions), ""]
     values = torch.cat([gains.gains, gains.costs[:, None]], dim=1)
     top = max(1.0, float(values.abs().max()))
     figure = new_figure(3.4 + _CELL * len(columns), 2.6 + _CELL * len(names))
     axes = figure.add_subplot()
-    drawn = draw_heat_map(axes, values, names, columns, _SIGNED, (-top, top))
-    number_cells(axes, values, "z.0f", dark=0.6 * top)
-    _borders(axes, groups, column_groups)
+    drawn = draw_heat_map(axes, values, names, columns, _SIGNED, (-top, top), form="z.0f")
+    mark_groups(axes, groups, [*map(group_of, gains.options.corruptions), ""])
     axes.set_ylabel("patch")
     severity = f"severity {gains.options.severity:g}"
     axes.set_title(f"accuracy gained, in points, {severity}", fontsize=10, pad=18)
@@ -306,29 +269,3 @@ def _draw_gains(gains: Gains) -> bytes:
 def _names_and_groups(comparison: Comparison) -> tuple[list[str], list[str]]:
     signatures = comparison.similarity.signatures
     return [one.name for one in signatures], [one.group for one in signatures]
-
-
-def _borders(
-    axes: Any, rows: Sequence[str], columns: Sequence[str] | None, *, size: float = 8
-) -> None:
-    """Draw lines between the groups, and their names on top and at the right."""
-    for start, _, _ in _runs(rows):
-        if start:
-            axes.axhline(start - 0.5, color=_LINE, linewidth=1)
-    for start, stop, name in _runs(columns or ()):
-        if start:
-            axes.axvline(start - 0.5, color=_LINE, linewidth=1)
-        axes.annotate(
-            name, ((start + stop - 1) / 2, 1.0), xycoords=("data", "axes fraction"), fontsize=size,
-            xytext=(0, 3), textcoords="offset points", ha="center", annotation_clip=False,
-        )  # fmt: skip
-
-
-def _runs(groups: Sequence[str]) -> list[tuple[int, int, str]]:
-    """(first, last + 1, name) of each run of equal names."""
-    runs, start = [], 0
-    for name, members in groupby(groups):
-        stop = start + len(list(members))
-        runs.append((start, stop, name))
-        start = stop
-    return runs

@@ -24,7 +24,7 @@ def write_table(table: RenderableType) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=180)
-    console.print(table)
+    console.print(table, crop=False)
 
 
 def write_lines(lines: Iterable[str]) -> None:

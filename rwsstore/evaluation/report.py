@@ -1,47 +1,18 @@
 """What an evaluation found, as data, as a table and as a picture."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from rwsstore.config import Frozen
-from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.drawing import new_figure, png_bytes
+from rwsstore.corruptions import CORRUPTIONS, GROUPS
+from rwsstore.drawing import frame, mark_groups, new_figure, png_bytes
 from rwsstore.evaluation.bootstrap import Interval
 from rwsstore.files import write_atomic
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write CSV with a heading and Unix line ends."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def ends(interval: Interval | None) -> tuple[str, str]:
-    """Both ends for a row of CSV; no interval: empty cells."""
-    return ("", "") if interval is None else (f"{interval.low:.3f}", f"{interval.high:.3f}")
-
-
-def with_spread(value: float, interval: Interval | None, form: str = ".1f") -> str:
-    """A figure with half the width of its interval behind it, where it has one."""
-    if interval is None:
-        return f"{value:{form}}"
-    return f"{value:{form}} ± {(interval.high - interval.low) / 2:.1f}"
-
-
-def interval_note(confidence: float) -> str:
-    """What stands under a table with intervals."""
-    return f"± and in brackets: the {100 * confidence:g} % bootstrap interval over the images"
+from rwsstore.tables import Column, Table, csv_text, ends, interval_note, with_ends, with_spread
 
 
 class Pair(Frozen):
@@ -173,20 +144,17 @@ class EvaluationReport(Frozen):
         for bits, stored in self.by_bits.items():
             for name, result in stored.corruptions.items():
                 for severity, pair in result.by_severity.items():
-                    yield bits, name, severity, result.patch or "", *_numbers(pair)
+                    yield (
+                        bits, name, severity, result.patch, pair.clean_model, pair.patched,
+                        *ends(pair.clean_model_interval), *ends(pair.patched_interval),
+                        *ends(pair.gain_interval),
+                    )  # fmt: skip
 
 
 _COLUMNS = (
-    "bits", "corruption", "severity", "patch", "clean_model", "patched", "clean_model_low",
-    "clean_model_high", "patched_low", "patched_high", "gain_low", "gain_high",
-)  # fmt: skip
-
-
-def _numbers(pair: Pair) -> list[str]:
-    cells = [f"{pair.clean_model:.3f}", f"{pair.patched:.3f}"]
-    for interval in (pair.clean_model_interval, pair.patched_interval, pair.gain_interval):
-        cells.extend(ends(interval))
-    return cells
+    "bits corruption severity patch clean_model:.3f patched:.3f clean_model_low:.3f "
+    "clean_model_high:.3f patched_low:.3f patched_high:.3f gain_low:.3f gain_high:.3f"
+)
 
 
 def report_table(report: EvaluationReport) -> RenderableType:
@@ -195,50 +163,39 @@ def report_table(report: EvaluationReport) -> RenderableType:
     TA and the means come with half the width of their interval; every interval is in the report.
     """
     severities = ", ".join(map(str, report.severities))
-    title = (
-        f"Accuracy in %, {report.images:,} images of {escape(report.dataset)}, "
-        f"severity {severities}"
-    )
-    return Group(f"[italic]{title}[/italic]", _accuracies(report), *_summary(report))
+    title = f"Accuracy in %, {report.images:,} images of {report.dataset}, severity {severities}"
+    return Group(Text(title, style="italic"), _accuracies(report), *map(Text, _summary(report)))
 
 
 def _accuracies(report: EvaluationReport) -> Table:
-    table = Table()
     # Headings are broken by hand: seven columns of numbers then fit into a hundred characters.
-    table.add_column("corruption", no_wrap=True)
-    table.add_column("clean\nmodel", justify="right")
-    for bits in report.by_bits:
-        label = "with its\npatch" if bits == "stored" else f"its patch,\n{bits} bits"
-        table.add_column(label, justify="right")
-    table.add_column("clean\nimages,\npatch on", justify="right")
-    for batch in report.rival:
-        table.add_column(f"BN,\nbatch\n{batch}", justify="right")
-    for row in _rows(report):
-        table.add_row(*row)
-        if row[0] == "none":
-            table.add_section()
-    return table
-
-
-def _rows(report: EvaluationReport) -> list[list[str]]:
-    widths = list(report.by_bits.values())
-    rival = list(report.rival.values())
-    clean = ["none", with_spread(report.clean_accuracy, report.clean_accuracy_interval)]
-    others = [f"{found.clean_accuracy:.1f}" for found in rival]
-    rows = [[*clean, *[""] * len(widths), "", *others]]
+    columns = (
+        Column("corruption", left=True),
+        Column("clean\nmodel", form=".1f"),
+        *(
+            Column(
+                "with its\npatch" if bits == "stored" else f"its patch,\n{bits} bits", form=".1f"
+            )
+            for bits in report.by_bits
+        ),
+        Column("clean\nimages,\npatch on", form=".1f", spare=1),
+        *(Column(f"BN,\nbatch\n{batch}", form=".1f", spare=2) for batch in report.rival),
+    )
+    widths, rival = list(report.by_bits.values()), list(report.rival.values())
+    clean = with_spread(report.clean_accuracy, report.clean_accuracy_interval)
+    others = [found.clean_accuracy for found in rival]
+    rows: list[tuple[object, ...]] = [("none", clean, *[""] * len(widths), "", *others)]
     for name, first in report.corruptions.items():
-        if first.patch is None:
-            patched, costs = ["no patch"] * len(widths), ""
-        else:
-            patched = [f"{width.corruptions[name].patched:.1f}" for width in widths]
-            costs = f"{first.patched_clean_accuracy:.1f}"
-        others = [f"{result.corruptions[name]:.1f}" for result in rival]
-        rows.append([name, f"{first.clean_model:.1f}", *patched, costs, *others])
+        patched: list[object] = ["no patch"] * len(widths)
+        if first.patch is not None:
+            patched = [width.corruptions[name].patched for width in widths]
+        costs = "" if first.patch is None else first.patched_clean_accuracy
+        others = [result.corruptions[name] for result in rival]
+        rows.append((name, first.clean_model, *patched, costs, *others))
     without = with_spread(report.mean.clean_model, report.mean.clean_model_interval)
     means = [with_spread(width.mean.patched, width.mean.patched_interval) for width in widths]
-    others = [f"{result.mean:.1f}" for result in rival]
-    rows.append(["mean", without, *means, "", *others])
-    return rows
+    rows.append(("mean", without, *means, "", *(result.mean for result in rival)))
+    return Table(columns, rows)
 
 
 def _summary(report: EvaluationReport) -> list[str]:
@@ -247,7 +204,10 @@ def _summary(report: EvaluationReport) -> list[str]:
     for bits, result in report.by_bits.items():
         share = result.patch_payload_bytes / report.model_bytes
         label = "as stored" if bits == "stored" else f"{bits} bits"
-        lines.append(f"{label}: gap recovered {_gap(result)}")
+        gap = "no gap"
+        if result.gap_recovered is not None:
+            gap = with_ends(result.gap_recovered, result.gap_recovered_interval, ".0f", 100)
+        lines.append(f"{label}: gap recovered {gap}")
         lines.append(
             f"{label}: {patches} patches, {result.patch_payload_bytes:,} bytes "
             f"({share:.1%} of the model's {report.model_bytes:,}), files "
@@ -261,18 +221,6 @@ def _summary(report: EvaluationReport) -> list[str]:
         lines.append(f"frost: {report.frost_source}")
     return lines
 
-
-def _gap(result: StoredResult) -> str:
-    if result.gap_recovered is None:
-        return "no gap"
-    interval, gap = result.gap_recovered_interval, f"{100 * result.gap_recovered:.0f} %"
-    if interval is None:
-        return gap
-    return f"{gap} ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
-
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _CLEAN, _PATCHED, _LINE = "#b7bdc6", "#1f6fb2", "#444444"
 _FEW = 5
@@ -295,32 +243,26 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         RwsError: as `write_atomic` does.
     """
-    names = _by_group(report)
-    figure = new_figure(*_size(len(names)))
+    order = list(GROUPS)
+    names = sorted(report.corruptions, key=lambda name: order.index(CORRUPTIONS[name].group))
+    many = len(names) >= _MANY
+    figure = new_figure(
+        1.6 + 0.5 * len(names) if many else 2.2 + 0.75 * max(len(names), _FEW), 4.8 if many else 4.2
+    )
     axes = figure.add_subplot()
     _draw_bars(axes, report, names)
-    _draw_clean(axes, report)
-    _name_places(axes, names)
+    label = "clean model on clean images"
+    axes.axhline(report.clean_accuracy, label=label, color=_LINE, linestyle="--", linewidth=1)
+    if (band := report.clean_accuracy_interval) is not None:
+        axes.axhspan(band.low, band.high, color=_LINE, alpha=0.12, linewidth=0, zorder=0)
     axes.set_ylim(0, 100)
-    axes.set_ylabel("accuracy in %")
-    axes.spines[["top", "right"]].set_visible(False)
+    frame(axes, y="accuracy in %", size=10)
+    _name_places(axes, names, many=many)
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
     write_atomic(path, png_bytes(figure))
 
 
-def _size(count: int) -> tuple[float, float]:
-    """Width and height in inches."""
-    if count < _MANY:
-        return 2.2 + 0.75 * max(count, _FEW), 4.2
-    return 1.6 + 0.5 * count, 4.8
-
-
-def _by_group(report: EvaluationReport) -> list[str]:
-    groups = list(dict.fromkeys(row.group for row in CORRUPTIONS.values()))
-    return sorted(report.corruptions, key=lambda name: groups.index(CORRUPTIONS[name].group))
-
-
-def _draw_bars(axes: "Axes", report: EvaluationReport, names: Sequence[str]) -> None:
+def _draw_bars(axes: Any, report: EvaluationReport, names: Sequence[str]) -> None:
     results = [report.corruptions[name] for name in names]
     clean = [(result.clean_model, result.clean_model_interval) for result in results]
     patched = [(result.patched, result.patched_interval) for result in results]
@@ -332,40 +274,22 @@ def _draw_bars(axes: "Axes", report: EvaluationReport, names: Sequence[str]) -> 
         heights = [height for height, _ in bars]
         axes.bar(places, heights, 0.38, label=label, color=colour)
         for place, (height, interval) in zip(places, bars, strict=True):
-            _draw_interval(axes, place, interval)
+            if interval is not None:
+                axes.plot([place] * 2, [interval.low, interval.high], color=_LINE, linewidth=1)
             # At the foot of the bar, where no line crosses it; dark where it looks out above.
             seen = ink if height > 6 else "black"
             axes.text(place, 1.5, f"{height:.0f}", ha="center", va="bottom", color=seen, fontsize=8)
 
 
-def _draw_interval(axes: "Axes", place: float, interval: Interval | None) -> None:
-    if interval is not None:
-        axes.plot([place] * 2, [interval.low, interval.high], color=_LINE, linewidth=1)
-
-
-def _draw_clean(axes: "Axes", report: EvaluationReport) -> None:
-    """TA of the clean model: a line over all corruptions, its interval a band."""
-    label = "clean model on clean images"
-    axes.axhline(report.clean_accuracy, label=label, color=_LINE, linestyle="--", linewidth=1)
-    if (band := report.clean_accuracy_interval) is not None:
-        axes.axhspan(band.low, band.high, color=_LINE, alpha=0.12, linewidth=0, zorder=0)
-
-
-def _name_places(axes: "Axes", names: Sequence[str]) -> None:
+def _name_places(axes: Any, names: Sequence[str], *, many: bool) -> None:
     places = list(range(len(names)))
     margin = 0.6 + max(0, _FEW - len(names)) / 2  # so that few bars do not grow fat
     axes.set_xlim(-margin, len(names) - 1 + margin)
-    if len(names) < _MANY:
+    if not many:
         axes.set_xticks(places, [name.replace("_", "\n") for name in names], fontsize=9)
         return
     axes.set_xticks(
         places, [name.replace("_", " ") for name in names], fontsize=9, rotation=40, ha="right",
         rotation_mode="anchor",
     )  # fmt: skip
-    first = 0
-    for group, members in groupby(names, key=lambda name: CORRUPTIONS[name].group):
-        count = len(list(members))
-        if first:
-            axes.axvline(first - 0.5, color=_LINE, linewidth=0.5, alpha=0.5)
-        axes.text(first + (count - 1) / 2, 101, group, ha="center", va="bottom", fontsize=9)
-        first += count
+    mark_groups(axes, (), [CORRUPTIONS[name].group for name in names], size=9)

@@ -3,17 +3,18 @@
 import os
 import platform
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from rwsstore import __version__
 from rwsstore.speed.measuring import Floors, has_bf16
 from rwsstore.speed.subjects import MemoryUse
+from rwsstore.tables import Column, Table
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -47,8 +48,13 @@ def this_machine(*, cpuinfo: Path = _CPUINFO) -> Machine:
     Args:
         cpuinfo: where Linux tells the processor's name.
     """
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return Machine(
-        processor=_processor(cpuinfo),
+        processor=next(filter(None, named), "") or platform.processor() or platform.machine(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         instructions=torch.backends.cpu.get_cpu_capability(),
@@ -56,15 +62,6 @@ def this_machine(*, cpuinfo: Path = _CPUINFO) -> Machine:
         torch=torch.__version__,
         rwsstore=__version__,
     )
-
-
-def _processor(cpuinfo: Path) -> str:
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, named), "") or platform.processor() or platform.machine()
 
 
 BATCHES = (1, 8, 32)
@@ -166,20 +163,19 @@ class BenchReport:
 
 def bench_tables(report: BenchReport) -> RenderableType:
     """Lay a report out: the machine, the model in each format, its patches."""
-    return Group(*_heading(report), _formats(report), _patches(report))
-
-
-def _heading(report: BenchReport) -> list[str]:
     machine, floors = report.machine, report.floors
-    where = f"[bold]{escape(machine.processor)}[/], {machine.threads} of {machine.cores} cores"
-    work = f"{report.flops / 1e9:.3g} GFLOP"
-    return [
-        f"{where}, {machine.instructions}, torch {machine.torch}",
+    cores = f"{machine.threads} of {machine.cores} cores"
+    size = f"{report.parameters:,} parameters, {report.flops / 1e9:.3g} GFLOP an image"
+    lines = (
+        f"{machine.processor}, {cores}, {machine.instructions}, torch {machine.torch}",
         f"  copies {floors.copy:.1f} GB/s, read and written",
         f"  float32: {_rates(floors.gemm, floors.convolution)}",
         f"  bfloat16: {_rates(floors.gemm_bf16, floors.convolution_bf16)}",
-        f"[bold]{escape(report.model)}[/], {report.parameters:,} parameters, {work} an image",
-    ]
+        f"{report.model}, {size}",
+    )
+    alone = "No other is offered: rws card measures how far others agree with it."
+    note = [alone] if len(report.formats) == 1 else []
+    return Group(*map(Text, lines), _formats(report), *map(Text, note), _patches(report.patches))
 
 
 def _rates(gemm: float | None, convolution: float | None) -> str:
@@ -189,62 +185,41 @@ def _rates(gemm: float | None, convolution: float | None) -> str:
 
 
 def _formats(report: BenchReport) -> Table:
-    table = Table(title="The model, images a second", title_justify="left")
-    if len(report.formats) == 1:
-        table.caption = "No other is offered: rws card measures how far others agree with it."
-    table.add_column("compute format", no_wrap=True)
-    for batch in BATCHES:
-        table.add_column(f"batch {batch}", justify="right")
-    table.add_column("GFLOP/s", justify="right")
-    table.add_column("of the machine's", justify="right")
-    table.add_column("")
-    for speed in report.formats:
-        table.add_row(*_format(speed))
-    return table
-
-
-def _format(speed: FormatSpeed) -> list[str]:
-    rates = [speed.images_per_second[batch] for batch in BATCHES]
-    return [
-        speed.name,
-        *("-" if rate is None else _number(rate) for rate in rates),
-        f"{speed.gflops:,.0f}",
-        "-" if speed.share is None else f"{speed.share:.0%}",
-        "[green]rws serve takes this[/]" if speed.chosen else "",
-    ]
-
-
-def _patches(report: BenchReport) -> Table:
-    patches, memory = report.patches, report.patches.memory
-    title = f"Patches ({escape(patches.origin)}), {patches.weights:,} weights each"
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("")
-    table.add_row("switch to a patch set", *_composing(patches.switching))
-    table.add_row(f"compose {patches.composing.patches} patches", *_composing(patches.composing))
-    table.add_row(
-        "predict one image with a new patch set",
-        f"{patches.new_milliseconds:.3g} ms",
-        f"{patches.ready_milliseconds:.3g} ms with one that is ready",
+    columns = (
+        Column("compute\nformat", "name", left=True),
+        *(Column(f"batch {batch}", partial(_rate, batch)) for batch in BATCHES),
+        Column("GFLOP/s", "gflops", ",.0f", spare=1),
+        Column("of the\nmachine's", "share", ".0%"),
+        Column("", lambda speed: "rws serve takes this" if speed.chosen else "", left=True),
     )
-    table.add_row(
-        "a batch of 8 with 8 patch sets", f"{patches.mixed:.0%}", "of the throughput with one"
-    )
-    if memory is None:
-        table.add_row("memory of one more resident patch set", "-", "this system does not tell")
-    else:
-        table.add_row(
-            "memory of one more resident patch set",
-            f"{memory.per_patch_set / 2**20:.2f} MiB",
-            f"{memory.per_patch_set / memory.full_model:.1%} of a full model's",
+    title = "The model, images a second"
+    return Table(columns, report.formats, title, bold=lambda speed: speed.chosen)
+
+
+def _rate(batch: int, speed: FormatSpeed) -> str | None:
+    rate = speed.images_per_second[batch]
+    if rate is None:
+        return None
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def _patches(patches: PatchSpeed) -> Table:
+    rows = [
+        (what, f"{one.milliseconds:.3g} ms", f"{one.copies:.1f} plain copies of the same weights")
+        for what, one in (
+            ("switch to a patch set", patches.switching),
+            (f"compose {patches.composing.patches} patches", patches.composing),
         )
-    return table
-
-
-def _composing(one: Composing) -> tuple[str, str]:
-    return f"{one.milliseconds:.3g} ms", f"{one.copies:.1f} plain copies of the same weights"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    ]
+    new, ready = f"{patches.new_milliseconds:.3g} ms", f"{patches.ready_milliseconds:.3g} ms"
+    rows += [
+        ("predict one image with a new patch set", new, f"{ready} with one that is ready"),
+        ("a batch of 8 with 8 patch sets", f"{patches.mixed:.0%}", "of the throughput with one"),
+    ]
+    used, share = "-", "this system does not tell"
+    if (memory := patches.memory) is not None:
+        used = f"{memory.per_patch_set / 2**20:.2f} MiB"
+        share = f"{memory.per_patch_set / memory.full_model:.1%} of a full model's"
+    rows.append(("memory of one more resident patch set", used, share))
+    columns = (Column("", left=True), Column(""), Column("", left=True))
+    return Table(columns, rows, f"Patches ({patches.origin}), {patches.weights:,} weights each")

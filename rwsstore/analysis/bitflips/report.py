@@ -6,17 +6,15 @@ from itertools import compress
 from typing import Any
 
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
 from rwsstore.analysis.bitflips.surveying import Survey
-from rwsstore.drawing import new_figure, png_bytes
-from rwsstore.evaluation import Figure, Interval, Resampling, bootstrap
-from rwsstore.evaluation.report import csv_text
+from rwsstore.drawing import frame, new_figure, png_bytes
+from rwsstore.evaluation import Figure, Resampling, bootstrap
 from rwsstore.models import short_names
+from rwsstore.tables import Column, Table, csv_text, with_ends
 
 DECILES = tuple(f"{10 * tenth}-{10 * tenth + 10} %" for tenth in range(10))
 """Each holds the drops from its first number on and below its second; the last one 100 % too."""
@@ -40,7 +38,7 @@ def erratic(survey: Survey) -> Tensor:
     return 10 * (survey.clean_right - survey.right) > survey.clean_right
 
 
-_COLUMNS = ("array", "index", "bit", "right", "broken", "rad", "adjusted")
+_COLUMNS = "array index bit right broken rad:.6f adjusted:.6f"
 
 
 @dataclass(frozen=True)
@@ -157,8 +155,7 @@ class BitflipReport:
         survey, sites = self.survey, self.survey.sites
         columns = (sites.index, sites.bit, survey.right, survey.broken, survey.rad, survey.adjusted)
         names = [survey.arrays[number].name for number in sites.array.tolist()]
-        rows = zip(names, *(column.tolist() for column in columns), strict=True)
-        return csv_text(_COLUMNS, ((*row[:-2], f"{row[-2]:.6f}", f"{row[-1]:.6f}") for row in rows))
+        return csv_text(_COLUMNS, zip(names, *(one.tolist() for one in columns), strict=True))
 
 
 def _by_bit(survey: Survey) -> Iterator[Tally]:
@@ -185,83 +182,78 @@ def _of(survey: Survey, arrays: Sequence[bool]) -> Tensor:
 
 
 def _tally(survey: Survey, name: str, chosen: Tensor) -> Tally:
+    deciles = (rad_decile(survey)[chosen], adjusted_decile(survey)[chosen])
+    rad, adjusted = (tuple(torch.bincount(one, minlength=10).tolist()) for one in deciles)
     return Tally(
         name=name,
-        rad=_counts(rad_decile(survey)[chosen]),
-        adjusted=_counts(adjusted_decile(survey)[chosen]),
+        rad=rad,
+        adjusted=adjusted,
         erratic=int(erratic(survey)[chosen].sum()),
         broken=int((survey.broken[chosen] > 0).sum()),
     )
 
 
-def _counts(deciles: Tensor) -> tuple[int, ...]:
-    return tuple(torch.bincount(deciles, minlength=len(DECILES)).tolist())
-
-
 def _figure(figure: Figure) -> dict[str, Any]:
-    interval: Interval | None = figure.interval
-    ends = None if interval is None else [interval.low, interval.high]
-    return {"value": figure.value, "interval": ends}
+    interval = figure.interval
+    return {"value": figure.value, "interval": interval and [interval.low, interval.high]}
 
 
 def bitflip_text(report: BitflipReport) -> RenderableType:
     """Lay a report out: bits by decile, by position and by layer."""
-    survey = report.survey
+    survey, total = report.survey, report.total
     title = (
-        f"{report.total.flips:,} flips in {survey.format}, {survey.images:,} images of "
+        f"{total.flips:,} flips in {survey.format}, {survey.images:,} images of "
         f"{report.dataset}: accuracy {survey.clean_accuracy:.1f} %"
+    )
+    columns = (
+        Column("drop"),
+        Column("bits by RAD", form=","),
+        Column("", lambda row: f"{100 * row[1] / total.flips:.2f} %"),
+        Column("bits by drop above chance", lambda row: row[2], ","),
+        Column("", lambda row: f"{100 * row[2] / total.flips:.2f} %"),
     )
     layers = short_names([tally.name for tally in report.by_layer])
     return Group(
         Text(title, style="italic"),
-        _deciles(report.total),
+        Table(columns, [*zip(DECILES, total.rad, total.adjusted, strict=True)]),
         _groups("bit", [tally.name for tally in report.by_bit], report.by_bit),
         _groups("layer", layers, report.by_layer),
         *map(Text, _notes(report)),
     )
 
 
-def _deciles(total: Tally) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for head in ("drop", "bits by RAD", "", "bits by drop above chance", ""):
-        table.add_column(head, justify="right")
-    for name, rad, adjusted in zip(DECILES, total.rad, total.adjusted, strict=True):
-        shares = (f"{100 * count / total.flips:.2f} %" for count in (rad, adjusted))
-        first, second = shares
-        table.add_row(name, f"{rad:,}", first, f"{adjusted:,}", second)
-    return table
-
-
 def _groups(what: str, names: Sequence[str], tallies: Sequence[Tally]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(what, overflow="fold")
-    for head in ("flips", "RAD > 10 %", "90-100 % above chance", "not finite"):
-        table.add_column(head, justify="right")
+    columns = (
+        Column(what, left=True),
+        Column("flips", form=","),
+        Column("RAD > 10 %"),
+        Column("90-100 % above chance"),
+        Column("not finite"),
+    )
+    rows = []
     for name, tally in zip(names, tallies, strict=True):
         counts = (tally.erratic, tally.adjusted[-1], tally.broken)
         shares = (f"{100 * count / tally.flips:.1f} %" for count in counts)
-        table.add_row(name, f"{tally.flips:,}", *shares)
-    return table
+        rows.append((name, tally.flips, *shares))
+    return Table(columns, rows)
 
 
 def _notes(report: BitflipReport) -> list[str]:
     share = 100 * report.erratic_parameters / report.parameters
     erratic = f"{report.erratic_parameters:,} ({share:.1f} %)"
+    severe, rad = (
+        with_ends(figure.value, figure.interval, ".2f")
+        for figure in (report.severe, report.severe_rad)
+    )
     notes = [
-        f"bits that cost 90-100 % of the accuracy above chance: {_share(report.severe)}",
-        f"bits with a RAD of 90-100 %: {_share(report.severe_rad)}",
+        f"bits that cost 90-100 % of the accuracy above chance: {severe}",
+        f"bits with a RAD of 90-100 %: {rad}",
         f"parameters with a flip of more than 10 % RAD: {erratic} of {report.parameters:,} tried",
     ]
     if report.severe.interval is not None:
         confidence = 100 * report.severe.resampling.confidence
         notes.append(f"in brackets: the {confidence:g} % bootstrap interval over the sampled bits")
     return notes
-
-
-def _share(figure: Figure) -> str:
-    if figure.interval is None:
-        return f"{figure.value:.2f} %"
-    return f"{figure.value:.2f} % ({figure.interval.low:.2f} to {figure.interval.high:.2f})"
 
 
 _BANDS = (
@@ -287,9 +279,6 @@ def draw_bitflips(report: BitflipReport) -> bytes:
     _bands(third, names, report.by_layer, "by layer")
     second.legend(title="drop above chance", fontsize=7, title_fontsize=7)
     survey = report.survey
-    for axes in (first, second, third):
-        axes.tick_params(axis="x", labelsize=7)
-    first.tick_params(axis="y", labelsize=7)
     figure.suptitle(
         f"{report.total.flips:,} bit flips in {survey.format}, {survey.images:,} images, "
         f"accuracy {survey.clean_accuracy:.1f} %",
@@ -310,9 +299,7 @@ def _draw_deciles(axes: Any, total: Tally) -> None:
     axes.set_yscale("log")
     axes.set_ylim(50 / total.flips, 150)
     axes.set_xticks(places, [name.removesuffix(" %") for name in DECILES], rotation=90, fontsize=7)
-    axes.set_xlabel("drop, %", fontsize=8)
-    axes.set_ylabel("share of bits, %", fontsize=8)
-    axes.set_title("by drop", fontsize=9)
+    frame(axes, x="drop, %", y="share of bits, %", title="by drop")
     axes.legend(fontsize=7)
 
 
@@ -323,7 +310,6 @@ def _bands(axes: Any, names: Sequence[str], tallies: Sequence[Tally], title: str
         shares = [100 * sum(tally.adjusted[deciles]) / tally.flips for tally in tallies]
         axes.barh(places, shares, 0.8, left=left, color=colour, label=label)
         left = [before + share for before, share in zip(left, shares, strict=True)]
+    frame(axes, x="share of flips, %", title=title)
     axes.set_yticks(places, names, fontsize=6)
     axes.invert_yaxis()
-    axes.set_xlabel("share of flips, %", fontsize=8)
-    axes.set_title(title, fontsize=9)

@@ -1,8 +1,7 @@
 """A network's critical layers, and how far their choice depends on the batch (CLAT, Table 9)."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +17,10 @@ from rwsstore.analysis.criticality.measuring import (
 from rwsstore.canonical import derive_seed
 from rwsstore.data.imageset import balanced_indices
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.report import csv_text
 from rwsstore.files import Results
 from rwsstore.models import main_path_convolutions
 from rwsstore.progress import SILENT, Reporter
+from rwsstore.tables import csv_text, json_values
 
 _SIZES = (10, 30, 50, 100)
 _DRAWS = 20
@@ -191,7 +190,8 @@ def _compared(
     )
 
 
-_COLUMNS = ("number", "layer", "weakness", "criticality", "rank", "chosen", "share")
+_COLUMNS = "number layer weakness:.6g criticality:.6g rank chosen share:.6g"
+_JSON = ("number", "name", "weakness", "criticality", "rank", "chosen", "share")
 
 
 @dataclass(frozen=True)
@@ -215,18 +215,6 @@ class LayerRow:
     rank: int
     chosen: bool
     share: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON; an infinite index is null."""
-        return {
-            "number": self.number,
-            "name": self.name,
-            "weakness": self.weakness,
-            "criticality": _finite(self.index),
-            "rank": self.rank,
-            "chosen": self.chosen,
-            "share": self.share,
-        }
 
 
 @dataclass(frozen=True)
@@ -279,10 +267,12 @@ class CriticalityReport:
         """
         chosen, names = found.top(k), found.layers
         ranks = {name: rank for rank, name in enumerate(found.ranking, start=1)}
-        values = zip(names, found.weakness, found.indices, _shares(model, names), strict=True)
+        modules = (model, *map(model.get_submodule, names))
+        every, *own = (sum(p.numel() for p in module.parameters()) for module in modules)
+        values = zip(names, found.weakness, found.indices, own, strict=True)
         rows = tuple(
-            LayerRow(number, name, weakness, index, ranks[name], name in chosen, share)
-            for number, (name, weakness, index, share) in enumerate(values, start=1)
+            LayerRow(number, name, weakness, index, ranks[name], name in chosen, count / every)
+            for number, (name, weakness, index, count) in enumerate(values, start=1)
         )
         return cls(
             rows, len(chosen), found.images, options or CriticalityOptions(), seed, dataset,
@@ -306,7 +296,7 @@ class CriticalityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; what is not finite is null."""
-        return {
+        document = {
             "dataset": self.dataset,
             "images": self.images,
             "epsilon": self.options.epsilon,
@@ -316,50 +306,36 @@ class CriticalityReport:
             "k": self.k,
             "chosen": [row.name for row in self.chosen],
             "chosen_share": self.chosen_share,
-            "layers": [row.to_dict() for row in self.rows],
-            "stability": None if self.stability is None else _stability(self.stability),
+            "layers": [dict(zip(_JSON, vars(row).values(), strict=True)) for row in self.rows],
+            "stability": self.stability and _stability(self.stability),
         }
+        values: dict[str, Any] = json_values(document)
+        return values
 
     def to_csv(self) -> str:
         """A row for each layer."""
-        return csv_text(_COLUMNS, self._lines())
-
-    def _lines(self) -> Iterator[tuple[object, ...]]:
-        for row in self.rows:
-            chosen = "yes" if row.chosen else "no"
-            numbers = (f"{row.weakness:.6g}", f"{row.index:.6g}", row.rank)
-            yield (row.number, row.name, *numbers, chosen, f"{row.share:.6g}")
-
-
-def _shares(model: nn.Module, layers: tuple[str, ...]) -> list[float]:
-    """What part of all parameters each layer has."""
-    modules = [model.get_submodule(name) for name in layers]
-    counts = [sum(p.numel() for p in module.parameters()) for module in (model, *modules)]
-    return [count / counts[0] for count in counts[1:]]
+        return csv_text(_COLUMNS, (tuple(vars(row).values()) for row in self.rows))
 
 
 def _stability(found: Stability) -> dict[str, Any]:
+    batches = []
+    for batch in found.batches:
+        names, count = batch.most_frequent
+        batches.append(
+            {
+                "size": batch.size,
+                "most_frequent": names,
+                "most_frequent_draws": count,
+                "recovered": batch.recovered,
+                "same": batch.same,
+                "means": batch.means,
+                "deviations": batch.deviations,
+            }
+        )
     return {
         "k": found.k,
         "draws": found.draws,
         "images": found.reference.images,
-        "reference": list(found.top),
-        "batches": [_batch(batch) for batch in found.batches],
+        "reference": found.top,
+        "batches": batches,
     }
-
-
-def _batch(batch: BatchStability) -> dict[str, Any]:
-    names, count = batch.most_frequent
-    return {
-        "size": batch.size,
-        "most_frequent": list(names),
-        "most_frequent_draws": count,
-        "recovered": batch.recovered,
-        "same": batch.same,
-        "means": [_finite(value) for value in batch.means],
-        "deviations": [_finite(value) for value in batch.deviations],
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

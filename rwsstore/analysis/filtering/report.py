@@ -5,6 +5,7 @@ Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from rwsstore.analysis.filtering.curves import FilterCurve, FilteringCurves
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation import Figure, Resampling, bootstrap, mean_of
-from rwsstore.evaluation.report import csv_text, ends
+from rwsstore.tables import csv_text, ends
 
 SCORES = ("s1", "s2", "s3")
 """∫(A − D), ∫(B − D) and ∫(B − A)."""
@@ -73,6 +74,13 @@ class LayerScores:
     mean: Mapping[str, Figure | None]
     kind: str | None
     clear: bool
+
+    @property
+    def verdict(self) -> str:
+        """Its kind in words, with a question mark where that is not clear."""
+        if self.kind is None:
+            return "not defined"
+        return self.kind if self.clear else f"{self.kind}?"
 
 
 def score_layers(
@@ -167,7 +175,11 @@ def _score_layer(curves: FilteringCurves, layer: str, options: ScoringOptions) -
     by_filter = {
         curve.filter: score_curve(curve, curves.classes, options) for curve in curves.of(layer)
     }
-    mean = {name: _mean([scores[name] for scores in by_filter.values()]) for name in SCORES}
+    mean: dict[str, Figure | None] = {}
+    for name in SCORES:
+        figures = [scores[name] for scores in by_filter.values()]
+        defined = [figure for figure in figures if figure is not None]
+        mean[name] = mean_of(defined) if len(defined) == len(figures) else None
     decisive = mean[options.decides]
     if decisive is None:
         return LayerScores(layer, by_filter, mean, None, False)
@@ -178,17 +190,7 @@ def _score_layer(curves: FilteringCurves, layer: str, options: ScoringOptions) -
     return LayerScores(layer, by_filter, mean, kind, clear)
 
 
-def _mean(figures: list[Figure | None]) -> Figure | None:
-    defined = [figure for figure in figures if figure is not None]
-    return mean_of(defined) if len(defined) == len(figures) else None
-
-
 MEAN = "mean"
-_COLUMNS = (
-    "layer", "filter",
-    *(f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")),
-    "kind", "clear",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,14 +261,18 @@ class FilteringReport:
 
     def to_csv(self) -> str:
         """A row for each layer and filter, and one for the mean over the filters."""
-        return csv_text(_COLUMNS, self._rows())
+        scores = " ".join(f"{name}:.4f {name}_low:.3f {name}_high:.3f" for name in SCORES)
+        return csv_text(f"layer filter {scores} kind clear", self._rows())
 
-    def _rows(self) -> Iterator[list[str]]:
+    def _rows(self) -> Iterator[list[object]]:
         for layer in self.scores:
-            verdict = [layer.kind or "", "yes" if layer.clear else "no"]
-            for name, scores in layer.by_filter.items():
-                yield [layer.layer, name, *_cells(scores), "", ""]
-            yield [layer.layer, MEAN, *_cells(layer.mean), *verdict]
+            for name, scores in {**layer.by_filter, MEAN: layer.mean}.items():
+                verdict = (layer.kind, layer.clear) if name == MEAN else (None, None)
+                cells = (
+                    (None,) * 3 if figure is None else (figure.value, *ends(figure.interval))
+                    for figure in scores.values()
+                )
+                yield [layer.layer, name, *chain.from_iterable(cells), *verdict]
 
     def _layer(self, layer: LayerScores) -> dict[str, Any]:
         return {
@@ -277,35 +283,22 @@ class FilteringReport:
             "filters": {
                 curve.filter: {
                     "scores": _scores(layer.by_filter[curve.filter]),
-                    **_curve(curve),
+                    "thresholds": curve.thresholds.tolist(),
+                    "remaining": curve.remaining.tolist(),
+                    "accuracy": curve.accuracy.tolist(),
+                    "attacked_accuracy": curve.attacked_accuracy.tolist(),
                 }
                 for curve in self.curves.of(layer.layer)
             },
         }
 
 
-def _curve(curve: FilterCurve) -> dict[str, list[float]]:
-    return {
-        "thresholds": curve.thresholds.tolist(),
-        "remaining": curve.remaining.tolist(),
-        "accuracy": curve.accuracy.tolist(),
-        "attacked_accuracy": curve.attacked_accuracy.tolist(),
-    }
-
-
 def _scores(scores: Mapping[str, Figure | None]) -> dict[str, Any]:
     return {
-        name: None
-        if figure is None
-        else {
+        name: figure
+        and {
             "value": figure.value,
-            "interval": figure.interval.model_dump() if figure.interval else None,
+            "interval": figure.interval and figure.interval.model_dump(),
         }
         for name, figure in scores.items()
     }
-
-
-def _cells(scores: Mapping[str, Figure | None]) -> Iterator[str]:
-    for figure in scores.values():
-        yield "" if figure is None else f"{figure.value:.4f}"
-        yield from ends(None if figure is None else figure.interval)

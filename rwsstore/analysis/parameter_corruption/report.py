@@ -1,29 +1,27 @@
 """What a probe found, as data, as tables and as a picture."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
 import torch
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from rwsstore.analysis.parameter_corruption.indicator import Measured
-from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
+from rwsstore.drawing import draw_heat_map, frame, new_figure, panels, png_bytes
 from rwsstore.models import short_names
+from rwsstore.tables import Column, Table, csv_text
 
 By = Literal["table", "type", "layer", "module"]
 """How parameters are grouped: all of them as one group, or by what they belong to."""
 
 _COLUMNS = (
-    "group", "parameters", "n", "epsilon", "first_order", "loss_change", "accuracy", "drop",
-    "random_accuracy", "random_accuracy_sd", "random_loss_change", "draws",
-)  # fmt: skip
+    "group parameters n epsilon first_order loss_change accuracy drop random_accuracy "
+    "random_accuracy_sd random_loss_change draws"
+)
 
 
 @dataclass(frozen=True)
@@ -151,14 +149,18 @@ class CorruptionReport:
         """JSON values; p is "inf" where it is infinite, n is null where all may be corrupted."""
         return {
             "by": self.by,
-            "p": _finite(self.p),
+            "p": "inf" if self.p == math.inf else self.p,
             "dataset": self.dataset,
             "images": self.images,
             "gradient_images": self.gradient_images,
             "seed": self.seed,
             "clean": asdict(self.clean),
             "groups": [
-                {"group": name, "parameters": size, "mean_drop": self._mean_drops(name)}
+                {
+                    "group": name,
+                    "parameters": size,
+                    "mean_drop": [{"n": n, "drop": self.mean_drop(name, n)} for n in self.ns],
+                }
                 for name, size in self.groups.items()
             ],
             "rows": [self._row(row) for row in self.rows],
@@ -166,15 +168,16 @@ class CorruptionReport:
 
     def to_csv(self) -> str:
         """A row for each group, n and ε; empty where there is no number."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in self.rows:
-            writer.writerow(self._cells(row))
-        return text.getvalue()
-
-    def _mean_drops(self, group: str) -> list[dict[str, Any]]:
-        return [{"n": n, "drop": self.mean_drop(group, n)} for n in self.ns]
+        rows = [
+            {
+                **self._row(row),
+                **asdict(row.gradient),
+                "n": number_word(row.n),
+                "draws": len(row.random),
+            }
+            for row in self.rows
+        ]
+        return csv_text(_COLUMNS, ([row[name] for name in _COLUMNS.split()] for row in rows))
 
     def _row(self, row: Row) -> dict[str, Any]:
         return {
@@ -184,19 +187,6 @@ class CorruptionReport:
             "random_accuracy_sd": row.random_spread,
             "random_loss_change": row.random_loss_change,
         }
-
-    def _cells(self, row: Row) -> Iterable[Any]:
-        values: Mapping[str, Any] = {
-            **self._row(row),
-            **asdict(row.gradient),
-            "n": "all" if row.n is None else row.n,
-            "draws": len(row.random),
-        }
-        return [values[column] for column in _COLUMNS]
-
-
-def _finite(p: float) -> float | str:
-    return "inf" if p == math.inf else p
 
 
 def norm_word(p: float) -> str:
@@ -213,45 +203,55 @@ def corruption_table(report: CorruptionReport) -> RenderableType:
     """Lay a report out: random against gradient-based, or groups × ε, a table for each n."""
     said = (
         f"Accuracy in % under parameter corruption, L{norm_word(report.p)}, "
-        f"{report.images:,} images of {escape(report.dataset)}; {report.clean.accuracy:.1f} without"
+        f"{report.images:,} images of {report.dataset}; {report.clean.accuracy:.1f} without"
     )
     tables = [_comparison(report)] if report.by == "table" else list(_groups(report))
-    return Group(f"[italic]{said}[/italic]", *tables, *_notes(report))
+    return Group(Text(said, style="italic"), *tables, *map(Text, _notes(report)))
 
 
 def _comparison(report: CorruptionReport) -> Table:
-    table = Table()
-    for column in (
-        "n", "ε", "random", "gradient-\nbased", "its loss\nchange", "to first\norder",
-    ):  # fmt: skip
-        table.add_column(column, justify="right", no_wrap=True)
-    for n in report.ns:
-        for row in (row for row in report.rows if row.n == n):
-            found = row.gradient
-            change = "not finite" if found.loss_change is None else f"{found.loss_change:+.3g}"
-            table.add_row(
-                number_word(n), f"{row.epsilon:g}", _random(row), f"{found.accuracy:.1f}", change,
-                f"{found.first_order:+.3g}",
-            )  # fmt: skip
-        table.add_section()
-    return table
+    columns = (
+        Column("n", lambda row: number_word(row.n), once=True),
+        Column("ε", "epsilon", "g"),
+        Column("random", _random),
+        Column("gradient-\nbased", lambda row: row.gradient.accuracy, ".1f"),
+        Column("its loss\nchange", _loss_change, "+.3g"),
+        Column("to first\norder", lambda row: row.gradient.first_order, "+.3g"),
+    )
+    return Table(columns, [row for n in report.ns for row in report.rows if row.n == n])
+
+
+def _loss_change(row: Row) -> float | str:
+    change = row.gradient.loss_change
+    return "not finite" if change is None else change
+
+
+def _random(row: Row) -> str | None:
+    if row.random_accuracy is None:
+        return None
+    spread = "" if row.random_spread is None else f" ± {row.random_spread:.1f}"
+    return f"{row.random_accuracy:.1f}{spread}"
 
 
 def _groups(report: CorruptionReport) -> Iterator[Table]:
+    columns = (
+        Column(report.by, left=True),
+        Column("parameters", form=",", spare=1),
+        *(Column(f"ε = {epsilon:g}") for epsilon in report.epsilons),
+        Column("mean drop"),
+    )
     names = dict(zip(report.groups, short_names(list(report.groups)), strict=True))
     for n in report.ns:
-        table = Table(title=f"n = {number_word(n)}", title_justify="left")
-        table.add_column(report.by, no_wrap=True)
-        table.add_column("parameters", justify="right")
-        for epsilon in report.epsilons:
-            table.add_column(f"ε = {epsilon:g}", justify="right")
-        table.add_column("mean drop", justify="right")
+        rows = []
         for group, size in report.groups.items():
-            cells = [_cell(row) for row in report.of(group, n)]
+            cells = []
+            for row in report.of(group, n):
+                drawn = "" if row.random_accuracy is None else f" / {row.random_accuracy:.1f}"
+                cells.append(f"{row.gradient.accuracy:.1f}{drawn}")
             drop = report.mean_drop(group, n)
-            mean = "-" if drop is None else f"{100 * drop:.0f} %"
-            table.add_row(escape(names[group]), f"{size:,}", *cells, mean)
-        yield table
+            mean = None if drop is None else f"{100 * drop:.0f} %"
+            rows.append((names[group], size, *cells, mean))
+        yield Table(columns, rows, f"n = {number_word(n)}")
 
 
 def _notes(report: CorruptionReport) -> Iterator[str]:
@@ -264,18 +264,6 @@ def _notes(report: CorruptionReport) -> Iterator[str]:
     if draws:
         yield f"gradient-based; after the slash random, the mean of {draws} draws"
     yield "mean drop: share of the accuracy above chance that is lost, mean over ε"
-
-
-def _cell(row: Row) -> str:
-    found = f"{row.gradient.accuracy:.1f}"
-    return found if row.random_accuracy is None else f"{found} / {row.random_accuracy:.1f}"
-
-
-def _random(row: Row) -> str:
-    if row.random_accuracy is None:
-        return "-"
-    spread = "" if row.random_spread is None else f" ± {row.random_spread:.1f}"
-    return f"{row.random_accuracy:.1f}{spread}"
 
 
 _COLOURS = ("#1f6fb2", "#d1762b", "#3f8f5b", "#8c5fa8", "#b8414b", "#7a6a53", "#2f9aa0")
@@ -295,7 +283,24 @@ def draw_corruption(report: CorruptionReport) -> bytes:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    return _curves(report) if report.by == "table" else _heat_maps(report)
+    if report.by == "table":
+        figure = new_figure(6.4, 4.0)
+        axes = figure.add_subplot()
+        draw_curves(axes, report)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        title = f"corruption of parameters, L{norm_word(report.p)}"
+        axes.set_title(title, fontsize=10, loc="left")
+        return png_bytes(figure)
+    width, height = _CELL
+    count, rows = len(report.ns), len(report.groups)
+    size = max(1.6, width * len(report.epsilons))
+    figure = new_figure(2.8 + count * size, 1.5 + max(1.0, height * rows))
+    grid = panels(figure, count, count)
+    for place, (axes, n) in enumerate(zip(grid, report.ns, strict=True)):
+        drawn = draw_losses(axes, report, n, named=not place)
+        axes.set_title(f"L{norm_word(report.p)}, n = {number_word(n)}", fontsize=9)
+    figure.colorbar(drawn, ax=grid, shrink=0.8, label="points of accuracy lost")
+    return png_bytes(figure)
 
 
 def draw_losses(
@@ -328,8 +333,7 @@ def draw_losses(
     top = max(1.0, clean - 100.0 / report.classes) if top is None else top
     names = short_names(list(report.groups)) if named else [""] * len(lost)
     epsilons = [f"{epsilon:g}" for epsilon in report.epsilons]
-    drawn = draw_heat_map(axes, lost, names, epsilons, _WARM, (0.0, top))
-    number_cells(axes, lost, "z.0f", dark=0.6 * top, size=7)
+    drawn = draw_heat_map(axes, lost, names, epsilons, _WARM, (0.0, top), form="z.0f", digits=7)
     axes.set_xlabel("ε", fontsize=9)
     return drawn
 
@@ -353,28 +357,4 @@ def draw_curves(axes: Any, report: CorruptionReport) -> None:
     axes.axhline(100.0 / report.classes, color=_GREY, lw=0.8, ls=":")
     axes.set_xscale("log")
     axes.set_ylim(0, 100)
-    axes.set_xlabel("ε")
-    axes.set_ylabel("accuracy in %")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _heat_maps(report: CorruptionReport) -> bytes:
-    width, height = _CELL
-    panels, rows = len(report.ns), len(report.groups)
-    size = max(1.6, width * len(report.epsilons))
-    figure = new_figure(2.8 + panels * size, 1.5 + max(1.0, height * rows))
-    grid = figure.subplots(1, panels, squeeze=False)[0]
-    for place, (axes, n) in enumerate(zip(grid, report.ns, strict=True)):
-        drawn = draw_losses(axes, report, n, named=not place)
-        axes.set_title(f"L{norm_word(report.p)}, n = {number_word(n)}", fontsize=9)
-    figure.colorbar(drawn, ax=list(grid), shrink=0.8, label="points of accuracy lost")
-    return png_bytes(figure)
-
-
-def _curves(report: CorruptionReport) -> bytes:
-    figure = new_figure(6.4, 4.0)
-    axes = figure.add_subplot()
-    draw_curves(axes, report)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    axes.set_title(f"corruption of parameters, L{norm_word(report.p)}", fontsize=10, loc="left")
-    return png_bytes(figure)
+    frame(axes, x="ε", y="accuracy in %", size=10)

@@ -11,7 +11,7 @@ from rwsstore.attacks import Attack, Norm, parse_attack
 from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError
 from rwsstore.evaluation.bootstrap import Interval, Resampling
-from rwsstore.evaluation.report import csv_text, ends
+from rwsstore.tables import csv_text, ends
 
 DEFAULT_BUDGETS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {"linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.125, 0.25, 0.5, 1.0)}
@@ -256,30 +256,25 @@ class AdversarialReport(Frozen):
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for name, model in self.models.items():
-            yield _row("", name, CLEAN, 0.0, model.clean)
+            yield "", name, CLEAN, 0.0, *_cells(model.clean)
             for budget in model.budgets:
-                for attack, found in budget.attacks.items():
-                    yield _row(name, name, attack, budget.epsilon, found)
-                yield _row(name, name, WORST_CASE, budget.epsilon, budget.worst_case)
+                for attack, found in {**budget.attacks, WORST_CASE: budget.worst_case}.items():
+                    yield name, name, attack, budget.epsilon, *_cells(found)
         for matrix in self.transfer:
             for made_on, line in matrix.accuracies.items():
                 for tried_on, other in line.items():
                     if made_on != tried_on:
-                        yield _row(made_on, tried_on, matrix.attack, matrix.epsilon, other)
+                        yield made_on, tried_on, matrix.attack, matrix.epsilon, *_cells(other)
 
 
 _COLUMNS = (
-    "made_on", "tried_on", "attack", "epsilon", "accuracy", "low", "high", "gain", "gain_low",
-    "gain_high",
-)  # fmt: skip
+    "made_on tried_on attack epsilon:.6g accuracy:.3f low:.3f high:.3f gain:.3f gain_low:.3f "
+    "gain_high:.3f"
+)
 
 
-def _row(
-    made_on: str, tried_on: str, attack: str, epsilon: float, found: Measured
-) -> tuple[object, ...]:
-    gain = found.gain if isinstance(found, Compared) else None
-    gain_interval = found.gain_interval if isinstance(found, Compared) else None
-    return (
-        made_on, tried_on, attack, f"{epsilon:.6g}", f"{found.accuracy:.3f}",
-        *ends(found.interval), "" if gain is None else f"{gain:.3f}", *ends(gain_interval),
-    )  # fmt: skip
+def _cells(found: Measured) -> tuple[float | None, ...]:
+    gain, interval = (
+        (found.gain, found.gain_interval) if isinstance(found, Compared) else (None, None)
+    )
+    return found.accuracy, *ends(found.interval), gain, *ends(interval)

@@ -3,27 +3,24 @@
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from rwsstore.drawing import draw_heat_map, new_figure, number_cells, png_bytes
+from rwsstore.drawing import draw_heat_map, frame, new_figure, panels, png_bytes, rows_of
 from rwsstore.evaluation.adversarial.report import (
     WORST_CASE,
     AdversarialReport,
-    Budget,
     Compared,
-    Masked,
     Measured,
     ModelUnderAttack,
     Transfer,
     budget_name,
 )
-from rwsstore.evaluation.report import interval_note, with_spread
 from rwsstore.files import write_atomic
+from rwsstore.tables import Column, Table, interval_note, with_spread
 
 _NORMS = {"linf": "L∞", "l2": "L2"}
 
@@ -34,64 +31,55 @@ def attack_table(report: AdversarialReport) -> RenderableType:
     Every attack's transfer, and every interval, is in the report.
     """
     title = (
-        f"Accuracy in % under attack, {report.images:,} images of {escape(report.dataset)}, "
+        f"Accuracy in % under attack, {report.images:,} images of {report.dataset}, "
         f"budgets in {_NORMS[report.norm]}"
     )
-    parts: list[RenderableType] = [f"[italic]{title}[/italic]", _accuracies(report)]
+    parts: list[RenderableType] = [Text(title, style="italic"), _accuracies(report)]
     worst = [matrix for matrix in report.transfer if matrix.attack == WORST_CASE]
     if worst:
         heading = "Transfer: made on one model, tried on another; worst case of the attacks"
-        parts += [f"[italic]{heading}[/italic]", _transfer(worst)]
-    return Group(*parts, *_summary(report))
+        parts += [Text(heading, style="italic"), _transfer(worst)]
+    return Group(*parts, *map(Text, _summary(report)))
 
 
 def _accuracies(report: AdversarialReport) -> Table:
-    table = Table()
-    table.add_column("model", overflow="fold")
-    table.add_column("budget", no_wrap=True)
-    for name in report.attacks:
-        table.add_column(escape(name), justify="right", no_wrap=True)
-    table.add_column("worst\ncase", justify="right", no_wrap=True)
-    several = len(report.models) > 1
-    if several:
-        first = next(iter(report.models))
-        table.add_column(f"against\n{escape(first)}", justify="right", no_wrap=True)
+    first, *others = report.models
+    columns = (
+        Column("model", left=True, once=True),
+        Column("budget", left=True),
+        *(Column(name, form=".1f", spare=1) for name in report.attacks),
+        Column("worst\ncase"),
+        *([Column(f"against\n{first}")] if others else []),
+    )
+    rows = []
     for name, model in report.models.items():
         blank = [""] * len(report.attacks)
-        table.add_row(escape(name), "0 (clean)", *blank, *_both(model.clean, several=several))
+        rows.append((name, "0 (clean)", *blank, *_both(model.clean)))
         for budget in model.budgets:
-            table.add_row("", budget_name(budget.epsilon), *_cells(budget, several=several))
-        table.add_section()
-    return table
+            attacks = [found.accuracy for found in budget.attacks.values()]
+            worst = _both(budget.worst_case)
+            rows.append((name, budget_name(budget.epsilon), *attacks, *worst))
+    return Table(columns, rows)
 
 
-def _cells(budget: Budget, *, several: bool) -> list[str]:
-    attacks = [f"{found.accuracy:.1f}" for found in budget.attacks.values()]
-    return [*attacks, *_both(budget.worst_case, several=several)]
-
-
-def _both(found: Compared, *, several: bool) -> list[str]:
+def _both(found: Compared) -> tuple[str, str]:
     """An accuracy and, where there is something to compare with, the gain."""
-    cells = [with_spread(found.accuracy, found.interval)]
-    if several:
-        gain = found.gain
-        cells.append("" if gain is None else with_spread(gain, found.gain_interval, "+.1f"))
-    return cells
+    gain = "" if found.gain is None else with_spread(found.gain, found.gain_interval, "+.1f")
+    return with_spread(found.accuracy, found.interval), gain
 
 
 def _transfer(matrices: list[Transfer]) -> Table:
-    table = Table()
-    table.add_column("budget", no_wrap=True)
-    table.add_column("made on", overflow="fold")
-    for name in matrices[0].accuracies:
-        table.add_column(f"tried on\n{escape(name)}", justify="right", overflow="fold")
-    for matrix in matrices:
-        for number, (made_on, line) in enumerate(matrix.accuracies.items()):
-            label = "" if number else budget_name(matrix.epsilon)
-            cells = [f"{found.accuracy:.1f}" for found in line.values()]
-            table.add_row(label, escape(made_on), *cells)
-        table.add_section()
-    return table
+    columns = (
+        Column("budget", left=True, once=True),
+        Column("made on", left=True),
+        *(Column(f"tried on\n{name}", form=".1f") for name in matrices[0].accuracies),
+    )
+    rows = [
+        (budget_name(matrix.epsilon), made_on, *(found.accuracy for found in line.values()))
+        for matrix in matrices
+        for made_on, line in matrix.accuracies.items()
+    ]
+    return Table(columns, rows)
 
 
 def _summary(report: AdversarialReport) -> list[str]:
@@ -100,22 +88,16 @@ def _summary(report: AdversarialReport) -> list[str]:
     for name in report.models:
         found = [one for one in report.masked if one.model == name]
         if found:
-            lines.append(_warning(max(found, key=lambda one: one.points)))
+            most = max(found, key=lambda one: one.points)
+            lines.append(
+                f"{name} at {budget_name(most.epsilon)}: perturbations made on {most.made_on} fool "
+                f"it more often than its own, by {most.points:.1f} points: its own miss some, as "
+                "where gradients are masked"
+            )
     if report.resamples:
         lines.append(interval_note(report.confidence))
     return lines
 
-
-def _warning(found: Masked) -> str:
-    return (
-        f"{escape(found.model)} at {budget_name(found.epsilon)}: perturbations made on "
-        f"{escape(found.made_on)} fool it more often than its own, by {found.points:.1f} points: "
-        "its own miss some, as where gradients are masked"
-    )
-
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _COLOURS = ("#1f6fb2", "#d9822b", "#3f9b5c", "#8a5fb0", "#b0413e", "#6b7280", "#c2a33a", "#3aa5a8")
 _WORST = "#111111"
@@ -141,80 +123,67 @@ def plot_attacks(report: AdversarialReport, path: Path) -> None:
         RwsError: as `write_atomic` does.
     """
     worst = [matrix for matrix in report.transfer if matrix.attack == WORST_CASE]
-    curves = _grid(len(report.models) + (1 if worst else 0))
-    height = 0.8 + _HEIGHT * curves[0]
+    count = len(report.models) + (1 if worst else 0)
+    rows = rows_of(count, _COLUMNS)
+    width, height = 0.8 + _WIDTH * ceil(count / rows), 0.8 + _HEIGHT * rows
     if not worst:
-        figure = new_figure(max(0.8 + _WIDTH * curves[1], 5.0), height)
-        _draw_curves(figure, report, curves)
+        figure = new_figure(max(width, 5.0), height)
+        _draw_curves(figure, report)
     else:
-        maps, side = _grid(len(worst)), 1.6 + 0.4 * len(report.models)
-        heights = [height, 0.8 + (side + 0.4) * maps[0]]
-        width = 0.8 + max(_WIDTH * curves[1], max(_WIDTH, side) * maps[1])
-        figure = new_figure(width, sum(heights))
+        rows, side = rows_of(len(worst), _COLUMNS), 1.6 + 0.4 * len(report.models)
+        across = ceil(len(worst) / rows)
+        heights = [height, 0.8 + (side + 0.4) * rows]
+        figure = new_figure(max(width, 0.8 + max(_WIDTH, side) * across), sum(heights))
         upper, lower = figure.subfigures(2, 1, height_ratios=heights)
-        _draw_curves(upper, report, curves)
-        _draw_transfer(lower, worst, maps)
+        _draw_curves(upper, report)
+        _draw_transfer(lower, worst, across)
     write_atomic(path, png_bytes(figure))
 
 
-def _grid(count: int) -> tuple[int, int]:
-    """Rows and columns of so many panels."""
-    rows = ceil(count / _COLUMNS)
-    return rows, ceil(count / rows)
-
-
-def _draw_curves(figure: Any, report: AdversarialReport, grid: tuple[int, int]) -> None:
+def _draw_curves(figure: Any, report: AdversarialReport) -> None:
+    """A panel for each model and, of several, one more that compares their worst cases."""
     several = len(report.models) > 1
-    panels = _panels(figure, len(report.models) + several, grid, sharey=True)
-    for axes, (name, model) in zip(panels, report.models.items(), strict=False):
-        _draw_model(axes, report, model)
-        axes.set_title(_short(name), fontsize=9)
+    grid = panels(figure, len(report.models) + several, _COLUMNS, sharey=True)
+    for number, (axes, (name, model)) in enumerate(zip(grid, report.models.items(), strict=False)):
+        worst = [budget.worst_case for budget in model.budgets]
+        _draw_model(axes, report, model, worst)
+        frame(axes, title=_short(name))
+        if several:
+            _draw_curve(grid[-1], report, [model.clean, *worst], _short(name), number)
     if several:
-        for number, (name, model) in enumerate(report.models.items()):
-            found = [budget.worst_case for budget in model.budgets]
-            _draw_curve(panels[-1], report, model, found, _short(name), number)
-        panels[-1].set_title("worst case of each", fontsize=9)
-    for axes in {panels[0], panels[-1]}:
+        frame(grid[-1], title="worst case of each")
+    for axes in {grid[0], grid[-1]}:
         axes.legend(fontsize=7, frameon=False)
-    for axes in panels:
-        _scale(axes, report)
+    names = ["0", *map(budget_name, report.epsilons)]
+    for axes in grid:
+        axes.set_ylim(0, 100)
+        axes.set_xticks((0.0, *report.epsilons), names, fontsize=7, rotation=60)
     figure.supylabel("accuracy in %", fontsize=9)
 
 
-def _panels(figure: Any, count: int, grid: tuple[int, int], *, sharey: bool) -> "list[Axes]":
-    panels = list(figure.subplots(*grid, sharey=sharey, squeeze=False).flatten())
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return panels[:count]
-
-
-def _draw_model(axes: "Axes", report: AdversarialReport, model: ModelUnderAttack) -> None:
+def _draw_model(
+    axes: Any, report: AdversarialReport, model: ModelUnderAttack, worst: Sequence[Measured]
+) -> None:
     """A line for each attack, over a broad one for the worst case."""
-    worst = [model.clean, *(budget.worst_case for budget in model.budgets)]
-    places = (0.0, *report.epsilons)
-    heights = [one.accuracy for one in worst]
+    places, found = (0.0, *report.epsilons), [model.clean, *worst]
+    heights = [one.accuracy for one in found]
     axes.plot(places, heights, label=WORST_CASE, color=_WORST, linewidth=5, alpha=0.35)
-    known = [one.interval for one in worst if one.interval is not None]
-    if len(known) == len(worst):
+    known = [one.interval for one in found if one.interval is not None]
+    if len(known) == len(found):
         low, high = [one.low for one in known], [one.high for one in known]
         axes.fill_between(places, low, high, color=_WORST, alpha=0.1, linewidth=0)
     for number, attack in enumerate(report.attacks):
-        found = [budget.attacks[attack] for budget in model.budgets]
-        _draw_curve(axes, report, model, found, attack, number)
+        own = [budget.attacks[attack] for budget in model.budgets]
+        _draw_curve(axes, report, [model.clean, *own], attack, number)
 
 
 def _draw_curve(
-    axes: "Axes",
-    report: AdversarialReport,
-    model: ModelUnderAttack,
-    found: Sequence[Measured],
-    label: str,
-    number: int,
+    axes: Any, report: AdversarialReport, found: Sequence[Measured], label: str, number: int
 ) -> None:
     """From the clean accuracy at budget 0 on."""
     axes.plot(
         (0.0, *report.epsilons),
-        [one.accuracy for one in (model.clean, *found)],
+        [one.accuracy for one in found],
         label=label,
         color=_COLOURS[number % len(_COLOURS)],
         marker="o",
@@ -223,29 +192,22 @@ def _draw_curve(
     )
 
 
-def _scale(axes: "Axes", report: AdversarialReport) -> None:
-    axes.set_ylim(0, 100)
-    names = ["0", *map(budget_name, report.epsilons)]
-    axes.set_xticks((0.0, *report.epsilons), names, fontsize=7, rotation=60)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_transfer(figure: Any, matrices: Sequence[Transfer], grid: tuple[int, int]) -> None:
+def _draw_transfer(figure: Any, matrices: Sequence[Transfer], across: int) -> None:
     names = list(matrices[0].accuracies)
     labels, blank = [_short(name) for name in names], [""] * len(names)
-    panels = _panels(figure, len(matrices), grid, sharey=False)
-    for place, (axes, matrix) in enumerate(zip(panels, matrices, strict=True)):
+    grid = panels(figure, len(matrices), _COLUMNS)
+    for place, (axes, matrix) in enumerate(zip(grid, matrices, strict=True)):
         values = torch.tensor(
             [[matrix.accuracies[one][other].accuracy for other in names] for one in names]
         )
-        rows = blank if place % grid[1] else labels
-        drawn = draw_heat_map(axes, values, rows, labels, "Blues", (0.0, 100.0))
-        number_cells(axes, values, ".0f", dark=60, size=8)
+        rows = blank if place % across else labels
+        drawn = draw_heat_map(
+            axes, values, rows, labels, "Blues", (0.0, 100.0), form=".0f", digits=8
+        )
         axes.set_title(f"{WORST_CASE}, {budget_name(matrix.epsilon)}", fontsize=9)
-    panels[0].set_ylabel("made on", fontsize=9)
+    grid[0].set_ylabel("made on", fontsize=9)
     figure.supxlabel("tried on", fontsize=9)
-    figure.colorbar(drawn, ax=panels, shrink=0.7).set_label("accuracy in %", fontsize=8)
+    figure.colorbar(drawn, ax=grid, shrink=0.7).set_label("accuracy in %", fontsize=8)
 
 
 def _short(name: str) -> str:
