@@ -14,12 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from rwsstore.errors import ConfigError, TensorError, UnknownNameError
 from rwsstore.models import ordered_layers, scratch_copy
+from rwsstore.models.graph import OPERATIONS, component_of
 
 
 @dataclass(frozen=True)
@@ -225,17 +223,6 @@ def _shaped(vector: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-# torch has no public name for "any convolution", "any BatchNorm" and "any InstanceNorm".
-
-
-_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
-_TYPES: Mapping[str, tuple[type[nn.Module], ...]] = {
-    "conv": (_ConvNd,),
-    "norm": _NORMS,
-    "linear": (nn.Linear, nn.Bilinear),
-    "embedding": (nn.Embedding, nn.EmbeddingBag),
-}
 _ATTENTION, _OTHER = "attention", "other"
 
 
@@ -273,13 +260,15 @@ def by_type(model: nn.Module) -> tuple[Group, ...]:
     Raises:
         ConfigError: the model has no parameter of floating point.
     """
-    kinds: dict[str, list[str]] = {name: [] for name in (*_TYPES, _ATTENTION, _OTHER)}
+    known = [row.component for row in OPERATIONS if row.component]
+    kinds: dict[str, list[str]] = {name: [] for name in (*known, _OTHER)}
     attention: list[str] = []
     for path, module in model.named_modules():
-        if isinstance(module, nn.MultiheadAttention):
+        component = component_of(module) or _OTHER
+        if component == _ATTENTION:
             attention.append(f"{path}." if path else "")
         inside = any(f"{path}.".startswith(prefix) for prefix in attention)
-        kinds[_ATTENTION if inside else _kind(module)] += _own(path, module)
+        kinds[_ATTENTION if inside else component] += _own(path, module)
     return _groups(model, kinds)
 
 
@@ -352,7 +341,3 @@ def _groups(model: nn.Module, owned: Mapping[str, Iterable[str]]) -> tuple[Group
 def _own(path: str, module: nn.Module) -> Iterator[str]:
     for name, _ in module.named_parameters(path, recurse=False):
         yield name
-
-
-def _kind(module: nn.Module) -> str:
-    return next((name for name, classes in _TYPES.items() if isinstance(module, classes)), _OTHER)
