@@ -4,15 +4,16 @@ __all__ = ["command"]
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import platformdirs
 
-from rwsstore.cli.extract_delta import delta_options, extract_one
+from rwsstore import data, making, training
 from rwsstore.cli.options import (
     given,
     json_option,
+    load_model,
     model_options,
     open_store,
     read_model,
@@ -22,22 +23,35 @@ from rwsstore.cli.options import (
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.cli.recipes import (
     pick_mode,
+    read_settings,
     recipes_help,
     refuse,
+    settings_option,
     shallowest_count,
+    training_of,
     training_options,
 )
-from rwsstore.data import load_images, match_classes
-from rwsstore.making import ExtractionOptions, ExtractionRun, SweepItem, extract_all, read_run
+from rwsstore.config import validated
+from rwsstore.making import DeltaOptions, ExtractionOptions
 from rwsstore.patches import BIT_WIDTHS
-from rwsstore.progress import ConsoleReporter
-from rwsstore.store import Store
-from rwsstore.training import WEIGHT_RECIPES, RobustRecipe, hold_out
+from rwsstore.progress import ConsoleReporter, Reporter
+from rwsstore.training import WEIGHT_OPTIONS
 
+if TYPE_CHECKING:
+    from rwsstore.data import ImageSet
+    from rwsstore.making import DeltaConfig, ExtractionRun, SweepItem
+    from rwsstore.models import Classifier
+    from rwsstore.store import Store
+
+    _Told = tuple[SweepItem, tuple[str, ...]]
+    """A patch, and what its training has to say."""
+
+_ROBUST = "robust"
 _OPTIONS = ExtractionOptions()
 _TRAINING = _OPTIONS.training
-_Told = tuple[SweepItem, tuple[str, ...]]
-"""A patch, and what its training has to say."""
+_DELTA = DeltaOptions()
+_OF_SIGNATURES = ("corruptions", "severity", "training_mode", "anchor", "anchor_model")
+_OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
 
 
 @click.command(
@@ -53,8 +67,8 @@ _Told = tuple[SweepItem, tuple[str, ...]]
 @model_options
 @click.option(
     "--recipe",
-    type=click.Choice([RobustRecipe.name, *WEIGHT_RECIPES]),
-    default=RobustRecipe.name,
+    type=click.Choice([_ROBUST, *WEIGHT_OPTIONS]),
+    default=_ROBUST,
     show_default=True,
     help="robust: a patch for each image corruption. The others: one patch against failing weights "
     "or adversaries; training defaults are then those listed below.",
@@ -104,7 +118,27 @@ _Told = tuple[SweepItem, tuple[str, ...]]
     type=click.Path(path_type=Path),
     help="Checkpoint of the anchor, if it is not the clean model.",
 )
-@delta_options
+@settings_option
+@click.option("--name", help="Of the patch. Default: the recipe's.")
+@click.option(
+    "--card-images",
+    type=click.IntRange(min=1),
+    default=_DELTA.card_images,
+    show_default=True,
+    help="Held-out images that the card is measured on, at most.",
+)
+@click.option(
+    "--card-budget",
+    type=float,
+    help="ε of what the patch is against, where its card is measured. Default: the recipe's own.",
+)
+@click.option(
+    "--card-flips",
+    type=click.IntRange(min=1),
+    default=_DELTA.card_flips,
+    show_default=True,
+    help="Bits that are flipped for the card of hessian_aware, one at a time.",
+)
 @training_options(_TRAINING)
 @json_option
 def command(config: Path | None, as_json: bool, **options: Any) -> None:
@@ -134,32 +168,15 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
         write_lines([f"store: {store.root}"])
 
 
-def _extract(config: Path | None, options: dict[str, Any]) -> tuple[Store, Iterable[_Told]]:
-    state_folder = platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs"
-    if config is None and options["recipe"] != RobustRecipe.name:
-        store, item, remarks = extract_one(options, state_folder)
-        return store, [(item, remarks)]
-    run = read_run(_alone(config)) if config is not None else _run_of(options)
-    reporter = ConsoleReporter()
-    clean = read_model(run.model, run.network)
-    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
-    images = load_images(run.dataset, "train", size=clean.spec.input_size, progress=reporter)
-    images = match_classes(images, clean.spec.classes, num_classes=clean.spec.num_classes)
-    train, validation = hold_out(images, validation=run.validation, limit=run.limit, seed=run.seed)
-    store = open_store(run.store)
-    items = extract_all(
-        clean,
-        run.corruptions,
-        train,
-        validation,
-        run.extraction,
-        store,
-        anchor=anchor,
-        state_folder=state_folder,
-        mode=pick_mode(run.mode, clean, clean.spec.input_size, run.extraction.training.batch_size),
-        progress=reporter,
-    )
-    return store, ((item, ()) for item in items)
+def _extract(config: Path | None, options: dict[str, Any]) -> "tuple[Store, Iterable[_Told]]":
+    if config is not None:
+        return _signatures(making.read_run(_alone(config)))
+    refuse(options["recipe"], *(_OF_DELTAS if options["recipe"] == _ROBUST else _OF_SIGNATURES))
+    if options["dataset"] is None:
+        raise click.UsageError("--dataset is missing (or give --config FILE)")
+    if options["recipe"] == _ROBUST:
+        return _signatures(_run_of(options))
+    return _delta(_config_of(options), options)
 
 
 def _alone(config: Path) -> Path:
@@ -172,45 +189,94 @@ def _alone(config: Path) -> Path:
     return config
 
 
-def _run_of(options: dict[str, Any]) -> ExtractionRun:
-    refuse(RobustRecipe.name, "settings", "name", "card_images", "card_budget", "card_flips")
-    if options["dataset"] is None:
-        raise click.UsageError("--dataset is missing (or give --config FILE)")
-    training = {
-        name: options[name]
-        for name in (
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "weight_decay",
-            "padding",
-            "flip",
-            "seed",
-        )
-    }
+def _run_of(options: dict[str, Any]) -> "ExtractionRun":
     layers = options["layers"]
-    extraction = {name: options[name] for name in ("severity", "training_mode", "anchor")}
-    return ExtractionRun.of(
+    named = training.TrainingConfig.model_fields.keys() & options.keys()
+    return making.ExtractionRun.of(
         model=options["model_path"],
         network=spec_of(options),
         store=options["store_path"],
-        dataset=options["dataset"],
-        corruptions=options["corruptions"],
-        anchor_model=options["anchor_model"],
-        limit=options["limit"],
-        validation=options["validation"],
-        seed=options["seed"],
-        mode=options["mode"],
         extraction={
-            **extraction,
+            **{name: options[name] for name in ("severity", "training_mode", "anchor")},
             "layers": _OPTIONS.layers if layers is None else shallowest_count(layers),
             "bits": int(options["bits"]),
-            "training": {**_TRAINING.model_dump(), **training},
+            "training": {**_TRAINING.model_dump(), **{name: options[name] for name in named}},
         },
+        **{
+            name: options[name]
+            for name in (
+                "dataset", "corruptions", "anchor_model", "limit", "validation", "seed", "mode",
+            )
+        },
+    )  # fmt: skip
+
+
+def _config_of(options: dict[str, Any]) -> "DeltaConfig":
+    recipe = training.WEIGHT_RECIPES[options["recipe"]]
+    fields = {
+        "recipe": recipe.name,
+        "settings": read_settings(recipe, options["settings"]),
+        "bits": int(options["bits"]),
+        "training": training_of(recipe.defaults, options),
+        **{
+            name: options[name]
+            for name in ("name", "layers", "card_images", "card_budget", "card_flips")
+        },
+    }
+    return validated(making.DeltaConfig, fields, what="extraction")
+
+
+def _signatures(run: "ExtractionRun") -> "tuple[Store, Iterable[_Told]]":
+    reporter, options = ConsoleReporter(), run.extraction
+    clean = read_model(run.model, run.network)
+    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
+    sets = _images(clean, run.dataset, run.limit, run.validation, run.seed, reporter)
+    store = open_store(run.store)
+    items = making.extract_all(
+        clean, run.corruptions, *sets, options, store, anchor=anchor, state_folder=_states(),
+        mode=pick_mode(run.mode, clean, clean.spec.input_size, options.training.batch_size),
+        progress=reporter,
+    )  # fmt: skip
+    return store, ((item, ()) for item in items)
+
+
+def _delta(config: "DeltaConfig", asked: dict[str, Any]) -> "tuple[Store, Iterable[_Told]]":
+    reporter, options = ConsoleReporter(), config.options
+    clean = load_model(asked)
+    recipe = config.recipe_for(clean)
+    sets = _images(
+        clean, asked["dataset"], asked["limit"], asked["validation"], asked["seed"], reporter
     )
+    store = open_store(asked["store_path"])
+    batch_size = (options.training or recipe.defaults).batch_size
+    item = making.publish_delta(
+        clean, recipe, *sets, options, store, name=config.patch_name, state_folder=_states(),
+        mode=pick_mode(asked["mode"], clean, clean.spec.input_size, batch_size),
+        progress=reporter,
+    )  # fmt: skip
+    return store, [(item, recipe.remarks() if item.extracted else ())]
 
 
-def _lines(item: SweepItem, remarks: tuple[str, ...]) -> Iterator[str]:
+def _images(
+    clean: "Classifier",
+    dataset: str,
+    limit: int | None,
+    validation: int | None,
+    seed: int,
+    reporter: Reporter,
+) -> "tuple[ImageSet, ImageSet]":
+    """Images to train on, and those held out, labelled as the model's."""
+    images = data.load_images(dataset, "train", size=clean.spec.input_size, progress=reporter)
+    images = data.match_classes(images, clean.spec.classes, num_classes=clean.spec.num_classes)
+    return training.hold_out(images, validation=validation, limit=limit, seed=seed)
+
+
+def _states() -> Path:
+    """Where trainings under way are kept."""
+    return platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs"
+
+
+def _lines(item: "SweepItem", remarks: tuple[str, ...]) -> Iterator[str]:
     yield _line(item)
     yield from (f"  {remark}" for remark in remarks)
     if remarks:  # they tell of the whole training
@@ -218,7 +284,7 @@ def _lines(item: SweepItem, remarks: tuple[str, ...]) -> Iterator[str]:
         yield f"  in the patch, from the epoch that was kept: {layers}"
 
 
-def _line(item: SweepItem) -> str:
+def _line(item: "SweepItem") -> str:
     patch = item.patch
     state = "extracted" if item.extracted else "already there"
     card = patch.metadata.card
@@ -232,7 +298,7 @@ def _line(item: SweepItem) -> str:
     )
 
 
-def _document(item: SweepItem, remarks: tuple[str, ...]) -> dict[str, Any]:
+def _document(item: "SweepItem", remarks: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": item.patch.name,
         "version": item.version,
