@@ -5,6 +5,7 @@ __all__ = ["create_app"]
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import attrgetter
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -59,7 +60,10 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         )
     metrics, tracer = Metrics(ACTIONS, DROPPED), tracer_of(settings)
     access = Access.of(settings, tokens)
-    service = Service(_without_tokens(settings), metrics)
+    # From here on only their hashes are at hand.
+    nothing = SecretStr("")
+    known = settings.model_copy(update={"admin_tokens": nothing, "predict_tokens": nothing})
+    service = Service(known, metrics)
     app = FastAPI(
         title="rwsstore",
         version=__version__,
@@ -70,7 +74,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
-        generate_unique_id_function=lambda route: route.name,  # operationIds
+        generate_unique_id_function=attrgetter("name"),  # operationIds
         lifespan=_lifespan(service, tracer),
         middleware=_middleware(settings, tokens, access, metrics, tracer),
     )
@@ -88,12 +92,6 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     add_handlers(app)
     describe_with(app, settings, access)
     return app
-
-
-def _without_tokens(settings: Settings) -> Settings:
-    """From here on only their hashes are at hand."""
-    nothing = SecretStr("")
-    return settings.model_copy(update={"admin_tokens": nothing, "predict_tokens": nothing})
 
 
 def _lifespan(

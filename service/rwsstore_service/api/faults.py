@@ -1,7 +1,7 @@
 """Every error that leaves a route, as a problem."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -92,11 +92,7 @@ def read_fault(fault: Mapping[str, Any]) -> dict[str, str]:
     words = str(fault.get("msg", "")).removeprefix("Value error, ")
     words = words.replace("Tuple should", "List should").replace(" after validation", "")
     message = _MESSAGES.get(str(fault.get("type")), words)
-    return {"where": _where(fault.get("loc", ())), "message": short(message)}
-
-
-def _where(steps: Sequence[object]) -> str:
-    return short(".".join(str(step) for step in steps))
+    return {"where": short(".".join(map(str, fault.get("loc", ())))), "message": short(message)}
 
 
 def _respond(request: Request, error: ProblemError) -> Response:

@@ -10,7 +10,6 @@ from pydantic_core import to_json
 from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope, Send
-from torch import Tensor
 
 from rwsstore_service.api.answers import prediction_members, predictions_of
 from rwsstore_service.api.contract import PredictAnswer
@@ -271,20 +270,17 @@ async def _predict(
     upload = await read_upload(request, service.settings)
     read_at = time.perf_counter()
     timeout = _timeout(timeout_ms, upload)
-    wanted = await host.choose(_patchset(patchset, upload))
+    named = _one("patchset", patchset, upload)
+    wanted = await host.choose(ACTIVE if named is None else named)
     classes = host.classes
     most = _top_k(top_k, upload, len(classes))
     images, decoded = await service.decoder.decode(upload.files)
     found = await host.predict(images, wanted, asked_at=read_at, timeout=timeout)
     observe(request, host, found, decoded=decoded)
-    small = _is_small(found.logits, most)
-    predictions = await call(small, predictions_of, found.logits, classes, most)
+    logits = found.logits
+    small = len(logits) * most <= _SMALL_ROWS and logits.numel() <= _SMALL_NUMBERS
+    predictions = await call(small, predictions_of, logits, classes, most)
     return prediction_members(host.name, found, predictions, decoded)
-
-
-def _patchset(query: str | None, upload: Upload) -> str:
-    wanted = _one("patchset", query, upload)
-    return ACTIVE if wanted is None else wanted
 
 
 def _top_k(query: int | None, upload: Upload, classes: int) -> int:
@@ -309,10 +305,6 @@ def _number(
     if not 1 <= found <= largest:
         raise ProblemError("invalid-request", f"{name} is {text[:20]!a}; expected {expected}")
     return found
-
-
-def _is_small(logits: Tensor, rows: int) -> bool:
-    return len(logits) * rows <= _SMALL_ROWS and logits.numel() <= _SMALL_NUMBERS
 
 
 def _one(name: str, query: str | None, upload: Upload) -> str | None:

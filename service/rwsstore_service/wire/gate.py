@@ -56,16 +56,13 @@ class Hosts:
         if self.names is None:
             return
         match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
-        if match is None or not self._answers(match[1].lower()):
+        name = match[1].lower() if match else ""
+        if not (name in self.names or _WORD.fullmatch(name) or _is_address(name)):
             raise ProblemError(
                 "misdirected",
                 "the Host header holds a name that this service does not answer to; use "
                 "localhost or an address, or name the host in RWS_ALLOWED_HOSTS",
             )
-
-    def _answers(self, name: str) -> bool:
-        assert self.names is not None  # noqa: S101  (asked before)
-        return name in self.names or bool(_WORD.fullmatch(name)) or _is_address(name)
 
 
 @lru_cache(maxsize=256)  # most requests name the same
@@ -272,8 +269,9 @@ class Gate:
             return
         self._hosts.check(_values(scope, b"host"))
         address = f"address {address_key((scope.get('client') or ('',))[0])}"
-        try:
-            principal = self._tokens.identify(_one(_values(scope, b"authorization")))
+        given = _values(scope, b"authorization")
+        try:  # two of them are joined, which no token is
+            principal = self._tokens.identify(", ".join(given) if given else None)
         except ProblemError:
             self._take(address)
             raise
@@ -295,8 +293,3 @@ class Gate:
 def _values(scope: Scope, wanted: bytes) -> list[str]:
     """All values of a header, by its name in small letters: ASGI has all names so."""
     return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
-
-
-def _one(values: list[str]) -> str | None:
-    """Give a header's only value; two of them are joined, which no token is."""
-    return ", ".join(values) if values else None

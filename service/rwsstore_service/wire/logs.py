@@ -47,7 +47,8 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
     if settings.log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(ConsoleFormatter(colour=_wants_colour(target)))
+        colour = target.isatty() and not os.environ.get("NO_COLOR")
+        handler.setFormatter(ConsoleFormatter(colour=colour))
     root = logging.getLogger()
     for old in [one for one in root.handlers if isinstance(one, _Handler)]:
         root.removeHandler(old)
@@ -64,10 +65,6 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Marks the handler that `configure_logging` added."""
-
-
-def _wants_colour(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 class JsonFormatter(logging.Formatter):

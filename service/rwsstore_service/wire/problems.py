@@ -267,7 +267,9 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     responses: dict[int | str, dict[str, Any]] = {}
     titles: dict[int, list[str]] = {}
     for kind in map(PROBLEMS.__getitem__, dict.fromkeys(names)):
-        response = responses.setdefault(kind.status, _response())
+        schema = {"$ref": "#/components/schemas/Problem"}
+        content = {MEDIA_TYPE: {"schema": schema, "examples": {}}}
+        response = responses.setdefault(kind.status, {"description": "", "content": content})
         example = {"$ref": f"#/components/examples/{kind.name}"}
         response["content"][MEDIA_TYPE]["examples"][kind.name] = example
         titles.setdefault(kind.status, []).append(kind.title)
@@ -285,8 +287,3 @@ def problem_examples() -> dict[str, dict[str, Any]]:
         }
         for name, kind in PROBLEMS.items()
     }
-
-
-def _response() -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}

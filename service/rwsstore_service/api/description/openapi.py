@@ -170,7 +170,10 @@ def _finish(document: dict[str, Any], settings: Settings, access: Access) -> dic
         _add_headers(operation)
         _tidy(operation, schemas)
         operation["security"] = _security(access.need(verb.upper(), path))
-    _set_limits(document, settings)
+    # What the operator chose, where a route could not know it.
+    predict = document["paths"]["/v1/models/{model}/predict"]["post"]
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form["properties"]["images"]["maxItems"] = settings.max_images
     return document
 
 
@@ -185,13 +188,6 @@ def _problem_schemas() -> dict[str, Any]:
     for member in problem["properties"].values():
         member.pop("default", None)  # it is left out, where it does not apply
     return {**problem.pop("$defs"), "Problem": problem}
-
-
-def _set_limits(document: dict[str, Any], settings: Settings) -> None:
-    """What the operator chose stands in the document where a route could not know it."""
-    predict = document["paths"]["/v1/models/{model}/predict"]["post"]
-    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
-    form["properties"]["images"]["maxItems"] = settings.max_images
 
 
 def _list_problems(operation: dict[str, Any], path: str) -> None:

@@ -232,8 +232,9 @@ class Contract:
         if len(shape) != 4 or shape[0] < 1 or shape[1:] != self._image_shape:
             raise ProblemError(
                 "invalid-request",
-                f"images has shape {_shorten(shape)}; expected {self._expected}, with n from 1 to "
-                f"{self.max_images}. Tensors are not resized: send images of this size",
+                f"images has shape {_shorten(shape)}; expected [n, {_CHANNELS}, {self.size}, "
+                f"{self.size}], with n from 1 to {self.max_images}. Tensors are not resized: send "
+                "images of this size",
             )
         if shape[0] > self.max_images:
             raise ProblemError(
@@ -275,10 +276,6 @@ class Contract:
     @property
     def _image_items(self) -> int:
         return _CHANNELS * self.size * self.size
-
-    @property
-    def _expected(self) -> str:
-        return f"[n, {_CHANNELS}, {self.size}, {self.size}]"
 
 
 def _shorten(value: object) -> str:
