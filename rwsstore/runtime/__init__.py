@@ -34,19 +34,19 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.runtime.admission import PatchBag, PatchSource
-    from rwsstore.runtime.changes import (
+    from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
+    from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
+    from rwsstore.runtime.live import (
         ActiveSet,
         Chosen,
         Edit,
+        LiveModel,
         Patches,
         find_on,
         put_on,
         rescale,
         without_zeros,
     )
-    from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
-    from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
-    from rwsstore.runtime.live import LiveModel
     from rwsstore.runtime.splitting import Split, split_after
     from rwsstore.runtime.variant import CleanModel, Variant, build_variant, state_digest
     from rwsstore.runtime.verification import Verification

@@ -1,35 +1,117 @@
-"""A live model in one process: patches put on and taken off while it predicts."""
+"""A live model in one process: what is on, and patches put on and taken off while it predicts."""
 
 __all__ = ["LiveModel"]
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from torch import Tensor, nn
 
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, NotAppliedError, NotFoundError
 from rwsstore.patches import Patch, PatchSet, Request
 from rwsstore.runtime.admission import Admission, PatchBag, PatchSource
 from rwsstore.runtime.bounds import UNBOUNDED
-from rwsstore.runtime.changes import (
-    ActiveSet,
-    Chosen,
-    Edit,
-    Patches,
-    find_on,
-    put_on,
-    rescale,
-    without_zeros,
-)
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
 from rwsstore.runtime.variant import CleanModel, Resident, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One patch of a patch set, as it was asked for.
+
+    Attributes:
+        patch: what it was called.
+        digest: what was found under that.
+        alpha: its strength.
+        source: the patch itself, where it is held on to; says nothing that the digest does not.
+    """
+
+    patch: str
+    digest: Digest
+    alpha: float
+    source: Patch | None = field(default=None, repr=False, compare=False)
+
+
+Patches = tuple[Chosen, ...]
+"""A patch set as it was asked for, each patch once and none at strength 0."""
+
+Edit = Callable[[Patches], Patches]
+"""Takes what is on, gives what is wanted; raises RwsError."""
+
+
+@dataclass(frozen=True)
+class ActiveSet:
+    """What is on; one reference, swapped whole.
+
+    Attributes:
+        patches: as it was asked for.
+        variant: the model with it.
+    """
+
+    patches: Patches
+    variant: Variant
+
+    @classmethod
+    def of(cls, variant: Variant) -> "ActiveSet":
+        """A variant of which nothing else is known: its patches by digest."""
+        sources = variant.sources
+        return cls(
+            tuple(Chosen(digest, digest, a, sources[digest]) for digest, a in variant.patches),
+            variant,
+        )
+
+
+def put_on(on: Patches, found: Chosen) -> Patches:
+    """Want one patch besides what is on; what is on under its name or digest goes."""
+    others = (one for one in on if one.digest != found.digest and one.patch != found.patch)
+    return without_zeros((*others, found))
+
+
+def find_on(on: Patches, ref: str, resolve: Callable[[str], Digest]) -> Chosen:
+    """Find the patch that is on under a name or digest, or that the name stands for now.
+
+    Args:
+        on: what is on.
+        ref: what the patch is called.
+        resolve: finds the digest that a reference stands for; asked last.
+
+    Raises:
+        NotAppliedError: it is not on.
+        RwsError: as `resolve`, but for what it does not find.
+    """
+    for one in on:
+        if ref in (one.patch, one.digest):
+            return one
+    try:
+        digest = resolve(ref)
+    except NotFoundError:
+        digest = ""
+    for one in on:
+        if one.digest == digest:
+            return one
+    names = ", ".join(one.patch for one in on) or "none"
+    raise NotAppliedError(f"patch {ref!r} is not on; on are: {names}")
+
+
+def rescale(on: Patches, found: Chosen, alpha: float) -> Patches:
+    """Want another strength for a patch that is on, under the name that it has; at 0 it goes."""
+    return without_zeros(
+        replace(one, alpha=alpha) if one.digest == found.digest else one for one in on
+    )
+
+
+def without_zeros(chosen: Iterable[Chosen]) -> Patches:
+    """Leave out what is at strength 0: that is no patch."""
+    return tuple(one for one in chosen if one.alpha != 0)
+
 
 _COMPOSED = 256
 """How many composed patches are kept at hand; they hold no tensors."""

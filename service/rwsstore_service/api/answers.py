@@ -30,9 +30,8 @@ from rwsstore_service.api.contract import (
     PatchSetAnswer,
     ResolvedPatch,
 )
-from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.format_choice import FormatChoice
-from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.host import Active, ModelHost
 from rwsstore_service.engine.library import Described
 from rwsstore_service.engine.records import Entry, Prediction
 from rwsstore_service.settings import Settings

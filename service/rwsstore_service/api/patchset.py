@@ -35,10 +35,9 @@ from rwsstore_service.api.requests import (
     StrictRoute,
     demand_admin,
 )
-from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active, Change
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.wire.metrics import Outcome

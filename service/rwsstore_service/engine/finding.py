@@ -1,19 +1,19 @@
-"""From what a caller asks for to patches by digest and strength, remembered while it means that."""
+"""From what a caller asks for to patches by digest and strength, and to changes of what is on."""
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.files import FileMark
 from rwsstore.patches import parse_request
-from rwsstore.runtime import Chosen, Patches, without_zeros
+from rwsstore.runtime import Chosen, Edit, Patches, find_on, put_on, rescale, without_zeros
 from rwsstore.store import FittingStore, Store
 from rwsstore.store.names import parse_reference
-from rwsstore_service.engine.records import Wanted
+from rwsstore_service.engine.records import Entry, Wanted
 
 ACTIVE = "active"
 """The active patch set, wherever a patch set is one string."""
@@ -45,21 +45,13 @@ class Finder:
     def __init__(self, store: FittingStore, *, at_most: int) -> None:
         self.store, self._at_most = store, at_most
 
-    def resolve(self, ref: str) -> Digest:
-        """Find the digest that a reference stands for.
-
-        Raises:
-            RwsError: as `FittingStore.resolve`.
-        """
-        return self.store.resolve(ref)
-
     def find(self, choice: Choice) -> Chosen:
         """Find one patch and its strength, which may be 0.
 
         Raises:
             RwsError: it is not there, or may not have that strength.
         """
-        digest = self.resolve(choice.patch)
+        digest = self.store.resolve(choice.patch)
         return Chosen(choice.patch, digest, self.strength(choice, digest))
 
     def choose(self, choices: Iterable[Choice]) -> Patches:
@@ -106,6 +98,41 @@ class Finder:
         if choice.ta_loss is not None:
             return metadata.alpha_for(choice.ta_loss)
         return metadata.alpha.recommended
+
+
+def replace(finder: Finder, choices: Sequence[Choice]) -> Edit:
+    """Want these patches and no others."""
+    return lambda _on: finder.choose(choices)
+
+
+def clear() -> Edit:
+    """Want the clean model."""
+    return lambda _on: ()
+
+
+def apply(finder: Finder, choice: Choice) -> Edit:
+    """Want one patch besides what is on."""
+    return lambda on: put_on(on, finder.find(choice))
+
+
+def scale(finder: Finder, choice: Choice) -> Edit:
+    """Want another strength for a patch that is on; the very patch stays, by its digest."""
+
+    def edit(on: Patches) -> Patches:
+        found = find_on(on, choice.patch, finder.store.resolve)
+        return rescale(on, found, finder.strength(choice, found.digest))
+
+    return edit
+
+
+def remove(finder: Finder, patch: str) -> Edit:
+    """Want all that is on but one patch."""
+    return lambda on: rescale(on, find_on(on, patch, finder.store.resolve), 0)
+
+
+def restore(entry: Entry) -> Edit:
+    """Want the patch set of an earlier generation, each patch by its digest."""
+    return lambda _on: entry.patches
 
 
 _KEPT = 1024

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from weakref import WeakSet
 
 import torch
@@ -15,9 +17,16 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError, TensorError
 from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
-from rwsstore.runtime import CleanModel, LiveModel, Patches, Variant, Verification
+from rwsstore.runtime import (
+    ActiveSet,
+    CleanModel,
+    Edit,
+    LiveModel,
+    Patches,
+    Variant,
+    Verification,
+)
 from rwsstore.store import FittingStore, Store
-from rwsstore_service.engine.changes import Active, Change, clear
 from rwsstore_service.engine.computing import Batch, Delivery
 from rwsstore_service.engine.errors import (
     OtherModelError,
@@ -25,17 +34,58 @@ from rwsstore_service.engine.errors import (
     StateLostError,
     UnknownGenerationError,
 )
-from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader
+from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader, clear
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
-from rwsstore_service.engine.journal import Journal, Note
+from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
 from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Actor, Dropped, Entry, Prediction, Wanted
+from rwsstore_service.engine.records import Action, Actor, Dropped, Entry, Prediction, Wanted
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 _SERVICE = Actor("service", "", "")
+
+
+@dataclass(frozen=True)
+class Active(ActiveSet):
+    """The active patch set, as a live model holds it: one reference, swapped whole.
+
+    Attributes:
+        generation: its number.
+        at: when it became active.
+    """
+
+    generation: int
+    at: datetime
+
+    @classmethod
+    def by(cls, entry: Entry, variant: Variant) -> "Active":
+        """What a record of the journal made active."""
+        return cls(entry.patches, variant, entry.generation or 0, entry.at)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change to the patch set, as it is asked for.
+
+    Attributes:
+        actor: who asks.
+        action: what it is called in the history.
+        edit: makes the wanted patch set of the active one.
+        expected: generations that the caller accepts as active; None if any will do.
+        key: idempotency key.
+        answer: what is kept under the key.
+        rolled_back_to: generation that a rollback goes back to.
+    """
+
+    actor: Actor
+    action: Action
+    edit: Edit
+    expected: frozenset[int] | None = None
+    key: str | None = None
+    answer: Callable[[Active], Recorded] | None = None
+    rolled_back_to: int | None = None
 
 
 class ModelHost:

@@ -96,7 +96,7 @@ class Library:
         Raises:
             RwsError: it is not there, or damaged.
         """
-        digest = self._finder.resolve(reference)
+        digest = self._finder.store.resolve(reference)
         name = parse_reference(reference).name
         versions = self._store.history(name) if name else ()
         for version in reversed(versions):
@@ -138,7 +138,7 @@ class Library:
         Raises:
             RwsError: it is not there, or damaged.
         """
-        digest = self._finder.resolve(reference)
+        digest = self._finder.store.resolve(reference)
         return digest, self._store.read(digest)
 
     def publish(

@@ -15,11 +15,10 @@ from rwsstore.cpu import thread_count
 from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
-from rwsstore_service.engine.changes import Active
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.format_choice import choose_format
-from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.host import Active, ModelHost
 from rwsstore_service.engine.images import Decoder
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.lanes import lane_count, set_own_threads

@@ -16,10 +16,9 @@ from rwsstore.patches import Patch
 from rwsstore.runtime import Edit, LiveModel
 from rwsstore.store import Store
 from rwsstore_service import Settings
-from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active, Change
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.records import Prediction
 from tests.runtime.making import SIZE, bare_patch, pixels, with_golden

@@ -72,7 +72,7 @@ def test_a_name_means_the_newest_version_that_fits(shelf: Shelf) -> None:
     (chosen,) = shelf.finder.choose([Choice("sand")])
     assert chosen == Chosen("sand", fitting, 1.0)
     assert shelf.finder.store.get("sand").digest == fitting
-    found = [shelf.finder.resolve(f"sand@{number}") for number in (1, 2, 3)]
+    found = [shelf.finder.store.resolve(f"sand@{number}") for number in (1, 2, 3)]
     assert found == [older, fitting, other]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rwsstore.errors import ConfigError, NotAppliedError, UnknownPatchError
 from rwsstore.runtime import Chosen, Edit, Patches
-from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.records import Entry
 from tests.service.engine.shelf import CARD, OPS, Shelf, make_shelf

@@ -18,8 +18,7 @@ from rwsstore.errors import (
 )
 from rwsstore.patches import PatchSet, compose
 from rwsstore.runtime import Chosen, LiveModel
-from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import (
     DeadlineError,
@@ -29,6 +28,7 @@ from rwsstore_service.engine.errors import (
     UnknownGenerationError,
 )
 from rwsstore_service.engine.finding import Choice
+from rwsstore_service.engine.host import Active
 from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.queue import Ready
 from rwsstore_service.engine.records import Prediction

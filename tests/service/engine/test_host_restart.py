@@ -4,10 +4,10 @@ import pytest
 
 from rwsstore.errors import StorageFullError, UnknownPatchError
 from rwsstore.runtime import Chosen, Variant
-from rwsstore_service.engine import changes as editing
-from rwsstore_service.engine.changes import Active
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.errors import OtherModelError, StateLostError
 from rwsstore_service.engine.finding import Choice
+from rwsstore_service.engine.host import Active
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.records import Entry
 from tests.service.engine.hosting import House, model_of, same

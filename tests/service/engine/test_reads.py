@@ -8,7 +8,7 @@ import pytest
 from rwsstore.errors import IntegrityError
 from rwsstore.files import OsFiles
 from rwsstore.patches import compose
-from rwsstore_service.engine import changes as editing
+from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
 from tests.service.engine.hosting import House, choices, good_patches
 
