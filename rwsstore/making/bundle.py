@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.canonical import canonical_json, first_difference
@@ -13,7 +14,7 @@ from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, FormatError, UnknownPatchError
 from rwsstore.evaluation import EvaluationOptions, accuracy, evaluate
 from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
-from rwsstore.making.card import BundleCard, DeltaSummary, TrainingSummary, describe_patches
+from rwsstore.making.card import BundleCard, DeltaSummary, PatchSummary, TrainingSummary
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.markdown import card_markdown
 from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
@@ -33,7 +34,6 @@ from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
 from rwsstore.store import Store
 from rwsstore.training import (
     CleanRecipe,
-    EpochRecord,
     derive_seed,
     forget_states,
     hold_out,
@@ -46,56 +46,17 @@ _WIDE_BITS = 32
 _WIDE_IMAGES = {"corruption": 500, "attack": 100}
 """The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
 
-_SHIPPED = ("store.json", "objects", "refs")
+_SHIPPED = "store"
+"""Where the patches lie in the work folder as they are shipped."""
+
+_STORE_PARTS = ("store.json", "objects", "refs")
 """What a read-only store needs; its index and lock would be the building machine's."""
 
 _LATER = {("training",): {"optimizer": "sgd"}, ("extraction", "training"): {"optimizer": "sgd"}}
 """Keys that configurations did not have at first, where they stand, and what they meant then."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What lies in the work folder."""
-
-    folder: Path
-
-    @property
-    def clean(self) -> Path:
-        """The clean model, folded."""
-        return self.folder / "clean.safetensors"
-
-    @property
-    def unfolded(self) -> Path:
-        """The network as it was trained."""
-        return self.folder / "clean.unfolded.safetensors"
-
-    @property
-    def summary(self) -> Path:
-        """How its training went."""
-        return self.folder / "training.json"
-
-    @property
-    def state(self) -> Path:
-        """Its training under way."""
-        return self.folder / "clean.state"
-
-    @property
-    def runs(self) -> Path:
-        """Trainings of patches under way."""
-        return self.folder / "runs"
-
-    @property
-    def wide(self) -> Store:
-        """The patches at 32 bits."""
-        return Store(self.folder / "store32")
-
-    @property
-    def narrow(self) -> Store:
-        """The patches as they are shipped."""
-        return Store(self.folder / "store")
-
-
-def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> Work:
+def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> None:
     """Mark a work folder as this bundle's, or see that it is.
 
     Patches against failing weights may be added, changed and left out between runs: each knows
@@ -118,7 +79,7 @@ def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> W
     if not mark.exists():
         make_folders(work)
         write_atomic(mark, text.encode())
-        return Work(work)
+        return
     try:
         found = json.loads(read_bounded(mark, limit=_LARGEST_MARK, what=str(mark)))
     except ValueError:
@@ -129,29 +90,6 @@ def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> W
             f"{work} belongs to another run: {difference}. Nothing was changed; give this run "
             "another folder, or delete that one to start again"
         )
-    return Work(work)
-
-
-def finished_bundle(out: Path, config: BundleConfig, origin: Mapping[str, str]) -> BundleCard:
-    """Read the card of a bundle that is there already.
-
-    Raises:
-        ConfigError: it is of another configuration or of other images.
-        FormatError: it is damaged.
-    """
-    card = BundleCard.read(card_path(out))
-    made_of = {"images": card.images, "test_images": card.test_images}
-    if card.config != config or made_of != origin:
-        raise ConfigError(
-            f"{out} holds the finished bundle {card.name!r} of another configuration or of other "
-            "images: nothing was changed; choose another folder"
-        )
-    return card
-
-
-def formats_known(card: BundleCard) -> bool:
-    """Whether the card speaks of every compute format that there is."""
-    return FORMATS.keys() <= {one.name for one in card.formats}
 
 
 def measure_formats(
@@ -238,17 +176,24 @@ def build_bundle(
     origin = {"images": images_digest(train), "test_images": images_digest(test)}
     rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
     if card_path(out).exists():
-        card = finished_bundle(out, config, origin)
-        if measure_again or not formats_known(card):
+        card = BundleCard.read(card_path(out))
+        made_of = {"images": card.images, "test_images": card.test_images}
+        if card.config != config or made_of != origin:
+            raise ConfigError(
+                f"{out} holds the finished bundle {card.name!r} of another configuration or of "
+                "other images: nothing was changed; choose another folder"
+            )
+        if measure_again or FORMATS.keys() - {one.name for one in card.formats}:
             card = measured_again(out, card, held_out, progress=progress)
         return card
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
-    files = claim_work(work, config, origin)
-    clean, summary = _trained(config, rest, held_out, files, progress)
+    claim_work(work, config, origin)
+    clean, summary = _trained(config, rest, held_out, work, progress)
     plans = _plans(config, clean, rest, held_out)
-    patches = [_made(plan, files, config.compute_mode, progress) for plan in plans]
-    _keep_only(files.narrow, patches)
+    patches = [_made(plan, work, config.compute_mode, progress) for plan in plans]
+    shipped = Store(work / _SHIPPED)
+    _keep_only(shipped, patches)
     settings = EvaluationOptions(
         severities=(config.extraction.severity,),
         bits=config.measuring.bits,
@@ -268,12 +213,12 @@ def build_bundle(
         training=summary,
         weights=weights_fingerprint(clean.state_dict()),
         parameters=sum(tensor.numel() for tensor in clean.parameters()),
-        patches=describe_patches(patches),
+        patches=tuple(PatchSummary(**_file(patch)) for patch in patches),
         report=report,
         deltas=deltas,
         formats=formats,
     )
-    _write(out, clean, files.narrow, card)
+    _write(out, clean, shipped, card)
     return card
 
 
@@ -293,41 +238,34 @@ def _named(config: BundleConfig, images: ImageSet) -> ImageSet:
 
 
 def _trained(
-    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
+    config: BundleConfig, train: ImageSet, held_out: ImageSet, work: Path, progress: Reporter
 ) -> tuple[Classifier, TrainingSummary]:
-    if not files.summary.exists():
-        unfolded, best = _train(config, train, held_out, files, progress)
-        folded = fold_batchnorm(unfolded)
-        save_checkpoint(files.clean, folded)
-        save_checkpoint(files.unfolded, unfolded)
+    """The clean model, folded; the network as it was trained stays beside it."""
+    written, checkpoint = work / "training.json", work / "clean.safetensors"
+    if not written.exists():
+        state_file = work / "clean.state"
+        result = train_averaged(
+            build(config.spec(train), seed=config.training.seed),
+            CleanRecipe(), train, held_out, config.training, config.averaging,
+            state_file=state_file, mode=config.compute_mode, progress=progress,
+        )  # fmt: skip
+        assert isinstance(result.model, Classifier)  # noqa: S101  (it is what was given)
+        folded = fold_batchnorm(result.model)
+        save_checkpoint(checkpoint, folded)
+        save_checkpoint(work / "clean.unfolded.safetensors", result.model)
         summary = TrainingSummary(
             images=len(train),
             validation_images=len(held_out),
-            validation_accuracy=best.accuracy,
+            validation_accuracy=result.best.accuracy,
             weights=weights_fingerprint(folded.state_dict()),
         )
-        write_atomic(files.summary, (canonical_json(summary.model_dump()) + "\n").encode())
-        forget_states(files.state)
-    summary = TrainingSummary.read(files.summary)
-    clean = load_checkpoint(files.clean)
+        write_atomic(written, (canonical_json(summary.model_dump()) + "\n").encode())
+        forget_states(state_file)
+    summary = TrainingSummary.read(written)
+    clean = load_checkpoint(checkpoint)
     if weights_fingerprint(clean.state_dict()) != summary.weights:
-        raise ConfigError(
-            f"{files.clean} is not the model that was trained here: delete {files.folder}"
-        )
+        raise ConfigError(f"{checkpoint} is not the model that was trained here: delete {work}")
     return clean, summary
-
-
-def _train(
-    config: BundleConfig, train: ImageSet, held_out: ImageSet, files: Work, progress: Reporter
-) -> tuple[Classifier, EpochRecord]:
-    """The network as it was trained, before folding, and its accuracy on the held-out images."""
-    start = build(config.spec(train), seed=config.training.seed)
-    result = train_averaged(
-        start, CleanRecipe(), train, held_out, config.training, config.averaging,
-        state_file=files.state, mode=config.compute_mode, progress=progress,
-    )  # fmt: skip
-    assert isinstance(result.model, Classifier)  # noqa: S101  (training returns what it was given)
-    return result.model, result.best
 
 
 def _plans(
@@ -340,10 +278,11 @@ def _plans(
     ]
 
 
-def _made(plan: Plan, files: Work, mode: ComputeMode, progress: Reporter) -> Patch:
+def _made(plan: Plan, work: Path, mode: ComputeMode, progress: Reporter) -> Patch:
     """Make it at 32 bits, so that every width can be compared, and store it as it is shipped."""
+    shipped = Store(work / _SHIPPED)
     try:
-        stored = files.narrow.get(plan.name)
+        stored = shipped.get(plan.name)
     except UnknownPatchError:
         stored = None
     if stored is not None and plan.is_current(stored):
@@ -352,11 +291,13 @@ def _made(plan: Plan, files: Work, mode: ComputeMode, progress: Reporter) -> Pat
     wide = plan.revised(
         bits=_WIDE_BITS, alphas=(1.0,), card_images=min(images, plan.options.card_images)
     )
-    item = wide.publish(files.wide, state_folder=files.runs, mode=mode, progress=progress)
+    item = wide.publish(
+        Store(work / "store32"), state_folder=work / "runs", mode=mode, progress=progress
+    )
     patch = plan.measured(item.patch.at_bits(plan.options.bits), progress=progress)
     if stored is not None:  # of other settings; what is shipped has one version of each name
-        files.narrow.remove(plan.name)
-    files.narrow.publish(patch, name=plan.name, expected=0)
+        shipped.remove(plan.name)
+    shipped.publish(patch, name=plan.name, expected=0)
     return patch
 
 
@@ -377,12 +318,9 @@ def _measured(
             bare, patched = live.variant({}), live.variant({patch.name: None})
             under = plan.hazard.on(images, derive_seed(settings.seed, "hazard"))
             one = DeltaSummary(
-                name=patch.name,
-                digest=patch.digest,
+                **_file(patch),
                 kind=patch.metadata.kind,
                 **plan.hazard.described,
-                payload_bytes=patch.payload_bytes,
-                file_bytes=patch.file_bytes,
                 touched_bytes=reach_of(patch.metadata).touched_bytes,
                 layers=len(patch.metadata.layers),
                 images=len(images),
@@ -393,6 +331,12 @@ def _measured(
             task.advance(note=f"{one.name}: {one.clean_model:.1f} to {one.patched:.1f}")
             found.append(one)
     return tuple(found)
+
+
+def _file(patch: Patch) -> dict[str, Any]:
+    return {
+        name: getattr(patch, name) for name in ("name", "digest", "payload_bytes", "file_bytes")
+    }
 
 
 def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
@@ -410,7 +354,7 @@ def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None
         save_checkpoint(model_path(folder), clean)
         target = store_path(folder)
         target.mkdir()
-        for name in _SHIPPED:
+        for name in _STORE_PARTS:
             source = store.root / name
             if source.is_dir():
                 shutil.copytree(source, target / name)

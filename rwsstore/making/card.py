@@ -1,14 +1,5 @@
 """The model card of a bundle: what it is, how it was made, what was measured, what it is not."""
 
-__all__ = [
-    "BundleCard",
-    "DeltaSummary",
-    "PatchSummary",
-    "TrainingSummary",
-    "describe_patches",
-]
-
-from collections.abc import Iterable
 from typing import Literal
 
 from rwsstore import __version__
@@ -17,7 +8,6 @@ from rwsstore.canonical import canonical_json
 from rwsstore.evaluation import EvaluationReport
 from rwsstore.making.config import BundleConfig
 from rwsstore.models import FormatAgreement
-from rwsstore.patches import Patch
 
 
 class TrainingSummary(CardPart):
@@ -124,16 +114,3 @@ class BundleCard(CardPart):
     def to_json(self) -> str:
         """Write the card as canonical JSON, with a newline at its end."""
         return canonical_json(self.model_dump(mode="json")) + "\n"
-
-
-def describe_patches(patches: Iterable[Patch]) -> tuple[PatchSummary, ...]:
-    """List patches for a card."""
-    return tuple(
-        PatchSummary(
-            name=patch.name,
-            digest=patch.digest,
-            payload_bytes=patch.payload_bytes,
-            file_bytes=patch.file_bytes,
-        )
-        for patch in patches
-    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from torch import nn
 
 from rwsstore.config import Frozen, validated
@@ -23,6 +23,16 @@ from rwsstore.training import (
     WeightRecipe,
     pixel_statistics,
 )
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
+    return parse_corruptions(value) if isinstance(value, str) else value
+
+
+_Corruptions = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_resolved)]
+"""Names of corruptions; in a file also groups, or "all"."""
 
 
 class DeltaConfig(DeltaOptions):
@@ -113,22 +123,13 @@ class ExtractionRun(Frozen):
     network: ModelSpec | None = None
     store: Path | None = None
     dataset: str
-    corruptions: Annotated[tuple[str, ...], Field(min_length=1)]
+    corruptions: _Corruptions
     anchor_model: Path | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     validation: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     mode: Literal["auto", "plain", "bf16"] = "auto"
     extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
-
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _resolve(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return parse_corruptions(value)
-        if isinstance(value, list | tuple):
-            return parse_corruptions(",".join(map(str, value)))
-        return value
 
     @classmethod
     def of(cls, /, **fields: Any) -> "ExtractionRun":
@@ -224,7 +225,7 @@ class BundleConfig(Frozen, allow_inf_nan=False):
 
     version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-    corruptions: Annotated[tuple[str, ...], Field(min_length=1)]
+    corruptions: _Corruptions
     mode: Literal["plain", "bf16"] = "plain"
     data: DataConfig
     network: NetworkConfig = NetworkConfig()
@@ -233,12 +234,6 @@ class BundleConfig(Frozen, allow_inf_nan=False):
     extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
     deltas: tuple[DeltaConfig, ...] = ()
     measuring: MeasuringConfig = MeasuringConfig()
-
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _resolve(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else value
-        return parse_corruptions(",".join(map(str, names)))
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -154,39 +154,36 @@ class Part:
     path: Path
 
 
-class Layout(Protocol):
+class Layout:
     """A way to lay a corrupted data set out in files."""
 
-    name: str
-    summary: str
-
-    def parts(self, job: Job) -> Iterable[Part]:
-        """What is to be written, in order."""
+    name: ClassVar[str]
 
     def prepare(self, job: Job) -> None:
         """Refuse what this layout cannot hold, before anything is written."""
 
+    def parts(self, job: Job) -> Iterable[Part]:
+        """What is to be written, in order."""
+        raise NotImplementedError
+
     def write(self, job: Job, part: Part, task: Task) -> None:
         """Write one part whole, telling `task` of each image."""
+        raise NotImplementedError
 
     def write_common(self, job: Job) -> None:
         """Write what belongs to all parts."""
 
 
-class CifarC:
-    """One array a corruption, written piece by piece."""
+class CifarC(Layout):
+    """One array a corruption, written piece by piece, and labels.npy."""
 
     name = "cifar-c"
-    summary = "one .npy an corruption, severity by severity, and labels.npy"
 
     def parts(self, job: Job) -> Iterator[Part]:
         """A file for each corruption."""
         severities = job.options.severities
         for name in job.options.corruptions:
             yield Part(name, severities, job.folder / f"{name}.npy")
-
-    def prepare(self, job: Job) -> None:
-        """An array holds any images."""
 
     def write(self, job: Job, part: Part, task: Task) -> None:
         """Write one corruption's array."""
@@ -214,11 +211,10 @@ _PNG_EFFORT = 1
 _JPEG_QUALITY = 85
 
 
-class ImageFolder:
+class ImageFolder(Layout):
     """One picture a file, in a folder for each corruption, severity and class."""
 
     name = "imagefolder"
-    summary = "one picture a file: corruption/severity/class/index"
 
     def parts(self, job: Job) -> Iterator[Part]:
         """A folder for each corruption and severity."""
@@ -250,9 +246,6 @@ class ImageFolder:
                 for _ in pool.map(_save, pictures, paths):
                     pass
                 task.advance(len(pictures), note=f"{part.corruption} {severity}")
-
-    def write_common(self, job: Job) -> None:
-        """The folders say all."""
 
 
 def _threads() -> int:
