@@ -67,36 +67,33 @@ if typing.TYPE_CHECKING:
         learning_rate,
     )
     from rwsstore.training.loop import fit
-    from rwsstore.training.recipes import (
-        CONFIGURED_RECIPES,
+    from rwsstore.training.recipes.adversarial import (
+        FastAtRecipe,
+        PgdAtRecipe,
+        TradesRecipe,
+    )
+    from rwsstore.training.recipes.base import Recipe
+    from rwsstore.training.recipes.clat import ClatRecipe
+    from rwsstore.training.recipes.corruption_resistant import CorruptionResistantRecipe
+    from rwsstore.training.recipes.hessian_aware import HessianAwareRecipe
+    from rwsstore.training.recipes.options import (
         RECIPE_NAMES,
         RECIPE_OPTIONS,
-        RECIPES,
         WEIGHT_OPTIONS,
-        WEIGHT_RECIPES,
         AdversarialTrainingOptions,
-        AugmentedRecipe,
         ClatOptions,
-        ClatRecipe,
-        CleanRecipe,
-        ConfiguredRecipe,
         CorruptionResistantOptions,
-        CorruptionResistantRecipe,
         FastAtOptions,
-        FastAtRecipe,
         HessianAwareOptions,
-        HessianAwareRecipe,
-        PgdAtRecipe,
-        Recipe,
         RecipeOptions,
-        RobustRecipe,
         SelectiveOptions,
-        SelectiveRecipe,
         SharpnessAwareOptions,
-        SharpnessAwareRecipe,
         TradesOptions,
-        TradesRecipe,
-        WeightRecipe,
     )
+    from rwsstore.training.recipes.plain import AugmentedRecipe, CleanRecipe, RobustRecipe
+    from rwsstore.training.recipes.registry import CONFIGURED_RECIPES, RECIPES, WEIGHT_RECIPES
+    from rwsstore.training.recipes.selective import SelectiveRecipe
+    from rwsstore.training.recipes.sharpness_aware import SharpnessAwareRecipe
+    from rwsstore.training.recipes.weight import ConfiguredRecipe, WeightRecipe
 else:
     faces.lazy(__name__)

@@ -25,7 +25,7 @@ from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import augmented, fit
-from rwsstore.training.recipes import Recipe
+from rwsstore.training.recipes.base import Recipe
 
 
 class AveragingConfig(Frozen, allow_inf_nan=False):

@@ -16,7 +16,7 @@ from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import fit
-from rwsstore.training.recipes import Recipe
+from rwsstore.training.recipes.base import Recipe
 
 Channels = tuple[float, float, float]
 """Red, green, blue."""

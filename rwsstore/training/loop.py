@@ -21,7 +21,7 @@ from rwsstore.training.config import (
     TrainingResult,
     learning_rate,
 )
-from rwsstore.training.recipes import Recipe
+from rwsstore.training.recipes.base import Recipe
 from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
 
 

@@ -9,8 +9,7 @@ import pytest
 import rwsstore.bundled
 import rwsstore.data
 from rwsstore.analysis.criticality import CriticalityOptions
-from rwsstore.training import TradesOptions
-from rwsstore.training.recipes import ClatOptions
+from rwsstore.training import ClatOptions, TradesOptions
 from tests.analysis.criticality.making import LAYERS, small
 from tests.training.tiny import pictures
 
