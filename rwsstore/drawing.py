@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 150
 _NUMBERED = 40
 """In a heat map with more rows or columns, numbers would not be read."""
-_GROUP_LINE = "#222222"
 
 
 def check_picture(path: Path) -> None:
@@ -129,7 +128,14 @@ def draw_heat_map(
     return drawn
 
 
-def mark_groups(axes: Any, rows: Sequence[str], columns: Sequence[str], *, size: float = 8) -> None:
+def mark_groups(
+    axes: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    size: float = 8,
+    colour: str = "#222222",
+) -> None:
     """Draw lines between groups of neighbours, and the names of those of columns on top.
 
     Args:
@@ -137,15 +143,16 @@ def mark_groups(axes: Any, rows: Sequence[str], columns: Sequence[str], *, size:
         rows: the group of each row; empty for no lines.
         columns: the group of each column, likewise.
         size: of the names, in points.
+        colour: of the lines.
     """
     for start in range(1, len(rows)):
         if rows[start] != rows[start - 1]:
-            axes.axhline(start - 0.5, color=_GROUP_LINE, linewidth=1)
+            axes.axhline(start - 0.5, color=colour, linewidth=1)
     start = 0
     for name, members in groupby(columns):
         count = len(list(members))
         if start:
-            axes.axvline(start - 0.5, color=_GROUP_LINE, linewidth=1)
+            axes.axvline(start - 0.5, color=colour, linewidth=1)
         axes.annotate(
             name, (start + (count - 1) / 2, 1.0), xycoords=("data", "axes fraction"), fontsize=size,
             xytext=(0, 3), textcoords="offset points", ha="center", annotation_clip=False,

@@ -13,7 +13,7 @@ from rwsstore.corruptions.registry import find_corruption
 from rwsstore.corruptions.severity import check_severity
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, UnknownPatchError
-from rwsstore.evaluation.accuracy import correctness
+from rwsstore.evaluation.accuracy import correctness, percent
 from rwsstore.evaluation.bootstrap import Figure, Interval, Resampling, bootstrap, mean_of
 from rwsstore.evaluation.report import (
     CorruptionResult,
@@ -345,7 +345,7 @@ class _Evaluation:
         right = correctness(variant, images, self.images.labels)
         self.correct[what] = right
         note = what.corruption or what.patch or "clean"
-        task.advance(note=f"{note}: {_percent(right):.1f} %")
+        task.advance(note=f"{note}: {percent(right):.1f} %")
 
     def _measure_rival(
         self, images: Tensor, corruption: str | None, severity: int | None, task: Task
@@ -355,7 +355,7 @@ class _Evaluation:
         for batch in self.options.rival_batches:
             right = _rival_correctness(self.rival, images, self.images.labels, batch)
             self.correct[Measured(batch, None, corruption, severity)] = right
-            task.advance(note=f"BatchNorm at batch {batch}: {_percent(right):.1f} %")
+            task.advance(note=f"BatchNorm at batch {batch}: {percent(right):.1f} %")
 
     def _report(self) -> EvaluationReport:
         figures = bootstrap(self.correct, self.options.resampling)
@@ -386,10 +386,6 @@ def _rival_correctness(rival: nn.Module, images: Tensor, labels: Tensor, batch_s
     right = torch.empty(len(images), dtype=torch.bool)
     right[order] = correctness(rival, stream, labels[order], batch_size=batch_size)
     return right
-
-
-def _percent(right: Tensor) -> float:
-    return 100.0 * float(right.double().mean())
 
 
 def _tensor_bytes(state: Mapping[str, Tensor]) -> int:

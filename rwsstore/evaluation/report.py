@@ -292,4 +292,5 @@ def _name_places(axes: Any, names: Sequence[str], *, many: bool) -> None:
         places, [name.replace("_", " ") for name in names], fontsize=9, rotation=40, ha="right",
         rotation_mode="anchor",
     )  # fmt: skip
-    mark_groups(axes, (), [CORRUPTIONS[name].group for name in names], size=9)
+    groups = [CORRUPTIONS[name].group for name in names]
+    mark_groups(axes, (), groups, size=9, colour="#cccccc")

@@ -21,7 +21,7 @@ from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import accuracy, correctness
+from rwsstore.evaluation.accuracy import accuracy, correct_under, percent
 from rwsstore.making.options import DeltaOptions, ExtractionOptions
 from rwsstore.making.projection import Difference, changes, signature
 from rwsstore.training import (
@@ -184,13 +184,7 @@ def _under(*attacks: Attack) -> Callable[[ImageSet, int], Measure]:
     """Measure the share of images that stand under every attack; each is tried on what is left."""
 
     def measured(model: nn.Module, images: ImageSet, seed: int) -> float:
-        rows = torch.arange(len(images))
-        for attack in attacks:
-            if len(rows):
-                shown, labels = images.images[rows], images.labels[rows]
-                changed = attack.perturb(model, shown, labels, seed=seed, indices=rows)
-                rows = rows[correctness(model, changed, labels)]
-        return 100.0 * (len(rows) / len(images))
+        return percent(correct_under(model, attacks, images.images, images.labels, seed=seed))
 
     return lambda images, seed: lambda model: measured(model, images, seed)
 

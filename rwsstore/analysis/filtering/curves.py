@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rwsstore.attacks import Fgsm
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError, UnknownNameError
-from rwsstore.evaluation import correctness
+from rwsstore.evaluation.accuracy import correct_under, correctness, from_digits, percent, to_digits
 from rwsstore.files import Results
 from rwsstore.models import check_evaluating, named_layers, scratch_copy
 from rwsstore.models.graph import is_convolution, is_layer
@@ -363,7 +363,7 @@ class _Bench:
 
     def unfiltered(self) -> list[float]:
         """Accuracy in percent, and under attack."""
-        return [100.0 * float(right.double().mean()) for right in self._right()]
+        return [percent(right) for right in self._right()]
 
     def curve(self, layer: str, name: str) -> dict[str, Any]:
         """Measure one layer under one filter; JSON values."""
@@ -374,8 +374,8 @@ class _Bench:
             with _filtered(weight, row, threshold) as share:
                 remaining.append(share)
                 right, standing = self._right()
-            clean.append(_text(right))
-            attacked.append(_text(standing))
+            clean.append(to_digits(right))
+            attacked.append(to_digits(standing))
         return {
             "thresholds": thresholds,
             "remaining": remaining,
@@ -385,18 +385,14 @@ class _Bench:
 
     def _right(self) -> tuple[Tensor, Tensor]:
         """Which images are right, and which of them still are under FGSM; bool [N] each."""
-        right = self._correct(self.images, self.labels)
+        size = self.options.batch_size
+        right = correctness(self.model, self.images, self.labels, batch_size=size)
         standing = torch.zeros_like(right)
-        if bool(right.any()):
-            images, labels = self.images[right], self.labels[right]
-            changed = self.attack.perturb(
-                self.model, images, labels, batch_size=self.options.batch_size, early_exit=False
-            )
-            standing[right] = self._correct(changed, labels)
+        standing[right] = correct_under(
+            self.model, [self.attack], self.images[right], self.labels[right], batch_size=size,
+            early_exit=False,
+        )  # fmt: skip
         return right, standing
-
-    def _correct(self, images: Tensor, labels: Tensor) -> Tensor:
-        return correctness(self.model, images, labels, batch_size=self.options.batch_size)
 
 
 def _weight(model: nn.Module, layer: str) -> Tensor:
@@ -415,20 +411,12 @@ def _filtered(weight: Tensor, row: Filter, threshold: float) -> Iterator[float]:
         weight.copy_(before)
 
 
-def _text(right: Tensor) -> str:
-    return "".join("1" if one else "0" for one in right.tolist())
-
-
-def _bits(rows: Sequence[str]) -> Tensor:
-    return torch.tensor([[one == "1" for one in row] for row in rows], dtype=torch.bool)
-
-
 def _curve(layer: str, name: str, found: dict[str, Any]) -> FilterCurve:
     return FilterCurve(
         layer=layer,
         filter=name,
         thresholds=torch.tensor(found["thresholds"], dtype=torch.float64),
         remaining=torch.tensor(found["remaining"], dtype=torch.float64),
-        clean=_bits(found["clean"]),
-        attacked=_bits(found["attacked"]),
+        clean=torch.stack([*map(from_digits, found["clean"])]),
+        attacked=torch.stack([*map(from_digits, found["attacked"])]),
     )

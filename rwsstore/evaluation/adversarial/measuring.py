@@ -1,7 +1,8 @@
 """Attack several models, and try every perturbation on all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from rwsstore.attacks import Attack
 from rwsstore.data import ImageSet, check_labels, unit_images
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import correctness
+from rwsstore.evaluation.accuracy import correct_under, correctness, from_digits, percent, to_digits
 from rwsstore.evaluation.adversarial.report import (
     CLEAN,
     WORST_CASE,
@@ -88,7 +89,42 @@ def assemble(
         options: of the evaluation.
         norm: of the budgets.
     """
-    parts = _Assembly(figures, models, (*attacks, WORST_CASE), options.epsilons)
+    first, named = models[0], (*attacks, WORST_CASE)
+
+    def compared(name: str, attack: str, epsilon: float) -> Compared:
+        figure, base = (
+            figures[Tried("" if attack == CLEAN else one, one, attack, epsilon)]
+            for one in (name, first)
+        )
+        gain = None if name == first else figure - base
+        return Compared(
+            accuracy=figure.value,
+            interval=figure.interval,
+            gain=gain and gain.value,
+            gain_interval=gain and gain.interval,
+        )
+
+    def budget(name: str, epsilon: float) -> Budget:
+        return Budget(
+            epsilon=epsilon,
+            attacks={attack: compared(name, attack, epsilon) for attack in attacks},
+            worst_case=compared(name, WORST_CASE, epsilon),
+        )
+
+    def matrix(attack: str, epsilon: float) -> dict[str, dict[str, Measured]]:
+        found = {
+            one: {other: figures[Tried(one, other, attack, epsilon)] for other in models}
+            for one in models
+        }
+        return {
+            made_on: {
+                tried_on: Measured(accuracy=figure.value, interval=figure.interval)
+                for tried_on, figure in line.items()
+            }
+            for made_on, line in found.items()
+        }
+
+    transfer = [(attack, epsilon) for attack in named for epsilon in options.epsilons]
     return AdversarialReport(
         dataset=images.name,
         images=len(images),
@@ -98,88 +134,32 @@ def assemble(
         seed=options.seed,
         resamples=options.resamples,
         confidence=options.confidence,
-        models={name: parts.model(name) for name in models},
-        transfer=parts.transfer(),
-        masked=parts.masked(),
+        models={
+            name: ModelUnderAttack(
+                clean=compared(name, CLEAN, 0.0),
+                budgets=tuple(budget(name, epsilon) for epsilon in options.epsilons),
+            )
+            for name in models
+        },
+        transfer=tuple(
+            Transfer(attack=attack, epsilon=epsilon, accuracies=matrix(attack, epsilon))
+            for attack, epsilon in (transfer if len(models) > 1 else ())
+        ),
+        masked=tuple(_masked(figures, models, options.epsilons)),
     )
 
 
-class _Assembly:
-    def __init__(
-        self,
-        figures: Mapping[Tried, Figure],
-        models: Sequence[str],
-        attacks: Sequence[str],
-        epsilons: Sequence[float],
-    ) -> None:
-        self._figures, self._models, self._epsilons = figures, models, epsilons
-        self._attacks = attacks
-
-    def model(self, name: str) -> ModelUnderAttack:
-        return ModelUnderAttack(
-            clean=self._compared(name, CLEAN, 0.0),
-            budgets=tuple(self._budget(name, epsilon) for epsilon in self._epsilons),
-        )
-
-    def transfer(self) -> tuple[Transfer, ...]:
-        if len(self._models) == 1:
-            return ()
-        return tuple(
-            Transfer(attack=attack, epsilon=epsilon, accuracies=self._matrix(attack, epsilon))
-            for attack in self._attacks
-            for epsilon in self._epsilons
-        )
-
-    def masked(self) -> tuple[Masked, ...]:
-        pairs = [(one, other) for one in self._models for other in self._models if one != other]
-        found = []
-        for model, made_on in pairs:
-            for epsilon in self._epsilons:
-                white = self._figures[Tried(model, model, WORST_CASE, epsilon)]
-                lost = white - self._figures[Tried(made_on, model, WORST_CASE, epsilon)]
-                least = lost.value if lost.interval is None else lost.interval.low
-                if least > 0:
-                    found.append(
-                        Masked(
-                            model=model, made_on=made_on, epsilon=epsilon, points=lost.value,
-                            interval=lost.interval,
-                        )
-                    )  # fmt: skip
-        return tuple(found)
-
-    def _budget(self, name: str, epsilon: float) -> Budget:
-        *attacks, worst = self._attacks
-        return Budget(
-            epsilon=epsilon,
-            attacks={attack: self._compared(name, attack, epsilon) for attack in attacks},
-            worst_case=self._compared(name, worst, epsilon),
-        )
-
-    def _matrix(self, attack: str, epsilon: float) -> dict[str, dict[str, Measured]]:
-        return {
-            made_on: {
-                tried_on: _measured(self._figures[Tried(made_on, tried_on, attack, epsilon)])
-                for tried_on in self._models
-            }
-            for made_on in self._models
-        }
-
-    def _compared(self, name: str, attack: str, epsilon: float) -> Compared:
-        figure, first = self._own(name, attack, epsilon), self._models[0]
-        gain = None if name == first else figure - self._own(first, attack, epsilon)
-        return Compared(
-            accuracy=figure.value,
-            interval=figure.interval,
-            gain=None if gain is None else gain.value,
-            gain_interval=None if gain is None else gain.interval,
-        )
-
-    def _own(self, name: str, attack: str, epsilon: float) -> Figure:
-        return self._figures[Tried("" if attack == CLEAN else name, name, attack, epsilon)]
-
-
-def _measured(figure: Figure) -> Measured:
-    return Measured(accuracy=figure.value, interval=figure.interval)
+def _masked(
+    figures: Mapping[Tried, Figure], models: Sequence[str], epsilons: Sequence[float]
+) -> Iterator[Masked]:
+    for model, made_on, epsilon in product(models, models, epsilons):
+        white = figures[Tried(model, model, WORST_CASE, epsilon)]
+        lost = white - figures[Tried(made_on, model, WORST_CASE, epsilon)]
+        interval = lost.interval
+        if model != made_on and (lost.value if interval is None else interval.low) > 0:
+            yield Masked(
+                model=model, made_on=made_on, epsilon=epsilon, points=lost.value, interval=interval
+            )
 
 
 def evaluate_attacks(
@@ -229,9 +209,7 @@ class _Measuring:
         options: AdversarialOptions,
         results: Results,
     ) -> None:
-        self._norm = _one_norm(attacks)
-        _check_names(models, attacks)
-        _check_models(models, images)
+        self._norm = _check(models, attacks, images)
         self._models, self._images, self._options = dict(models), images, options
         self._named, self._results = dict(attacks), results
         self._attacks = {  # so that a budget is refused before anything is measured
@@ -255,24 +233,27 @@ class _Measuring:
             with_worst_case(correct, tuple(self._named), self._options.epsilons),
             self._options.resampling,
         )
-        settings = {name: _settings(attack) for name, attack in self._named.items()}
+        settings = {}
+        for name, attack in self._named.items():
+            fields = asdict(attack) if is_dataclass(attack) else {}
+            fields.pop("epsilon", None)  # each budget has its own
+            settings[name] = {"kind": attack.name, **fields}
         return assemble(
             figures, tuple(self._models), settings, self._images, self._options, self._norm
         )
 
     def _batch(self, indices: Tensor, task: Task) -> dict[Tried, Tensor]:
-        batch = _Batch(
-            unit_images(self._images.images[indices]), self._images.labels[indices], indices
-        )
+        images, labels = unit_images(self._images.images[indices]), self._images.labels[indices]
+        batch = _Batch(images, labels, indices)
         correct = {
-            Tried("", name, CLEAN, 0.0): correctness(model, batch.images, batch.labels)
+            Tried("", name, CLEAN, 0.0): correctness(model, images, labels)
             for name, model in self._models.items()
         }
         for made_on in self._models:
             for (name, epsilon), attack in self._attacks.items():
                 right = self._white_box(batch, attack, name, made_on)
                 correct[Tried(made_on, made_on, name, epsilon)] = right
-                share = 100 * float(right.double().mean())
+                share = percent(right)
                 task.advance(note=f"{name} at {budget_name(epsilon)} on {made_on}: {share:.1f} %")
                 if len(self._models) > 1:
                     for tried_on, right in self._black_box(batch, attack, name, made_on).items():
@@ -284,10 +265,14 @@ class _Measuring:
         """Which images of a batch stay right on the model that they were perturbed for."""
 
         def measure() -> str:
-            return self._try(self._perturb(batch, attack, made_on, early_exit=True), batch, made_on)
+            right = correct_under(
+                self._models[made_on], [attack], batch.images, batch.labels,
+                seed=self._options.seed, indices=batch.indices, batch_size=len(batch.indices),
+            )  # fmt: skip
+            return to_digits(right)
 
         key = f"{batch}, {name} at {attack.epsilon!r} on {made_on}"
-        return _read(self._results.value(key, measure))
+        return from_digits(self._results.value(key, measure))
 
     def _black_box(
         self, batch: "_Batch", attack: Attack, name: str, made_on: str
@@ -299,31 +284,19 @@ class _Measuring:
         """
 
         def measure() -> dict[str, str]:
-            perturbed = self._perturb(batch, attack, made_on, early_exit=False)
-            others = [other for other in self._models if other != made_on]
-            return {other: self._try(perturbed, batch, other) for other in others}
+            perturbed = attack.perturb(
+                self._models[made_on], batch.images, batch.labels, seed=self._options.seed,
+                indices=batch.indices, batch_size=len(batch.indices), early_exit=False,
+            )  # fmt: skip
+            return {
+                name: to_digits(correctness(model, perturbed, batch.labels))
+                for name, model in self._models.items()
+                if name != made_on
+            }
 
         key = f"{batch}, {name} at {attack.epsilon!r} on {made_on}, tried on the others"
         found = self._results.value(key, measure)
-        return {other: _read(right) for other, right in found.items()}
-
-    def _perturb(
-        self, batch: "_Batch", attack: Attack, made_on: str, *, early_exit: bool
-    ) -> Tensor:
-        return attack.perturb(
-            self._models[made_on],
-            batch.images,
-            batch.labels,
-            seed=self._options.seed,
-            indices=batch.indices,
-            batch_size=len(batch.indices),
-            early_exit=early_exit,
-        )
-
-    def _try(self, perturbed: Tensor, batch: "_Batch", name: str) -> str:
-        """A 1 for each image that the model gets right, a 0 for each other one."""
-        right = correctness(self._models[name], perturbed, batch.labels)
-        return "".join("01"[one] for one in right.tolist())
+        return {other: from_digits(right) for other, right in found.items()}
 
 
 class _Batch(NamedTuple):
@@ -337,25 +310,12 @@ class _Batch(NamedTuple):
         return f"images {int(self.indices[0])} to {int(self.indices[-1])}"
 
 
-def _read(right: str) -> Tensor:
-    return torch.tensor([one == "1" for one in right])
-
-
-def _settings(attack: Attack) -> dict[str, Any]:
-    """What an attack is, but for its budget."""
-    fields = asdict(attack) if is_dataclass(attack) else {}
-    return {"kind": attack.name, **{key: fields[key] for key in fields if key != "epsilon"}}
-
-
-def _one_norm(attacks: Mapping[str, Attack]) -> Any:
+def _check(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack], images: ImageSet) -> Any:
+    """Refuse what cannot be compared; the norm of all attacks."""
     norms = sorted({attack.norm for attack in attacks.values()})
     if len(norms) != 1:
         found = f"attacks in {' and '.join(norms)}" if norms else "no attack"
         raise ConfigError(f"{found}; expected some, all in one norm")
-    return norms[0]
-
-
-def _check_names(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack]) -> None:
     if not models:
         raise ConfigError("no model to attack; expected at least one")
     for name in (CLEAN, WORST_CASE):
@@ -363,12 +323,10 @@ def _check_names(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack])
             raise ConfigError(f"an attack is called {name!r}, which means something else here")
     if "" in models:
         raise ConfigError("a model has no name; expected one for each")
-
-
-def _check_models(models: Mapping[str, nn.Module], images: ImageSet) -> None:
     first = unit_images(images.images[:1])
     classes = {name: check_evaluating(model, first) for name, model in models.items()}
     if len(set(classes.values())) != 1:
         found = ", ".join(f"{name} {count}" for name, count in classes.items())
         raise ConfigError(f"the models have different numbers of classes: {found}")
     check_labels(images.labels, len(images), next(iter(classes.values())))
+    return norms[0]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from rwsstore.attacks import Pgd, ascend_divergence, ascend_loss, divergence
 from rwsstore.attacks.objectives import plain_float32
 from rwsstore.data import ImageSet, unit_images
-from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.evaluation.accuracy import accuracy, correct_under, percent
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.options import (
     AdversarialTrainingOptions,
@@ -87,7 +87,7 @@ def judge(
     shown, right = images[rows], labels[rows]
     attack = Pgd(settings.epsilon, steps=_JUDGED_STEPS)
     with plain_float32():  # what only just fools the model in float32 may not do so in bfloat16
-        return accuracy(model, attack.perturb(model, shown, right, seed=seed), right)
+        return percent(correct_under(model, [attack], shown, right, seed=seed))
 
 
 def judged_on(settings: AdversarialTrainingOptions, images: int) -> str:
