@@ -119,8 +119,8 @@ class Table:
         )
         for place in kept:
             column = self.columns[place]
-            justify = "left" if column.left else "right"
-            table.add_column(Text(column.name), justify=justify, overflow="fold")
+            head = Text(column.name)
+            table.add_column(head, justify="left" if column.left else "right", overflow="fold")
         before = [""] * len(self.columns)
         for row, line in zip(self.rows, cells, strict=True):
             again = [

@@ -105,8 +105,13 @@ def feature_maps(
     if channels < 1:
         raise ConfigError(f"channels is {channels}; expected 1 or more")
     for given in (image, uncorrupted):
-        if given is not None:
-            _check_image(given, image.shape)
+        if given is None:
+            continue
+        if given.dtype != torch.uint8 or given.shape != image.shape or given.shape[:-2] != (3,):
+            raise TensorError(
+                f"an image is {given.dtype} {list(given.shape)}; expected uint8 [3, H, W], all of "
+                "one size"
+            )
     live = LiveModel(model, source, allow_transfer=allow_transfer)
     patched = live.variant(patches)
     if not len(patched.patches):
@@ -133,14 +138,6 @@ def feature_maps(
     )
 
 
-def _check_image(image: Tensor, shape: torch.Size) -> None:
-    if image.dtype != torch.uint8 or image.shape != shape or shape[:-2] != (3,):
-        raise TensorError(
-            f"an image is {image.dtype} {list(image.shape)}; expected uint8 [3, H, W], all of one "
-            "size"
-        )
-
-
 def _look(
     label: str, variant: Variant, image: Tensor, names: Sequence[str]
 ) -> tuple[View, dict[str, Tensor]]:
@@ -154,25 +151,22 @@ def _look(
 def _outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Collect what layers give out while the block runs; no hook outlives it."""
     found: dict[str, Tensor] = {}
+
+    def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        """Keep the first output of a layer."""
+        if not isinstance(output, Tensor):
+            raise ConfigError(f"layer {name!r} gives no feature maps but {type(output).__name__}")
+        # A copy, for an activation in place may come next.
+        found.setdefault(name, output.detach().float().clone())
+
     hooks = []
     try:
         for name in names:
-            layer = module.get_submodule(name)
-            hooks.append(layer.register_forward_hook(partial(_keep, found, name)))
+            hooks.append(module.get_submodule(name).register_forward_hook(partial(keep, name)))
         yield found
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _keep(
-    found: dict[str, Tensor], name: str, _module: nn.Module, _inputs: object, output: object
-) -> None:
-    """Keep the first output of a layer."""
-    if not isinstance(output, Tensor):
-        raise ConfigError(f"layer {name!r} gives no feature maps but {type(output).__name__}")
-    # A copy, for an activation in place may come next.
-    found.setdefault(name, output.detach().float().clone())
 
 
 def _layer_maps(name: str, outputs: Sequence[Tensor], channels: int) -> LayerMaps:

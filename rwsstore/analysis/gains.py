@@ -3,8 +3,6 @@
 Cai et al., ICML 2023, figure 4 (right), with patches in place of whole robust models.
 """
 
-__all__ = ["GainOptions", "Gains", "Measure", "measure_gains"]
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,7 +20,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.evaluation import accuracy
 from rwsstore.evaluation.accuracy import Predict
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.runtime import LiveModel, PatchBag, Variant
+from rwsstore.runtime import LiveModel, PatchBag
 
 Measure = Callable[[str, Predict, Callable[[], Tensor], Tensor], float]
 """Accuracy in percent of (key, predict, images, labels). The key says what is measured, `images`
@@ -127,14 +125,18 @@ def measure_gains(
         raise ConfigError("no patches to measure; expected one or more")
     folder = options.frost_overlays
     overlays = None if folder is None else load_frost_overlays(folder)
-    variants = _variants(model, signatures)  # every refusal comes before the first measurement
+    # Every refusal comes before the first measurement.
+    live = LiveModel(model, PatchBag([part for one in signatures for part, _ in one.parts]))
+    variants = {"clean": live.variant({})}
+    for one in signatures:
+        variants[one.name] = live.variant({part.digest: alpha for part, alpha in one.parts})
     rows: list[list[float]] = []
     total = len(variants) * (1 + len(options.corruptions))
     with progress.task("measuring gains", total=total) as task:
         for place in ("none", *options.corruptions):
             pixels = cache(partial(_pixels, images.images, place, options, overlays))
             rows.append([])
-            for name, variant in variants:
+            for name, variant in variants.items():
                 found = measure(f"gain/{name}/{place}", variant, pixels, images.labels)
                 rows[-1].append(found)
                 task.advance(note=f"{name} on {place}: {found:.1f} %")
@@ -157,16 +159,3 @@ def _pixels(
     if place == "none":
         return images
     return corrupt(images, place, options.severity, seed=options.seed, frost_overlays=overlays)
-
-
-def _variants(model: nn.Module, signatures: Sequence[Signature]) -> list[tuple[str, Variant]]:
-    """The clean model, then the model with each patch, by name."""
-    parts = [part for signature in signatures for part, _ in signature.parts]
-    live = LiveModel(model, PatchBag(parts))
-    return [
-        ("clean", live.variant({})),
-        *(
-            (one.name, live.variant({part.digest: alpha for part, alpha in one.parts}))
-            for one in signatures
-        ),
-    ]

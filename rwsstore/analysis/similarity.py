@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import ConfigError, MismatchError, UnknownPatchError
-from rwsstore.models import Layer, ordered_layers
+from rwsstore.models import ordered_layers
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, check_fit, identify
 from rwsstore.runtime import PatchBag, PatchSource
 from rwsstore.store import FittingStore, Store
@@ -223,15 +223,24 @@ def compare_signatures(model: nn.Module, signatures: Sequence[Signature]) -> Sim
         raise ConfigError(
             f"{len(signatures)} patch given; a comparison takes two or more of the same model"
         )
-    layers = _touched_layers(model, signatures)
-    state = model.state_dict()
-    given = tuple(signatures)
+    touched = frozenset().union(*(signature.tensors for signature in signatures))
+    every = ordered_layers(model)
+    others = sorted(touched - {name for layer in every for name in layer.parameters})
+    if others:
+        raise MismatchError(
+            f"a patch changes {others[0]!r}, which belongs to no layer of this model; layers are "
+            f"{', '.join(layer.name for layer in every)}"
+        )
+    layers = [layer for layer in every if not touched.isdisjoint(layer.parameters)]
+    state, given = model.state_dict(), tuple(signatures)
     products = torch.empty(len(layers), len(given), len(given), dtype=torch.float64)
+    squares = []
     for product, layer in zip(products, layers, strict=True):
         # One layer at a time: all vectors of a large network would not fit into memory.
         vectors = layer_vectors(given, {name: state[name].numel() for name in layer.parameters})
         product.copy_(vectors @ vectors.T)
-    squares = [sum(_square(state[name]) for name in layer.parameters) for layer in layers]
+        weights = [state[name].detach().double() for name in layer.parameters]
+        squares.append(sum(float(tensor.square().sum()) for tensor in weights))
     return Similarity(
         signatures=given,
         layers=tuple(layer.name for layer in layers),
@@ -240,22 +249,6 @@ def compare_signatures(model: nn.Module, signatures: Sequence[Signature]) -> Sim
         cosine=_cosine(products.sum(0)),
         layer_cosine=torch.stack([_cosine(product) for product in products]),
     )
-
-
-def _touched_layers(model: nn.Module, signatures: Sequence[Signature]) -> list[Layer]:
-    touched = frozenset().union(*(signature.tensors for signature in signatures))
-    layers = ordered_layers(model)
-    others = sorted(touched - {name for layer in layers for name in layer.parameters})
-    if others:
-        raise MismatchError(
-            f"a patch changes {others[0]!r}, which belongs to no layer of this model; layers are "
-            f"{', '.join(layer.name for layer in layers)}"
-        )
-    return [layer for layer in layers if not touched.isdisjoint(layer.parameters)]
-
-
-def _square(tensor: Tensor) -> float:
-    return float(tensor.detach().double().square().sum())
 
 
 def _cosine(products: Tensor) -> Tensor:

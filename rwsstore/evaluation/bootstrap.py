@@ -6,8 +6,6 @@ corruption, because the same images are behind all of them; so differences and r
 get intervals too, from the very draws of their terms.
 """
 
-__all__ = ["Figure", "Interval", "Resampling", "bootstrap", "mean_of"]
-
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub, truediv
@@ -139,7 +137,12 @@ def bootstrap(
     chosen = resampling or Resampling()
     if not correct:
         return {}
-    images = _images(list(correct.values()))
+    shapes = {(column.dtype, tuple(column.shape)) for column in correct.values()}
+    (dtype, shape), *others = shapes
+    if others or dtype != torch.bool or len(shape) != 1 or shape[0] == 0:
+        found = ", ".join(sorted(f"{dtype} {list(shape)}" for dtype, shape in shapes))
+        raise TensorError(f"correctness is {found}; expected bool [N], N above 0, the same for all")
+    images = int(shape[0])
     values = [100.0 * float(column.double().mean()) for column in correct.values()]
     if chosen.resamples == 0:
         drawn: list[Tensor | None] = [None] * len(values)
@@ -172,27 +175,15 @@ def _accuracies(correct: Tensor, resampling: Resampling) -> Tensor:
     step = max(1, _CHUNK // images)
     for start in range(0, resampling.resamples, step):
         size = min(step, resampling.resamples - start)
-        counts = torch.stack([_draw(images, generator) for _ in range(size)], dim=1)
+        # How often each image was drawn, [N, size]; one call a draw, so chunks change nothing.
+        draws = [torch.randint(images, (images,), generator=generator) for _ in range(size)]
+        each = [torch.bincount(chosen, minlength=images) for chosen in draws]
+        counts = torch.stack(each, dim=1).double()
         for first in range(0, columns, step):
             # Sums of whole numbers: exact in float64, in whatever order they are added.
             hits = correct[first : first + step].double() @ counts
             accuracies[first : first + step, start : start + size] = 100.0 * (hits / images)
     return accuracies
-
-
-def _draw(images: int, generator: torch.Generator) -> Tensor:
-    """How often each image was drawn, float64 [N]; one call a draw, so chunks change nothing."""
-    chosen = torch.randint(images, (images,), generator=generator)
-    return torch.bincount(chosen, minlength=images).double()
-
-
-def _images(columns: Sequence[Tensor]) -> int:
-    shapes = {(column.dtype, tuple(column.shape)) for column in columns}
-    (dtype, shape), *others = shapes
-    if others or dtype != torch.bool or len(shape) != 1 or shape[0] == 0:
-        found = ", ".join(sorted(f"{dtype} {list(shape)}" for dtype, shape in shapes))
-        raise TensorError(f"correctness is {found}; expected bool [N], N above 0, the same for all")
-    return int(shape[0])
 
 
 def _check_joint(figures: Sequence[Figure]) -> None:

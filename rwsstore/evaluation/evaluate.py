@@ -76,19 +76,15 @@ def find_patches(
     allow_transfer: bool = False,
 ) -> dict[str, Patch | None]:
     """Find an RWS patch for each corruption, as `choose_patches` does; None where there is none."""
-    return {name: _choose(store, model, name, allow_transfer) for name in corruptions}
-
-
-def _choose(
-    store: Store, model: ModelIdentity, corruption: str, allow_transfer: bool
-) -> Patch | None:
-    candidates = FittingStore(store, model).list(kind="rws", corruption=corruption)
-    if not candidates and allow_transfer:
-        candidates = store.list(kind="rws", corruption=corruption, architecture=model.architecture)
-    if not candidates:
-        return None
-    best = min(candidates, key=lambda entry: (entry.name != corruption, entry.name))
-    return store.get(best.digest)
+    found: dict[str, Patch | None] = dict.fromkeys(corruptions)
+    for name in corruptions:
+        candidates = FittingStore(store, model).list(kind="rws", corruption=name)
+        if not candidates and allow_transfer:
+            candidates = store.list(kind="rws", corruption=name, architecture=model.architecture)
+        if candidates:
+            best = min(candidates, key=lambda entry: (entry.name != name, entry.name))
+            found[name] = store.get(best.digest)
+    return found
 
 
 class Measured(NamedTuple):
@@ -136,8 +132,8 @@ class Assembly:
             patch_file_bytes=sum(patch.file_bytes for patch in patches.values()),
             corruptions={name: self._corruption(bits, name) for name in self._chosen},
             mean=Pair(**_pair(without, patched)),
-            gap_recovered=None if gap is None else gap.value,
-            gap_recovered_interval=None if gap is None else gap.interval,
+            gap_recovered=gap and gap.value,
+            gap_recovered_interval=gap and gap.interval,
         )
 
     def rival(self, batch: int) -> RivalResult:
@@ -158,20 +154,19 @@ class Assembly:
         patch = self._chosen[name]
         cost = self.clean if patch is None else self._figures[Measured(bits, name)]
         pair = _pair(self._mean("clean", None, name), self._patched_mean(bits, name))
+        severities = {}
+        for severity in self._severities:
+            clean = self._figures[Measured("clean", None, name, severity)]
+            patched = self._figures.get(Measured(bits, name, name, severity), clean)
+            severities[severity] = Pair(**_pair(clean, patched))
         return CorruptionResult(
             **pair,
-            patch=None if patch is None else patch.name,
-            digest=None if patch is None else patch.digest,
+            patch=patch and patch.name,
+            digest=patch and patch.digest,
             patched_clean_accuracy=cost.value,
             patched_clean_accuracy_interval=cost.interval,
-            by_severity={
-                severity: self._pair_at(bits, name, severity) for severity in self._severities
-            },
+            by_severity=severities,
         )
-
-    def _pair_at(self, bits: str, name: str, severity: int) -> Pair:
-        clean = self._figures[Measured("clean", None, name, severity)]
-        return Pair(**_pair(clean, self._figures.get(Measured(bits, name, name, severity), clean)))
 
     def _patched_mean(self, bits: str, name: str) -> Figure:
         """RA with the corruption's patch on; the clean model's where there is none."""
@@ -353,7 +348,10 @@ class _Evaluation:
         if self.rival is None:
             return
         for batch in self.options.rival_batches:
-            right = _rival_correctness(self.rival, images, self.images.labels, batch)
+            stream, order = shuffled(images, torch.arange(len(images)))
+            right = torch.empty(len(images), dtype=torch.bool)  # in the order of the images
+            labels = self.images.labels[order]
+            right[order] = correctness(self.rival, stream, labels, batch_size=batch)
             self.correct[Measured(batch, None, corruption, severity)] = right
             task.advance(note=f"BatchNorm at batch {batch}: {percent(right):.1f} %")
 
@@ -371,22 +369,10 @@ class _Evaluation:
             clean_accuracy_interval=parts.clean.interval,
             resamples=self.options.resamples,
             confidence=self.options.confidence,
-            model_bytes=_tensor_bytes(self.live.clean.state),
+            model_bytes=sum(tensor.nbytes for tensor in self.live.clean.state.values()),
             bits=self.options.bits[0] if self.options.bits else None,
             by_bits=by_bits,
             rival={batch: parts.rival(batch) for batch in batches},
             frost_source=frost_source(self.options.frost_overlays),
             **{name: getattr(first, name) for name in StoredResult.model_fields},
         )
-
-
-def _rival_correctness(rival: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-    """What `rival_accuracy` counts, in the order of the images."""
-    stream, order = shuffled(images, torch.arange(len(images)))
-    right = torch.empty(len(images), dtype=torch.bool)
-    right[order] = correctness(rival, stream, labels[order], batch_size=batch_size)
-    return right
-
-
-def _tensor_bytes(state: Mapping[str, Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in state.values())

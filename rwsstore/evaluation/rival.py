@@ -1,13 +1,11 @@
 """What a user would try instead of a patch: BatchNorm re-estimated on the test stream, and TENT.
 
-What a user of a network with BatchNorm would try instead of a patch: drop the running statistics
-and normalize each batch by its own. It needs no knowledge of the corruption, but batches that
-are large and of one kind.
+Plain (Schneider et al., NeurIPS 2020): drop the running statistics and normalize each batch by its
+own. It needs no knowledge of the corruption, but batches that are large and of one kind.
 
-BatchNorm normalizes each batch of the test stream by its own statistics, as in the plain rival,
-and its scales and shifts are adapted while the stream goes by: one gradient step a batch on the
-mean entropy of the batch's predictions (the paper's equation 1). No label and no corruption's
-name is needed. A batch is predicted before the step that it causes.
+TENT (test-time entropy minimization, Wang et al., ICLR 2021) does that too, and adapts BatchNorm's
+scales and shifts while the stream goes by: one gradient step a batch on the mean entropy of its
+predictions (the paper's equation 1). A batch is predicted before the step that it causes.
 """
 
 import copy
@@ -214,7 +212,8 @@ class Tent:
         # A caller who only wants logits may be in inference mode; the step needs gradients.
         with torch.inference_mode(False), torch.enable_grad():
             logits: Tensor = self._model(images)
-            entropy = _entropy(logits).mean()
+            logs = logits.float().log_softmax(dim=1)
+            entropy = -(logs.exp() * logs).sum(dim=1).mean()  # in nats
             if not bool(entropy.isfinite()):
                 raise TensorError(
                     "TENT: the entropy of a batch is not finite; try a learning rate below "
@@ -224,12 +223,6 @@ class Tent:
             entropy.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             return logits.detach()
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    """Entropy of each prediction, in nats: [B, C] to [B]."""
-    logs = logits.float().log_softmax(dim=1)
-    return -(logs.exp() * logs).sum(dim=1)
 
 
 def tent_accuracy(

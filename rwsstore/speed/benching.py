@@ -1,7 +1,5 @@
 """The few numbers that matter on one's own machine, within a given time."""
 
-__all__ = ["Subject", "bench"]
-
 import math
 import statistics
 import time
@@ -36,7 +34,6 @@ from rwsstore.speed.report import (
     this_machine,
 )
 from rwsstore.speed.subjects import (
-    MemoryUse,
     anonymous_memory,
     copying,
     measure_memory,
@@ -140,16 +137,15 @@ class _Speeds:
             if 4 * batch * an_image > self.seconds:  # not even a few repetitions
                 found[batch] = None
                 continue
-            taken = self._batch(live, batch)
+            predict = predicting(live, self.images[:batch], [live.active] * batch)
+            repeats = repeats_within(predict, self.seconds / len(BATCHES), clock=self.clock)
+            times = timings(predict, repeats=repeats, warm_up=0, clock=self.clock)
+            taken = statistics.median(times)
             an_image, found[batch] = taken / batch, batch / taken
         gflops = self.flops / 1e9 * max(filter(None, found.values()))
         best = self.floors.best(compute.dtype)
         share = None if best is None else gflops / best
         return FormatSpeed(compute.name, chosen, found, gflops, share)
-
-    def _batch(self, live: LiveModel, batch: int) -> float:
-        predict = predicting(live, self.images[:batch], [live.active] * batch)
-        return _median(predict, self.seconds / len(BATCHES), self.clock)
 
 
 @dataclass(frozen=True)
@@ -171,13 +167,17 @@ class _Patches:
         composed, _ = self._put_on(live, patches[:_COMPOSED])
         task.advance(note="mixed batches")
         new, ready = self._first(live)
-        mixed = self._mixed(live)
+        images, variants = self.images[:_MIXED], self._variants(live, _MIXED)
+        single = predicting(live, images, variants[:1] * _MIXED)
+        mixed = self._pairs(single, predicting(live, images, variants)).ratio.median
         task.advance(note="memory")
-        memory = self._memory()
+        memory = None
+        if anonymous_memory() is not None:
+            memory = measure_memory(self.subject.model, patches, compute=self.compute)
         task.advance()
         return PatchSpeed(
             origin=self.subject.origin,
-            weights=self._weights(patches[0]),
+            weights=sum(math.prod(payload.shape) for payload in patches[0].tensors.values()),
             copy_milliseconds=copied,
             switching=switched,
             composing=composed,
@@ -186,9 +186,6 @@ class _Patches:
             mixed=mixed,
             memory=memory,
         )
-
-    def _weights(self, patch: Patch) -> int:
-        return sum(math.prod(payload.shape) for payload in patch.tensors.values())
 
     def _put_on(self, live: LiveModel, patches: Sequence[Patch]) -> tuple[Composing, float]:
         copy = copying(self.subject.model, patched_names(patches))
@@ -207,21 +204,11 @@ class _Patches:
 
         return self._pairs(predict_new, predicting(live, image, [ready])).milliseconds
 
-    def _mixed(self, live: LiveModel) -> float:
-        images, variants = self.images[:_MIXED], self._variants(live, _MIXED)
-        single = predicting(live, images, variants[:1] * _MIXED)
-        return self._pairs(single, predicting(live, images, variants)).ratio.median
-
     def _variants(self, live: LiveModel, count: int) -> list[Variant]:
         """So many different ones, of all the patches in turn."""
         steps = [(patch.name, strengths(patch)) for patch in self.subject.patches]
         chosen = [steps[number % len(steps)] for number in range(count)]
         return [live.variant({name: next(alphas)}) for name, alphas in chosen]
-
-    def _memory(self) -> MemoryUse | None:
-        if anonymous_memory() is None:
-            return None
-        return measure_memory(self.subject.model, self.subject.patches, compute=self.compute)
 
     def _pairs(self, measured: Action, against: Action, *, inner: int = 1) -> Pairs:
         share = self.seconds / 2 / inner
@@ -229,8 +216,3 @@ class _Patches:
         return time_pairs(
             measured, against, repeats=repeats, warm_up=1, clock=self.clock, inner=inner
         )
-
-
-def _median(action: Action, seconds: float, clock: Clock) -> float:
-    repeats = repeats_within(action, seconds, clock=clock)
-    return statistics.median(timings(action, repeats=repeats, warm_up=0, clock=clock))

@@ -58,22 +58,22 @@ def random_patches(
     names = [name for layer in touched for name in layer.parameters]
     identity = identify(state)
     generator = torch.Generator().manual_seed(seed)
+
+    def delta(weights: Tensor) -> Tensor:
+        scale = 0.05 * float(weights.abs().mean()) or 1e-3  # fresh biases are all 0
+        return scale * torch.randn(weights.shape, generator=generator)
+
     return tuple(
         make_patch(
             kind="rws",
             name=f"patch{number}",
             model=identity,
             layers=tuple(layer.name for layer in touched),
-            deltas={name: _delta(state[name], generator) for name in names},
+            deltas={name: delta(state[name]) for name in names},
             bits=bits,
         )
         for number in range(count)
     )
-
-
-def _delta(weights: Tensor, generator: torch.Generator) -> Tensor:
-    scale = 0.05 * float(weights.abs().mean()) or 1e-3  # fresh biases are all 0
-    return scale * torch.randn(weights.shape, generator=generator)
 
 
 def random_images(count: int, size: int, *, seed: int = 0) -> Tensor:
@@ -242,21 +242,26 @@ def measure_memory(
             raise ConfigError("no patch to measure the memory of")
         for patch in chosen:
             store.publish(patch)
+        falling = itertools.cycle([(patch.digest, strengths(patch)) for patch in chosen])
+        turns = itertools.islice(falling, len(chosen) if patch_sets is None else patch_sets)
         request = _Request(
             checkpoint=str(checkpoint),
             store=str(store.root),
-            patch_sets=_sets(chosen, len(chosen) if patch_sets is None else patch_sets),
+            patch_sets=[(digest, next(alphas)) for digest, alphas in turns],
             compute=compute.name,
             full_models=full_models,
             threads=torch.get_num_threads(),
         )
-        return _in_child(request)
-
-
-def _sets(patches: Sequence[Patch], count: int) -> list[_Set]:
-    falling = [strengths(patch) for patch in patches]
-    turns = itertools.islice(itertools.cycle(range(len(patches))), count)
-    return [(patches[turn].digest, next(falling[turn])) for turn in turns]
+        done = subprocess.run(  # noqa: S603  (our own interpreter, our own program)
+            [sys.executable, "-c", _PROGRAM],
+            input=json.dumps(asdict(request)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RwsError(f"the process that memory is measured in failed: {done.stderr.strip()}")
+    return MemoryUse(**json.loads(done.stdout))
 
 
 @dataclass(frozen=True)
@@ -271,19 +276,6 @@ class _Request:
     threads: int
 
 
-def _in_child(request: _Request) -> MemoryUse:
-    done = subprocess.run(  # noqa: S603  (our own interpreter, our own program)
-        [sys.executable, "-c", _PROGRAM],
-        input=json.dumps(asdict(request)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RwsError(f"the process that memory is measured in failed: {done.stderr.strip()}")
-    return MemoryUse(**json.loads(done.stdout))
-
-
 def child() -> None:
     """Measure in this process: a request on standard input, the answer on standard output."""
     request = _Request(**json.load(sys.stdin))
@@ -293,30 +285,6 @@ def child() -> None:
 
 def _measure(request: _Request) -> MemoryUse:
     bare = _held()
-    live, size = _load(request)
-    images = random_images(1, size)
-    live.predict_mixed(images, [live.active])
-    clean, half = _held(), len(request.patch_sets) // 2
-    _use(live, images, request.patch_sets[:half])
-    halfway = _held()
-    _use(live, images, request.patch_sets[half:])
-    patched = _held()
-    models = _full_models(live.clean.module, request.full_models, size)
-    return MemoryUse(
-        patch_sets=len(request.patch_sets),
-        live=clean - bare,
-        half=halfway - clean,
-        patched=patched - clean,
-        full_model=(_held() - patched) // len(models),
-    )
-
-
-def _use(live: LiveModel, images: Tensor, patch_sets: Sequence[_Set]) -> None:
-    for digest, alpha in patch_sets:
-        live.predict_mixed(images, [live.variant({digest: alpha})])
-
-
-def _load(request: _Request) -> tuple[LiveModel, int]:
     model = load_checkpoint(request.checkpoint)
     live = LiveModel(
         model,
@@ -324,15 +292,25 @@ def _load(request: _Request) -> tuple[LiveModel, int]:
         compute=compute_format(request.compute),
         resident_bytes=_ROOM,
     )
-    return live, model.spec.input_size
-
-
-@torch.inference_mode()
-def _full_models(model: nn.Module, count: int, size: int) -> Sequence[nn.Module]:
-    models = [copy.deepcopy(model) for _ in range(count)]
-    for one in models:
-        one(random_images(1, size))
-    return models
+    images = random_images(1, model.spec.input_size)
+    live.predict_mixed(images, [live.active])
+    clean, half = _held(), len(request.patch_sets) // 2
+    held = []
+    for patch_sets in (request.patch_sets[:half], request.patch_sets[half:]):
+        for digest, alpha in patch_sets:
+            live.predict_mixed(images, [live.variant({digest: alpha})])
+        held.append(_held())
+    models = [copy.deepcopy(live.clean.module) for _ in range(request.full_models)]
+    with torch.inference_mode():
+        for one in models:
+            one(images)
+    return MemoryUse(
+        patch_sets=len(request.patch_sets),
+        live=clean - bare,
+        half=held[0] - clean,
+        patched=held[1] - clean,
+        full_model=(_held() - held[1]) // len(models),
+    )
 
 
 def _held() -> int:

@@ -117,7 +117,11 @@ def flip(values: Tensor, bit: int | Tensor, form: NumberFormat) -> Tensor:
         TensorError: as for `to_bits`.
     """
     positions = torch.as_tensor(bit, dtype=torch.int64)
-    _check_positions(positions, form)
+    if positions.numel() and not 0 <= int(positions.min()) <= int(positions.max()) < form.bits:
+        raise ConfigError(
+            f"bit {int(positions.min() if positions.min() < 0 else positions.max())}: {form.name} "
+            f"has the bits 0 to {form.bits - 1}"
+        )
     return from_bits(to_bits(values, form) ^ (1 << positions), form)
 
 
@@ -150,14 +154,6 @@ def chosen_bits(choice: str, form: NumberFormat) -> tuple[int, ...]:
     if len(set(positions)) != len(positions):
         raise ConfigError(f"bits {choice!r} name one twice")
     return tuple(position for position in positions if position < form.bits)
-
-
-def _check_positions(positions: Tensor, form: NumberFormat) -> None:
-    if positions.numel() and not 0 <= int(positions.min()) <= int(positions.max()) < form.bits:
-        raise ConfigError(
-            f"bit {int(positions.min() if positions.min() < 0 else positions.max())}: {form.name} "
-            f"has the bits 0 to {form.bits - 1}"
-        )
 
 
 @dataclass(frozen=True)
@@ -299,7 +295,11 @@ class StoredWeights(Memory):
         for name, parameter in self.model.named_parameters():
             stored = parameter.data.to(chosen.dtype)
             parameter.data.copy_(stored)
-            _check_finite(name, parameter.data, form)
+            if not bool(torch.isfinite(parameter.data).all()):
+                raise TensorError(
+                    f"weights of {name!r} hold numbers that are not finite as {form}: use float32 "
+                    "or bfloat16, or a model whose weights are finite"
+                )
             self._stored.append(stored.view(-1).cpu().clone())
             arrays.append(StoredArray(name, name, layers[name], stored.numel(), chosen))
         if not arrays:
@@ -311,14 +311,6 @@ class StoredWeights(Memory):
         row = self.arrays[array]
         value = flip(self._stored[array][index : index + 1], bit, row.form)
         return Change(row.parameter, index, value.float())
-
-
-def _check_finite(name: str, values: Tensor, form: str) -> None:
-    if not bool(torch.isfinite(values).all()):
-        raise TensorError(
-            f"weights of {name!r} hold numbers that are not finite as {form}: use float32 or "
-            "bfloat16, or a model whose weights are finite"
-        )
 
 
 class StoredPatch(Memory):

@@ -86,8 +86,14 @@ def sample_sites(memory: Memory, count: int, *, bits: str = "all", seed: int = 0
         raise ConfigError(f"the seed is {seed}; it must be 0 or more")
     if not 1 <= count <= total:
         raise ConfigError(f"a sample of {count} bits was asked for; expected 1 to {total}")
-    places = _draw(total, count, torch.Generator().manual_seed(seed))
-    return _at(runs, places)
+    generator = torch.Generator().manual_seed(seed)
+    if total <= _SHUFFLED or count > total // 2:
+        return _at(runs, torch.randperm(total, generator=generator)[:count])
+    found: dict[int, None] = {}
+    while len(found) < count:
+        drawn = torch.randint(total, (count - len(found),), generator=generator)
+        found.update(dict.fromkeys(drawn.tolist()))
+    return _at(runs, torch.tensor(list(found)))
 
 
 def layer_sites(memory: Memory, layer: str, *, bits: str = "all") -> Sites:
@@ -128,16 +134,6 @@ def _runs(
             f"bits {bits!r}: the numbers here are {formats}, with up to {widest} bits"
         )
     return runs
-
-
-def _draw(total: int, count: int, generator: torch.Generator) -> Tensor:
-    if total <= _SHUFFLED or count > total // 2:
-        return torch.randperm(total, generator=generator)[:count]
-    found: dict[int, None] = {}
-    while len(found) < count:
-        drawn = torch.randint(total, (count - len(found),), generator=generator)
-        found.update(dict.fromkeys(drawn.tolist()))
-    return torch.tensor(list(found))
 
 
 def _at(runs: list[_Span], places: Tensor) -> Sites:

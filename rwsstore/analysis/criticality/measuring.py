@@ -105,15 +105,11 @@ def criticality_from(
     layers: Sequence[str], weakness: Sequence[float], *, images: int
 ) -> Criticality:
     """Make indices of weaknesses (equation 6)."""
-    before = (1.0, *weakness[:-1])
-    indices = tuple(map(_ratio, weakness, before))
+    indices = tuple(
+        own / before if before > 0 else math.inf if own > 0 else 0.0
+        for own, before in zip(weakness, (1.0, *weakness[:-1]), strict=True)
+    )
     return Criticality(tuple(layers), tuple(weakness), indices, images)
-
-
-def _ratio(weakness: float, before: float) -> float:
-    if before > 0:
-        return weakness / before
-    return math.inf if weakness > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -142,15 +142,26 @@ def stability_of(
     """
     check_draws(sizes, draws, k, images=len(weaknesses), layers=len(weaknesses.layers))
     reference = weaknesses.criticality()
-    known = labels.cpu().numpy()
+    top, known = frozenset(reference.top(k)), labels.cpu().numpy()
     batches = []
     for size in sizes:
-        rows = (
-            balanced_indices(known, size, derive_seed("stability", seed, size, draw))
-            for draw in range(draws)
+        found = []
+        for draw in range(draws):
+            rows = balanced_indices(known, size, derive_seed("stability", seed, size, draw))
+            found.append(weaknesses.criticality(torch.from_numpy(rows)))
+        tops = tuple(one.top(k) for one in found)
+        shared = [len(top.intersection(own)) / k for own in tops]
+        indices = torch.tensor([one.indices for one in found], dtype=torch.float64)
+        batches.append(
+            BatchStability(
+                size=size,
+                tops=tops,
+                recovered=sum(shared) / draws,
+                same=sum(share == 1 for share in shared) / draws,
+                means=tuple(indices.mean(0).tolist()),
+                deviations=tuple(indices.std(0).tolist()),
+            )
         )
-        found = [weaknesses.criticality(torch.from_numpy(chosen)) for chosen in rows]
-        batches.append(_compared(size, found, frozenset(reference.top(k)), k))
     return Stability(reference, k, draws, tuple(batches))
 
 
@@ -172,22 +183,6 @@ def check_draws(sizes: Sequence[int], draws: int, k: int, *, images: int, layers
         raise ConfigError(f"draws is {draws}; expected 2 or more")
     if not 1 <= k <= layers:
         raise ConfigError(f"the {k} most critical layers were asked for; there are {layers}")
-
-
-def _compared(
-    size: int, found: Sequence[Criticality], reference: frozenset[str], k: int
-) -> BatchStability:
-    tops = tuple(one.top(k) for one in found)
-    shared = [len(reference & set(top)) / k for top in tops]
-    indices = torch.tensor([one.indices for one in found], dtype=torch.float64)
-    return BatchStability(
-        size=size,
-        tops=tops,
-        recovered=sum(shared) / len(shared),
-        same=sum(share == 1 for share in shared) / len(shared),
-        means=tuple(indices.mean(0).tolist()),
-        deviations=tuple(indices.std(0).tolist()),
-    )
 
 
 _COLUMNS = "number layer weakness:.6g criticality:.6g rank chosen share:.6g"

@@ -46,15 +46,17 @@ def filtered_layers(
     """
     copied, called = scratch_copy(model), list[str]()
     for name, module in copied.named_modules():
-        if _can_be_filtered(module):
-            module.register_forward_pre_hook(partial(_note, called, name))
+        own = dict(module.named_parameters(recurse=False)).get("weight")
+        layer = is_convolution(module) or isinstance(module, nn.Linear)
+        if layer and isinstance(own, nn.Parameter):
+            module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
     with torch.no_grad():
         copied(images[:1])
     weights = {id(copied.get_submodule(name).weight): name for name in reversed(called)}
     found = [name for name in dict.fromkeys(called) if name in weights.values()]
     if layers is not None:
-        within = named_layers(model, layers)
-        found = [name for name in found if any(_lies_in(name, layer.name) for layer in within)]
+        inside = tuple(f"{layer.name}." for layer in named_layers(model, layers))
+        found = [name for name in found if f"{name}.".startswith(inside)]
     if not found:
         there = " there" if layers else ""
         raise ConfigError(
@@ -95,20 +97,6 @@ def _layer_around(model: nn.Module, parameter: str) -> str | None:
     while path and not is_layer(model.get_submodule(path)):
         path, _, _ = path.rpartition(".")
     return path or None
-
-
-def _can_be_filtered(module: nn.Module) -> bool:
-    if not (is_convolution(module) or isinstance(module, nn.Linear)):
-        return False
-    return isinstance(dict(module.named_parameters(recurse=False)).get("weight"), nn.Parameter)
-
-
-def _note(called: list[str], name: str, *_: object) -> None:
-    called.append(name)
-
-
-def _lies_in(name: str, layer: str) -> bool:
-    return name == layer or name.startswith(f"{layer}.")
 
 
 _PULSE = 50
@@ -347,7 +335,15 @@ def measure_curves(
             for name in chosen.filters:
                 measure = partial(bench.curve, layer, name)
                 found = kept.value(f"{prefix}{layer}/{name}", measure)
-                curves.append(_curve(layer, name, found))
+                columns = [
+                    torch.tensor(found[one], dtype=torch.float64)
+                    for one in ("thresholds", "remaining")
+                ]
+                rows = [
+                    torch.stack([from_digits(row) for row in found[one]])
+                    for one in ("clean", "attacked")
+                ]
+                curves.append(FilterCurve(layer, name, *columns, *rows))
                 task.advance(note=f"{layer}, {name}")
     return FilteringCurves(tuple(curves), chosen, classes, len(units), *base)
 
@@ -409,14 +405,3 @@ def _filtered(weight: Tensor, row: Filter, threshold: float) -> Iterator[float]:
         yield float(keep.double().mean())
     finally:
         weight.copy_(before)
-
-
-def _curve(layer: str, name: str, found: dict[str, Any]) -> FilterCurve:
-    return FilterCurve(
-        layer=layer,
-        filter=name,
-        thresholds=torch.tensor(found["thresholds"], dtype=torch.float64),
-        remaining=torch.tensor(found["remaining"], dtype=torch.float64),
-        clean=torch.stack([*map(from_digits, found["clean"])]),
-        attacked=torch.stack([*map(from_digits, found["attacked"])]),
-    )

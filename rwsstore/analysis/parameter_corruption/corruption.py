@@ -1,10 +1,8 @@
 """Corruptions of a model's parameters, random and gradient-based, and which parameters they hit.
 
 Sun et al., "Exploring the Vulnerability of Deep Neural Networks: A Study of Parameter Corruption",
-AAAI 2021, definitions 1, 3 and 4, equations 4 and 7.
-
-Sun et al., AAAI 2021, definitions 3 and 4, algorithms 1 and 2. The corruptions are float64; w + a
-is computed in float64 and rounded once, to the parameter's own dtype.
+AAAI 2021, definitions 1, 3 and 4, equations 4 and 7, algorithms 1 and 2. The corruptions are
+float64; w + a is computed in float64 and rounded once, to the parameter's own dtype.
 """
 
 import math
@@ -68,7 +66,12 @@ def corruption_along(direction: Tensor, constraint: Constraint) -> Tensor:
         raise TensorError(
             f"the direction is {list(direction.shape)}, or not finite; expected finite numbers [k]"
         )
-    kept = _largest(direction, constraint.n)
+    kept, n = direction, constraint.n
+    if n is not None and n > len(direction):
+        raise ConfigError(f"n is {n}; only {len(direction)} parameters were chosen")
+    if n is not None and n < len(direction):  # top_n: the others are set to 0
+        largest = direction.abs().topk(n).indices
+        kept = torch.zeros_like(direction).index_copy(0, largest, direction[largest])
     size = kept.abs().double()
     top = size.max() if len(size) else size.sum()
     if float(top) == 0.0:
@@ -84,16 +87,6 @@ def corruption_along(direction: Tensor, constraint: Constraint) -> Tensor:
     length = shape.norm(constraint.p)
     scale: Tensor = constraint.epsilon / length
     return (kept.sign() * (shape * scale)).to(direction)
-
-
-def _largest(direction: Tensor, n: int | None) -> Tensor:
-    """top_n: the n entries of the largest magnitude, the others set to 0."""
-    if n is None or n == len(direction):
-        return direction
-    if n > len(direction):
-        raise ConfigError(f"n is {n}; only {len(direction)} parameters were chosen")
-    kept = direction.abs().topk(n).indices
-    return torch.zeros_like(direction).index_copy(0, kept, direction[kept])
 
 
 Corruption = Mapping[str, Tensor]
@@ -114,7 +107,10 @@ def gradient_corruption(gradient: Mapping[str, Tensor], constraint: Constraint) 
         ConfigError: no tensor is given, or n is larger than k.
         TensorError: the gradient is not finite.
     """
-    return _shaped(corruption_along(_flat(gradient), constraint), gradient)
+    if not gradient:
+        raise ConfigError("no parameters were given to corrupt")
+    flat = [tensor.detach().cpu().double().flatten() for tensor in gradient.values()]
+    return _shaped(corruption_along(torch.cat(flat), constraint), gradient)
 
 
 def random_corruption(
@@ -207,12 +203,6 @@ def _add(targets: Mapping[str, Tensor], corruption: Corruption) -> None:
         for name, parameter in targets.items():
             moved = parameter.cpu().double() + corruption[name].cpu().double()
             parameter.copy_(moved)
-
-
-def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
-    if not tensors:
-        raise ConfigError("no parameters were given to corrupt")
-    return torch.cat([tensor.detach().cpu().double().flatten() for tensor in tensors.values()])
 
 
 def _shaped(vector: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -153,37 +153,25 @@ def loss_gradient(
         with progress.task("gradient", total=-(-len(sample) // sample.batch_size)) as task:
             for images, labels in sample.batches(scratch):
                 loss = F.cross_entropy(scratch(images).double(), labels, reduction="sum")
-                for name, part in _differentiate(loss, chosen).items():
-                    sums[name] += part
+                if not loss.requires_grad:
+                    raise ConfigError(
+                        f"the loss does not depend on {', '.join(list(chosen)[:3])}: they are not "
+                        "used in the forward pass, or it runs without gradients"
+                    )
+                parts = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
+                for name, part in zip(chosen, parts, strict=True):
+                    if part is not None:
+                        sums[name] += part.cpu().double()
                 total += float(loss.detach())
                 task.advance()
     found = {name: tensor / len(sample) for name, tensor in sums.items()}
     for name, tensor in found.items():
-        _check(name, tensor)
+        if bad := int(tensor.numel() - tensor.isfinite().sum()):
+            raise TensorError(
+                f"the gradient of {name} is NaN or infinite in {bad} of {tensor.numel()} places, "
+                "so it points nowhere; the loss of this model on these images is not differentiable"
+            )
     return LossGradient(total / len(sample), found)
-
-
-def _differentiate(loss: Tensor, chosen: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not loss.requires_grad:
-        raise ConfigError(
-            f"the loss does not depend on {', '.join(list(chosen)[:3])}: they are not used in the "
-            "forward pass, or it runs without gradients"
-        )
-    parts = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
-    return {
-        name: part.cpu().double()
-        for name, part in zip(chosen, parts, strict=True)
-        if part is not None
-    }
-
-
-def _check(name: str, tensor: Tensor) -> None:
-    bad = int(tensor.numel() - tensor.isfinite().sum())
-    if bad:
-        raise TensorError(
-            f"the gradient of {name} is NaN or infinite in {bad} of {tensor.numel()} places, so "
-            "it points nowhere; the loss of this model on these images is not differentiable"
-        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Corrupt group after group over grids of n and ε, and measure (section 3 of the paper)."""
 
-__all__ = ["ProbeOptions", "probe_corruption"]
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -145,29 +143,25 @@ def probe_corruption(
 def _groups(
     model: nn.Module, options: ProbeOptions, layers: Sequence[str] | None
 ) -> tuple[Group, ...]:
+    by = options.by
     if layers is not None:
-        return _of_layers(model, options.by, layers)
-    if options.by != "table":
-        return _GROUPINGS[options.by](model)
+        known = {group.name: group for group in by_layer(model)}
+        if by not in ("table", "layer") or not layers or not set(layers) <= set(known):
+            raise ConfigError(
+                f"layers are {list(layers)}, by is {by!r}; expected some of {', '.join(known)}, "
+                "and by table or layer"
+            )
+        if by == "layer":
+            return tuple(group for name, group in known.items() if name in layers)
+        names = [parameter for layer in layers for parameter in known[layer].parameters]
+        return (named_group(model, names, name=f"{len(layers)} layers"),)
+    if by != "table":
+        return _GROUPINGS[by](model)
     group = all_parameters(model)
     for n in options.ns:
         if n is not None and n > group.size:
             raise ConfigError(f"n is {n}; the model has {group.size} parameters")
     return (group,)
-
-
-def _of_layers(model: nn.Module, by: By, layers: Sequence[str]) -> tuple[Group, ...]:
-    known = {group.name: group for group in by_layer(model)}
-    unknown = [name for name in layers if name not in known]
-    if by not in ("table", "layer") or not layers or unknown:
-        raise ConfigError(
-            f"layers are {list(layers)}, by is {by!r}; expected some of {', '.join(known)}, and "
-            "by table or layer"
-        )
-    if by == "layer":
-        return tuple(group for name, group in known.items() if name in layers)
-    names = [parameter for layer in layers for parameter in known[layer].parameters]
-    return (named_group(model, names, name=f"{len(layers)} layers"),)
 
 
 def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> list[Row]:

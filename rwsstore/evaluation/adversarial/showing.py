@@ -51,7 +51,7 @@ def _accuracies(report: AdversarialReport) -> Table:
         Column("worst\ncase"),
         *([Column(f"against\n{first}")] if others else []),
     )
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, model in report.models.items():
         blank = [""] * len(report.attacks)
         rows.append((name, "0 (clean)", *blank, *_both(model.clean)))
