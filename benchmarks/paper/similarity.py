@@ -19,6 +19,7 @@ from rwsstore.analysis import (
     summarize,
 )
 from rwsstore.files import make_folders, write_atomic
+from rwsstore.models import short_names
 
 _PICTURES = {
     "norms": "Norm of each patch in each layer",

@@ -91,7 +91,7 @@ def _can_vary(patch: "Patch") -> bool:
 
 def _offered(path: Path, model: "Classifier") -> Sequence[ComputeFormat]:
     """The formats that the model's card offers; without a card, float32 alone."""
-    from rwsstore.bundle import packaged_formats
+    from rwsstore.bundled import packaged_formats
     from rwsstore.patches import identify
 
     checkpoint = model_path(bundled_folder()) if str(path) == BUNDLED else path

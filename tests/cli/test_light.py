@@ -12,7 +12,7 @@ from rwsstore.analysis import criticality, filtering
 from rwsstore.cli.main import cli
 from rwsstore.corruptions import CORRUPTIONS, severity_table
 from rwsstore.evaluation import Resampling, adversarial
-from rwsstore.export import LAYOUTS, PICTURE_FORMATS
+from rwsstore.making import LAYOUTS, PICTURE_FORMATS
 
 EVERY_HELP = """
 import sys
