@@ -15,7 +15,6 @@ from rwsstore.analysis import (
     draw_comparison,
     find_signatures,
     measure_gains,
-    short_names,
     summarize,
 )
 from rwsstore.files import make_folders, write_atomic
