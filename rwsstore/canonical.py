@@ -1,15 +1,5 @@
 """JSON and SHA-256: the one way in which rwsstore writes what it hashes, and reads strangers."""
 
-__all__ = [
-    "Digest",
-    "canonical_json",
-    "derive_seed",
-    "first_difference",
-    "key_part",
-    "read_json",
-    "sha256_hex",
-]
-
 import hashlib
 import json
 import math

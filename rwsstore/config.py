@@ -1,7 +1,5 @@
 """Values that somebody wrote: a frozen, validated model of them, or the first fault in one line."""
 
-__all__ = ["Frozen", "first_fault", "short", "validated"]
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 

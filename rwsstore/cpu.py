@@ -5,8 +5,6 @@ quota make everything several times slower. bf16 with channels_last is two to th
 on CPUs that support it and far slower on those that do not, so it is measured, not guessed.
 """
 
-__all__ = ["ComputeMode", "cpu_quota", "probe", "quickest", "thread_count", "time_in_turns"]
-
 import copy
 import math
 import os

@@ -25,30 +25,6 @@ RwsError                                     exit code 1
 A message says what was found, what was expected, and what to do.
 """
 
-__all__ = [
-    "ConfigError",
-    "ConflictError",
-    "DataError",
-    "FormatError",
-    "GoldenError",
-    "IntegrityError",
-    "MismatchError",
-    "MissingExtraError",
-    "MissingFileError",
-    "NotAppliedError",
-    "NotFoundError",
-    "ReadOnlyError",
-    "RefusedError",
-    "RwsError",
-    "StorageFullError",
-    "StoreError",
-    "TensorError",
-    "TooLargeError",
-    "UnknownNameError",
-    "UnknownPatchError",
-    "UnsupportedError",
-]
-
 import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

@@ -4,8 +4,6 @@ Library functions take a `Reporter` and tell it how far they are; they never pri
 line hands in `ConsoleReporter`, which draws bars on standard error; the default is `SILENT`.
 """
 
-__all__ = ["SILENT", "ConsoleReporter", "Reporter", "Task"]
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol

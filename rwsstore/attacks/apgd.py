@@ -4,8 +4,6 @@ Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble o
 Parameter-free Attacks, ICML 2020, algorithm 1, with the cross-entropy.
 """
 
-__all__ = ["Apgd", "checkpoints"]
-
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import ClassVar, Self

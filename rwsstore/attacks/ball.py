@@ -1,7 +1,5 @@
 """The budget of an attack: an L∞ or L2 ball around each image, cut to the box [0, 1]."""
 
-__all__ = ["Ball", "Norm", "per_image", "unit_l2"]
-
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -1,7 +1,5 @@
 """What every attack does before and after: checks, batches, and leaving the model as it was."""
 
-__all__ = ["Attack", "check_count"]
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self

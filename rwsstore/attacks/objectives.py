@@ -1,7 +1,5 @@
 """What attacks raise: a loss for each image, and its gradient in float32."""
 
-__all__ = ["CrossEntropy", "Measured", "Objective", "differentiate", "measure", "plain_float32"]
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

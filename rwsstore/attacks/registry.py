@@ -1,7 +1,5 @@
 """Attacks by name, and the short way to write one."""
 
-__all__ = ["ATTACKS", "parse_attack"]
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

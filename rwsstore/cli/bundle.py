@@ -1,7 +1,5 @@
 """`rws bundle`."""
 
-__all__ = ["command"]
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 

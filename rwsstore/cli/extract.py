@@ -1,7 +1,5 @@
 """`rws extract`."""
 
-__all__ = ["command"]
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

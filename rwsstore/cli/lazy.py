@@ -1,7 +1,5 @@
 """Groups of commands that are imported when they are called: torch takes a second to load."""
 
-__all__ = ["LazyGroup"]
-
 import importlib
 from collections.abc import Mapping
 from typing import Any

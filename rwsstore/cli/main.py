@@ -1,7 +1,5 @@
 """The entry point of `rws`: commands by name, loaded when called; errors and exit codes."""
 
-__all__ = ["COMMANDS", "cli", "run"]
-
 import errno
 import sys
 from collections.abc import Mapping

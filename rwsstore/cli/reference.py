@@ -3,8 +3,6 @@
 `make docs` writes it anew; a test compares the page with the code.
 """
 
-__all__ = ["reference"]
-
 from collections.abc import Iterator
 
 import click

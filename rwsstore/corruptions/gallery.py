@@ -1,7 +1,5 @@
 """One image under every corruption at every severity, on a labelled sheet."""
 
-__all__ = ["draw_gallery"]
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

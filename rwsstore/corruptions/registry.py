@@ -1,7 +1,5 @@
 """The 19 corruptions of the benchmark, one row each, and how to name several of them."""
 
-__all__ = ["CORRUPTIONS", "GROUPS", "Corruption", "find_corruption", "parse_corruptions"]
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Random crops and flips of whole batches, and the order of batches."""
 
-__all__ = ["batches", "random_crop_flip"]
-
 from collections.abc import Iterator
 
 import torch

@@ -5,8 +5,6 @@ Repository, 1998, doi:10.24432/C50P49 (CC BY 4.0); its test part, as scikit-lear
 `sklearn.datasets.load_digits`. `digits.safetensors` beside this file holds the same numbers.
 """
 
-__all__ = ["CLASSES", "load_digits", "raw_digits"]
-
 from importlib import resources
 
 import torch

@@ -10,8 +10,6 @@ The classes are the folders' names in sorted order; with two splits, those of tr
 label means the same in both.
 """
 
-__all__ = ["load_folder"]
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The datasets by name."""
 
-__all__ = ["DATASETS", "DataSource", "load_images", "parse_dataset"]
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

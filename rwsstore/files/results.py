@@ -1,7 +1,5 @@
 """Numbers that were measured, on disk, so that nothing is measured twice."""
 
-__all__ = ["Results"]
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

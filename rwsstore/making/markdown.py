@@ -1,7 +1,5 @@
 """A bundle's card as Markdown, for people."""
 
-__all__ = ["card_markdown"]
-
 from collections.abc import Iterable, Iterator
 
 from rwsstore.evaluation import CorruptionResult, Interval, StoredResult

@@ -1,7 +1,5 @@
 """What every study of a model needs: to see that it can be studied, and to leave it as it was."""
 
-__all__ = ["check_evaluating", "scratch_copy", "unchanged"]
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager

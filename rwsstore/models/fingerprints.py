@@ -7,8 +7,6 @@ format, each of them little-endian. So neither depends on machine, device, proce
 which the tensors came.
 """
 
-__all__ = ["architecture_fingerprint", "weights_fingerprint"]
-
 import hashlib
 import sys
 from collections.abc import Mapping

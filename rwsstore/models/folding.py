@@ -1,7 +1,5 @@
 """BatchNorm folded into the layer before it, so that a patch is weights and biases alone."""
 
-__all__ = ["fold_batchnorm", "freeze_batchnorm", "unfoldable_batchnorms"]
-
 import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """How a new network's weights are drawn, and how wide its layers are."""
 
-__all__ = ["he_initialize", "scaled"]
-
 from torch import nn
 
 _MULTIPLE = 8

@@ -1,15 +1,5 @@
 """A checkpoint's card: what was measured of it when it was packaged, in a file beside it."""
 
-__all__ = [
-    "FEWEST_IMAGES",
-    "LEAST_AGREEMENT",
-    "FormatAgreement",
-    "ModelCard",
-    "model_card_path",
-    "read_model_card",
-    "write_model_card",
-]
-
 from pathlib import Path
 from typing import Annotated, Literal, Self
 

@@ -1,7 +1,5 @@
 """Networks by name. A new one is a module with a builder and one row here."""
 
-__all__ = ["NETWORKS", "Network", "build", "outline"]
-
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

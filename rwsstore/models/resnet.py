@@ -1,15 +1,5 @@
 """Residual networks for small images: a 3×3 stem and no pool behind it."""
 
-__all__ = [
-    "BasicBlock",
-    "Bottleneck",
-    "ResNet",
-    "resnet18",
-    "resnet32",
-    "resnet32_stride2",
-    "resnet50",
-]
-
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError

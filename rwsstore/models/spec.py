@@ -1,7 +1,5 @@
 """What a network is, in the few words that are stored with its weights."""
 
-__all__ = ["ModelSpec"]
-
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictStr, ValidationError

@@ -1,7 +1,5 @@
 """Any of torchvision's classifiers, by the name `torchvision:NAME`."""
 
-__all__ = ["PREFIX", "torchvision_names", "torchvision_network"]
-
 from typing import Any
 
 from torch import nn

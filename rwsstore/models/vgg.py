@@ -1,7 +1,5 @@
 """VGG-16 as the paper on Robust Weight Signatures uses it."""
 
-__all__ = ["Vgg", "vgg16"]
-
 from collections import OrderedDict
 
 from torch import Tensor, nn

@@ -7,8 +7,6 @@ their schemas first makes models, transforms and datasets work. Where the extens
 is declared.
 """
 
-__all__ = ["import_torchvision"]
-
 import importlib
 import importlib.util
 import threading

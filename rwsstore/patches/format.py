@@ -3,8 +3,6 @@
 docs/patch-format.md specifies it byte by byte.
 """
 
-__all__ = ["MAX_PATCH_BYTES", "read_patch_bytes", "write_patch_bytes"]
-
 import json
 import math
 from collections.abc import Mapping

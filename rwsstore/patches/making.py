@@ -1,7 +1,5 @@
 """From deltas to a patch."""
 
-__all__ = ["make_patch"]
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A patch: a stored delta on some of a clean model's tensors."""
 
-__all__ = ["Patch"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

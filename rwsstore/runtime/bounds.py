@@ -7,8 +7,6 @@ one interval for all numbers of a tensor. A layer's weights are summed up once, 
 deltas: |w + α·δ| ≤ |w| + |α|·|δ|, so that a patch set costs no more than a step a layer.
 """
 
-__all__ = ["LARGEST", "UNBOUNDED", "Bounds", "Interval"]
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The forward pass for everybody: one batch, any mix of patch sets, one compute format."""
 
-__all__ = ["Engine"]
-
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ The weights of a patch set are float32, the same bits in every format; a format 
 forward pass makes of them.
 """
 
-__all__ = ["FLOAT32", "FORMATS", "ComputeFormat", "compute_format"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """A live model in one process: what is on, and patches put on and taken off while it predicts."""
 
-__all__ = ["LiveModel"]
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

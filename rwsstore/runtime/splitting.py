@@ -3,8 +3,6 @@
 Only the head differs between variants, so that a batch of different ones runs the rest together.
 """
 
-__all__ = ["Split", "cut", "split_after", "works"]
-
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Are the weights in memory still those that were loaded? Compared with a fresh build."""
 
-__all__ = ["Verification", "verify_variant"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

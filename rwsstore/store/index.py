@@ -8,8 +8,6 @@ listing. A file that is missing, damaged (32 bytes of SHA-256 at its end
 tell) or of another version is made anew from objects and refs.
 """
 
-__all__ = ["Description", "Filters", "Index"]
-
 import hashlib
 import sqlite3
 import threading

@@ -1,7 +1,5 @@
 """Checking a whole store folder, and removing from it what nothing reaches."""
 
-__all__ = ["Checker", "Collector"]
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a name, a digest and a reference may look like; nothing else ever becomes a path."""
 
-__all__ = ["Reference", "check_digest", "check_name", "parse_reference"]
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Objects: files named by the SHA-256 of their exact bytes."""
 
-__all__ = ["MAX_OBJECT_BYTES", "Objects"]
-
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path

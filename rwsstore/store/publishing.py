@@ -1,7 +1,5 @@
 """Publishing: an object first, then the name that refers to it; both durable, or neither."""
 
-__all__ = ["Publisher", "Witness"]
-
 from collections.abc import Callable, Iterable, Mapping
 
 from rwsstore.canonical import Digest

@@ -1,17 +1,5 @@
 """What the store answers with."""
 
-__all__ = [
-    "Contents",
-    "Entry",
-    "Finding",
-    "FsckReport",
-    "GcReport",
-    "Published",
-    "Sort",
-    "Version",
-    "in_order",
-]
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Refs: names, each an atomic file that holds the name's versions."""
 
-__all__ = ["MAX_VERSIONS", "Refs"]
-
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path

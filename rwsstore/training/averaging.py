@@ -5,8 +5,6 @@ algorithm 1 with a cyclical learning rate; a cycle is one epoch here, its rate a
 a cosine to zero.
 """
 
-__all__ = ["AveragingConfig", "average_cycles", "forget_states", "train_averaged"]
-
 import copy
 import glob
 from pathlib import Path

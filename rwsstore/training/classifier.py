@@ -1,7 +1,5 @@
 """From a network's name to a clean model: training, folding, and the anchor."""
 
-__all__ = ["ClassifierRun", "pixel_statistics", "train_classifier"]
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The one training loop; recipes plug into it."""
 
-__all__ = ["augmented", "fit"]
-
 import copy
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run's state between two epochs, on disk, so that an interrupted run goes on where it was."""
 
-__all__ = ["RunState", "images_digest", "load_run", "run_key", "save_run"]
-
 import hashlib
 import json
 from collections.abc import Mapping

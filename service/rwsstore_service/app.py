@@ -1,7 +1,5 @@
 """The factory of the app: settings in, ASGI out."""
 
-__all__ = ["create_app"]
-
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -3,8 +3,6 @@
 For a container's health check: the standard library alone, a few hundredths of a second.
 """
 
-__all__ = ["is_ready", "main"]
-
 import os
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Every setting of the service, in one class; each is an environment variable `RWS_…`."""
 
-__all__ = ["AUTO", "BUNDLED", "Settings"]
-
 import re
 from collections.abc import Sequence
 from ipaddress import ip_address

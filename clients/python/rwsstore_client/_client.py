@@ -1,7 +1,5 @@
 """The two clients."""
 
-__all__ = ["AsyncClient", "Client"]
-
 from dataclasses import replace
 from types import TracebackType
 from typing import Self

@@ -1,7 +1,5 @@
 """Where the service is and what opens it."""
 
-__all__ = ["DEFAULT_TIMEOUT", "DEFAULT_URL", "Address", "resolve"]
-
 import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address

@@ -26,32 +26,6 @@ RwsClientError
 A message says what was found, what was expected, and what to do.
 """
 
-__all__ = [
-    "ApiError",
-    "ConflictError",
-    "ConnectError",
-    "DeadlineError",
-    "DuplicatePatchError",
-    "ForbiddenError",
-    "InvalidRequestError",
-    "NotFoundError",
-    "OverloadedError",
-    "PatchInUseError",
-    "ProtocolError",
-    "RateLimitedError",
-    "RequestTimeoutError",
-    "RwsClientError",
-    "ServiceError",
-    "StaleGenerationError",
-    "StateChangedError",
-    "TooLargeError",
-    "UnauthorizedError",
-    "UnknownPatchError",
-    "UnsupportedMediaError",
-    "WrongModelError",
-    "error_class",
-]
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

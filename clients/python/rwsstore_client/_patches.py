@@ -1,7 +1,5 @@
 """The patches in a service's store: `rws.patches`."""
 
-__all__ = ["AsyncPatches", "Patches"]
-
 import hashlib
 import os
 from pathlib import Path

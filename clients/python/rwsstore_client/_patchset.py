@@ -1,7 +1,5 @@
 """The patch set that a model has on for everybody: `model.patchset`."""
 
-__all__ = ["ActivePatchSet", "AsyncActivePatchSet"]
-
 from rwsstore_client._plans import Plan
 from rwsstore_client._requests import Match, change, get, path
 from rwsstore_client._responses import read

@@ -4,8 +4,6 @@ A plan does no I/O on the network itself, so that the blocking and the asynchron
 every one of them. An error of the transport is raised inside the plan, where it waits.
 """
 
-__all__ = ["Finished", "Plan", "advance"]
-
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar

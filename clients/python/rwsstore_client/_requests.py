@@ -1,7 +1,5 @@
 """Building requests; no I/O here."""
 
-__all__ = ["Match", "Request", "change", "get", "path", "predict_request"]
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Reading responses: results, or errors; no I/O here."""
 
-__all__ = ["Reply", "accept", "error_of", "read", "retry_after"]
-
 import json
 from dataclasses import dataclass
 from typing import Any, TypeVar

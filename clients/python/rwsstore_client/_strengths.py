@@ -1,7 +1,5 @@
 """Patch sets as they are written: one string in queries and forms, a list in JSON."""
 
-__all__ = ["PatchSetLike", "TaLoss", "as_choices", "as_text", "parse_patchset", "strength"]
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

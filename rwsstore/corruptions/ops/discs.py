@@ -1,7 +1,5 @@
 """Sums over a disc around every pixel, in exact integer arithmetic."""
 
-__all__ = ["Surround", "disc_area", "half_widths"]
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

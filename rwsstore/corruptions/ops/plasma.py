@@ -1,7 +1,5 @@
 """The plasma fractal by the diamond-square algorithm (Fournier, Fussell and Carpenter, 1982)."""
 
-__all__ = ["map_side", "plasma"]
-
 import numpy as np
 import numpy.typing as npt
 import torch

@@ -1,7 +1,5 @@
 """Bilinear resampling: centre zoom and free coordinates."""
 
-__all__ = ["centre_zoom", "sample"]
-
 import math
 from collections.abc import Sequence
 from functools import lru_cache

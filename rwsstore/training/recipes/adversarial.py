@@ -1,12 +1,5 @@
 """Adversarial training: on images that are attacked anew in every step."""
 
-__all__ = [
-    "AdversarialRecipe",
-    "FastAtRecipe",
-    "PgdAtRecipe",
-    "TradesRecipe",
-]
-
 from abc import abstractmethod
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """What a training recipe is: a plug for the one training loop."""
 
-__all__ = ["Recipe"]
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Training of the most critical layers alone, against attacks on their features."""
 
-__all__ = ["ClatRecipe", "Selection"]
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

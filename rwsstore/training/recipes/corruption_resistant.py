@@ -1,7 +1,5 @@
 """Training against small adversarial corruptions of the parameters."""
 
-__all__ = ["CorruptionResistantRecipe"]
-
 from functools import partial
 from typing import ClassVar
 

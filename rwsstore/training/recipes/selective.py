@@ -1,7 +1,5 @@
 """Training of those layers alone that filtering found robust or antifragile."""
 
-__all__ = ["SelectiveRecipe"]
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Sharpness-aware minimization: a baseline for the recipes that look for flat surroundings."""
 
-__all__ = ["SharpnessAwareRecipe"]
-
 from functools import partial
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The patches of the store: list, upload, describe, download, delete; compositions."""
 
-__all__ = ["router"]
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response

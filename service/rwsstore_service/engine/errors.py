@@ -14,20 +14,6 @@ RwsError
 └── InvalidImageError (FormatError)   an upload that cannot be decoded
 """
 
-__all__ = [
-    "DeadlineError",
-    "DuplicatePatchError",
-    "InvalidImageError",
-    "KeyReusedError",
-    "OtherModelError",
-    "OverloadedError",
-    "PatchInUseError",
-    "StaleGenerationError",
-    "StateLostError",
-    "StoppingError",
-    "UnknownGenerationError",
-]
-
 from collections.abc import Iterable
 
 from rwsstore.canonical import Digest

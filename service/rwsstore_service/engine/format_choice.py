@@ -1,7 +1,5 @@
 """In which compute format the model is served: chosen once, at the start."""
 
-__all__ = ["FLOAT32_ALONE", "FormatChoice", "choose_format"]
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What waits to be computed, and which of it the next lane takes."""
 
-__all__ = ["Gatherer", "Work"]
-
 import math
 import threading
 from collections import deque

@@ -1,7 +1,5 @@
 """A served model: its active patch set, the changes to it, and predictions with it."""
 
-__all__ = ["ModelHost"]
-
 import asyncio
 import logging
 import time

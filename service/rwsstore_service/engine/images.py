@@ -1,7 +1,5 @@
 """Uploaded images: from bytes to a batch, large ones in a pool of threads."""
 
-__all__ = ["Decoder"]
-
 import asyncio
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What the engine's parts hand to each other."""
 
-__all__ = ["ACTIONS", "DROPPED", "Actor", "Dropped", "Entry", "Prediction", "Wanted"]
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args

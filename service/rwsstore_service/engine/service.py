@@ -1,7 +1,5 @@
 """Everything that a running service holds, opened and closed together."""
 
-__all__ = ["Service"]
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The outermost middleware: every request gets an id, a line in the log, and is counted."""
 
-__all__ = ["RequestContext", "route_of"]
-
 import json
 import logging
 import random

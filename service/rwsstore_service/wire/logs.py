@@ -1,7 +1,5 @@
 """Log lines: one JSON object each, or one line each for people. No request can forge one."""
 
-__all__ = ["REQUEST_ID", "ConsoleFormatter", "JsonFormatter", "configure_logging", "escape"]
-
 import json
 import logging
 import math

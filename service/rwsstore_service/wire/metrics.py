@@ -1,15 +1,5 @@
 """What the service counts and measures, for Prometheus."""
 
-__all__ = [
-    "METHODS",
-    "OUTCOMES",
-    "REASONS",
-    "UNMATCHED",
-    "Metrics",
-    "Outcome",
-    "Reason",
-]
-
 import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator

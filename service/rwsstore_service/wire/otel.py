@@ -1,7 +1,5 @@
 """Tracing on OpenTelemetry (the extra `tracing`); imported only where a collector is named."""
 
-__all__ = ["OtelTracer", "otlp_exporter"]
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """The process that serves: a socket, uvicorn with our protocol, and an orderly end."""
 
-__all__ = ["Server", "bind", "run"]
-
 import asyncio
 import gc
 import logging

@@ -1,7 +1,5 @@
 """Traces of requests, where the operator names a collector; nothing at all otherwise."""
 
-__all__ = ["NoTracing", "Span", "Tracer", "trace_prediction", "tracer_of"]
-
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol

@@ -1,7 +1,5 @@
 """The server's end of a connection: answers arrive before it closes, and none is waited on."""
 
-__all__ = ["LINGER_SECONDS", "ClientTransport"]
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

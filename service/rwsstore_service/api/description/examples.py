@@ -4,8 +4,6 @@ They belong to one story on the bundled model, and tests hold them to the schema
 service really answers.
 """
 
-__all__ = ["ANSWERS", "BODIES"]
-
 from typing import Any
 
 import rwsstore
