@@ -43,7 +43,6 @@ def test_faces_alone_say_what_is_public(name: str) -> None:
             assert not hasattr(importlib.import_module(found.name), "__all__"), found.name
 
 
-
 @pytest.mark.parametrize(
     ("name", "public"), [(old, public) for old, names in MOVED.items() for public in names]
 )
