@@ -93,7 +93,7 @@ def test_the_commands_on_failing_weights_are_understood() -> None:
             found = command.get_command(click.Context(command), name)
             assert found is not None, line
             command = found
-        command.make_context(name, words)
+        command.make_context(name, words, **cli.context_settings)  # click keeps its help option
 
 
 @pytest.mark.slow
