@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import ConfigError, MismatchError, UnknownPatchError
-from rwsstore.models import ordered_layers
+from rwsstore.models import ordered_layers, touched_layers
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, check_fit, identify
 from rwsstore.runtime import PatchBag, PatchSource
 from rwsstore.store import FittingStore, Store
@@ -224,14 +224,13 @@ def compare_signatures(model: nn.Module, signatures: Sequence[Signature]) -> Sim
             f"{len(signatures)} patch given; a comparison takes two or more of the same model"
         )
     touched = frozenset().union(*(signature.tensors for signature in signatures))
-    every = ordered_layers(model)
-    others = sorted(touched - {name for layer in every for name in layer.parameters})
+    layers = touched_layers(model, touched)
+    others = sorted(touched - {name for layer in layers for name in layer.parameters})
     if others:
         raise MismatchError(
             f"a patch changes {others[0]!r}, which belongs to no layer of this model; layers are "
-            f"{', '.join(layer.name for layer in every)}"
+            f"{', '.join(layer.name for layer in ordered_layers(model))}"
         )
-    layers = [layer for layer in every if not touched.isdisjoint(layer.parameters)]
     state, given = model.state_dict(), tuple(signatures)
     products = torch.empty(len(layers), len(given), len(given), dtype=torch.float64)
     squares = []
