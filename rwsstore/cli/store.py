@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
-from rich.table import Table
 
 from rwsstore import models
 from rwsstore.cli.inspect import show_patch
@@ -13,6 +12,7 @@ from rwsstore.cli.options import corruption_option, json_option, open_store, sto
 from rwsstore.cli.output import write_result
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.store import Sort
+from rwsstore.tables import Column, Table
 
 if TYPE_CHECKING:
     from rwsstore.store import Entry, FsckReport
@@ -79,30 +79,22 @@ def ls(
 
 
 def _listing(entries: "tuple[Entry, ...]") -> Table:
-    """A line for each; a narrow terminal folds the cells, and cuts nothing off."""
-    table = Table()
-    for name in ("patch", "digest", "kind", "against"):
-        table.add_column(name, overflow="fold")
-    for name in ("severity, ε", "bits", "touched", "payload", "file"):
-        table.add_column(name, justify="right", overflow="fold")
-    for name in ("deepest", "layer"):
-        table.add_column(name, overflow="fold")
+    """A line for each."""
     deepest = _deepest(entries)
-    for entry in entries:
-        table.add_row(
-            f"{entry.name}@{entry.version}",
-            entry.digest[:12],
-            entry.kind,
-            entry.corruption or entry.attack or "-",
-            _severity(entry),
-            str(entry.bits or "-"),
-            _touched(entry),
-            f"{entry.payload_bytes:,}",
-            f"{entry.file_bytes:,}",
-            deepest.get(entry.deepest, "-"),
-            entry.layer,
-        )
-    return table
+    columns = (
+        Column("patch", lambda entry: f"{entry.name}@{entry.version}", left=True),
+        Column("digest", lambda entry: entry.digest[:12], left=True),
+        Column("kind", "kind", left=True),
+        Column("against", lambda entry: entry.corruption or entry.attack, left=True),
+        Column("severity, ε", _severity, spare=1),
+        Column("bits", lambda entry: entry.bits or None),
+        Column("touched", _touched),
+        Column("payload", "payload_bytes", ",", spare=3),
+        Column("file", "file_bytes", ",", spare=4),
+        Column("deepest", lambda entry: deepest.get(entry.deepest), left=True, spare=2),
+        Column("layer", "layer", left=True, spare=5),
+    )
+    return Table(columns, entries)
 
 
 def _severity(entry: "Entry") -> str:

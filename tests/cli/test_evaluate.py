@@ -40,7 +40,7 @@ def test_the_table_names_every_corruption_and_the_rival(bench: Bench, rws: Rws) 
     model = ["--model", bench.model, "--store", bench.store, "--rival", rival]
     outcome = rws(*COMMON, *model, "--severity", "3,5", "--bits", 8, "--bits", 2)
     assert outcome.code == 0
-    for text in ("fog", "contrast", "model ┃", "8 bits", "2 bits", "200 ┃", "severity 3"):
+    for text in ("fog", "contrast", "clean model", "8 bits", "2 bits", "batch 200", "severity 3"):
         assert text in outcome.out
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ def test_layers_of_a_model_for_people(bench: Bench, rws: Rws) -> None:
         bench, by="layer", p=math.inf, ns=(3,), draws=0,
         layers=["network.features.conv1", "network.classifier"],
     )  # fmt: skip
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in
-             outcome.out.splitlines()]  # fmt: skip
+    cells = [re.split(r"\s{2,}", line.strip()) for line in outcome.out.splitlines()]
     for group in report.groups:
         row = [f"{one.gradient.accuracy:.1f}" for one in report.of(group, 3)]
         assert row in [cell[2:4] for cell in cells if cell[0] and group.endswith(cell[0])]
