@@ -6,8 +6,6 @@ every flip of one weight does, that channel alone is followed until the next lay
 all others, and to those layers' outputs only the difference is added.
 """
 
-__all__ = ["Replay", "Rerun"]
-
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
