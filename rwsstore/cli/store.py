@@ -83,16 +83,16 @@ def _listing(entries: "tuple[Entry, ...]") -> Table:
     deepest = _deepest(entries)
     columns = (
         Column("patch", lambda entry: f"{entry.name}@{entry.version}", left=True),
-        Column("digest", lambda entry: entry.digest[:12], left=True),
+        Column("digest", lambda entry: entry.digest[:12], left=True, spare=2),
         Column("kind", "kind", left=True),
         Column("against", lambda entry: entry.corruption or entry.attack, left=True),
-        Column("severity, ε", _severity, spare=1),
+        Column("severity, ε", _severity, spare=3),
         Column("bits", lambda entry: entry.bits or None),
-        Column("touched", _touched),
-        Column("payload", "payload_bytes", ",", spare=3),
-        Column("file", "file_bytes", ",", spare=4),
-        Column("deepest", lambda entry: deepest.get(entry.deepest), left=True, spare=2),
-        Column("layer", "layer", left=True, spare=5),
+        Column("touched", _touched, spare=1),
+        Column("payload", "payload_bytes", ",", spare=5),
+        Column("file", "file_bytes", ",", spare=6),
+        Column("deepest", lambda entry: deepest.get(entry.deepest), left=True, spare=4),
+        Column("layer", "layer", left=True, spare=7),
     )
     return Table(columns, entries)
 
