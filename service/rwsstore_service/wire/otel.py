@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer as Maker
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import rwsstore
-from rwsstore_service.wire.tracing import Attribute
+from rwsstore_service.wire.context import Attribute
 
 _log = logging.getLogger(__name__)
 _NANO = 1_000_000_000

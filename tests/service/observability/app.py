@@ -11,10 +11,9 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.context import RequestContext
+from rwsstore_service.wire.context import RequestContext, Tracer, trace_prediction
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError, problem_response
-from rwsstore_service.wire.tracing import Tracer, trace_prediction
 
 ACCESS = "rwsstore_service.access"
 

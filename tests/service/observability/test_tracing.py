@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from rwsstore.errors import MissingExtraError
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.context import NoTracing, trace_prediction, tracer_of
 from rwsstore_service.wire.otel import OtelTracer, otlp_exporter
-from rwsstore_service.wire.tracing import NoTracing, trace_prediction, tracer_of
 from tests.service.observability.app import watched
 
 ROOT = Path(__file__).parents[3]
@@ -300,8 +300,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_collector_opentelemetry_is_not_imported() -> None:
     # FastAPI imports the API on its own (opentelemetry-api); what could send is the SDK.
     code = (
-        "import sys; import rwsstore_service.app; from rwsstore_service.wire import tracing;"
-        "from rwsstore_service.settings import Settings; tracing.tracer_of(Settings());"
+        "import sys; import rwsstore_service.app; from rwsstore_service.wire import context;"
+        "from rwsstore_service.settings import Settings; context.tracer_of(Settings());"
         "assert not [m for m in sys.modules if m.startswith('opentelemetry.sdk')]"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "service")])
