@@ -8,7 +8,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,12 +23,13 @@ from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS, ProblemError, p
 Attribute = str | int | float | bool
 
 
-class Span(Protocol):
-    """What is known of one request. Found in `scope["state"]["span"]`, with or without tracing."""
+class Span:
+    """What is known of one request, in `scope["state"]["span"]`; without tracing, nothing."""
 
     @property
     def trace_id(self) -> str:
         """32 hex digits; "" without tracing."""
+        return ""
 
     def set(self, **attributes: Attribute) -> None:
         """Note facts: `model`, `state_digest`, `batch_size`; shown as rwsstore.NAME."""
@@ -46,43 +47,18 @@ class Span(Protocol):
         """Close the span and hand it to the exporter's thread."""
 
 
-class Tracer(Protocol):
-    """Makes spans."""
+_NO_SPAN = Span()
 
-    def request(self, headers: Iterable[tuple[bytes, bytes]], /) -> Span:
+
+class Tracer:
+    """Makes spans; this one, of a service without a collector, such as keep nothing."""
+
+    def request(self, _headers: Iterable[tuple[bytes, bytes]], /) -> Span:
         """Begin the span of a request, as a child of its traceparent (W3C) if it has one."""
+        return _NO_SPAN
 
     def close(self) -> None:
         """Send what is left, for two seconds at most; blocks as long."""
-
-
-class _NoSpan:
-    """A span that keeps nothing."""
-
-    trace_id = ""
-
-    def set(self, **attributes: Attribute) -> None:
-        """Forget them."""
-
-    def record(self, name: str, start: float, end: float) -> None:
-        """Forget it."""
-
-    def end(self, method: str, route: str, status: int) -> None:
-        """Do nothing."""
-
-
-class NoTracing:
-    """The tracer of a service without a collector."""
-
-    def __init__(self) -> None:
-        self._span = _NoSpan()
-
-    def request(self, _headers: Iterable[tuple[bytes, bytes]], /) -> Span:
-        """Give the span that keeps nothing."""
-        return self._span
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def tracer_of(settings: Settings) -> Tracer:
@@ -92,7 +68,7 @@ def tracer_of(settings: Settings) -> Tracer:
         MissingExtraError: a collector is named and the extra `tracing` is not installed.
     """
     if settings.tracing_endpoint is None:
-        return NoTracing()
+        return Tracer()
     try:
         from rwsstore_service.wire.otel import OtelTracer, otlp_exporter
     except ImportError as error:
@@ -164,7 +140,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self._app = app
         self._metrics = metrics
-        self._tracer = NoTracing() if tracer is None else tracer
+        self._tracer = Tracer() if tracer is None else tracer
         # Ids tell requests apart, they keep no secret: no system call for each.
         self._ids = random.Random()  # noqa: S311
 

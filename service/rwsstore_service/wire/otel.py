@@ -14,7 +14,8 @@ from opentelemetry.trace import Tracer as Maker
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import rwsstore
-from rwsstore_service.wire.context import Attribute
+from rwsstore_service.wire.context import Attribute, Tracer
+from rwsstore_service.wire.context import Span as RequestSpan
 
 _log = logging.getLogger(__name__)
 _NANO = 1_000_000_000
@@ -25,7 +26,7 @@ def otlp_exporter(endpoint: str) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint)
 
 
-class OtelTracer:
+class OtelTracer(Tracer):
     """Spans through a provider of its own; a thread of the SDK sends them in batches.
 
     Args:
@@ -44,7 +45,7 @@ class OtelTracer:
         self._parents = TraceContextTextMapPropagator()
         self._close_seconds = close_seconds
 
-    def request(self, headers: Iterable[tuple[bytes, bytes]]) -> "OtelSpan":
+    def request(self, headers: Iterable[tuple[bytes, bytes]], /) -> "OtelSpan":
         """Begin the span of a request, as a child of its traceparent if it has a valid one."""
         parent = self._parents.extract(_carrier(headers))
         span = self._maker.start_span("request", context=parent, kind=SpanKind.SERVER)
@@ -58,7 +59,7 @@ class OtelTracer:
         self._exporter.shutdown()  # ends the waiting between its retries
 
 
-class OtelSpan:
+class OtelSpan(RequestSpan):
     """A request's span."""
 
     def __init__(self, span: Span, maker: Maker) -> None:
