@@ -3,6 +3,8 @@
 import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import product
 from typing import Literal, get_args
 
 from prometheus_client import (
@@ -64,71 +66,52 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="rwsstore", registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._make_request_metrics()
-        self._make_prediction_metrics(dropped)
-        self._make_patch_metrics(actions)
+        counter = partial(Counter, namespace="rwsstore", registry=self.registry)
+        gauge = partial(Gauge, namespace="rwsstore", registry=self.registry)
+        info = partial(Info, namespace="rwsstore", registry=self.registry)
+        histogram = partial(Histogram, namespace="rwsstore", registry=self.registry)
+        seconds, sizes = partial(histogram, buckets=_SECONDS), partial(histogram, buckets=_SIZES)
 
-    def _make_request_metrics(self) -> None:
-        self._requests = self._counter(
-            "requests", "Requests answered.", "method", "route", "status"
-        )
-        self._request_seconds = self._seconds(
-            "request_seconds", "Seconds from a request's headers to the end of its answer.", "route"
+        self._requests = counter("requests", "Requests answered.", ("method", "route", "status"))
+        self._request_seconds = seconds(
+            "request_seconds",
+            "Seconds from a request's headers to the end of its answer.",
+            ("route",),
         )
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._in_flight = self._gauge("requests_in_flight", "Requests being answered.")
-        self._rejected = self._counter("rejected", "Requests refused, by reason.", "reason")
-        for reason in REASONS:
-            self._rejected.labels(reason)
+        self._in_flight = gauge("requests_in_flight", "Requests being answered.")
+        self._rejected = counter("rejected", "Requests refused, by reason.", ("reason",))
 
-    def _make_prediction_metrics(self, dropped: Iterable[str]) -> None:
-        self._queue = self._seconds("queue_seconds", "Seconds that a prediction waited.")
-        self._decode = self._seconds("decode_seconds", "Seconds to decode a request's images.")
-        self._compute = self._seconds("compute_seconds", "Seconds to compute a request's batch.")
-        self._batch_images = self._sizes("batch_images", "Images computed together.")
-        self._batch_requests = self._sizes("batch_requests", "Requests computed together.")
-        self._batch_patch_sets = self._sizes(
+        self._queue = seconds("queue_seconds", "Seconds that a prediction waited.")
+        self._decode = seconds("decode_seconds", "Seconds to decode a request's images.")
+        self._compute = seconds("compute_seconds", "Seconds to compute a request's batch.")
+        self._batch_images = sizes("batch_images", "Images computed together.")
+        self._batch_requests = sizes("batch_requests", "Requests computed together.")
+        self._batch_patch_sets = sizes(
             "batch_patch_sets", "Different patch sets computed together."
         )
-        self._images = self._counter("images", "Images predicted.")
-        self._depth = self._gauge("queue_depth", "Requests that wait to be computed.")
-        self._dropped = self._counter(
-            "dropped", "Requests that waited and were not computed.", "reason"
+        self._images = counter("images", "Images predicted.")
+        self._depth = gauge("queue_depth", "Requests that wait to be computed.")
+        self._dropped = counter(
+            "dropped", "Requests that waited and were not computed.", ("reason",)
         )
-        for why in dropped:
-            self._dropped.labels(why)
 
-    def _make_patch_metrics(self, actions: Iterable[str]) -> None:
-        self._generation = self._gauge(
-            "active_generation", "Number of the active patch set.", "model"
+        self._generation = gauge("active_generation", "Number of the active patch set.", ("model",))
+        self._patches = gauge("active_patches", "Patches in the active patch set.", ("model",))
+        self._variants = gauge("variants_resident", "Patched models kept ready.", ("model",))
+        self._changes = counter(
+            "patch_changes", "Changes of patch set and store, by outcome.", ("action", "outcome")
         )
-        self._patches = self._gauge("active_patches", "Patches in the active patch set.", "model")
-        self._variants = self._gauge("variants_resident", "Patched models kept ready.", "model")
-        self._changes = self._counter(
-            "patch_changes", "Changes of patch set and store, by outcome.", "action", "outcome"
-        )
-        for action in actions:
-            for outcome in OUTCOMES:
-                self._changes.labels(action, outcome)
-        self._model = Info(
-            "model", "The clean model.", ["model"], namespace="rwsstore", registry=self.registry
-        )
-        build = Info("build", "The program.", namespace="rwsstore", registry=self.registry)
+        self._model = info("model", "The clean model.", ("model",))
+        build = info("build", "The program.")
         build.info({"version": rwsstore.__version__, "python": platform.python_version()})
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, namespace="rwsstore", registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, namespace="rwsstore", registry=self.registry)
-
-    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(
-            name, text, labels, namespace="rwsstore", registry=self.registry, buckets=_SECONDS
-        )
-
-    def _sizes(self, name: str, text: str) -> Histogram:
-        return Histogram(name, text, namespace="rwsstore", registry=self.registry, buckets=_SIZES)
+        for reason in REASONS:
+            self._rejected.labels(reason)
+        for why in dropped:
+            self._dropped.labels(why)
+        for action, outcome in product(actions, OUTCOMES):
+            self._changes.labels(action, outcome)
 
     def started(self) -> None:
         """Count a request in."""
