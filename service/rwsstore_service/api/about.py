@@ -53,7 +53,7 @@ async def read_liveness() -> Alive:
 async def read_readiness(service: ServiceDep) -> Ready:
     """Not while it starts or stops, nor when the last patch set could not be restored."""
     if not service.ready:
-        raise ProblemError("unavailable", service.why_not_ready, headers={"Retry-After": "1"})
+        raise ProblemError("unavailable", service.why_not_ready)
     return Ready(status="ready")
 
 

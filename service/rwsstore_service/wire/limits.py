@@ -20,8 +20,9 @@ IMAGE_PATHS = r"/v1/models/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infe
 
 _IMAGES = re.compile(IMAGE_PATHS)
 _JSON_BYTES = 2**20
-# Said where a body is left unread: the client need not send it, and nobody throws it away.
-_CLOSE = {"Connection": "close"}
+
+CLOSE = {"Connection": "close"}
+"""Said where a body is left unread: the client need not send it, and nobody throws it away."""
 
 
 async def send_problem(problem: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +36,7 @@ def closing(scope: Scope) -> dict[str, str]:
     """Headers of an answer to a request whose body, if it has one, is left unread."""
     headers = Headers(scope=scope)
     has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-    return dict(_CLOSE) if has_body else {}
+    return dict(CLOSE) if has_body else {}
 
 
 class BodyLimit:
@@ -61,10 +62,9 @@ class BodyLimit:
         """Allow what the settings do."""
 
         def limit_for(scope: Scope) -> int:
-            path = scope["path"]
-            if path == "/v1/patches":
+            if scope["path"] == "/v1/patches":
                 return settings.max_patch_bytes
-            return settings.max_body_bytes if _IMAGES.fullmatch(path) else _JSON_BYTES
+            return settings.max_body_bytes if _IMAGES.fullmatch(scope["path"]) else _JSON_BYTES
 
         return cls(app, limit_for)
 
@@ -122,7 +122,7 @@ def _compressed(headers: Headers) -> ProblemError | None:
             return ProblemError(
                 "unsupported-media",
                 "the body has a Content-Encoding; bodies are read as they are, so send it without",
-                headers={"Accept-Encoding": "identity", **_CLOSE},
+                headers={"Accept-Encoding": "identity", **CLOSE},
             )
     return None
 
@@ -136,7 +136,7 @@ def _declared_too_large(headers: Headers, limit: int) -> ProblemError | None:
 
 def _too_large(limit: int, found: int) -> ProblemError:
     detail = f"the body has {found} bytes or more; at most {limit} are read here"
-    return ProblemError("too-large", detail, headers=_CLOSE, limit=limit, found=found)
+    return ProblemError("too-large", detail, headers=CLOSE, limit=limit, found=found)
 
 
 class InFlight:
@@ -160,21 +160,19 @@ class InFlight:
             await self.app(scope, receive, send)
             return
         if self._active >= self.limit:
-            await send_problem(self._overloaded(scope), scope, receive, send)
+            problem = ProblemError(
+                "overloaded",
+                f"{self.limit} requests are being handled, which is as many as this service "
+                "takes; try again in a second",
+                headers=closing(scope),
+            )
+            await send_problem(problem, scope, receive, send)
             return
         self._active += 1
         try:
             await self.app(scope, receive, send)
         finally:
             self._active -= 1
-
-    def _overloaded(self, scope: Scope) -> ProblemError:
-        return ProblemError(
-            "overloaded",
-            f"{self.limit} requests are being handled, which is as many as this service takes; "
-            "try again in a second",
-            headers={"Retry-After": "1", **closing(scope)},
-        )
 
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"

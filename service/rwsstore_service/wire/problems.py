@@ -211,7 +211,7 @@ class ProblemError(Exception):
     Args:
         kind: a name in `PROBLEMS`.
         detail: what was found, what was expected, what to do.
-        headers: of the response (Retry-After and the like).
+        headers: of the response; a 503 that does not say when to ask again gets Retry-After: 1.
         extra: further members of the body.
     """
 
@@ -227,13 +227,14 @@ class ProblemError(Exception):
         self.kind = PROBLEMS[kind]
         self.detail = detail
         self.headers = dict(headers or {})
+        if self.kind.status == 503:
+            self.headers.setdefault("Retry-After", "1")
         self.extra = extra
 
 
 def describe(error: RwsError) -> ProblemError:
     """Make the problem that one of the library's errors says it is."""
-    headers = {"Retry-After": "1"} if PROBLEMS[error.problem].status == 503 else None
-    return ProblemError(error.problem, error.public, headers=headers, **error.members)
+    return ProblemError(error.problem, error.public, **error.members)
 
 
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:

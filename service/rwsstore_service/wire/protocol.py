@@ -141,9 +141,7 @@ class GuardedProtocol(H11Protocol):
         """Start the first deadline; above `max_connections`, say so and close."""
         limit = self.settings.max_connections
         if len(self.connections) >= limit:
-            problem = ProblemError(
-                "overloaded", f"all {limit} connections are taken", headers={"Retry-After": "1"}
-            )
+            problem = ProblemError("overloaded", f"all {limit} connections are taken")
             transport.write(self._written_out(problem))
             transport.close()
             return

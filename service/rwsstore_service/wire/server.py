@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.limits import send_problem
+from rwsstore_service.wire.limits import CLOSE, send_problem
 from rwsstore_service.wire.problems import ProblemError
 from rwsstore_service.wire.protocol import protocol_of
 
@@ -211,12 +211,10 @@ class _Edge:
 
 
 def _broken_off(error: BaseException) -> ProblemError:
-    headers = {"Connection": "close"}
     if isinstance(error, asyncio.CancelledError):
-        headers["Retry-After"] = "1"
-        return ProblemError("unavailable", "the service is stopping", headers=headers)
+        return ProblemError("unavailable", "the service is stopping", headers=CLOSE)
     _log.error("a request failed", exc_info=error)
-    return ProblemError("internal", "the request failed; the log says why", headers=headers)
+    return ProblemError("internal", "the request failed; the log says why", headers=CLOSE)
 
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

@@ -272,7 +272,7 @@ async def live() -> ServerLive:
 async def ready(service: ServiceDep) -> ServerReady:
     """As /readyz."""
     if not service.ready:
-        raise ProblemError("unavailable", service.why_not_ready, headers={"Retry-After": "1"})
+        raise ProblemError("unavailable", service.why_not_ready)
     return ServerReady(ready=True)
 
 
@@ -312,11 +312,8 @@ async def describe_model(host: HostDep, service: ServiceDep) -> ModelMetadata:
 async def model_ready(host: HostDep) -> ModelReady:
     """200 where it can, 503 where it cannot now."""
     if not host.ready:
-        raise ProblemError(
-            "unavailable",
-            host.fault or f"model {host.name!a} does not compute now",
-            headers={"Retry-After": "1"},
-        )
+        why = host.fault or f"model {host.name!a} does not compute now"
+        raise ProblemError("unavailable", why)
     return ModelReady(name=host.name, ready=True)
 
 
