@@ -1,11 +1,10 @@
 """From what a caller asks for to patches by digest and strength, and to changes of what is on."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rwsstore.cache import LruCache
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.files import FileMark
@@ -166,15 +165,11 @@ class PatchSetReader:
         self, finder: Finder, store: Store, *, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self._finder, self._store, self._clock = finder, store, clock
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known = LruCache[str, _Known](_KEPT)
 
     def find(self, text: str) -> Patches | None:
         """What a text means, if that is known; takes some microseconds for each name."""
-        with self._lock:
-            known = self._known.get(text)
-            if known is not None:
-                self._known.move_to_end(text)
+        known = self._known.get(text)
         return known.wanted if known is not None and self._still(known.marks) else None
 
     def read(self, text: str) -> Wanted:
@@ -186,11 +181,7 @@ class PatchSetReader:
         marks = self._marks(text)  # before: what changes meanwhile must not be missed
         wanted = self._finder.read(text)
         if wanted is not None and marks is not None and self._settled(marks):
-            with self._lock:
-                self._known[text] = _Known(wanted, marks)
-                self._known.move_to_end(text)
-                if len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
+            self._known.put(text, _Known(wanted, marks))
         return wanted
 
     def _marks(self, text: str) -> _Marks | None:

@@ -349,7 +349,6 @@ class ModelHost:
             state_digest=variant.digest,
             previous_digest=previous,
             rolled_back_to=change.rolled_back_to,
-            activates=True,
         )
         answer = change.answer
         entry = self._journal.append(

@@ -43,37 +43,57 @@ Wanted = Patches | None
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One record of the journal.
+class Note:
+    """What is to be recorded; the journal adds number, time, generation and chain.
 
     Attributes:
-        seq: its number, from 1 on, without gaps.
-        at: when it was written (UTC).
         actor: who caused it.
         action: what was done.
         subject: what it was done to: the model's name, or a patch as name@version.
-        generation: number of the patch set that became active; None if none did.
         patches: the active patch set, as it was asked for; or the patch that was stored.
         resolved: (name, digest, α) of what is added to the clean weights, in order.
         clean_weights: fingerprint of the clean model.
-        state_digest: after it ("" where no patch set changed).
+        state_digest: after it ("" where no patch set became active).
         previous_digest: before it.
         rolled_back_to: the generation that a rollback went back to.
-        chain: SHA-256 over the chain of the record before and everything in this one.
     """
 
-    seq: int
-    at: datetime
     actor: Actor
     action: Action
     subject: str
-    generation: int | None
     patches: Patches
     resolved: tuple[tuple[str, Digest, float], ...]
     clean_weights: Digest
     state_digest: Digest
     previous_digest: Digest
-    rolled_back_to: int | None
+    rolled_back_to: int | None = None
+
+    @property
+    def activates(self) -> bool:
+        """Whether a patch set became active: its subject's next generation; the first is 1."""
+        return bool(self.state_digest)
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Every patch that it names."""
+        chosen = (patch.digest for patch in self.patches)
+        return frozenset((*chosen, *(digest for _, digest, _ in self.resolved)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Note):
+    """One record of the journal.
+
+    Attributes:
+        seq: its number, from 1 on, without gaps.
+        at: when it was written (UTC).
+        generation: number of the patch set that became active; None if none did.
+        chain: SHA-256 over the chain of the record before and everything in this one.
+    """
+
+    seq: int
+    at: datetime
+    generation: int | None
     chain: Digest
 
 

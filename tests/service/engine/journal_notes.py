@@ -45,7 +45,6 @@ def change(
         clean_weights=digest("clean"),
         state_digest=digest(f"after {patches}"),
         previous_digest=digest("before"),
-        activates=True,
     )
 
 

@@ -103,7 +103,7 @@ def test_a_state_digest_that_does_not_come_out_is_a_loss(house: House) -> None:
         Note(
             actor=OPS, action="replace", subject="tiny", patches=(Chosen("fog", digest, 0.5),),
             resolved=(("fog", digest, 0.5),), clean_weights=house.host.identity.clean_weights,
-            state_digest="0" * 64, previous_digest="", activates=True,
+            state_digest="0" * 64, previous_digest="",
         )
     )  # fmt: skip
     house.again()

@@ -41,8 +41,8 @@ def activate(shelf: Shelf, digest: str) -> None:
     shelf.journal.append(
         Note(
             actor=OPS, action="replace", subject="tiny", patches=(Chosen("x", digest, 1.0),),
-            resolved=(("x", digest, 1.0),), clean_weights="", state_digest="", previous_digest="",
-            activates=True,
+            resolved=(("x", digest, 1.0),), clean_weights="", state_digest="0" * 64,
+            previous_digest="",
         )
     )  # fmt: skip
 

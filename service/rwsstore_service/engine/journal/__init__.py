@@ -3,4 +3,4 @@
 __all__ = ["Journal", "Note", "Recorded"]
 
 from rwsstore_service.engine.journal.journal import Journal, Recorded
-from rwsstore_service.engine.journal.rows import Note
+from rwsstore_service.engine.records import Note

@@ -15,7 +15,6 @@ from rwsstore.errors import ConfigError
 from rwsstore_service.engine.journal.database import Database
 from rwsstore_service.engine.journal.rows import (
     COLUMNS,
-    Note,
     Row,
     ascii_text,
     check_end,
@@ -27,7 +26,7 @@ from rwsstore_service.engine.journal.rows import (
     mention,
     timestamp,
 )
-from rwsstore_service.engine.records import Entry
+from rwsstore_service.engine.records import Entry, Note
 
 
 @dataclass(frozen=True)
@@ -45,36 +44,6 @@ class Recorded:
     status: int
     body: str
     headers: Mapping[str, str]
-
-
-def keep_answer(
-    connection: sqlite3.Connection, actor: str, key: str, at: datetime, answer: Recorded
-) -> None:
-    """Keep an answer, in place of an older one under its key."""
-    body = canonical_json([answer.fingerprint, answer.status, answer.body, dict(answer.headers)])
-    connection.execute(
-        "INSERT OR REPLACE INTO answers (actor, key, at, body) VALUES (?, ?, ?, ?)",
-        (ascii_text(actor), ascii_text(key), timestamp(at), body),
-    )
-
-
-def find_answer(
-    connection: sqlite3.Connection, actor: str, key: str, since: datetime
-) -> Recorded | None:
-    """Find the answer under a key, if it was given after a time."""
-    row = connection.execute(
-        "SELECT body FROM answers WHERE actor = ? AND key = ? AND at > ?",
-        (ascii_text(actor), ascii_text(key), timestamp(since)),
-    ).fetchone()
-    return Recorded(*json.loads(row[0])) if row else None
-
-
-def sweep_answers(connection: sqlite3.Connection, since: datetime, most: int) -> None:
-    """Remove what was given up to a time, and the oldest beyond a number."""
-    connection.execute("DELETE FROM answers WHERE at <= ?", (timestamp(since),))
-    connection.execute(
-        "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,)
-    )
 
 
 _log = logging.getLogger(__name__)
@@ -192,7 +161,11 @@ class Journal:
     def recall(self, actor: str, key: str) -> Recorded | None:
         """Find the answer that an actor got under an idempotency key; None once it is too old."""
         with self._database.reading() as connection:
-            return find_answer(connection, actor, key, self._now() - self._answers_for)
+            row = connection.execute(
+                "SELECT body FROM answers WHERE actor = ? AND key = ? AND at > ?",
+                (ascii_text(actor), ascii_text(key), timestamp(self._now() - self._answers_for)),
+            ).fetchone()
+            return Recorded(*json.loads(row[0])) if row else None
 
     def latest(self, subject: str) -> Entry | None:
         """The newest generation of a subject."""
@@ -276,9 +249,22 @@ class Journal:
         return encode(note, self._now(), generation, last)
 
     def _keep(self, connection: sqlite3.Connection, actor: str, key: str, answer: Recorded) -> None:
+        """Keep an answer, in place of an older one; let go of what is too old or too many."""
         now = self._now()
-        keep_answer(connection, actor, key, now, answer)
-        sweep_answers(connection, now - self._answers_for, self._keep_answers)
+        body = canonical_json(
+            [answer.fingerprint, answer.status, answer.body, dict(answer.headers)]
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO answers (actor, key, at, body) VALUES (?, ?, ?, ?)",
+            (ascii_text(actor), ascii_text(key), timestamp(now), body),
+        )
+        connection.execute(
+            "DELETE FROM answers WHERE at <= ?", (timestamp(now - self._answers_for),)
+        )
+        connection.execute(
+            "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?",
+            (self._keep_answers,),
+        )
 
     def _entries(self, rows: sqlite3.Cursor) -> tuple[Entry, ...]:
         return tuple(decode(self._sound(Row(*values))) for values in rows)

@@ -18,7 +18,7 @@ from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import IntegrityError, TensorError
 from rwsstore.runtime import Chosen
 from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.records import Action, Actor, Entry
+from rwsstore_service.engine.records import Actor, Entry, Note
 
 COLUMNS = """
     seq, subject, generation, body, chain,
@@ -26,35 +26,6 @@ COLUMNS = """
 """
 
 _FIRST = "0" * 64
-
-
-@dataclass(frozen=True)
-class Note:
-    """What is to be recorded; the journal adds number, time, generation and chain.
-
-    The attributes are those of `Entry`, and:
-
-    Attributes:
-        activates: whether a patch set became active, so that the record is its subject's next
-            generation; the first is 1.
-    """
-
-    actor: Actor
-    action: Action
-    subject: str
-    patches: tuple[Chosen, ...]
-    resolved: tuple[tuple[str, Digest, float], ...]
-    clean_weights: Digest
-    state_digest: Digest
-    previous_digest: Digest
-    rolled_back_to: int | None = None
-    activates: bool = False
-
-    @property
-    def digests(self) -> frozenset[Digest]:
-        """Every patch that it names."""
-        chosen = (patch.digest for patch in self.patches)
-        return frozenset((*chosen, *(digest for _, digest, _ in self.resolved)))
 
 
 @dataclass(frozen=True)
@@ -91,18 +62,13 @@ def encode(note: Note, at: datetime, generation: int | None, last: Row | None) -
     """
     seq, previous = (last.seq + 1, last.chain) if last else (1, _FIRST)
     document = {
+        **vars(note),
         "seq": seq,
         "at": timestamp(at),
-        "actor": vars(note.actor),
-        "action": note.action,
-        "subject": note.subject,
         "generation": generation,
+        "actor": vars(note.actor),
         "patches": [[c.patch, c.digest, float(c.alpha)] for c in note.patches],
         "resolved": [[name, digest, float(alpha)] for name, digest, alpha in note.resolved],
-        "clean_weights": note.clean_weights,
-        "state_digest": note.state_digest,
-        "previous_digest": note.previous_digest,
-        "rolled_back_to": note.rolled_back_to,
     }
     try:
         body = canonical_json(document)
@@ -232,10 +198,7 @@ def _unindexed(connection: sqlite3.Connection, row: Row) -> Iterator[str]:
     ).fetchone()
     if found != (row.seq,):
         yield f"record {row.seq} is not found as generation {row.generation}"
-    entry = decode(row)
-    digests = {chosen.digest for chosen in entry.patches}
-    digests.update(digest for _, digest, _ in entry.resolved)
-    for digest in sorted(digests):
+    for digest in sorted(decode(row).digests):
         if last_mention(connection, digest) < row.seq:
             yield f"record {row.seq} is not found by its patch {digest}"
 
