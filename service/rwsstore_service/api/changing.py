@@ -14,6 +14,7 @@ from rwsstore.errors import ConflictError, ReadOnlyError, RwsError, StoreError
 from rwsstore_service.api.requests import call, metrics_of, service_of
 from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.library import Library
 from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.wire.metrics import Outcome
 from rwsstore_service.wire.problems import ProblemError
@@ -120,6 +121,28 @@ async def carry_out(
     if outcome is not None:
         metrics.changed(ask.action, outcome)
     return as_response(answer, replayed=outcome is None)
+
+
+async def change_store(request: Request, ask: Ask, act: Callable[[Library], Recorded]) -> Response:
+    """Carry out a change of the store, as `carry_out`.
+
+    Its answer is kept last: a key that is repeated after a crash must not be answered before the
+    deed.
+
+    Args:
+        request: to a service.
+        ask: the change.
+        act: makes it, and gives its answer.
+    """
+    service = await service_of(request)
+
+    def change() -> tuple[Recorded, Outcome]:
+        answer = act(service.library)
+        if ask.key:
+            service.journal.remember(ask.actor.name, ask.key, answer)
+        return answer, "done"
+
+    return await carry_out(request, ask, change)
 
 
 def _failed(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.store import Sort
 from rwsstore_service.api.answers import patch_answer
-from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, carry_out, recorded
+from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, change_store, recorded
 from rwsstore_service.api.contract import CompositionRequest, Name, PatchAnswer, PatchList
 from rwsstore_service.api.description.openapi import LOCATION
 from rwsstore_service.api.requests import (
@@ -20,8 +20,7 @@ from rwsstore_service.api.requests import (
 )
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.library import Described, Listing
-from rwsstore_service.wire.metrics import Outcome
+from rwsstore_service.engine.library import Described, Library, Listing
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 router = APIRouter(prefix="/v1", tags=["Patches"], route_class=StrictRoute)
@@ -99,7 +98,6 @@ async def list_patches(
     openapi_extra={"requestBody": {"required": True, "description": "The patch's file.", **_FILE}},
 )  # fmt: skip
 async def upload_patch(
-    service: ServiceDep,
     actor: ActorDep,
     request: Request,
     name: Annotated[
@@ -121,16 +119,10 @@ async def upload_patch(
     ask = await Ask.of(request, actor, "publish", key)
     body = await request.body()
 
-    def answer(described: Described) -> Recorded:
-        return _created(ask, described)
+    def publish(library: Library) -> Recorded:
+        return _created(ask, library.publish(body, actor, name=name, expected=expected_version))
 
-    def act() -> tuple[Recorded, Outcome]:
-        described = service.library.publish(
-            body, actor, name=name, expected=expected_version, key=key, answer=answer
-        )
-        return answer(described), "done"
-
-    return await carry_out(request, ask, act)
+    return await change_store(request, ask, publish)
 
 
 @router.get(
@@ -181,14 +173,11 @@ async def delete_patch(
     """
     ask = await Ask.of(request, actor, "delete", key)
 
-    def act() -> tuple[Recorded, Outcome]:
-        answer = recorded(ask, 204, None)
-        service.library.delete(
-            patch, actor, active=service.host.digests_on, key=key, recorded=answer
-        )
-        return answer, "done"
+    def delete(library: Library) -> Recorded:
+        library.delete(patch, actor, active=service.host.digests_on)
+        return recorded(ask, 204, None)
 
-    return await carry_out(request, ask, act)
+    return await change_store(request, ask, delete)
 
 
 @router.post(
@@ -205,7 +194,6 @@ async def delete_patch(
     },
 )  # fmt: skip
 async def compose_patches(
-    service: ServiceDep,
     actor: ActorDep,
     request: Request,
     wanted: CompositionRequest,
@@ -218,16 +206,11 @@ async def compose_patches(
     choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.parts]
     ask = await Ask.of(request, actor, "compose", key)
 
-    def answer(described: Described) -> Recorded:
-        return _created(ask, described)
+    def compose(library: Library) -> Recorded:
+        expected = wanted.expected_version
+        return _created(ask, library.compose(wanted.name, choices, actor, expected=expected))
 
-    def act() -> tuple[Recorded, Outcome]:
-        described = service.library.compose(
-            wanted.name, choices, actor, expected=wanted.expected_version, key=key, answer=answer
-        )
-        return answer(described), "done"
-
-    return await carry_out(request, ask, act)
+    return await change_store(request, ask, compose)
 
 
 def _created(ask: Ask, described: Described) -> Recorded:

@@ -1,7 +1,7 @@
 """The store as the service offers it: descriptions, uploads, compositions, downloads."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ from rwsstore.store import Contents, Entry, Published, Sort, Store, in_order
 from rwsstore.store.names import check_name, parse_reference
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice, Finder
-from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.records import Actor
 
 
@@ -148,8 +148,6 @@ class Library:
         *,
         name: str | None = None,
         expected: int | None = None,
-        key: str | None = None,
-        answer: Callable[[Described], Recorded] | None = None,
     ) -> Described:
         """Store an uploaded patch.
 
@@ -158,8 +156,7 @@ class Library:
             RwsError: it is no patch; a name that is not allowed or has moved on; a part of a
                 composed patch is not there; no space.
         """
-        patch = Patch.from_bytes(data)
-        return self._store_patch(patch, "publish", actor, name, expected, key, answer)
+        return self._store_patch(Patch.from_bytes(data), "publish", actor, name, expected)
 
     def compose(
         self,
@@ -168,8 +165,6 @@ class Library:
         actor: Actor,
         *,
         expected: int | None = None,
-        key: str | None = None,
-        answer: Callable[[Described], Recorded] | None = None,
     ) -> Described:
         """Store several patches at fixed strengths as one.
 
@@ -182,26 +177,15 @@ class Library:
         parts = [(self._finder.store.get(one.digest), one.alpha) for one in chosen]
         if not parts:
             raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
-        patch = compose(name, parts)
-        return self._store_patch(patch, "compose", actor, None, expected, key, answer)
+        return self._store_patch(compose(name, parts), "compose", actor, None, expected)
 
-    def delete(
-        self,
-        name: str,
-        actor: Actor,
-        *,
-        active: Collection[Digest],
-        key: str | None = None,
-        recorded: Recorded | None = None,
-    ) -> None:
+    def delete(self, name: str, actor: Actor, *, active: Collection[Digest]) -> None:
         """Delete a name with all its versions, and what nothing else reaches.
 
         Args:
             name: in the user's layer.
             actor: who asks.
             active: digests in the active patch set, composed ones and their parts.
-            key: idempotency key.
-            recorded: the answer that is kept under it.
 
         Raises:
             PatchInUseError: the active set or the history refers to a version.
@@ -217,19 +201,12 @@ class Library:
             raise ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
         digests = [version.digest for version in own]
         self._refuse_in_use(name, digests, active)
-        # Written down first: nothing disappears without a record. The answer is kept last: a key
-        # that is repeated after a crash must not be answered before the deed.
+        # First: nothing disappears without a record.
         self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor)
         self._store.remove(name)
-        self._free(name)
-        if key is not None and recorded is not None:
-            self._journal.remember(actor.name, key, recorded)
-
-    def _free(self, name: str) -> None:
-        """Remove the bytes that nothing reaches any more; the name is gone either way."""
         try:
             self._store.gc()
-        except RwsError as error:
+        except RwsError as error:  # the name is gone either way
             _log.warning("the bytes of %s stay for now: %s", name, error)
 
     def _store_patch(
@@ -239,20 +216,14 @@ class Library:
         actor: Actor,
         name: str | None,
         expected: int | None,
-        key: str | None,
-        answer: Callable[[Described], Recorded] | None,
     ) -> Described:
         def write_down(made: Published) -> None:
             self._write(action, f"{made.name}@{made.version}", made.digest, actor)
 
-        # As in `delete`: the record first, the answer last.
         published = self._store.publish(patch, name=name, expected=expected, witness=write_down)
         if not published.created:
             raise DuplicatePatchError(published.digest, published.name, published.version)
-        described = self._described(published.name, published.version, published.digest, "user")
-        if key is not None and answer is not None:
-            self._journal.remember(actor.name, key, answer(described))
-        return described
+        return self._described(published.name, published.version, published.digest, "user")
 
     def _write(
         self,

@@ -14,13 +14,11 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.runtime import Chosen
-from rwsstore.store import Store
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Journal, Note
 from rwsstore_service.engine.library import Listing
 from tests.patches.factory import make_identity, make_test_patch
-from tests.service.engine.journal_notes import answer
 from tests.service.engine.shelf import OPS, Shelf, make_shelf
 
 
@@ -158,16 +156,13 @@ def test_content_is_the_file(shelf: Shelf) -> None:
         shelf.library.content("rain")
 
 
-def test_publishing_is_written_down_with_its_answer(shelf: Shelf) -> None:
-    patch, given = make_test_patch("rain", seed=1), answer()
-    found = shelf.library.publish(
-        patch.to_bytes(), OPS, name="drizzle", key="once", answer=lambda _described: given
-    )
+def test_publishing_is_written_down(shelf: Shelf) -> None:
+    patch = make_test_patch("rain", seed=1)
+    found = shelf.library.publish(patch.to_bytes(), OPS, name="drizzle")
     assert (found.name, found.version, found.digest) == ("drizzle", 1, patch.digest)
     (record,) = shelf.journal.records(limit=9)
     assert (record.action, record.subject, record.actor) == ("publish", "drizzle@1", OPS)
     assert (record.generation, record.patches[0].digest) == (None, patch.digest)
-    assert shelf.journal.recall("ops", "once") == given
 
 
 def test_the_same_patch_again_is_a_duplicate(shelf: Shelf) -> None:
@@ -236,11 +231,10 @@ def test_compositions_that_cannot_be(shelf: Shelf) -> None:
 
 def test_deleting_takes_all_versions_and_their_bytes(shelf: Shelf) -> None:
     digests = [shelf.publish("rain", seed=seed) for seed in (1, 2)]
-    shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+    shelf.library.delete("rain", OPS, active=())
     assert not any(shelf.store.has(digest) for digest in digests)
     (record,) = shelf.journal.records(limit=9)
     assert (record.action, record.subject) == ("delete", "rain@2")
-    assert shelf.journal.recall("ops", "once") == answer(status=204)
     with pytest.raises(UnknownPatchError):
         shelf.library.delete("rain", OPS, active=())
 
@@ -250,19 +244,8 @@ def test_nothing_is_deleted_without_a_record(shelf: Shelf, monkeypatch: pytest.M
     with monkeypatch.context() as broken:
         broken.setattr(Journal, "append", full)
         with pytest.raises(StorageFullError):
-            shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+            shelf.library.delete("rain", OPS, active=())
     assert shelf.store.resolve("rain") == digest
-
-
-def test_a_deletion_that_failed_is_not_answered_as_done(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shelf.publish("rain", seed=1)
-    with monkeypatch.context() as broken:
-        broken.setattr(Store, "remove", full)
-        with pytest.raises(StorageFullError):
-            shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
-    assert shelf.journal.recall("ops", "once") is None
 
 
 def test_another_patch_that_is_damaged_hinders_no_deletion(
@@ -271,9 +254,8 @@ def test_another_patch_that_is_damaged_hinders_no_deletion(
     shelf.publish("rain", seed=1)
     shelf.publish("snow", seed=2)
     damage(shelf, "snow")
-    shelf.library.delete("rain", OPS, active=(), key="once", recorded=answer(status=204))
+    shelf.library.delete("rain", OPS, active=())
     assert "the bytes of rain stay" in caplog.text
-    assert shelf.journal.recall("ops", "once") == answer(status=204)
     with pytest.raises(UnknownPatchError):
         shelf.store.resolve("rain")
 

@@ -8,6 +8,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from rwsstore.errors import StorageFullError
+from rwsstore.store import Store
 from tests.service.answering import MODEL, SET, bearer, problem, started, state
 from tests.service.box import ADMIN
 from tests.service.conftest import MakeClient
@@ -145,6 +146,22 @@ def test_what_failed_is_not_kept(client: TestClient, monkeypatch: pytest.MonkeyP
         assert state(client) == before
     again = send(client, change)
     assert again.is_success
+    assert "idempotency-replayed" not in again.headers
+
+
+def test_a_deletion_that_failed_is_not_answered_as_done(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(client)
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageFullError("no space left for the store")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "remove", full)
+        problem(send(client, ("DELETE", "/v1/patches/mine", None)), "storage-full")
+    again = send(client, ("DELETE", "/v1/patches/mine", None))
+    assert again.status_code == 204
     assert "idempotency-replayed" not in again.headers
 
 
