@@ -14,9 +14,7 @@ from torch import Tensor
 from rwsstore.canonical import Digest
 from rwsstore.data.images import FORMATS
 from rwsstore.patches import RobustnessCard
-from rwsstore.runtime import Chosen
 from rwsstore_service.api.contract import (
-    AppliedPatch,
     AuditRecord,
     CardAnswer,
     CardPointAnswer,
@@ -38,7 +36,7 @@ from rwsstore_service.settings import Settings
 
 # So many logits are sooner ranked here than by torch, whose operations also let go of the
 # interpreter, which a thread that computes then keeps for a while.
-_FEW = 256
+FEW_LOGITS = 256
 
 
 def predictions_of(logits: Tensor, classes: Sequence[str], top_k: int) -> list[dict[str, Any]]:
@@ -53,7 +51,7 @@ def predictions_of(logits: Tensor, classes: Sequence[str], top_k: int) -> list[d
         for each image its classes, the likeliest first (of few equally likely ones that with the
         lowest number); probabilities that are none are NaN.
     """
-    if logits.numel() <= _FEW:
+    if logits.numel() <= FEW_LOGITS:
         return [_told(_rank(row, top_k), classes) for row in logits.tolist()]
     values, indices = torch.softmax(logits, dim=1).topk(top_k, dim=1)
     rows = zip(indices.tolist(), values.tolist(), strict=True)
@@ -104,68 +102,69 @@ def _told(ranked: Iterable[tuple[int, float]], classes: Sequence[str]) -> dict[s
     return {"top": top}
 
 
-_RESIZE = (
+_OF_METADATA = (
+    "kind", "corruption", "severity", "attack", "budget", "bits", "layers", "architecture",
+    "clean_weights", "dataset", "tool",
+)  # fmt: skip
+"""What an answer says of a patch in the words of its metadata."""
+
+RESIZE = (
     "where the size differs: the shorter side to the input's, antialiased bilinear, and the middle "
     "square cut out"
 )
-
-
-def applied(patches: Iterable[Chosen]) -> tuple[AppliedPatch, ...]:
-    """A patch set as it was asked for."""
-    return tuple(
-        AppliedPatch(patch=one.patch, digest=one.digest, alpha=one.alpha) for one in patches
-    )
+"""What is done to an image of another size than the model's."""
 
 
 def patchset_answer(model: str, active: Active, fault: str | None = None) -> PatchSetAnswer:
     """The active patch set; `fault` is why it is not served."""
-    return PatchSetAnswer(
-        model=model,
-        generation=active.generation,
-        patches=applied(active.patches),
-        resolved=_resolved(active.variant.resolved),
-        state_digest=active.variant.digest,
-        at=active.at,
-        fault=fault,
-    )
+    members = {
+        "model": model,
+        "generation": active.generation,
+        "patches": active.patches,
+        "resolved": _resolved(active.variant.resolved),
+        "state_digest": active.variant.digest,
+        "at": active.at,
+        "fault": fault,
+    }
+    return PatchSetAnswer.model_validate(members, from_attributes=True)
 
 
 def generation_answer(entry: Entry) -> GenerationAnswer:
     """One line of the history."""
-    return GenerationAnswer.model_validate(
-        {
-            "model": entry.subject,
-            "generation": entry.generation,
-            "patches": applied(entry.patches),
-            "resolved": _resolved(entry.resolved),
-            "state_digest": entry.state_digest,
-            "at": entry.at,
-            "action": entry.action,
-            "actor": entry.actor.name,
-            "address": entry.actor.address,
-            "request_id": entry.actor.request_id,
-            "previous_state_digest": entry.previous_digest,
-            "rolled_back_to": entry.rolled_back_to,
-        }
-    )
+    members = {
+        **_recorded(entry),
+        "model": entry.subject,
+        "patches": entry.patches,
+        "resolved": _resolved(entry.resolved),
+        "rolled_back_to": entry.rolled_back_to,
+    }
+    return GenerationAnswer.model_validate(members, from_attributes=True)
 
 
 def audit_record(entry: Entry) -> AuditRecord:
     """One record of the audit log."""
+    digests = tuple(one.digest for one in entry.patches)
     return AuditRecord(
         seq=entry.seq,
-        at=entry.at,
-        action=entry.action,
         subject=entry.subject,
-        actor=entry.actor.name,
-        address=entry.actor.address,
-        request_id=entry.actor.request_id,
-        generation=entry.generation,
-        digests=tuple(one.digest for one in entry.patches),
-        state_digest=entry.state_digest,
-        previous_state_digest=entry.previous_digest,
+        digests=digests,
         chain=entry.chain,
+        **_recorded(entry),
     )
+
+
+def _recorded(entry: Entry) -> dict[str, Any]:
+    """What the history and the audit log both tell of a record."""
+    return {
+        "at": entry.at,
+        "action": entry.action,
+        "actor": entry.actor.name,
+        "address": entry.actor.address,
+        "request_id": entry.actor.request_id,
+        "generation": entry.generation,
+        "state_digest": entry.state_digest,
+        "previous_state_digest": entry.previous_digest,
+    }
 
 
 def patch_answer(described: Described) -> PatchAnswer:
@@ -175,27 +174,17 @@ def patch_answer(described: Described) -> PatchAnswer:
         name=described.name,
         version=described.version,
         digest=described.digest,
-        kind=metadata.kind,
-        corruption=metadata.corruption,
-        severity=metadata.severity,
-        attack=metadata.attack,
-        budget=metadata.budget,
-        bits=metadata.bits,
         alpha=metadata.alpha.recommended,
         alpha_minimum=metadata.alpha.minimum,
         alpha_maximum=metadata.alpha.maximum,
-        layers=metadata.layers,
         parts=_resolved(described.parts),
-        architecture=metadata.architecture,
-        clean_weights=metadata.clean_weights,
         fits=described.fits,
         touched_bytes=described.touched_bytes,
         payload_bytes=described.contents.payload_bytes,
         file_bytes=described.contents.file_bytes,
         layer=described.layer,
         card=_card(metadata.card),
-        dataset=metadata.dataset,
-        tool=metadata.tool,
+        **{name: getattr(metadata, name) for name in _OF_METADATA},
     )
 
 
@@ -214,7 +203,7 @@ def model_answer(host: ModelHost, settings: Settings) -> ModelAnswer:
             height=host.spec.input_size,
             width=host.spec.input_size,
             formats=FORMATS,
-            resize=_RESIZE,
+            resize=RESIZE,
             max_images=settings.max_images,
             max_pixels=settings.max_pixels,
             max_image_bytes=settings.max_image_bytes,

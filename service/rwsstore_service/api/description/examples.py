@@ -7,6 +7,9 @@ service really answers.
 from typing import Any
 
 import rwsstore
+from rwsstore.data.images import FORMATS
+from rwsstore_service.api.answers import RESIZE
+from rwsstore_service.api.oip.contract import Contract
 
 _JSON = "application/json"
 _ARCHITECTURE = "9574b02f5437c65c707cc3bfef97f0a1252f50e23992c8ba993a42146556e68b"
@@ -96,22 +99,22 @@ def _patch_set(generation: int, *patches: dict[str, Any]) -> dict[str, Any]:
 
 
 _CLEAN, _ON = _patch_set(8), _patch_set(7, *_APPLIED)
+_CLASSES = [
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+]
 _MODEL = {
     "name": "bundled",
     "network": "vgg16",
     "parameters": 2072578,
-    "classes": [
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    ],
+    "classes": _CLASSES,
     "fingerprint": {"architecture": _ARCHITECTURE, "weights": _WEIGHTS},
     "input": {
         "channels": 3,
         "height": 32,
         "width": 32,
-        "formats": ["JPEG", "PNG", "WEBP", "BMP"],
-        "resize": "where the size differs: the shorter side to the input's, antialiased bilinear, "
-        "and the middle square cut out",
+        "formats": list(FORMATS),
+        "resize": RESIZE,
         "max_images": 64,
         "max_pixels": 25_000_000,
         "max_image_bytes": 16_777_216,
@@ -162,27 +165,7 @@ _PREDICTED = {
     ],
     "timing": {"queued_ms": 0.19, "decode_ms": 2.99, "compute_ms": 4.73},
 }
-_METADATA = {
-    "name": "bundled",
-    "versions": ["1"],
-    "platform": "pytorch_rwsstore",
-    "inputs": [
-        {
-            "name": "images",
-            "datatype": "UINT8",
-            "shape": [-1, 3, 32, 32],
-            "parameters": {
-                "also": "FP32 within [0, 1]",
-                "colour": "red, green, blue",
-                "max_images": 64,
-            },
-        }
-    ],
-    "outputs": [
-        {"name": "logits", "datatype": "FP32", "shape": [-1, 10]},
-        {"name": "labels", "datatype": "BYTES", "shape": [-1]},
-    ],
-}
+_METADATA = Contract("bundled", 32, tuple(_CLASSES), 64).metadata().model_dump(exclude_unset=True)
 _INFERRED = {
     "model_name": "bundled",
     "model_version": "1",
@@ -227,9 +210,7 @@ _ANSWERS: dict[str, object] = {
     "oip_model_version_ready": {"name": "bundled", "ready": True},
     "oip_infer": _INFERRED,
     "oip_infer_version": _INFERRED,
-    "oip_repository_index": [
-        {"name": "bundled", "version": "1", "state": "READY", "reason": ""},
-    ],
+    "oip_repository_index": [{"name": "bundled", "version": "1", "state": "READY", "reason": ""}],
 }
 
 ANSWERS: dict[str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from rwsstore.runtime import Chosen
+from rwsstore_service.api.answers import FEW_LOGITS
 from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import codecs
 from rwsstore_service.api.oip.codecs import JsonLimits
@@ -191,11 +192,6 @@ def _read_outputs(
     )
 
 
-# So many logits are sooner looked through here than by torch, whose operations also let go of the
-# interpreter, which a thread that computes then keeps for a while.
-_FEW = 256
-
-
 @dataclass(frozen=True)
 class Written:
     """A body.
@@ -266,13 +262,13 @@ def _write_output(
 
 
 def _are_finite(logits: Tensor) -> bool:
-    if logits.numel() <= _FEW:
+    if logits.numel() <= FEW_LOGITS:
         return all(map(math.isfinite, chain.from_iterable(logits.tolist())))
     return bool(logits.isfinite().all())
 
 
 def _likeliest(logits: Tensor) -> list[int]:
     """The number of each image's likeliest class; of equally likely ones the first."""
-    if logits.numel() <= _FEW:
+    if logits.numel() <= FEW_LOGITS:
         return [max(range(len(row)), key=row.__getitem__) for row in logits.tolist()]
     return cast("list[int]", logits.argmax(dim=1).tolist())

@@ -35,88 +35,67 @@ _BINARY_HEADER = {
     "description": "Bytes of the JSON where binary tensors stand behind it.",
 }
 
-_INPUT: dict[str, Any] = {
-    "type": "object",
-    "required": ["name", "shape", "datatype"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"const": "images"},
-        "shape": {
-            "type": "array",
-            "items": {"type": "integer", "minimum": 1},
-            "minItems": 4,
-            "maxItems": 4,
-            "description": "[n, 3, H, W]; H and W are the model's.",
-        },
-        "datatype": {"enum": ["UINT8", "FP32"], "description": "FP32 is within [0, 1]."},
-        "parameters": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "binary_data_size": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "description": "Bytes of the tensor behind the JSON; then there is no data.",
-                }
-            },
-        },
-        "data": {
-            "type": "array",
-            "items": {},
-            "description": "Numbers, flat or nested as the shape.",
-        },
-    },
+
+def _object(*required: str, **properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that has no other members."""
+    needed = {"required": list(required)} if required else {}
+    return {"type": "object", **needed, "additionalProperties": False, "properties": properties}
+
+
+_BINARY_DATA_SIZE = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "Bytes of the tensor behind the JSON; then there is no data.",
 }
-_OUTPUT: dict[str, Any] = {
-    "type": "object",
-    "required": ["name"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"enum": ["logits", "labels"]},
-        "parameters": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"binary_data": {"type": "boolean"}},
-        },
+_INPUT = _object(
+    *("name", "shape", "datatype"),
+    name={"const": "images"},
+    shape={
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1},
+        "minItems": 4,
+        "maxItems": 4,
+        "description": "[n, 3, H, W]; H and W are the model's.",
     },
-}
-_REQUEST: dict[str, Any] = {
-    "type": "object",
-    "required": ["inputs"],
-    "additionalProperties": False,
-    "properties": {
-        "id": {"type": "string", "maxLength": 1024},
-        "parameters": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "patchset": {
-                    "type": "string",
-                    "default": "active",
-                    "description": "active, none, or a set of this request's own.",
-                    "examples": ["fog=0.6,gaussian_blur=0.4"],
-                },
-                "binary_data_output": {"type": "boolean", "default": False},
-                "timeout": {
-                    "type": "integer",
-                    "default": 0,
-                    "minimum": 0,
-                    "maximum": 3_600_000_000,
-                    "description": "Microseconds within which it is to be begun, else 504; 0: as "
-                    "long as the service says (RWS_QUEUE_TIMEOUT).",
-                },
-            },
-        },
-        "inputs": {"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},
-        "outputs": {
-            "type": "array",
-            "items": _OUTPUT,
-            "maxItems": 2,
-            "uniqueItems": True,
-            "description": "None or no member: both, logits first.",
-        },
+    datatype={"enum": ["UINT8", "FP32"], "description": "FP32 is within [0, 1]."},
+    parameters=_object(binary_data_size=_BINARY_DATA_SIZE),
+    data={"type": "array", "items": {}, "description": "Numbers, flat or nested as the shape."},
+)
+_OUTPUT = _object(
+    "name",
+    name={"enum": ["logits", "labels"]},
+    parameters=_object(binary_data={"type": "boolean"}),
+)
+_PARAMETERS = _object(
+    patchset={
+        "type": "string",
+        "default": "active",
+        "description": "active, none, or a set of this request's own.",
+        "examples": ["fog=0.6,gaussian_blur=0.4"],
     },
-}
+    binary_data_output={"type": "boolean", "default": False},
+    timeout={
+        "type": "integer",
+        "default": 0,
+        "minimum": 0,
+        "maximum": 3_600_000_000,
+        "description": "Microseconds within which it is to be begun, else 504; 0: as long as the "
+        "service says (RWS_QUEUE_TIMEOUT).",
+    },
+)
+_REQUEST = _object(
+    "inputs",
+    id={"type": "string", "maxLength": 1024},
+    parameters=_PARAMETERS,
+    inputs={"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},
+    outputs={
+        "type": "array",
+        "items": _OUTPUT,
+        "maxItems": 2,
+        "uniqueItems": True,
+        "description": "None or no member: both, logits first.",
+    },
+)
 # Of a model whose images are one pixel, for brevity.
 _EXAMPLE = {
     "id": "42",
@@ -126,19 +105,10 @@ _EXAMPLE = {
     ],
     "outputs": [{"name": "labels"}],
 }
-_BINARY = {
-    "schema": {"type": "string", "format": "binary"},
-}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 INFER_BODY: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": HEADER_LENGTH,
-            "in": "header",
-            "required": False,
-            **_BINARY_HEADER,
-        }
-    ],
+    "parameters": [{"name": HEADER_LENGTH, "in": "header", "required": False, **_BINARY_HEADER}],
     "requestBody": {
         "required": True,
         "content": {
@@ -161,11 +131,7 @@ INDEX_BODY: dict[str, Any] = {
         "required": False,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {"ready": {"type": "boolean", "default": False}},
-                },
+                "schema": _object(ready={"type": "boolean", "default": False}),
                 "example": {"ready": True},
             }
         },
@@ -184,17 +150,9 @@ _ANY = ("rate-limited", "overloaded")
 _READING = ("unauthorized", *_ANY)
 _OF_A_MODEL = ("unknown-model", "invalid-request", *_READING)
 _INFER = (
-    "bad-request",
-    "unknown-patch",
-    "too-large",
-    "unsupported-media",
-    "wrong-model",
-    "not-finite",
-    "unavailable",
-    "integrity",
-    "deadline-exceeded",
-    *_OF_A_MODEL,
-)
+    "bad-request", "unknown-patch", "too-large", "unsupported-media", "wrong-model", "not-finite",
+    "unavailable", "integrity", "deadline-exceeded", *_OF_A_MODEL,
+)  # fmt: skip
 
 
 async def _known_version(
