@@ -8,12 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from rwsstore_service.api.answers import audit_record, model_answer
 from rwsstore_service.api.contract import Answer, AuditAnswer, ModelAnswer, ModelList
-from rwsstore_service.api.requests import (
-    HostDep,
-    ServiceDep,
-    StrictRoute,
-    metrics_of,
-)
+from rwsstore_service.api.requests import HostDep, ServiceDep, StrictRoute, metrics_of
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 health = APIRouter(tags=["Health"])

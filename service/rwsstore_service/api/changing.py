@@ -80,13 +80,6 @@ def recorded(ask: Ask, status: int, body: BaseModel | None, **headers: str) -> R
     return Recorded(ask.fingerprint, status, text, headers)
 
 
-def as_response(answer: Recorded, *, replayed: bool = False) -> Response:
-    """Send an answer, the first time or again."""
-    headers = {**answer.headers, **({_REPLAYED: "true"} if replayed else {})}
-    media_type = "application/json" if answer.body else None
-    return Response(answer.body or None, answer.status, headers, media_type)
-
-
 async def carry_out(
     request: Request, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
 ) -> Response:
@@ -120,7 +113,11 @@ async def carry_out(
         raise
     if outcome is not None:
         metrics.changed(ask.action, outcome)
-    return as_response(answer, replayed=outcome is None)
+    headers = dict(answer.headers)
+    if outcome is None:
+        headers[_REPLAYED] = "true"
+    media_type = "application/json" if answer.body else None
+    return Response(answer.body or None, answer.status, headers, media_type)
 
 
 async def change_store(request: Request, ask: Ask, act: Callable[[Library], Recorded]) -> Response:

@@ -11,13 +11,7 @@ from rwsstore_service.api.answers import patch_answer
 from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, change_store, recorded
 from rwsstore_service.api.contract import CompositionRequest, Name, PatchAnswer, PatchList
 from rwsstore_service.api.description.openapi import LOCATION
-from rwsstore_service.api.requests import (
-    ActorDep,
-    KeyDep,
-    PatchPath,
-    ServiceDep,
-    StrictRoute,
-)
+from rwsstore_service.api.requests import ActorDep, KeyDep, PatchPath, ServiceDep, StrictRoute
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Described, Library, Listing

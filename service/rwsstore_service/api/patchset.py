@@ -172,10 +172,7 @@ async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
     response_model=PatchSetAnswer,
     responses=_responses(*_ON_PATCH, "precondition-required"),
 )
-async def replace_patchset(
-    changing: ChangingDep,
-    wanted: PatchSetRequest,
-) -> Response:
+async def replace_patchset(changing: ChangingDep, wanted: PatchSetRequest) -> Response:
     """Make exactly this patch set active; an empty one is the clean model.
 
     If-Match is needed, so that nobody's change is overwritten unseen. On any error the old patch
@@ -196,9 +193,7 @@ async def replace_patchset(
     response_model=PatchSetAnswer,
     responses=_responses(*_ON_MODEL),
 )
-async def clear_patchset(
-    changing: ChangingDep,
-) -> Response:
+async def clear_patchset(changing: ChangingDep) -> Response:
     """Make the clean model active; its weights are back to the bit."""
     return await changing.make("clear", editing.clear())
 
@@ -241,19 +236,12 @@ async def scale_patch(
     response_model=PatchSetAnswer,
     responses=_responses(*_ON_MODEL, "not-applied"),
 )
-async def remove_patch(
-    changing: ChangingDep,
-    patch: PatchPath,
-) -> Response:
+async def remove_patch(changing: ChangingDep, patch: PatchPath) -> Response:
     """Take a patch off; the others stay."""
     return await changing.make("remove", editing.remove(changing.host.finder, patch))
 
 
-@router.get(
-    "/history",
-    summary="List generations",
-    responses=problem_responses(*_READ),
-)
+@router.get("/history", summary="List generations", responses=problem_responses(*_READ))
 async def read_history(
     service: ServiceDep,
     host: HostDep,
@@ -281,10 +269,7 @@ async def read_history(
     response_model=PatchSetAnswer,
     responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
 )
-async def roll_back(
-    changing: ChangingDep,
-    to: RollbackRequest,
-) -> Response:
+async def roll_back(changing: ChangingDep, to: RollbackRequest) -> Response:
     """Make the patch set of an earlier generation active again, as a new generation.
 
     Its patches are found by digest, so that it does not matter what their names mean today.

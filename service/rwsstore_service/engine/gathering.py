@@ -88,6 +88,9 @@ class Gatherer:
     def add(self, job: Job) -> Job | None:
         """Let a job wait.
 
+        One that is given its variant, a trial, is in the next batch, whoever waits; that one waits
+        for others as it would.
+
         Returns:
             The job that gave its place to it.
 
@@ -99,22 +102,13 @@ class Gatherer:
             self.refuse_if_stopped()
             if not self._some:
                 self._began = job.queued_at
-            displaced = self._queue.add(job)
+            displaced = None
+            if job.given is None:
+                displaced = self._queue.add(job)
+            else:
+                self._trials.append(job)
             self._wake()
         return displaced
-
-    def add_trial(self, job: Job) -> None:
-        """Have a job in the next batch, whoever waits; that one waits for others as it would.
-
-        Raises:
-            StoppingError: it was stopped.
-        """
-        with self._changed:
-            self.refuse_if_stopped()
-            if not self._some:
-                self._began = job.queued_at
-            self._trials.append(job)
-            self._wake()
 
     def add_call(self, call: Callable[[], None]) -> None:
         """Have a function called, ahead of the jobs that wait.

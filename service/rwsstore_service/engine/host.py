@@ -15,15 +15,7 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError, TensorError
 from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
-from rwsstore.runtime import (
-    ActiveSet,
-    CleanModel,
-    Edit,
-    LiveModel,
-    Patches,
-    Variant,
-    Verification,
-)
+from rwsstore.runtime import ActiveSet, CleanModel, Edit, LiveModel, Patches, Variant, Verification
 from rwsstore.store import FittingStore, Store
 from rwsstore_service.engine.computing import Batch, Delivery
 from rwsstore_service.engine.errors import (

@@ -265,7 +265,7 @@ class Inference:
             StoppingError: it was stopped.
         """
         job = Job(images, ready.patches, given=ready, queued_at=self._clock())
-        self._gatherer.add_trial(job)
+        self._gatherer.add(job)
         return job.result
 
     def call(self, function: Callable[[], _T]) -> Future[_T]:

@@ -112,7 +112,8 @@ class Service:
             RwsError: one of them cannot be used.
         """
         settings = self.settings
-        threads = self._take_threads()
+        threads = settings.threads or thread_count()
+        set_own_threads(threads)
         model, store = _load_model(settings), _open_store(settings)
         journal = Journal(settings.state_path)
         try:
@@ -158,12 +159,6 @@ class Service:
         except RuntimeError:  # the executor was shut down
             raise StoppingError("the service is stopping: ask again in a moment") from None
         return await asyncio.wrap_future(turn)
-
-    def _take_threads(self) -> int:
-        """Let the calling thread compute with all threads; say how many."""
-        threads = self.settings.threads or thread_count()
-        set_own_threads(threads)
-        return threads
 
     def _take_share(self) -> None:
         """Let the calling thread compute with as many threads as a lane that is not alone.
