@@ -57,21 +57,22 @@ if typing.TYPE_CHECKING:
         main_path_convolutions,
         named_layers,
         ordered_layers,
+        parse_layers,
         shallowest,
+        short_names,
         touched_layers,
     )
-    from rwsstore.models.model_card import (
+    from rwsstore.models.registry import NETWORKS, Network, build
+    from rwsstore.models.spec import (
         FEWEST_IMAGES,
         LEAST_AGREEMENT,
         FormatAgreement,
         ModelCard,
+        ModelSpec,
         model_card_path,
         read_model_card,
         write_model_card,
     )
-    from rwsstore.models.names import parse_layers, short_names
-    from rwsstore.models.registry import NETWORKS, Network, build
-    from rwsstore.models.spec import ModelSpec
-    from rwsstore.models.torchvision_networks import torchvision_names
+    from rwsstore.models.vision_shim import torchvision_names
 else:
     faces.lazy(__name__)

@@ -42,11 +42,11 @@ class Network:
 
 
 _ROWS = (
-    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", "vgg"),
-    Network("resnet18", "8 basic residual blocks, for small images", "resnet"),
-    Network("resnet32", "15 small basic residual blocks, for CIFAR", "resnet"),
-    Network("resnet32_stride2", "the same behind a stem of stride 2", "resnet"),
-    Network("resnet50", "16 bottleneck residual blocks, for small images", "resnet"),
+    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", "networks"),
+    Network("resnet18", "8 basic residual blocks, for small images", "networks"),
+    Network("resnet32", "15 small basic residual blocks, for CIFAR", "networks"),
+    Network("resnet32_stride2", "the same behind a stem of stride 2", "networks"),
+    Network("resnet50", "16 bottleneck residual blocks, for small images", "networks"),
 )
 
 NETWORKS: Mapping[str, Network] = MappingProxyType({row.name: row for row in _ROWS})
@@ -98,8 +98,7 @@ def _assemble(spec: "ModelSpec", seed: int, device: str) -> "Classifier":
 
 
 def _builder(name: str) -> _Builder:
-    from rwsstore.models.torchvision_networks import PREFIX, torchvision_network
-    from rwsstore.models.vision_shim import import_torchvision
+    from rwsstore.models.vision_shim import PREFIX, import_torchvision, torchvision_network
 
     if name.startswith(PREFIX):
         import_torchvision()  # before the device is set: an import may make tensors

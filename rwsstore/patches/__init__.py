@@ -54,10 +54,9 @@ if typing.TYPE_CHECKING:
         patched_tensor,
         scale,
     )
-    from rwsstore.patches.fit import ModelIdentity, Reach, check_fit, identify, reach_of
+    from rwsstore.patches.fit import ModelIdentity, Reach, check_fit, identify, make_patch, reach_of
     from rwsstore.patches.format import MAX_PATCH_BYTES
     from rwsstore.patches.golden import Golden, check_golden, probe_images, record_golden
-    from rwsstore.patches.making import make_patch
     from rwsstore.patches.metadata import (
         BIT_WIDTHS,
         MAX_PATCHES,

@@ -1,20 +1,23 @@
-"""Does a patch belong on a model, and how much of it does it touch? Asked before anything else."""
+"""Patches and the model that they belong to: made for it, checked against it, measured by it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from rwsstore import __version__
 from rwsstore.canonical import Digest
 from rwsstore.config import first_fault, short
 from rwsstore.errors import MismatchError, TensorError
 from rwsstore.models import architecture_fingerprint, weights_fingerprint
-from rwsstore.patches.metadata import PatchMetadata, TensorEntry
+from rwsstore.patches.metadata import Kind, PatchMetadata, TensorEntry
 from rwsstore.patches.patch import Patch
+from rwsstore.patches.quantization import check_bits, quantize
 
 
 @dataclass(frozen=True)
@@ -172,3 +175,56 @@ def _item(dtype: str) -> int:
     """Bytes of one number; of a type that this torch does not know none are counted."""
     found = getattr(torch, dtype, None)
     return found.itemsize if isinstance(found, torch.dtype) else 0
+
+
+def make_patch(
+    *,
+    kind: Kind,
+    name: str,
+    model: ModelIdentity,
+    layers: tuple[str, ...],
+    deltas: Mapping[str, Tensor],
+    bits: int,
+    **draft: Any,
+) -> Patch:
+    """Quantize deltas and make a patch of them.
+
+    Args:
+        kind: what made the deltas.
+        name: under which the patch is published unless told otherwise.
+        model: the clean model that they belong to.
+        layers: the patched layers, in forward order.
+        deltas: float32 or float64, by tensor name, shaped as the model's tensors.
+        bits: 32, 16, 8, 4, 3 or 2.
+        **draft: further fields of `PatchMetadata`: corruption, severity, recipe, …
+
+    Raises:
+        TensorError: a delta is empty or not finite, or does not have its tensor's shape.
+        ConfigError: `bits` or another field is out of its range.
+    """
+    check_bits(bits)
+    shapes = {entry.name: entry.shape for entry in model.tensors}
+    tensors = {}
+    for tensor, delta in deltas.items():
+        if shapes.get(tensor) != tuple(delta.shape):
+            raise TensorError(
+                f"delta {tensor!r} has shape {tuple(delta.shape)}; the model's tensor has "
+                f"{shapes.get(tensor, 'no such name')}"
+            )
+        try:
+            tensors[tensor] = quantize(delta, bits)
+        except TensorError as error:
+            raise TensorError(f"delta {tensor!r}: {error}") from None
+    metadata = PatchMetadata.make(
+        kind=kind,
+        name=name,
+        architecture=model.architecture,
+        clean_weights=model.clean_weights,
+        model=model.tensors,
+        layers=layers,
+        tensors={tensor: payload.bits for tensor, payload in tensors.items()},
+        bits=bits,
+        tool=f"rwsstore {__version__}",
+        **draft,
+    )
+    return Patch.build(metadata, tensors, None)

@@ -23,8 +23,7 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.store.layout import default_store_path
-    from rwsstore.store.names import check_digest, check_name
+    from rwsstore.store.layout import check_digest, check_name, default_store_path
     from rwsstore.store.objects import MAX_OBJECT_BYTES
     from rwsstore.store.records import (
         Contents,

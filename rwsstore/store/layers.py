@@ -17,11 +17,9 @@ from rwsstore.errors import (
 from rwsstore.files import FileLayer
 from rwsstore.patches import Patch, Reach, reach_of
 from rwsstore.store.index import Description, Filters, Index
-from rwsstore.store.layout import Layout
-from rwsstore.store.names import check_name, parse_reference
-from rwsstore.store.objects import Objects
+from rwsstore.store.layout import Layout, check_name, parse_reference
+from rwsstore.store.objects import Objects, Refs
 from rwsstore.store.records import Entry, LayerName, Version
-from rwsstore.store.refs import Refs
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import IntegrityError, RefusedError, UnknownPatchError
 from rwsstore.patches import Patch
 from rwsstore.store.layout import Layout
-from rwsstore.store.objects import Objects
+from rwsstore.store.objects import Objects, Refs
 from rwsstore.store.records import Finding, FsckReport, GcReport, LayerName, Problem
-from rwsstore.store.refs import Refs
 
 
 class Checker:

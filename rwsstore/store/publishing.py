@@ -13,7 +13,7 @@ from rwsstore.errors import (
 )
 from rwsstore.patches import Patch
 from rwsstore.store.layers import Layer, Lookup
-from rwsstore.store.names import check_name
+from rwsstore.store.layout import check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.records import Published
 

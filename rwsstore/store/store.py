@@ -13,8 +13,8 @@ from rwsstore.files import OS_FILES, FileLayer, FileMark
 from rwsstore.patches import ModelIdentity, Patch, Reach
 from rwsstore.store.index import Filters
 from rwsstore.store.layers import Layer, Lookup
+from rwsstore.store.layout import check_digest, check_name, parse_reference
 from rwsstore.store.maintenance import Checker, Collector
-from rwsstore.store.names import check_digest, check_name, parse_reference
 from rwsstore.store.publishing import Publisher, Witness
 from rwsstore.store.records import (
     Contents,

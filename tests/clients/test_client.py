@@ -11,7 +11,7 @@ from rwsstore_client import (
     ProtocolError,
     UnauthorizedError,
 )
-from rwsstore_client._config import resolve
+from rwsstore_client._transport import resolve
 from tests.clients.fake import TOKEN, FakeService, served
 
 

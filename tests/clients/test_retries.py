@@ -15,9 +15,8 @@ from rwsstore_client import (
     RequestTimeoutError,
     RwsClientError,
 )
-from rwsstore_client._config import resolve
 from rwsstore_client._model import AsyncModel, Model
-from rwsstore_client._transport import AsyncTransport, Backoff, Transport
+from rwsstore_client._transport import AsyncTransport, Backoff, Transport, resolve
 from tests.clients.fake import TOKEN, FakeService
 
 Outcome = httpx.Response | Exception

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from rwsstore.models import ModelSpec, build
-from rwsstore.models.initialization import scaled
+from rwsstore.models.networks import scaled
 from tests.models.networks import pictures
 
 

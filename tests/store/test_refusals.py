@@ -253,7 +253,7 @@ def test_damaged_refs_are_refused(store: Store, content: str) -> None:
 
 
 def test_too_many_versions_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwsstore.store.refs.MAX_VERSIONS", 2)
+    monkeypatch.setattr("rwsstore.store.objects.MAX_VERSIONS", 2)
     store.publish(patch(0))
     store.publish(patch(1))
     with pytest.raises(ConfigError, match="has 2 versions"):

@@ -6,15 +6,19 @@ from typing import Self
 
 import httpx
 
-from rwsstore_client._config import DEFAULT_TIMEOUT, resolve
 from rwsstore_client._errors import ConnectError, RequestTimeoutError
+from rwsstore_client._messages import accept, get, path, read
 from rwsstore_client._model import AsyncModel, Model
 from rwsstore_client._patches import AsyncPatches, Patches
-from rwsstore_client._plans import Plan
-from rwsstore_client._requests import get, path
-from rwsstore_client._responses import accept, read
 from rwsstore_client._results import AuditLog, ModelInfo, ModelPage
-from rwsstore_client._transport import AsyncTransport, Backoff, Transport
+from rwsstore_client._transport import (
+    DEFAULT_TIMEOUT,
+    AsyncTransport,
+    Backoff,
+    Plan,
+    Transport,
+    resolve,
+)
 
 
 def _models() -> Plan[tuple[ModelInfo, ...]]:

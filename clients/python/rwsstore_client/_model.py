@@ -6,13 +6,11 @@ from typing import Self
 
 from rwsstore_client._errors import ProtocolError, StateChangedError
 from rwsstore_client._images import Encoded, ImagesLike, loaders
+from rwsstore_client._messages import get, path, predict_request, read
 from rwsstore_client._patchset import ActivePatchSet, AsyncActivePatchSet
-from rwsstore_client._plans import Plan
-from rwsstore_client._requests import get, path, predict_request
-from rwsstore_client._responses import read
 from rwsstore_client._results import ModelInfo, Predictions, Timing
 from rwsstore_client._strengths import PatchSetLike, as_text
-from rwsstore_client._transport import AsyncTransport, Transport
+from rwsstore_client._transport import AsyncTransport, Plan, Transport
 
 _MAX_BYTES = 32 * 2**20  # of one request's images; a service takes 64 MiB unless told otherwise
 

@@ -7,12 +7,10 @@ from typing import Literal
 
 from rwsstore_client._errors import ProtocolError
 from rwsstore_client._images import write_atomic
-from rwsstore_client._plans import Plan
-from rwsstore_client._requests import Query, change, get, path
-from rwsstore_client._responses import accept, read
+from rwsstore_client._messages import Query, accept, change, get, path, read
 from rwsstore_client._results import Patch, PatchPage
 from rwsstore_client._strengths import Wanted, as_choices
-from rwsstore_client._transport import AsyncTransport, Transport
+from rwsstore_client._transport import AsyncTransport, Plan, Transport
 
 _PAGE = 1000
 

@@ -1,11 +1,9 @@
 """The patch set that a model has on for everybody: `model.patchset`."""
 
-from rwsstore_client._plans import Plan
-from rwsstore_client._requests import Match, change, get, path
-from rwsstore_client._responses import read
+from rwsstore_client._messages import Match, change, get, path, read
 from rwsstore_client._results import History, PatchSet, Verification
 from rwsstore_client._strengths import Wanted, as_choices, strength
-from rwsstore_client._transport import AsyncTransport, Transport
+from rwsstore_client._transport import AsyncTransport, Plan, Transport
 
 
 def _get(model: str) -> Plan[PatchSet]:

@@ -1,15 +1,21 @@
-"""Sending requests, with retries: the blocking half and the asynchronous one."""
+"""Where the service is, and sending requests to it: the blocking half and the asynchronous one.
+
+An operation is a plan: a generator that yields requests and is sent the replies. It does no I/O
+on the network itself, so that the blocking and the asynchronous client share every one of them. An
+error of the transport is raised inside the plan, where it waits.
+"""
 
 import asyncio
+import os
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Generic, TypeVar
 
 import httpx
 
-from rwsstore_client._config import Address
 from rwsstore_client._errors import (
     ConnectError,
     DeadlineError,
@@ -17,10 +23,101 @@ from rwsstore_client._errors import (
     RequestTimeoutError,
     RwsClientError,
 )
-from rwsstore_client._plans import Finished, Plan, advance
-from rwsstore_client._requests import Request
-from rwsstore_client._responses import Reply, error_of, retry_after
+from rwsstore_client._messages import Reply, Request, error_of, retry_after
 from rwsstore_client._version import __version__
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+# A busy service lets requests queue; a connection is there at once or not at all.
+DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A service.
+
+    Attributes:
+        url: where it is, without a final slash.
+        token: what opens it; never shown.
+    """
+
+    url: str
+    token: str | None = field(repr=False)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether it runs on this machine, so that no proxy may stand between."""
+        host = httpx.URL(self.url).host
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+
+def resolve(url: str | None, token: str | None) -> Address:
+    """Take what was given, else RWS_URL and RWS_TOKEN, else the default; "" is no token.
+
+    Raises:
+        ValueError: that is no URL, or no token.
+    """
+    found = url if url is not None else os.environ.get("RWS_URL", "").strip() or DEFAULT_URL
+    secret = token if token is not None else os.environ.get("RWS_TOKEN", "")
+    return Address(_checked_url(found), _checked_token(secret.strip()))
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{url!r} is no URL of a service; expected http://host:port")
+    if parsed.userinfo:
+        raise ValueError("the URL holds a user or password; give the token as token= instead")
+    if parsed.query or parsed.fragment:
+        raise ValueError(f"the URL {url!r} holds more than an address; expected http://host:port")
+    return str(parsed).rstrip("/")
+
+
+def _checked_token(token: str) -> str | None:
+    if not all("!" <= sign <= "~" for sign in token):
+        raise ValueError("the token holds a sign that is not visible ASCII (a space, a line end?)")
+    return token or None
+
+
+T = TypeVar("T")
+
+Plan = Generator[Request, Reply, T]
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """What a plan returned."""
+
+    value: T
+
+
+def advance(plan: Plan[T], outcome: Reply | RwsClientError | None = None) -> Request | Finished[T]:
+    """Run a plan to its next request, or to its end.
+
+    Args:
+        plan: to go on with.
+        outcome: of its last request; None to begin.
+    """
+    try:
+        if outcome is None:
+            return next(plan)
+        if isinstance(outcome, RwsClientError):
+            return plan.throw(outcome)
+        return plan.send(outcome)
+    except StopIteration as end:
+        return Finished(end.value)
+
 
 _AGAIN = frozenset({429, 502, 503, 504})
 
@@ -72,8 +169,6 @@ def _is_passing(outcome: Reply | RwsClientError) -> bool:
         return outcome.status in _AGAIN and not isinstance(error_of(outcome), DeadlineError)
     return isinstance(outcome, ConnectError)
 
-
-T = TypeVar("T")
 
 _AGENT = f"rwsstore-client/{__version__}"
 
