@@ -130,16 +130,6 @@ class AsyncClient:
     """A rwsstore service, from an event loop of asyncio; as `Client`, which says more.
 
     Use it with `async with`, or close it: it keeps connections open.
-
-    Args:
-        url: of the service. Default: $RWS_URL, else http://127.0.0.1:8000.
-        token: what opens it. Default: $RWS_TOKEN, else none; "" is none.
-        timeout: seconds for each step of a request, or one of httpx.
-        retries: most further tries where the service was not reached or was busy.
-        transport: of httpx, for certificates of one's own, sockets or tests.
-
-    Raises:
-        ValueError: the URL, the token or the number of retries cannot be used.
     """
 
     def __init__(

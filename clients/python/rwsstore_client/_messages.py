@@ -24,6 +24,19 @@ _MAX_QUERY = 4096  # a longer patch set goes into a form: services bound their h
 
 
 @dataclass(frozen=True)
+class Form:
+    """A body of type multipart/form-data.
+
+    Attributes:
+        texts: fields by name.
+        images: file name, bytes and media type of each.
+    """
+
+    texts: Mapping[str, str]
+    images: Sequence[tuple[str, bytes, str]]
+
+
+@dataclass(frozen=True)
 class Request:
     """A request, as the transport sends it, as often as it must.
 
@@ -33,6 +46,7 @@ class Request:
         query: names and values, not quoted.
         headers: further headers.
         body: its bytes.
+        form: instead of these.
         once: never try again.
     """
 
@@ -41,6 +55,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    form: Form | None = None
     once: bool = False
 
 
@@ -107,25 +122,11 @@ def predict_request(
     if len(images) == 1 and len(patchset) <= _MAX_QUERY:
         headers = {"Content-Type": images[0].media_type}
         return Request("POST", where, options, headers, images[0].data)
-    boundary = f"rws-{uuid4().hex}"
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    return Request("POST", where, (), headers, _form(images, options, boundary))
-
-
-def _form(images: Sequence[Encoded], options: Sequence[tuple[str, str]], boundary: str) -> bytes:
-    lines: list[bytes] = []
-    for name, value in options:
-        lines += [f"--{boundary}".encode(), _disposition(name), b"", value.encode()]
-    for number, image in enumerate(images):
-        filename = f'; filename="{number}"'.encode()  # the caller's own names stay with the caller
-        kind = f"Content-Type: {image.media_type}".encode()
-        disposition = _disposition("images") + filename
-        lines += [f"--{boundary}".encode(), disposition, kind, b"", image.data]
-    return b"\r\n".join([*lines, f"--{boundary}--".encode(), b""])
-
-
-def _disposition(name: str) -> bytes:
-    return f'Content-Disposition: form-data; name="{name}"'.encode()
+    # The caller's own names of files stay with the caller.
+    files = [(str(number), image.data, image.media_type) for number, image in enumerate(images)]
+    # A boundary of ours, so that every try sends the same bytes.
+    headers = {"Content-Type": f"multipart/form-data; boundary=rws-{uuid4().hex}"}
+    return Request("POST", where, headers=headers, form=Form(dict(options), files))
 
 
 def _etag(match: Match) -> str:

@@ -15,12 +15,11 @@ from rwsstore_client._transport import AsyncTransport, Plan, Transport
 _MAX_BYTES = 32 * 2**20  # of one request's images; a service takes 64 MiB unless told otherwise
 
 
-def predict(
+def _predict(
     model: str,
     images: ImagesLike,
-    *,
-    top_k: int | None,
     patchset: PatchSetLike,
+    top_k: int | None,
     batch: int,
     timeout_ms: int | None,
 ) -> Plan[Predictions]:
@@ -142,16 +141,8 @@ class Model:
                 image.
             UnknownPatchError: there is no such patch.
         """
-        return self._transport.run(
-            predict(
-                self.name,
-                images,
-                top_k=top_k,
-                patchset=patchset,
-                batch=batch,
-                timeout_ms=timeout_ms,
-            )
-        )
+        plan = _predict(self.name, images, patchset, top_k, batch, timeout_ms)
+        return self._transport.run(plan)
 
     def patched(self, patchset: PatchSetLike) -> "PatchedModel":
         """The model with other patches on, for requests made through it only.
@@ -201,25 +192,12 @@ class PatchedModel:
         timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show with this patch set; as `Model.predict`."""
-        return self._transport.run(
-            predict(
-                self.name,
-                images,
-                top_k=top_k,
-                patchset=self.patchset,
-                batch=batch,
-                timeout_ms=timeout_ms,
-            )
-        )
+        plan = _predict(self.name, images, self.patchset, top_k, batch, timeout_ms)
+        return self._transport.run(plan)
 
 
 class AsyncModel:
-    """One model of the service; as `Model`, which says more of each method.
-
-    Attributes:
-        name: of the model.
-        patchset: what it has on for everybody.
-    """
+    """One model of the service; as `Model`, which says more."""
 
     def __init__(self, transport: AsyncTransport, name: str) -> None:
         self._transport = transport
@@ -243,16 +221,8 @@ class AsyncModel:
         timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show."""
-        return await self._transport.run_in_threads(
-            predict(
-                self.name,
-                images,
-                top_k=top_k,
-                patchset=patchset,
-                batch=batch,
-                timeout_ms=timeout_ms,
-            )
-        )
+        plan = _predict(self.name, images, patchset, top_k, batch, timeout_ms)
+        return await self._transport.run_in_threads(plan)
 
     def patched(self, patchset: PatchSetLike) -> "AsyncPatchedModel":
         """The model with other patches on, for requests made through it only."""
@@ -260,12 +230,7 @@ class AsyncModel:
 
 
 class AsyncPatchedModel:
-    """A model with a patch set of one's own: `async with model.patched({"fog": 0.6}) as scene`.
-
-    Attributes:
-        name: of the model.
-        patchset: as one string.
-    """
+    """A model with a patch set of one's own: `async with model.patched({"fog": 0.6}) as scene`."""
 
     def __init__(self, transport: AsyncTransport, name: str, patchset: str) -> None:
         self._transport = transport
@@ -295,13 +260,5 @@ class AsyncPatchedModel:
         timeout_ms: int | None = None,
     ) -> Predictions:
         """Predict what images show with this patch set; as `Model.predict`."""
-        return await self._transport.run_in_threads(
-            predict(
-                self.name,
-                images,
-                top_k=top_k,
-                patchset=self.patchset,
-                batch=batch,
-                timeout_ms=timeout_ms,
-            )
-        )
+        plan = _predict(self.name, images, self.patchset, top_k, batch, timeout_ms)
+        return await self._transport.run_in_threads(plan)

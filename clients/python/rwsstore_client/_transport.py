@@ -289,12 +289,15 @@ class AsyncTransport:
 
 
 def _built(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    form = request.form
     return http.build_request(
         request.method,
         request.path,
         params=request.query or None,
         headers=request.headers,
         content=request.body,
+        data=form and form.texts,
+        files=form and [("images", image) for image in form.images],
     )
 
 
