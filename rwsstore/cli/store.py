@@ -74,7 +74,9 @@ def ls(
         sort=sort,
     )
     nothing = f"no such patch in {store.root}; make some with rws extract"
-    document = {"store": str(store.root), "patches": [asdict(entry) for entry in entries]}
+    # Which patch it is comes first.
+    patches = [{"name": one.name, "version": one.version, **asdict(one)} for one in entries]
+    document = {"store": str(store.root), "patches": patches}
     write_result(as_json, document, _listing(entries) if entries else nothing)
 
 

@@ -18,8 +18,8 @@ from dataclasses import astuple, dataclass
 from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError
 from rwsstore.files import read_bounded, write_atomic
-from rwsstore.patches import Patch, Reach
 from rwsstore.store.layout import Layout
+from rwsstore.store.records import Description
 
 _VERSION = 2
 _MAX_BYTES = 1 << 28
@@ -47,55 +47,6 @@ WHERE (:all_versions OR latest)
   AND (:max_touched IS NULL OR touched_bytes <= :max_touched)
 ORDER BY name, version
 """
-
-
-@dataclass(frozen=True)
-class Description:
-    """What the index knows of an object, in the order of its columns."""
-
-    digest: Digest
-    kind: str
-    corruption: str | None
-    severity: int | None
-    attack: str | None
-    budget: float | None
-    bits: int | None
-    architecture: Digest
-    clean_weights: Digest
-    file_bytes: int
-    payload_bytes: int
-    touched_bytes: int | None
-    model_bytes: int
-    deepest: str | None
-    alpha: float
-
-    @classmethod
-    def of(cls, patch: Patch, reach: Reach, *, whole: bool = True) -> "Description":
-        """Describe a patch.
-
-        Args:
-            patch: to be described.
-            reach: what it touches of its model.
-            whole: whether that is known of all its parts.
-        """
-        metadata = patch.metadata
-        return cls(
-            digest=patch.digest,
-            kind=metadata.kind,
-            corruption=metadata.corruption,
-            severity=metadata.severity,
-            attack=metadata.attack,
-            budget=metadata.budget,
-            bits=metadata.bits,
-            architecture=metadata.architecture,
-            clean_weights=metadata.clean_weights,
-            file_bytes=patch.file_bytes,
-            payload_bytes=patch.payload_bytes,
-            touched_bytes=reach.touched_bytes if whole else None,
-            model_bytes=reach.model_bytes,
-            deepest=metadata.layers[-1] if metadata.layers else None,
-            alpha=metadata.alpha.recommended,
-        )
 
 
 @dataclass(frozen=True)

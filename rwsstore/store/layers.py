@@ -16,10 +16,10 @@ from rwsstore.errors import (
 )
 from rwsstore.files import FileLayer
 from rwsstore.patches import Patch, Reach, reach_of
-from rwsstore.store.index import Description, Filters, Index
+from rwsstore.store.index import Filters, Index
 from rwsstore.store.layout import Layout, check_name, parse_reference
 from rwsstore.store.objects import Objects, Refs
-from rwsstore.store.records import Entry, LayerName, Version
+from rwsstore.store.records import Description, Entry, LayerName, Version
 
 _log = logging.getLogger(__name__)
 
@@ -116,14 +116,22 @@ class Lookup:
         self._layers = layers
 
     def has(self, digest: Digest) -> bool:
-        """Whether any layer holds the object."""
+        """Whether an object of this digest is in a layer.
+
+        Raises:
+            ConfigError: the digest is malformed.
+        """
         return any(layer.objects.has(digest) for layer in self._layers)
 
     def read(self, digest: Digest) -> bytes:
-        """Read an object from the uppermost layer that holds it.
+        """Read an object's bytes from the uppermost layer that holds it, hashing them each time.
 
         Raises:
-            ConfigError, UnknownPatchError, IntegrityError, StoreError: as `Store.read`.
+            ConfigError: the digest is malformed.
+            UnknownPatchError: no layer holds it.
+            IntegrityError: the bytes are not those that were written. The object has been moved
+                to quarantine, unless its layer is read-only.
+            StoreError: it could not be read.
         """
         holders = [layer for layer in self._layers if layer.objects.has(digest)]
         if not holders:
@@ -131,15 +139,20 @@ class Lookup:
         return holders[0].read(digest)
 
     def reach(self, patch: Patch) -> Reach:
-        """How much of its model a patch touches, its parts read where it is composed.
+        """Measure how much of its model a patch touches.
+
+        Args:
+            patch: in the store or not; the parts of a composed one are read here.
 
         Raises:
-            RwsError: a part is missing or damaged.
+            UnknownPatchError: a part is not in the store.
+            IntegrityError, StoreError: as `read`.
+            FormatError, TensorError: a part is not a patch that this rwsstore reads.
         """
         parts = [Patch.from_bytes(self.read(digest)).metadata for digest, _ in patch.parts]
         return reach_of(patch.metadata, parts)
 
-    def describe(self, digest: Digest) -> Description | None:
+    def _describe(self, digest: Digest) -> Description | None:
         """Describe an object for the index; None, and a warning, where that cannot be done."""
         try:
             patch = Patch.from_bytes(self.read(digest))
@@ -170,7 +183,7 @@ class Lookup:
         return ()
 
     def history(self, name: str) -> tuple[Version, ...]:
-        """All versions of a name that exists.
+        """All versions of a name that exists, the oldest first.
 
         Raises:
             ConfigError, IntegrityError: as `versions`.
@@ -178,22 +191,19 @@ class Lookup:
         """
         versions = self.versions(name)
         if not versions:
-            raise UnknownPatchError(f"no patch named {name!r} in the store.{self._near(name)}")
+            names = {known for layer in self._layers for known in layer.refs.names()}
+            close = difflib.get_close_matches(name, sorted(names), n=3)
+            hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
+            raise UnknownPatchError(f"no patch named {name!r} in the store.{hint}")
         return versions
-
-    def names(self) -> set[str]:
-        """The names of all layers."""
-        return {name for layer in self._layers for name in layer.refs.names()}
-
-    def _near(self, name: str) -> str:
-        close = difflib.get_close_matches(name, sorted(self.names()), n=3)
-        return f" Did you mean {', '.join(map(repr, close))}?" if close else ""
 
     def resolve(self, reference: str) -> Digest:
         """Find the digest that a reference stands for.
 
         Raises:
-            ConfigError, UnknownPatchError, IntegrityError: as `Store.resolve`.
+            ConfigError: it is malformed, or a prefix of several digests.
+            UnknownPatchError: nothing of that name, version or prefix is in the store.
+            IntegrityError: the name's file is damaged.
         """
         wanted = parse_reference(reference)
         if wanted.prefix:

@@ -81,20 +81,17 @@ class Checker:
 
     def _check_leftovers(self) -> None:
         for path in (*self._objects.strays(), *self._refs.strays()):
-            self._stray(path)
+            detail = "neither an object nor a ref."
+            self._found_file("stray file", path, detail, self._layout.isolate)
         for path in self._layout.temporaries():
-            self._temporary(path)
+            detail = "an interrupted write left it behind."
+            self._found_file("temporary", path, detail, self._layout.remove)
 
-    def _stray(self, path: Path) -> None:
-        detail = "neither an object nor a ref."
-        self._found("stray file", self._relative(path), detail, lambda: self._layout.isolate(path))
-
-    def _temporary(self, path: Path) -> None:
-        detail = "an interrupted write left it behind."
-        self._found("temporary", self._relative(path), detail, lambda: self._layout.remove(path))
-
-    def _relative(self, path: Path) -> str:
-        return str(path.relative_to(self._layout.root))
+    def _found_file(
+        self, problem: Problem, path: Path, detail: str, repair: Callable[[Path], object]
+    ) -> None:
+        subject = str(path.relative_to(self._layout.root))
+        self._found(problem, subject, detail, lambda: repair(path))
 
     def _found(
         self,

@@ -1,6 +1,6 @@
 """Publishing: an object first, then the name that refers to it; both durable, or neither."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import (
@@ -39,8 +39,14 @@ class Publisher:
         """Publish; `Store.publish` says how."""
         self._top.check_writable()
         name = check_name(patch.metadata.name if name is None else name)
-        patch = _check_patch(patch)
-        _check_expected(expected)
+        data = patch.to_bytes()
+        if len(data) > MAX_OBJECT_BYTES:
+            raise FormatError(f"patch of {len(data)} bytes; at most {MAX_OBJECT_BYTES} are stored.")
+        patch = Patch.from_bytes(data)  # nothing is stored that could not be loaded
+        if expected is not None and (isinstance(expected, bool) or expected < 0):
+            raise ConfigError(
+                f"expected version is {expected!r}; 0 (none) or the latest one's number."
+            )
         seen = self._digests(name)
         with self._top.layout.prepared():
             parts = self._read_parts(patch)
@@ -49,8 +55,18 @@ class Publisher:
                 self._settle(name, patch)
                 return Published(patch.digest, name, len(current), created=False)
             if current != seen or expected not in (None, len(current)):
-                raise _conflict(name, len(seen) if expected is None else expected, len(current))
-            objects = {**self._underneath(current), **parts, patch.digest: patch.to_bytes()}
+                raise ConflictError(
+                    f"name {name!r} moved: version {len(seen) if expected is None else expected} "
+                    f"was expected, {len(current)} is the latest (0: none). Look at it, then "
+                    "publish again."
+                )
+            # Of the older versions, those that only a layer underneath holds.
+            objects = {
+                digest: self._read(digest, "an older version")
+                for digest in current
+                if self._lookup.has(digest) and not self._top.objects.has(digest)
+            }
+            objects |= {**parts, patch.digest: data}
             made = Published(patch.digest, name, len(current) + 1, created=True)
             self._write(made, current, objects, witness)
         return made
@@ -83,14 +99,6 @@ class Publisher:
                 return layer.objects.read(digest)
         raise UnknownPatchError(f"{what}, {digest}, is not in the store: publish it first.")
 
-    def _underneath(self, digests: Iterable[Digest]) -> Objects:
-        """Those of the objects that only a layer underneath holds."""
-        return {
-            digest: self._read(digest, "an older version")
-            for digest in digests
-            if self._lookup.has(digest) and not self._top.objects.has(digest)
-        }
-
     def _settle(self, name: str, patch: Patch) -> None:
         """Make durable, and whole again, what is published already."""
         if self._top.refs.has(name):
@@ -110,29 +118,6 @@ class Publisher:
             top.refs.write(made.name, (*current, made.digest))
         except RwsError:
             if top.refs.restore(made.name, before):
-                self._discard(new)
+                for found in new:
+                    top.objects.discard(found)
             raise
-
-    def _discard(self, digests: Iterable[Digest]) -> None:
-        for digest in digests:
-            self._top.objects.discard(digest)
-
-
-def _check_patch(patch: Patch) -> Patch:
-    """Read the patch from its own bytes, so that nothing is stored that could not be loaded."""
-    data = patch.to_bytes()
-    if len(data) > MAX_OBJECT_BYTES:
-        raise FormatError(f"patch of {len(data)} bytes; at most {MAX_OBJECT_BYTES} are stored.")
-    return Patch.from_bytes(data)
-
-
-def _check_expected(expected: int | None) -> None:
-    if expected is not None and (isinstance(expected, bool) or expected < 0):
-        raise ConfigError(f"expected version is {expected!r}; 0 (none) or the latest one's number.")
-
-
-def _conflict(name: str, seen: int, current: int) -> ConflictError:
-    return ConflictError(
-        f"name {name!r} moved: version {seen} was expected, {current} is the latest (0: none). "
-        "Look at it, then publish again."
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rwsstore.canonical import Digest
-from rwsstore.patches import PatchMetadata
+from rwsstore.patches import Patch, PatchMetadata, Reach
 
 LayerName = Literal["user", "bundled"]
 
@@ -61,12 +61,10 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of a listing.
+class Description:
+    """What the index knows of an object, in the order of its columns.
 
     Attributes:
-        name: the name.
-        version: from 1 on.
         digest: of the patch.
         kind: of the patch.
         corruption: the image corruption that it is for.
@@ -83,11 +81,8 @@ class Entry:
         model_bytes: bytes of all the model's tensors.
         deepest: the deepest layer that it touches; None for a composed patch.
         alpha: recommended strength.
-        layer: "bundled" for the read-only layer underneath, else "user".
     """
 
-    name: str
-    version: int
     digest: Digest
     kind: str
     corruption: str | None
@@ -103,6 +98,48 @@ class Entry:
     model_bytes: int
     deepest: str | None
     alpha: float
+
+    @classmethod
+    def of(cls, patch: Patch, reach: Reach, *, whole: bool = True) -> "Description":
+        """Describe a patch.
+
+        Args:
+            patch: to be described.
+            reach: what it touches of its model.
+            whole: whether that is known of all its parts.
+        """
+        metadata = patch.metadata
+        return cls(
+            digest=patch.digest,
+            kind=metadata.kind,
+            corruption=metadata.corruption,
+            severity=metadata.severity,
+            attack=metadata.attack,
+            budget=metadata.budget,
+            bits=metadata.bits,
+            architecture=metadata.architecture,
+            clean_weights=metadata.clean_weights,
+            file_bytes=patch.file_bytes,
+            payload_bytes=patch.payload_bytes,
+            touched_bytes=reach.touched_bytes if whole else None,
+            model_bytes=reach.model_bytes,
+            deepest=metadata.layers[-1] if metadata.layers else None,
+            alpha=metadata.alpha.recommended,
+        )
+
+
+@dataclass(frozen=True)
+class Entry(Description):
+    """One line of a listing: a name's version, and what the index knows of it.
+
+    Attributes:
+        name: the name.
+        version: from 1 on.
+        layer: "bundled" for the read-only layer underneath, else "user".
+    """
+
+    name: str
+    version: int
     layer: LayerName
 
 

@@ -10,7 +10,7 @@ from typing import Optional
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, ReadOnlyError
 from rwsstore.files import OS_FILES, FileLayer, FileMark
-from rwsstore.patches import ModelIdentity, Patch, Reach
+from rwsstore.patches import ModelIdentity, Patch
 from rwsstore.store.index import Filters
 from rwsstore.store.layers import Layer, Lookup
 from rwsstore.store.layout import check_digest, check_name, parse_reference
@@ -23,12 +23,11 @@ from rwsstore.store.records import (
     GcReport,
     Published,
     Sort,
-    Version,
     in_order,
 )
 
 
-class Store:
+class Store(Lookup):
     """A folder of patches; threads and processes on one machine may share it.
 
     Opening one creates nothing; the first `publish` creates the folder. A *reference* is a name
@@ -58,8 +57,7 @@ class Store:
         if base is not None and not base.read_only:
             raise ConfigError(f"the base {base.root} must be opened with read_only=True.")
         own = Layer(Path(root).absolute(), read_only=read_only, files=files)
-        self._layers: tuple[Layer, ...] = (own, *(base._layers if base is not None else ()))
-        self._lookup = Lookup(self._layers)
+        super().__init__((own, *(base._layers if base is not None else ())))
 
     @property
     def root(self) -> Path:
@@ -71,26 +69,6 @@ class Store:
         """Whether writing is refused."""
         return self._layers[0].read_only
 
-    def has(self, digest: Digest) -> bool:
-        """Whether an object of this digest is in the store.
-
-        Raises:
-            ConfigError: the digest is malformed.
-        """
-        return self._lookup.has(digest)
-
-    def read(self, digest: Digest) -> bytes:
-        """Read an object's bytes, hashing them each time.
-
-        Raises:
-            ConfigError: the digest is malformed.
-            UnknownPatchError: it is not in the store.
-            IntegrityError: the bytes are not those that were written. The object has been moved
-                to quarantine, unless its layer is read-only.
-            StoreError: it could not be read.
-        """
-        return self._lookup.read(digest)
-
     def get(self, reference: str) -> Patch:
         """Read a patch.
 
@@ -100,29 +78,6 @@ class Store:
             FormatError, TensorError: the object is not a patch that this rwsstore reads.
         """
         return Patch.from_bytes(self.read(self.resolve(reference)))
-
-    def reach(self, patch: Patch) -> Reach:
-        """Measure how much of its model a patch touches.
-
-        Args:
-            patch: in the store or not; the parts of a composed one are read here.
-
-        Raises:
-            UnknownPatchError: a part is not in the store.
-            IntegrityError, StoreError: as `read`.
-            FormatError, TensorError: as `get`.
-        """
-        return self._lookup.reach(patch)
-
-    def resolve(self, reference: str) -> Digest:
-        """Find the digest that a reference stands for.
-
-        Raises:
-            ConfigError: it is malformed, or a prefix of several digests.
-            UnknownPatchError: nothing of that name, version or prefix is in the store.
-            IntegrityError: the name's file is damaged.
-        """
-        return self._lookup.resolve(reference)
 
     def mark(self, name: str) -> tuple[FileMark | None, ...]:
         """What changes when a name may have come to mean something else, cheaper than resolving it.
@@ -142,16 +97,6 @@ class Store:
             if marks[-1] is not None:
                 break
         return tuple(marks)
-
-    def history(self, name: str) -> tuple[Version, ...]:
-        """All versions of a name, the oldest first.
-
-        Raises:
-            ConfigError: the name is malformed.
-            UnknownPatchError: there is no such name.
-            IntegrityError: the name's file is damaged.
-        """
-        return self._lookup.history(name)
 
     def list(
         self,
@@ -185,7 +130,7 @@ class Store:
         entries: dict[tuple[str, int], Entry] = {}
         hidden: set[str] = set()
         for layer in self._layers:
-            for entry in layer.entries(filters, self._lookup.describe):
+            for entry in layer.entries(filters, self._describe):
                 if entry.name not in hidden:
                     entries[entry.name, entry.version] = entry
             hidden.update(layer.refs.names())
