@@ -4,7 +4,6 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_TENSORS",
     "OS_FILES",
-    "FileLayer",
     "FileMark",
     "Header",
     "OsFiles",
@@ -45,7 +44,7 @@ if typing.TYPE_CHECKING:
         load_tensors,
         read_header,
     )
-    from rwsstore.files.layer import OS_FILES, FileLayer, FileMark, OsFiles
+    from rwsstore.files.layer import OS_FILES, FileMark, OsFiles
     from rwsstore.files.results import Results
 else:
     faces.lazy(__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rwsstore.errors import FormatError
-from rwsstore.files.layer import FILE_MODE, OS_FILES, FileLayer, reading, writing
+from rwsstore.files.layer import FILE_MODE, OS_FILES, OsFiles, reading, writing
 
 _PREFIX = ".rws-"
 _SUFFIX = ".tmp"
@@ -31,7 +31,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
 
 
-def write_atomic(path: Path, data: bytes, *, files: FileLayer = OS_FILES) -> None:
+def write_atomic(path: Path, data: bytes, *, files: OsFiles = OS_FILES) -> None:
     """Write a file so that, whatever happens, the old content or the new one is there.
 
     A temporary file in the same folder is written, given mode 0644 and synced, then renamed over
@@ -57,7 +57,7 @@ def write_atomic(path: Path, data: bytes, *, files: FileLayer = OS_FILES) -> Non
         files.fsync_folder(path.parent)
 
 
-def make_folders(path: Path, *, files: FileLayer = OS_FILES) -> None:
+def make_folders(path: Path, *, files: OsFiles = OS_FILES) -> None:
     """Create a folder and those above it that are missing, each one durable in its parent.
 
     Raises:
@@ -73,7 +73,7 @@ def make_folders(path: Path, *, files: FileLayer = OS_FILES) -> None:
         files.fsync_folder(path.parent)
 
 
-def read_bounded(path: Path, *, limit: int, what: str, files: FileLayer = OS_FILES) -> bytes:
+def read_bounded(path: Path, *, limit: int, what: str, files: OsFiles = OS_FILES) -> bytes:
     """Read a whole file of at most `limit` bytes.
 
     Args:

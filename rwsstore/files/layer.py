@@ -1,15 +1,15 @@
 """The few primitive operations through which all is written, and their failures as our errors.
 
-Everything above them (atomic writes, the store) takes a `FileLayer`, so that tests can stand a
-disk in its place that fails, or loses power, at any one of these operations.
+Everything above them (atomic writes, the store) takes an `OsFiles`, so that tests can stand a disk
+in its place that fails, or loses power, at any one of these operations.
 """
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import filelock
 
@@ -100,62 +100,8 @@ class FileMark(NamedTuple):
     changed: int
 
 
-class FileLayer(Protocol):
-    """Primitive file operations. All raise plain `OSError`; none retries or cleans up."""
-
-    def size(self, path: Path) -> int:
-        """Size of a file in bytes."""
-
-    def mark(self, path: Path) -> FileMark:
-        """What changes when a file is written, or replaced by another."""
-
-    def read(self, path: Path, limit: int) -> bytes:
-        """The first `limit + 1` bytes of a file, or all where it is shorter."""
-
-    def create(self, path: Path, data: bytes) -> None:
-        """Create a new file, write all of `data`, set mode 0644 and sync the content.
-
-        The content is durable afterwards, the name is not: that needs `fsync_folder`.
-
-        Raises:
-            FileExistsError: the name is taken.
-        """
-
-    def fsync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable."""
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Move a file over `target` in one step, replacing what is there."""
-
-    def unlink(self, path: Path) -> None:
-        """Remove a file's name."""
-
-    def make_folder(self, path: Path) -> None:
-        """Create one folder; its parent exists, it itself does not."""
-
-    def names(self, path: Path) -> tuple[str, ...]:
-        """The names in a folder, sorted."""
-
-    def is_file(self, path: Path) -> bool:
-        """Whether a regular file is there."""
-
-    def is_folder(self, path: Path) -> bool:
-        """Whether a folder is there."""
-
-    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
-        """Hold an exclusive lock, shared by all threads and processes that name this file.
-
-        Args:
-            path: the lock file, created when missing; its folder exists.
-            timeout: seconds to wait at most.
-
-        Raises:
-            TimeoutError: somebody else held the lock all the time.
-        """
-
-
 class OsFiles:
-    """The operating system's files. The lock does not work across network file systems."""
+    """The operating system's files. All raise plain `OSError`; none retries or cleans up."""
 
     def size(self, path: Path) -> int:
         """Size of a file in bytes."""
@@ -169,16 +115,19 @@ class OsFiles:
         )
 
     def read(self, path: Path, limit: int) -> bytes:
-        """The first `limit + 1` bytes of a file; never waits on a pipe."""
+        """The first `limit + 1` bytes of a file, or all of a shorter one; never waits on a pipe."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
             return stream.read(limit + 1)
 
     def create(self, path: Path, data: bytes) -> None:
-        """Create a new file, write all of `data`, set mode 0644 and sync, on one descriptor.
+        """Create a new file, write all of `data`, set mode 0644 and sync the content.
 
-        One descriptor, because an error of the device that comes late is reported to the
-        descriptor that wrote.
+        The content is durable afterwards, the name is not: that needs `fsync_folder`. All on one
+        descriptor: an error of the device that comes late is reported to the one that wrote.
+
+        Raises:
+            FileExistsError: the name is taken.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, FILE_MODE)
@@ -198,7 +147,7 @@ class OsFiles:
             os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Move a file over `target` in one step."""
+        """Move a file over `target` in one step, replacing what is there."""
         source.replace(target)
 
     def unlink(self, path: Path) -> None:
@@ -206,7 +155,7 @@ class OsFiles:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """Create one folder."""
+        """Create one folder; its parent exists, it itself does not."""
         path.mkdir()
 
     def names(self, path: Path) -> tuple[str, ...]:
@@ -221,16 +170,22 @@ class OsFiles:
         """Whether a folder is there."""
         return path.is_dir()
 
-    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
-        """Hold an exclusive lock (flock), between threads as well as between processes."""
-        return _locked(path, timeout)
+    @contextmanager
+    def lock(self, path: Path, timeout: float) -> Iterator[None]:
+        """Hold an exclusive lock (flock), shared by all threads and processes that name this file.
 
+        It does not work across network file systems.
 
-@contextmanager
-def _locked(path: Path, timeout: float) -> Iterator[None]:
-    # A new object each time: one `FileLock` is re-entrant and would let two threads in.
-    with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
-        yield
+        Args:
+            path: the lock file, created when missing; its folder exists.
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: somebody else held the lock all the time.
+        """
+        # A new object each time: one `FileLock` is re-entrant and would let two threads in.
+        with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
+            yield
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -239,5 +194,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-OS_FILES: FileLayer = OsFiles()
+OS_FILES = OsFiles()
 """The real files."""

@@ -14,7 +14,7 @@ from rwsstore.errors import (
     StoreError,
     UnknownPatchError,
 )
-from rwsstore.files import FileLayer
+from rwsstore.files import OsFiles
 from rwsstore.patches import Patch, Reach, reach_of
 from rwsstore.store.index import Filters, Index
 from rwsstore.store.layout import Layout, check_name, parse_reference
@@ -33,7 +33,7 @@ class Layer:
         files: where the folder is.
     """
 
-    def __init__(self, root: Path, *, read_only: bool, files: FileLayer) -> None:
+    def __init__(self, root: Path, *, read_only: bool, files: OsFiles) -> None:
         self.layout = Layout(root, files)
         self.objects, self.refs = Objects(self.layout), Refs(self.layout)
         self.read_only = read_only

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 from rwsstore.canonical import Digest, canonical_json
 from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, IntegrityError, MissingFileError, StoreError
-from rwsstore.files import FileLayer, is_temporary, make_folders, read_bounded, write_atomic
+from rwsstore.files import OsFiles, is_temporary, make_folders, read_bounded, write_atomic
 from rwsstore.files.layer import reading, writing
 from rwsstore.patches import NAME_PATTERN
 
@@ -73,7 +73,7 @@ class Layout:
         IntegrityError: its marker is damaged.
     """
 
-    def __init__(self, root: Path, files: FileLayer) -> None:
+    def __init__(self, root: Path, files: OsFiles) -> None:
         self.root = root
         self.files = files
         self.objects = root / "objects"

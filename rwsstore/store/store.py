@@ -9,7 +9,7 @@ from typing import Optional
 
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, ReadOnlyError
-from rwsstore.files import OS_FILES, FileLayer, FileMark
+from rwsstore.files import OS_FILES, FileMark, OsFiles
 from rwsstore.patches import ModelIdentity, Patch
 from rwsstore.store.index import Filters
 from rwsstore.store.layers import Layer, Lookup
@@ -52,7 +52,7 @@ class Store(Lookup):
         *,
         base: Optional["Store"] = None,
         read_only: bool = False,
-        files: FileLayer = OS_FILES,
+        files: OsFiles = OS_FILES,
     ) -> None:
         if base is not None and not base.read_only:
             raise ConfigError(f"the base {base.root} must be opened with read_only=True.")

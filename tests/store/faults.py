@@ -2,7 +2,7 @@
 
 A `Disk` holds every file and folder twice: as a running machine sees it, and as it is sure to be
 found after a power cut. In between lie the changes to a folder that were not synced: after a power
-cut any of them may have reached the disk, in any order. `Process` is the `FileLayer` of one
+cut any of them may have reached the disk, in any order. `Process` is the `OsFiles` of one
 process; it counts its operations, so that each in turn can kill it or fail.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union
 
-from rwsstore.files import FileMark
+from rwsstore.files import FileMark, OsFiles
 
 Snapshot = dict[str, Union[bytes, "Snapshot"]]
 Node = Union["File", "Folder"]
@@ -105,7 +105,7 @@ class Disk:
         return found
 
 
-class Process:
+class Process(OsFiles):
     """The file layer of one process.
 
     Args:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rwsstore.errors import NotFoundError
-from rwsstore.files import FileLayer
+from rwsstore.files import OsFiles
 from rwsstore.patches import Patch, compose
 from rwsstore.store import Store
 from tests.patches.factory import make_test_patch
@@ -26,7 +26,7 @@ def composed() -> Patch:
     return compose("both", [(patch(0), 0.5), (patch(1), 0.5)])
 
 
-def open_store(files: FileLayer) -> Store:
+def open_store(files: OsFiles) -> Store:
     return Store(ROOT, files=files)
 
 
