@@ -161,38 +161,45 @@ class ResNet(nn.Module):
     Tensors are named as in torchvision's ResNets.
 
     Args:
+        spec: with its width, classes and BatchNorm.
         block: the kind of block.
         depths: number of blocks in each stage.
-        width: factor on the channels.
-        num_classes: number of logits.
         stages: channels of each stage at width 1; each but the first halves height and width.
         stride: of the stem.
+
+    Raises:
+        ConfigError: no BatchNorm is wanted.
     """
 
     def __init__(
         self,
+        spec: ModelSpec,
         block: type[BasicBlock] | type[Bottleneck],
         depths: tuple[int, ...],
         *,
-        width: float,
-        num_classes: int,
         stages: tuple[int, ...] = _STAGES,
         stride: int = 1,
     ) -> None:
         super().__init__()
-        before = scaled(stages[0], width)
+        if not spec.batch_norm:
+            raise ConfigError(
+                f"{spec.network} cannot be built without BatchNorm: it would not train. "
+                "Leave batch_norm on and fold the trained network."
+            )
+        before = scaled(stages[0], spec.width)
         self.conv1 = _convolution(3, before, 3, stride)
         self.bn1 = nn.BatchNorm2d(before)
         self.relu = nn.ReLU()
         self._stages = tuple(f"layer{number}" for number in range(1, len(stages) + 1))
         for name, channels, depth in zip(self._stages, stages, depths, strict=True):
-            step = 1 if name == self._stages[0] else 2
-            inner = scaled(channels, width)
-            self.add_module(name, _stage(block, before, inner, depth, stride=step))
+            inner = scaled(channels, spec.width)
+            blocks = [block(before, inner, 1 if name == self._stages[0] else 2)]
             before = inner * block.expansion
+            blocks += [block(before, inner, 1) for _ in range(depth - 1)]
+            self.add_module(name, nn.Sequential(*blocks))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(before, num_classes)
+        self.fc = nn.Linear(before, spec.num_classes)
         he_initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -204,49 +211,14 @@ class ResNet(nn.Module):
         return logits
 
 
-def _stage(
-    block: type[BasicBlock] | type[Bottleneck],
-    before: int,
-    channels: int,
-    depth: int,
-    *,
-    stride: int,
-) -> nn.Sequential:
-    rest = (block(channels * block.expansion, channels, 1) for _ in range(depth - 1))
-    return nn.Sequential(block(before, channels, stride), *rest)
-
-
-def _build(
-    spec: ModelSpec,
-    block: type[BasicBlock] | type[Bottleneck],
-    depths: tuple[int, ...],
-    *,
-    stages: tuple[int, ...] = _STAGES,
-    stride: int = 1,
-) -> nn.Module:
-    if not spec.batch_norm:
-        raise ConfigError(
-            f"{spec.network} cannot be built without BatchNorm: it would not train. "
-            "Leave batch_norm on and fold the trained network."
-        )
-    return ResNet(
-        block,
-        depths,
-        width=spec.width,
-        num_classes=spec.num_classes,
-        stages=stages,
-        stride=stride,
-    )
-
-
 def resnet18(spec: ModelSpec) -> nn.Module:
     """Build ResNet-18: the stem, 8 basic blocks and one linear layer."""
-    return _build(spec, BasicBlock, (2, 2, 2, 2))
+    return ResNet(spec, BasicBlock, (2, 2, 2, 2))
 
 
 def resnet50(spec: ModelSpec) -> nn.Module:
     """Build ResNet-50: the stem, 16 bottleneck blocks and one linear layer."""
-    return _build(spec, Bottleneck, (3, 4, 6, 3))
+    return ResNet(spec, Bottleneck, (3, 4, 6, 3))
 
 
 def resnet32(spec: ModelSpec) -> nn.Module:
@@ -254,9 +226,9 @@ def resnet32(spec: ModelSpec) -> nn.Module:
 
     Shortcuts that change the size are 1×1 convolutions.
     """
-    return _build(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES)
+    return ResNet(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES)
 
 
 def resnet32_stride2(spec: ModelSpec) -> nn.Module:
     """Build ResNet-32 behind a stem of stride 2: the same tensors for a quarter of the work."""
-    return _build(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES, stride=2)
+    return ResNet(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES, stride=2)

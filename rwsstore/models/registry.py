@@ -1,6 +1,5 @@
-"""Networks by name. A new one is a module with a builder and one row here."""
+"""Networks by name. A new one is a function in `networks.py` and one row here."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,31 +21,28 @@ class Network:
     """One row of the registry.
 
     Attributes:
-        name: as in `ModelSpec.network`.
+        name: as in `ModelSpec.network`, and of the function in `networks.py`.
         summary: one line for listings.
-        module: of this package, with a function of that name: it takes a specification to a
-            network with random weights, BatchNorm not folded.
     """
 
     name: str
     summary: str
-    module: str
 
     @property
     def build(self) -> _Builder:
-        """The function."""
-        found: _Builder = getattr(
-            importlib.import_module(f"rwsstore.models.{self.module}"), self.name
-        )
+        """Takes a specification to a network with random weights, BatchNorm not folded."""
+        from rwsstore.models import networks
+
+        found: _Builder = getattr(networks, self.name)
         return found
 
 
 _ROWS = (
-    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional", "networks"),
-    Network("resnet18", "8 basic residual blocks, for small images", "networks"),
-    Network("resnet32", "15 small basic residual blocks, for CIFAR", "networks"),
-    Network("resnet32_stride2", "the same behind a stem of stride 2", "networks"),
-    Network("resnet50", "16 bottleneck residual blocks, for small images", "networks"),
+    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional"),
+    Network("resnet18", "8 basic residual blocks, for small images"),
+    Network("resnet32", "15 small basic residual blocks, for CIFAR"),
+    Network("resnet32_stride2", "the same behind a stem of stride 2"),
+    Network("resnet50", "16 bottleneck residual blocks, for small images"),
 )
 
 NETWORKS: Mapping[str, Network] = MappingProxyType({row.name: row for row in _ROWS})

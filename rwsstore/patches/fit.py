@@ -42,19 +42,18 @@ def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
         TensorError: a tensor has no plain values, or a name that patches cannot store: over 512
             characters, or with control characters.
     """
-    entries = tuple(_entry(name, tensor) for name, tensor in sorted(state.items()))
-    return ModelIdentity(architecture_fingerprint(state), weights_fingerprint(state), entries)
-
-
-def _entry(name: str, tensor: Tensor) -> TensorEntry:
-    try:
-        return TensorEntry(name=name, shape=tuple(tensor.shape), dtype=_dtype_name(tensor))
-    except ValidationError as error:
-        raise TensorError(f"tensor '{short(name)}' of the model: {first_fault(error)}") from None
-
-
-def _dtype_name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    entries = []
+    for name, tensor in sorted(state.items()):
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        try:
+            entries.append(TensorEntry(name=name, shape=tuple(tensor.shape), dtype=dtype))
+        except ValidationError as error:
+            raise TensorError(
+                f"tensor '{short(name)}' of the model: {first_fault(error)}"
+            ) from None
+    return ModelIdentity(
+        architecture_fingerprint(state), weights_fingerprint(state), tuple(entries)
+    )
 
 
 def check_fit(
@@ -151,16 +150,12 @@ def reach_of(patch: PatchMetadata, parts: Iterable[PatchMetadata] = ()) -> Reach
     touched = {name for metadata in every for name in metadata.tensors}
     own = [entry for entry in patch.model if entry.name in touched]
     return Reach(
-        layers=_layers(every),
+        layers=tuple(dict.fromkeys(name for metadata in every for name in metadata.layers)),
         weights=_weights(own),
         model_weights=_weights(patch.model),
         touched_bytes=_bytes(own),
         model_bytes=_bytes(patch.model),
     )
-
-
-def _layers(every: Iterable[PatchMetadata]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for metadata in every for name in metadata.layers))
 
 
 def _weights(entries: Iterable[TensorEntry]) -> int:
