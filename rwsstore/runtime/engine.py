@@ -136,13 +136,13 @@ class Engine:
         entering = split.root(root, images)
         if split.layers is None:
             heads = [
-                split.head(self._module(variant), [value[start:stop] for value in entering])
+                split.head(self._module(variant), *(value[start:stop] for value in entering))
                 for variant, start, stop in groups
             ]
         else:
             heads = [self._run_chunk(split, root, chunk, entering) for chunk in _chunks(groups)]
         crossing = heads[0] if len(heads) == 1 else map(torch.cat, zip(*heads, strict=True))
-        return split.trunk(root, crossing)
+        return split.trunk(root, *crossing)
 
     def _run_chunk(
         self, split: Split, root: nn.Module, groups: Sequence[_Group], entering: Sequence[Tensor]
@@ -151,7 +151,8 @@ class Engine:
         sizes = [stop - start for _, start, stop in groups]
         apart = zip(*(self._layers(variant, split) for variant, _, _ in groups), strict=True)
         parts = [(layers, sizes) for layers in apart]
-        return split.mixed_head(root, parts, [value[first:last] for value in entering])
+        assert split.mixed_head is not None  # noqa: S101  (there are layers)
+        return split.mixed_head(root, *parts, *(value[first:last] for value in entering))
 
     def _layers(self, variant: Variant, split: Split) -> tuple[nn.Module, ...]:
         """Those of the variant that the split names."""

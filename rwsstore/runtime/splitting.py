@@ -3,7 +3,7 @@
 Only the head differs between variants, so that a batch of different ones runs the rest together.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from rwsstore.errors import ConfigError
 from rwsstore.models.graph import Graph, is_plain_call
-from rwsstore.runtime.programs import Parts, apply_each, program_of
+from rwsstore.runtime.programs import apply_each, program_of
 
 _Run = Callable[..., Any]
 _Nodes = Sequence[fx.Node]
@@ -30,74 +30,28 @@ class Split:
         operations: of the root, of the head, and of the trunk.
         layers: names of the modules that read patched tensors, where these are all that reads
             them and each is called with one tensor; else None.
+        root: what comes before the first operation that reads a patched tensor: of a module (the
+            clean model, or any variant whose patches lie in the head) and images [B, 3, H, W].
+            Gives what the head needs.
+        head: from there to behind the last such operation: of a variant, and what `root` gave,
+            or some rows of each. Gives what the trunk needs.
+        mixed_head: several variants' heads in one pass, apart in patched layers, together
+            elsewhere: of any module, for each of `layers` those of the variants and how many rows
+            each takes, and what `root` gave. None where there are no `layers`.
+        trunk: the rest: of a module as for `root`, and what `head` gave; batches may be joined
+            along the first axis. Gives logits [B, C].
     """
 
     operations: tuple[int, int, int]
     layers: tuple[str, ...] | None
-    _root: _Run
-    _head: _Run
-    _mixed_head: _Run | None
-    _trunk: _Run
-
-    def root(self, module: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-        """Run what comes before the first operation that reads a patched tensor.
-
-        Args:
-            module: the clean model, or any variant whose patches lie in the head.
-            images: [B, 3, H, W].
-
-        Returns:
-            What the head needs.
-        """
-        found: tuple[Tensor, ...] = self._root(module, images)
-        return found
-
-    def head(self, module: nn.Module, entering: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        """Run a variant from there to behind the last operation that reads a patched tensor.
-
-        Args:
-            module: the clean model, or a variant of it.
-            entering: what `root` gave, or some rows of each.
-
-        Returns:
-            What the trunk needs.
-        """
-        found: tuple[Tensor, ...] = self._head(module, *entering)
-        return found
-
-    def mixed_head(
-        self, module: nn.Module, layers: Sequence[Parts], entering: Iterable[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """Run several variants' heads in one pass: apart in patched layers, together elsewhere.
-
-        Args:
-            module: the clean model, or any variant of it.
-            layers: for each of `layers`, those of the variants and how many rows each takes.
-            entering: what `root` gave, or some rows of each.
-
-        Returns:
-            What the trunk needs.
-        """
-        assert self._mixed_head is not None  # noqa: S101  (there are layers)
-        found: tuple[Tensor, ...] = self._mixed_head(module, *layers, *entering)
-        return found
-
-    def trunk(self, module: nn.Module, crossing: Iterable[Tensor]) -> Tensor:
-        """Run the rest.
-
-        Args:
-            module: the clean model, or any variant whose patches lie in the head.
-            crossing: what `head` gave; batches may be joined along the first axis.
-
-        Returns:
-            Logits [B, C].
-        """
-        logits: Tensor = self._trunk(module, *crossing)
-        return logits
+    root: Callable[[nn.Module, Tensor], tuple[Tensor, ...]]
+    head: Callable[..., tuple[Tensor, ...]]
+    mixed_head: Callable[..., tuple[Tensor, ...]] | None
+    trunk: Callable[..., Tensor]
 
     def whole(self, module: nn.Module, images: Tensor) -> Tensor:
         """Run all three, one behind the other."""
-        return self.trunk(module, self.head(module, self.root(module, images)))
+        return self.trunk(module, *self.head(module, *self.root(module, images)))
 
 
 def cut(
@@ -198,10 +152,10 @@ def works(split: Split, model: nn.Module, images: Tensor) -> bool:
     whole = model(images)  # what fails here fails without a cut as well
     try:
         entering = split.root(model, images)
-        crossing = split.head(model, entering)
+        crossing = split.head(model, *entering)
         if not all(_has_rows(value, len(images)) for value in (*entering, *crossing)):
             return False
-        return torch.equal(split.trunk(model, crossing), whole)
+        return torch.equal(split.trunk(model, *crossing), whole)
     except Exception:  # a user's forward may raise anything; it is then not cut
         return False
 

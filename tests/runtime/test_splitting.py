@@ -92,7 +92,7 @@ def test_the_cut_is_right_behind_the_last_reader() -> None:
     model, images = _Halves().eval(), pixels()
     split = split_after(model, ["first.weight"], images)
     assert split is not None
-    crossing = split.head(model, split.root(model, images))
+    crossing = split.head(model, *split.root(model, images))
     assert [tuple(value.shape[1:]) for value in crossing] == [(3, 16, 16), (4, 16, 16)]
     assert torch.equal(crossing[1], model.first(images.float() / 255))
 
@@ -104,7 +104,7 @@ def test_what_the_head_reads_is_of_the_module_that_it_is_given() -> None:
     assert split is not None
     with torch.inference_mode():
         entering = split.root(model, images)
-        assert equal_bits(split.trunk(model, split.head(other, entering)), other(images))
+        assert equal_bits(split.trunk(model, *split.head(other, *entering)), other(images))
 
 
 def test_nothing_patched_leaves_every_layer_to_the_trunk() -> None:
