@@ -10,7 +10,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from rwsstore.errors import ConfigError
 
 _ROOT = Path("/")
+_MOUNTS_V1 = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct")
+_MOUNTS_V2 = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
 
 
 def thread_count(*, root: Path = _ROOT, affinity: int | None = None) -> int:
@@ -52,19 +54,17 @@ def cpu_quota(*, root: Path = _ROOT) -> float | None:
     Args:
         root: where /proc and /sys are looked for.
     """
-    quotas = [_quota_v2(folder) for folder in _folders_v2(root)]
-    quotas += [_quota_v1(folder) for folder in _folders_v1(root)]
+    quotas = [_quota_v2(folder) for folder in _folders(root, "", _MOUNTS_V2)]
+    quotas += [_quota_v1(folder) for folder in _folders(root, "cpu", _MOUNTS_V1)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _folders_v2(root: Path) -> Iterator[Path]:
-    for mount in ("sys/fs/cgroup", "sys/fs/cgroup/unified"):
-        yield from _with_parents(root / mount, _own_path(root, ""))
-
-
-def _folders_v1(root: Path) -> Iterator[Path]:
-    for mount in ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"):
-        yield from _with_parents(root / mount, _own_path(root, "cpu"))
+def _folders(root: Path, controller: str, mounts: Sequence[str]) -> Iterator[Path]:
+    """At each mount, the folder of this process's cgroup and those of its ancestors."""
+    parts = _own_path(root, controller).parts[1:]
+    for mount in mounts:
+        for depth in range(len(parts), -1, -1):
+            yield root.joinpath(mount, *parts[:depth])
 
 
 def _own_path(root: Path, controller: str) -> PurePosixPath:
@@ -75,12 +75,6 @@ def _own_path(root: Path, controller: str) -> PurePosixPath:
         if controller in controllers.split(",") and ".." not in PurePosixPath(path).parts:
             return PurePosixPath(path)
     return PurePosixPath("/")
-
-
-def _with_parents(mount: Path, own: PurePosixPath) -> Iterator[Path]:
-    parts = own.parts[1:]
-    for depth in range(len(parts), -1, -1):
-        yield mount.joinpath(*parts[:depth])
 
 
 def _quota_v2(folder: Path) -> float | None:

@@ -1,12 +1,11 @@
 """Where a live model gets patches from, and which of them may be put on."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
 import torch
 
+from rwsstore.cache import LruCache
 from rwsstore.canonical import Digest
 from rwsstore.errors import GoldenError, MismatchError, UnknownPatchError
 from rwsstore.patches import Patch, PatchSet, check_fit, check_golden, probe_images
@@ -83,8 +82,7 @@ class Admission:
     """
 
     def __init__(self, clean: CleanModel, *, allow_transfer: bool) -> None:
-        self._lock = threading.Lock()
-        self._admitted: OrderedDict[Digest, bool] = OrderedDict()  # whether it is transferred
+        self._admitted = LruCache[Digest, bool](_REMEMBERED)  # whether it is transferred
         self._clean, self._allow_transfer = clean, allow_transfer
         self._parameters = {
             name for name, _ in clean.module.named_parameters(remove_duplicate=False)
@@ -111,24 +109,18 @@ class Admission:
                 "parts instead"
             )
         transferred = check_fit(patch, self._clean.identity, allow_transfer=self._allow_transfer)
-        self._check_tensors(patch)
-        if transferred or patch.golden is None:
-            self._check_effect(patch)
-        else:
-            self._check_golden(patch)
-        with self._lock:
-            self._admitted[patch.digest] = transferred
-            if len(self._admitted) > _REMEMBERED:
-                self._admitted.popitem(last=False)
-        return transferred
-
-    def _check_tensors(self, patch: Patch) -> None:
         others = sorted(set(patch.tensors) - self._parameters)
         if others:
             raise MismatchError(
                 f"patch {patch.name!r} changes {others[0]!r}, which is no weight of the model but "
                 "a buffer; running statistics and the like are never patched"
             )
+        if transferred or patch.golden is None:
+            self._check_effect(patch)
+        else:
+            self._check_golden(patch)
+        self._admitted.put(patch.digest, transferred)
+        return transferred
 
     def _check_effect(self, patch: Patch) -> None:
         """Without golden logits to go by: at least one weight has to become another one."""

@@ -28,13 +28,17 @@ class Sharing:
 
     Args:
         model: whose tensors are shared; it is left as it is, and must stay as it is.
+
+    Attributes:
+        ties: whether two names stand for one tensor.
+        reaches_around: whether a module holds others otherwise than as its children.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
-        self._ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
-        self._copies_all = any(_reaches_others(module) for module in model.modules())
+        self.ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
+        self.reaches_around = any(_reaches_others(module) for module in model.modules())
         self._below = {
             id(module): frozenset(map(id, module.parameters())) for module in model.modules()
         }
@@ -54,25 +58,15 @@ class Sharing:
             KeyError: the model has no parameter of such a name.
             TensorError: two names of one shared tensor are given different numbers.
         """
-        if self._ties:
+        if self.ties:
             self.check_tied(replacements)
         new = {
             id(self._parameters[name]): nn.Parameter(tensor, requires_grad=False)
             for name, tensor in replacements.items()
         }
-        if self._copies_all:
+        if self.reaches_around:
             return _copy_all(self._model, new)
         return self._copy_touched(self._model, new, {})
-
-    @property
-    def ties(self) -> bool:
-        """Whether two names stand for one tensor."""
-        return self._ties
-
-    @property
-    def reaches_around(self) -> bool:
-        """Whether a module holds others otherwise than as its children."""
-        return self._copies_all
 
     def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
         """Refuse different numbers for two names of one shared tensor.

@@ -58,8 +58,12 @@ def verify_variant(
             f"tensor {name!r} differs from the clean weights as it computes"
             for name in conversion.differences(conversion.root, clean.state)
         ]
-    fresh, failed = _fresh(clean, variant)
-    problems += failed or _compare_patched(clean, variant, fresh, conversion)
+    try:
+        fresh = patched_state(clean, variant.patches, _read_again(variant))
+    except RwsError as error:
+        problems.append(f"a fresh build fails: {error}")
+    else:
+        problems += _compare_patched(clean, variant, fresh, conversion)
     live = variant.state()
     used = variant.in_use(conversion)
     if conversion is None or used is None:
@@ -67,13 +71,6 @@ def verify_variant(
     elif not conversion.shares(used, variant.touched):
         problems.append("a tensor that no patch touches is not shared with the clean model")
     return Verification(variant.digest, weights_fingerprint(live), len(live), tuple(problems))
-
-
-def _fresh(clean: CleanModel, variant: Variant) -> tuple[dict[str, Tensor], list[str]]:
-    try:
-        return patched_state(clean, variant.patches, _read_again(variant)), []
-    except RwsError as error:
-        return {}, [f"a fresh build fails: {error}"]
 
 
 def _compare_patched(

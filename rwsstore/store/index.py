@@ -92,16 +92,14 @@ class Index:
 
     def save(self) -> None:
         """Keep the index for the next process, where that is possible and nobody is writing."""
+        path, files = self._layout.index, self._layout.files
         with self._mutex, suppress(RwsError):
-            if self._image is None or (self._saved and self._file_exists()):
+            if self._image is None or (self._saved and files.is_file(path)):
                 return
             with self._layout.locked(timeout=0):
                 data = self._image + hashlib.sha256(self._image).digest()
-                write_atomic(self._layout.index, data, files=self._layout.files)
+                write_atomic(path, data, files=files)
                 self._saved = True
-
-    def _file_exists(self) -> bool:
-        return self._layout.files.is_file(self._layout.index)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -146,15 +146,12 @@ class Layout:
         with writing(self.root):
             self.files.fsync_folder(self.root)
             for folder in self.root.parents:
-                self._fsync_foreign(folder)
+                try:
+                    self.files.fsync_folder(folder)
+                except OSError as error:
+                    if error.errno not in _NOT_OURS:
+                        raise
         write_atomic(self._marker, _MARKER.encode(), files=self.files)
-
-    def _fsync_foreign(self, folder: Path) -> None:
-        try:
-            self.files.fsync_folder(folder)
-        except OSError as error:
-            if error.errno not in _NOT_OURS:
-                raise
 
     def _clear(self) -> None:
         names = self.names(self.root)
