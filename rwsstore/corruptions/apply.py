@@ -205,7 +205,7 @@ def _constants(
 
     Where it makes nothing of them, these two: their images are mixed.
     """
-    rows, step = table.numbers[corruption.name], int(severity)
+    rows, step = corruption.numbers or table.numbers[corruption.name], int(severity)
     if severity == step:
         return (rows[step - 1],)
     below, above = rows[step - 1 : step + 1]

@@ -18,6 +18,8 @@ from rwsstore.corruptions.ops.filters import (
 )
 from rwsstore.corruptions.ops.levels import floats, rounded, truncated
 from rwsstore.corruptions.ops.resampling import centre_zoom
+from rwsstore.corruptions.rows import FLAT, corruption
+from rwsstore.corruptions.severity import mixed_images, whole_at, zoom_factors
 
 # A tap of less than this moves no float32 result.
 _NEGLIGIBLE = 1e-9
@@ -27,12 +29,11 @@ _CLOSE = 2e-3
 _BLOCK_VALUES = 1 << 18
 
 
+@corruption("blur", "a lens out of focus", is_random=False, between=mixed_images, spares=FLAT)
 def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
     """Correlate with a smoothed disc, the border mirrored.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (disc radius in pixels, sigma in pixels of the disc's smoothing).
+    Numbers: disc radius in pixels, sigma in pixels of the disc's smoothing.
     """
     radius, sigma = setting.numbers
     if radius < 1.0:
@@ -135,12 +136,11 @@ def disc_kernel(radius: float, sigma: float) -> tuple[tuple[float, ...], ...]:
     )
 
 
+@corruption("blur", "seen through frosted glass", between=whole_at(1, 2), spares=FLAT)
 def glass_blur(images: Tensor, setting: Setting) -> Tensor:
     """Blur, truncate to 8 bits, let pixels be overwritten by neighbours, blur again.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (sigma in pixels, largest displacement d in pixels, passes).
+    Numbers: sigma in pixels, largest displacement d in pixels, passes.
     """
     sigma, reach, passes = setting.numbers[0], int(setting.numbers[1]), int(setting.numbers[2])
     batch, _, height, width = images.shape
@@ -234,14 +234,13 @@ def _followed(sources: Tensor) -> Tensor:
 _WIDEST_ANGLE = 45.0
 
 
+@corruption("blur", "a camera moving sideways", between=whole_at(0), spares=FLAT)
 def motion_blur(images: Tensor, setting: Setting) -> Tensor:
     """Blur one-sidedly along a direction drawn from -45 to 45 degrees.
 
     The benchmark leaves this one to ImageMagick, which rounds to 8 bits; so does this.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (radius in pixels, sigma in pixels).
+    Numbers: radius in pixels, sigma in pixels.
     """
     radius, sigma = setting.numbers
     chance = setting.keys.uniform(1)[:, 0].double()
@@ -249,12 +248,11 @@ def motion_blur(images: Tensor, setting: Setting) -> Tensor:
     return rounded(streak_filter(floats(images), degrees, int(radius), sigma))
 
 
+@corruption("blur", "a camera moving forwards", is_random=False, between=zoom_factors, spares=FLAT)
 def zoom_blur(images: Tensor, setting: Setting) -> Tensor:
     """Average the image and its centre enlarged by each factor.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (the zoom factors; the first is 1, so the image itself counts twice).
+    Numbers: the zoom factors; the first is 1, so the image itself counts twice.
     """
     pixels = floats(images.permute(2, 3, 0, 1).contiguous())
     total = pixels.clone()
@@ -264,12 +262,11 @@ def zoom_blur(images: Tensor, setting: Setting) -> Tensor:
     return blurred.permute(2, 3, 0, 1).contiguous()
 
 
+@corruption("blur", "a plain Gaussian blur", is_random=False, spares=FLAT)
 def gaussian_blur(images: Tensor, setting: Setting) -> Tensor:
     """Blur with an isotropic Gaussian, border repeated, cut at four standard deviations.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (sigma in pixels,).
+    Numbers: sigma in pixels.
     """
     (sigma,) = setting.numbers
     return truncated(gaussian_filter(floats(images), sigma))

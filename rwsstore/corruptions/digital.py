@@ -13,17 +13,18 @@ from rwsstore.corruptions.keys import Setting
 from rwsstore.corruptions.ops.filters import gaussian_filter
 from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.ops.resampling import sample
+from rwsstore.corruptions.rows import FLAT, corruption
+from rwsstore.corruptions.severity import whole_at
 
 # Sums of levels below this are exact in float32, in whatever order they are taken.
 _EXACT_PIXELS = (1 << 24) // 255
 
 
+@corruption("digital", "too little contrast", is_random=False, spares=FLAT)
 def contrast(images: Tensor, setting: Setting) -> Tensor:
     """Move every pixel towards its channel's mean over the image: (x - mean) · factor + mean.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (factor,).
+    Numbers: factor.
     """
     (factor,) = setting.numbers
     levels = floats(images)
@@ -38,15 +39,14 @@ def contrast(images: Tensor, setting: Setting) -> Tensor:
 _FAR = 1e6
 
 
+@corruption("digital", "a rubber-sheet warp", spares=FLAT)
 def elastic_transform(images: Tensor, setting: Setting) -> Tensor:
     """Jitter three control points for an affine warp, then displace pixels by smoothed noise.
 
     Both warps are bilinear. The first mirrors the border, the second reflects it.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (displacement in pixels, sigma in pixels of its smoothing, largest jitter
-            in pixels of a control point).
+    Numbers: displacement in pixels, sigma in pixels of its smoothing, largest jitter in pixels of a
+    control point.
     """
     amplitude, sigma, jitter = setting.numbers
     height, width = images.shape[-2:]
@@ -106,12 +106,11 @@ _EVEN_BYTES = 0x00FF00FF
 _WORDS = {2: ("u2", 0x0101), 4: ("u4", 0x01010101)}
 
 
+@corruption("digital", "too few pixels", is_random=False, spares=FLAT)
 def pixelate(images: Tensor, setting: Setting) -> Tensor:
     """Shrink with a box filter and enlarge again, to the bit as Pillow does it.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (factor by which the sides shrink,).
+    Numbers: factor by which the sides shrink.
     """
     (factor,) = setting.numbers
     height, width = images.shape[-2:]
@@ -209,12 +208,11 @@ def _windows(size: int, wanted: int) -> tuple[tuple[Tensor, ...], Tensor]:
     return tuple(torch.tensor(tap) for tap in taps), counts
 
 
+@corruption("digital", "JPEG artefacts", is_random=False, between=whole_at(0), spares=FLAT)
 def jpeg_compression(images: Tensor, setting: Setting) -> Tensor:
     """Encode and decode each image with Pillow.
 
-    Args:
-        images: uint8 [B, 3 or 1, H, W].
-        setting: numbers (quality, 1 to 95,).
+    Numbers: quality, 1 to 95.
     """
     quality = int(setting.numbers[0])
     pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -234,6 +232,13 @@ def _round_trip(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.ui
         return np.asarray(picture).reshape(image.shape)
 
 
+@corruption(
+    "digital",
+    "colours too pale or too vivid",
+    needs_colour=True,
+    is_random=False,
+    spares="grey images",
+)
 def saturate(images: Tensor, setting: Setting) -> Tensor:
     """Change the saturation S of the HSV colour to S · factor + offset, cut to [0, 1].
 
@@ -241,9 +246,7 @@ def saturate(images: Tensor, setting: Setting) -> Tensor:
     conversion to HSV is needed. A grey pixel has S = 0 and by convention the hue of red: an
     offset tints it red.
 
-    Args:
-        images: uint8 [B, 3, H, W].
-        setting: numbers (factor, offset).
+    Numbers: factor, offset.
     """
     factor, offset = setting.numbers
     value = floats(images.amax(1, keepdim=True))

@@ -15,9 +15,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from rwsstore.corruptions.keys import ImageKeys, Setting
+from rwsstore.corruptions.keys import ImageKeys
 from rwsstore.corruptions.ops.filters import padded
-from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.ops.plasma import map_side, plasma
 from rwsstore.corruptions.ops.resampling import sample
 from rwsstore.errors import DataError, MissingFileError
@@ -232,20 +231,3 @@ def _shrunk_piece(
     grid = torch.meshgrid(rows - first_row, columns - first_column, indexing="ij")
     source = padded(patch[None].to(torch.float32), 0, 0, 0, 0, "nearest")
     return sample(source, grid[0][None], grid[1][None], "nearest")[0].round_()
-
-
-def frost(images: Tensor, setting: Setting) -> Tensor:
-    """Blend with frost: a crop of a photograph where overlays are given, else synthetic frost.
-
-    Args:
-        images: uint8 [B, 3, H, W].
-        setting: numbers (weight of the image, weight of the frost), and overlays.
-    """
-    image_weight, frost_weight = setting.numbers
-    height, width = images.shape[-2:]
-    ice = (
-        crop_overlays(setting.overlays, height, width, setting.table.frost_scale, setting.keys)
-        if setting.overlays
-        else synthetic_frost(height, width, setting.table.name, setting.keys)
-    )
-    return truncated(floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))

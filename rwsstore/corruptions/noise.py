@@ -8,14 +8,14 @@ from torch import Tensor
 
 from rwsstore.corruptions.keys import Setting, looked_up, normal_quantiles
 from rwsstore.corruptions.ops.levels import floats, truncated
+from rwsstore.corruptions.rows import BLACK, corruption
 
 
+@corruption("noise", "normal noise, as in low light")
 def gaussian_noise(images: Tensor, setting: Setting) -> Tensor:
     """Add normal noise of standard deviation `numbers[0]` to every value.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (sigma in units of the full range,).
+    Numbers: sigma in units of the full range.
     """
     (sigma,) = setting.numbers
     noise = looked_up(_whole_levels(sigma), setting.keys.bits16(*images.shape[1:]))
@@ -34,14 +34,13 @@ def _whole_levels(sigma: float) -> Tensor:
 _BITS = 14
 
 
+@corruption("noise", "Poisson noise of single photons", spares=BLACK)
 def shot_noise(images: Tensor, setting: Setting) -> Tensor:
     """Draw every value from a Poisson distribution: Poisson(x · count) / count.
 
     There are only 256 levels, so a table holds what each becomes at each of 16,384 quantiles.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (photons that make a value of 1,).
+    Numbers: photons that make a value of 1.
     """
     (count,) = setting.numbers
     chance = setting.keys.bits16(*images.shape[1:]) >> np.uint16(16 - _BITS)
@@ -72,14 +71,13 @@ def photon_levels(count: float) -> Tensor:
     return torch.from_numpy(np.concatenate([np.repeat(levels, run) for run in runs]))
 
 
+@corruption("noise", "salt and pepper from bit errors")
 def impulse_noise(images: Tensor, setting: Setting) -> Tensor:
     """Replace a share of the values, half of it by 0 and half by 255.
 
     One uniform number decides both whether a value is hit and by what.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (share of values that are replaced, to 1/65,536).
+    Numbers: share of values that are replaced, to 1/65,536.
     """
     (share,) = setting.numbers
     chance = setting.keys.bits16(*images.shape[1:])
@@ -90,12 +88,11 @@ def impulse_noise(images: Tensor, setting: Setting) -> Tensor:
     return torch.from_numpy(np.bitwise_or(kept, np.negative(salt, out=salt), out=kept))
 
 
+@corruption("noise", "noise in proportion to brightness", spares=BLACK)
 def speckle_noise(images: Tensor, setting: Setting) -> Tensor:
     """Add normal noise times the value itself: x + x·N(0, sigma).
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (sigma,).
+    Numbers: sigma.
     """
     (sigma,) = setting.numbers
     factors = looked_up(_factors(sigma), setting.keys.bits16(*images.shape[1:]))

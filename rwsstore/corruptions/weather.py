@@ -1,4 +1,4 @@
-"""Weather: what comes between the camera and the scene; frost has a room of its own."""
+"""Weather: what comes between the camera and the scene; frost itself has a room of its own."""
 
 from functools import lru_cache
 
@@ -6,23 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rwsstore.corruptions.frost import crop_overlays, synthetic_frost
 from rwsstore.corruptions.keys import Setting
 from rwsstore.corruptions.ops.edges import canny, chamfer_distance, equalized
 from rwsstore.corruptions.ops.filters import correlate, gaussian_filter, streak_filter
 from rwsstore.corruptions.ops.levels import TRUNCATION_GUARD, floats, luma, rounded, truncated
 from rwsstore.corruptions.ops.plasma import map_side, plasma
 from rwsstore.corruptions.ops.resampling import centre_zoom
+from rwsstore.corruptions.rows import BLACK, corruption
+from rwsstore.corruptions.severity import liquid, whole_at
 
 _STEEPEST, _SHALLOWEST = -135.0, -45.0
 
 
+@corruption("weather", "snowflakes and a whitened scene", needs_colour=True, between=whole_at(4))
 def snow(images: Tensor, setting: Setting) -> Tensor:
     """Draw flakes, smear them along their fall, whiten the scene and add flakes from two sides.
 
-    Args:
-        images: uint8 [B, 3, H, W].
-        setting: numbers (layer mean, layer standard deviation, zoom, threshold, radius and sigma
-            in pixels of the motion blur, weight of the image).
+    Numbers: layer mean, layer standard deviation, zoom, threshold, radius and sigma in pixels of
+    the motion blur, weight of the image.
     """
     weight = setting.numbers[6]
     flakes = _flakes(images.shape[-2], images.shape[-1], setting)
@@ -44,12 +46,27 @@ def _flakes(height: int, width: int, setting: Setting) -> Tensor:
     return floats(rounded(smeared))
 
 
+@corruption("weather", "ice crystals on the lens", needs_colour=True)
+def frost(images: Tensor, setting: Setting) -> Tensor:
+    """Blend with frost: a crop of a photograph where overlays are given, else synthetic frost.
+
+    Numbers: weight of the image, weight of the frost; and overlays.
+    """
+    image_weight, frost_weight = setting.numbers
+    height, width = images.shape[-2:]
+    ice = (
+        crop_overlays(setting.overlays, height, width, setting.table.frost_scale, setting.keys)
+        if setting.overlays
+        else synthetic_frost(height, width, setting.table.name, setting.keys)
+    )
+    return truncated(floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))
+
+
+@corruption("weather", "a veil of fog", spares=BLACK)
 def fog(images: Tensor, setting: Setting) -> Tensor:
     """Add a plasma fractal, then scale so that the brightest value stays in range.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (amount of fog, decay of the fractal).
+    Numbers: amount of fog, decay of the fractal.
     """
     amount, decay = setting.numbers
     height, width = images.shape[-2:]
@@ -62,15 +79,14 @@ def fog(images: Tensor, setting: Setting) -> Tensor:
     return truncated(floats(images).add_(veil[:, None]).mul_(shrink))
 
 
+@corruption("weather", "too much light", is_random=False, spares="images at full brightness")
 def brightness(images: Tensor, setting: Setting) -> Tensor:
     """Raise the value V of the HSV colour, hue and saturation unchanged.
 
     With hue and saturation fixed, all channels scale with V, the largest of them, so no conversion
     to HSV is needed. Black has no hue and becomes grey.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        setting: numbers (what is added to V, in units of the full range,).
+    Numbers: what is added to V, in units of the full range.
     """
     (offset,) = setting.numbers
     value = images.amax(1, keepdim=True).to(torch.int32)
@@ -100,14 +116,18 @@ _FARTHEST = 20
 _THINNEST_MUD = 0.8
 
 
+@corruption(
+    "weather",
+    "rain or mud on the lens",
+    needs_colour=True,
+    between=liquid,
+    spares="images that no drop hits",
+)
 def spatter(images: Tensor, setting: Setting) -> Tensor:
     """Draw a layer of liquid and add it as water or cover the image with it as mud.
 
-    Args:
-        images: uint8 [B, 3, H, W].
-        setting: numbers (layer mean, layer standard deviation, sigma in pixels of its blur,
-            threshold, water's gain or sigma in pixels of the mud's edge, 0 for water and 1 for
-            mud).
+    Numbers: layer mean, layer standard deviation, sigma in pixels of its blur, threshold, water's
+    gain or sigma in pixels of the mud's edge, 0 for water and 1 for mud.
     """
     mean, deviation, sigma, threshold, strength, is_mud = setting.numbers
     layer = setting.keys.normal(*images.shape[-2:]).mul_(deviation).add_(mean)
@@ -144,13 +164,13 @@ def water_cover(layer: Tensor, gain: float) -> Tensor:
         float32 [B, H, W].
     """
     # The released code casts to 8 bits without clipping: above 255 it starts again from 0.
-    liquid = (layer * 255.0 + TRUNCATION_GUARD).floor_().remainder_(256.0)
-    rims = canny(liquid.to(torch.int32), 50, 150)
+    levels = (layer * 255.0 + TRUNCATION_GUARD).floor_().remainder_(256.0)
+    rims = canny(levels.to(torch.int32), 50, 150)
     distance = correlate(chamfer_distance(rims, _FARTHEST), _BOX, "mirror") / 9.0
     relief = equalized(distance.long())
     relief = correlate(relief, _EMBOSS, "mirror").clamp_(0, 255)
     # The box filter rounds to whole levels; a ninth never lies halfway between two.
     relief = (correlate(relief, _BOX, "mirror") * 2 + 9) // 18
-    light = liquid * relief.to(torch.float32)
+    light = levels * relief.to(torch.float32)
     most = light.amax((1, 2), keepdim=True)
     return light / torch.where(most == 0.0, torch.ones_like(most), most) * gain
