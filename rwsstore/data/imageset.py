@@ -81,13 +81,16 @@ def unit_images(images: Tensor) -> Tensor:
     return images.float()
 
 
-def check_labels(labels: Tensor | None, count: int, classes: int) -> Tensor:
+def check_labels(
+    labels: Tensor | None, count: int, classes: int, *, owner: str = "the model"
+) -> Tensor:
     """See that every image has a label.
 
     Args:
         labels: int64 [N].
         count: N.
         classes: how many there are.
+        owner: whose they are, for the message.
 
     Raises:
         DataError: there are none, or they are of another dtype or shape, or out of range.
@@ -102,7 +105,7 @@ def check_labels(labels: Tensor | None, count: int, classes: int) -> Tensor:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(
-            f"the labels run from {low} to {high}; the model has {classes} classes, so they must "
+            f"the labels run from {low} to {high}; {owner} has {classes} classes, so they must "
             f"lie in 0..{classes - 1}"
         )
     return labels
@@ -130,14 +133,8 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         _check_images(self.images)
-        _check_labels(self.labels, len(self.images))
+        check_labels(self.labels, len(self.images), len(self.classes), owner="the set")
         _check_classes(self.classes)
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise DataError(
-                f"the labels run from {low} to {high}; with {len(self.classes)} classes they "
-                f"must lie in 0..{len(self.classes) - 1}"
-            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -206,14 +203,6 @@ def _check_images(images: Tensor) -> None:
         )
     if 0 in images.shape:
         raise DataError(f"the images are {list(images.shape)}: there are none, or they are empty")
-
-
-def _check_labels(labels: Tensor, count: int) -> None:
-    if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise DataError(
-            f"the labels are {labels.dtype} {list(labels.shape)}; expected int64 [{count}], "
-            "one for each image"
-        )
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:

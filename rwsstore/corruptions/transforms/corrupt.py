@@ -124,10 +124,7 @@ class Random(Transform):
             raise ConfigError("no severity is named; expected numbers from 1 to 5")
         if not _is_number(self.clean) or not 0 <= self.clean <= 1:
             raise ConfigError(f"clean is {self.clean!r}; expected a share from 0 to 1")
-        check_seed(self.seed)
-        check_overlays(self.frost_overlays)
-        if self.table is not None:
-            severity_table(self.table)
+        self._one((names[0], self.severities[0]))  # refuses seed, overlays and table
 
     def choices(self, indices: Sequence[int]) -> list[Choice]:
         """What is drawn for the images with these indices."""
@@ -153,22 +150,13 @@ class Random(Transform):
         for choice, places in groups.items():
             if choice is not None:
                 chosen = torch.tensor(places, device=images.device)
-                result[chosen] = self._corrupted(
-                    images[chosen], choice, [indices[p] for p in places]
-                )
+                own = [indices[place] for place in places]
+                result[chosen] = self._one(choice).on_batch(images[chosen], own)
         return result
 
-    def _corrupted(self, images: Tensor, choice: tuple[str, float], indices: list[int]) -> Tensor:
-        name, severity = choice
-        return corrupt(
-            images,
-            name,
-            severity,
-            seed=self.seed,
-            indices=indices,
-            table=self.table,
-            frost_overlays=self.frost_overlays,
-        )
+    def _one(self, choice: tuple[str, float]) -> Corrupt:
+        frost = self.frost_overlays
+        return Corrupt(*choice, seed=self.seed, table=self.table, frost_overlays=frost)
 
     def with_seed(self, seed: int) -> Self:
         """The same mixture with another seed: another draw for every image."""
