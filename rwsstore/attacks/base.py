@@ -143,14 +143,11 @@ class Attack(ABC):
         result = batch.images.clone()
         if len(rows):
             standing = batch.take(rows)
-            changed = self._attack(standing)
-            self._check_result(changed, standing.images)
+            changed, origins = self._attack(standing), standing.images
+            if changed.shape != origins.shape or not bool(self.ball.holds(changed, origins).all()):
+                raise TensorError(f"{self.name} left its budget of {self.epsilon:g} ({self.norm})")
             result[rows] = changed
         return result
-
-    def _check_result(self, changed: Tensor, origins: Tensor) -> None:
-        if changed.shape != origins.shape or not bool(self.ball.holds(changed, origins).all()):
-            raise TensorError(f"{self.name} left its budget of {self.epsilon:g} ({self.norm})")
 
 
 def check_count(name: str, value: int) -> None:

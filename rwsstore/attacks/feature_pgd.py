@@ -134,26 +134,6 @@ def ascend_features(
     steps: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Move layers' outputs in the loop of a training: CLAT's inner maximization.
-
-    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
-    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
-    them.
-
-    Args:
-        model: the network.
-        layers: names of modules.
-        images: float32 [B, 3, H, W] in [0, 1].
-        ball: the budget.
-        step_size: in the units of ε.
-        steps: gradients.
-        generator: of the random start.
-
-    Returns:
-        float32 [B, 3, H, W] in [0, 1].
-
-    Raises:
-        TensorError: an output or gradient is NaN or infinite.
-    """
+    """Move the outputs of layers, names of modules: CLAT's inner maximization; see `ascend`."""
     objective = FeatureChange(model, layers, images)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)

@@ -89,9 +89,12 @@ def ascend(
     steps: int,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Climb with every image, all the way, without any check: the core, for training on a batch.
+    """Climb with every image in the loop of a training: what `ascend_loss` and the like share.
 
-    In the arithmetic of the caller: under autocast the ascent is, like the training, in bfloat16.
+    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
+    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
+    them. In the arithmetic of the caller: under autocast the ascent is, like the training, in
+    bfloat16.
 
     Args:
         objective: what is raised; it knows the batch.
@@ -102,7 +105,10 @@ def ascend(
         generator: of the random start within the budget; None starts at the images.
 
     Returns:
-        float32 [B, 3, H, W], where the ascent ended.
+        float32 [B, 3, H, W] in [0, 1], where the ascent ended.
+
+    Raises:
+        TensorError: a loss or gradient is NaN or infinite.
     """
     rows = torch.arange(len(images), device=images.device)
     current = images
@@ -174,26 +180,9 @@ def ascend_loss(
     steps: int,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Make a batch adversarial in the loop of a training: PGD as Madry et al. train with it.
+    """Make a batch, labels int64 [B], adversarial: PGD as Madry et al. train with it; see `ascend`.
 
-    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
-    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
-    them.
-
-    Args:
-        model: images to logits [B, C].
-        images: float32 [B, 3, H, W] in [0, 1].
-        labels: int64 [B].
-        ball: the budget.
-        step_size: in the units of ε.
-        steps: gradients.
-        generator: of the random start; None starts at the images.
-
-    Returns:
-        float32 [B, 3, H, W] in [0, 1].
-
-    Raises:
-        TensorError: a loss or gradient is NaN or infinite.
+    The model takes images to logits [B, C].
     """
     objective = CrossEntropy(model, labels)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)
@@ -230,25 +219,9 @@ def ascend_divergence(
     steps: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Move predictions in the loop of a training: TRADES' inner maximization.
+    """Move a model's predictions: TRADES' inner maximization; see `ascend`.
 
-    Nothing is checked, no image leaves early, and the last point counts. Parameters get no
-    gradient. A model in training mode sees the images as it does in training: its BatchNorm counts
-    them.
-
-    Args:
-        model: images to logits [B, C].
-        images: float32 [B, 3, H, W] in [0, 1].
-        ball: the budget.
-        step_size: in the units of ε.
-        steps: gradients.
-        generator: of the random start; at the images themselves the divergence has no gradient.
-
-    Returns:
-        float32 [B, 3, H, W] in [0, 1].
-
-    Raises:
-        TensorError: a divergence or gradient is NaN or infinite.
+    Always from a random start: at the images themselves the divergence has no gradient.
     """
     objective = _Moved(model, images)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)
