@@ -24,6 +24,7 @@ from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import augmented, fit
 from rwsstore.training.recipes.base import Recipe
+from rwsstore.training.resume import beside
 
 
 class AveragingConfig(Frozen, allow_inf_nan=False):
@@ -52,16 +53,7 @@ def train_averaged(
 ) -> TrainingResult:
     """Train as `fit` does, and then average cycles, if any are asked for.
 
-    Args:
-        model: as in `fit`.
-        recipe: as in `fit`.
-        train: as in `fit`.
-        validation: as in `fit`.
-        config: as in `fit`.
-        averaging: as in `average_cycles`; None: `fit` alone.
-        state_file: as in both; `forget_states` deletes what they leave.
-        mode: as in `fit`.
-        progress: as in `fit`.
+    `forget_states` deletes what both leave beside `state_file`.
     """
     result = fit(
         model, recipe, train, validation, config,
@@ -100,14 +92,14 @@ def average_cycles(
 
     Args:
         model: a trained one, with its BatchNorm; left as it is.
-        recipe: as in `fit`.
-        train: as in `fit`.
-        validation: as in `fit`.
+        recipe: of that training.
+        train: images to train on.
+        validation: images on which the mean is judged.
         config: of the training; what `averaging` does not say stays as it is there.
         averaging: cycles and their learning rate.
         state_file: where the state of each cycle is kept, with the cycle's number behind its
             name; an interrupted run goes on from there.
-        mode: as in `fit`.
+        mode: bf16 and channels_last, or not.
         progress: where to report.
 
     Returns:
@@ -122,10 +114,12 @@ def average_cycles(
     history: list[EpochRecord] = []
     current = model
     for cycle in range(1, averaging.cycles + 1):
+        seed, rate = derive_seed(config.seed, "cycle", cycle), averaging.learning_rate
         result = fit(
-            current, recipe, train, validation, _of_cycle(config, averaging, cycle),
+            current, recipe, train, validation,
+            config.model_copy(update={"epochs": 1, "learning_rate": rate, "seed": seed}),
             label=f"{recipe.name}, cycle {cycle} of {averaging.cycles}",
-            state_file=_numbered(state_file, cycle), mode=mode, progress=progress,
+            state_file=beside(state_file, f"cycle{cycle:03}"), mode=mode, progress=progress,
         )  # fmt: skip
         current = result.model
         for name, parameter in current.named_parameters():
@@ -136,31 +130,11 @@ def average_cycles(
         parameter.data = (total[name] / averaging.cycles).float()
     _measure_statistics(mean, recipe, train, config, mode)
     mean.eval().requires_grad_(False)
-    loss, found = history[-1].loss, _accuracy(mean, recipe, validation, config)
-    best = EpochRecord(epoch=averaging.cycles + 1, loss=loss, accuracy=found)
-    return TrainingResult(mean, best, tuple(history))
-
-
-def _accuracy(
-    model: nn.Module, recipe: Recipe, validation: ImageSet, config: TrainingConfig
-) -> float:
     seed = derive_seed(config.seed, "validation")
     shown = recipe.show(validation.images, torch.arange(len(validation)), seed)
-    return accuracy(model, shown, validation.labels)
-
-
-def _of_cycle(config: TrainingConfig, averaging: AveragingConfig, cycle: int) -> TrainingConfig:
-    return config.model_copy(
-        update={
-            "epochs": 1,
-            "learning_rate": averaging.learning_rate,
-            "seed": derive_seed(config.seed, "cycle", cycle),
-        }
-    )
-
-
-def _numbered(path: Path | None, cycle: int) -> Path | None:
-    return None if path is None else path.with_name(f"{path.name}.cycle{cycle:03}")
+    found = accuracy(mean, shown, validation.labels)
+    best = EpochRecord(epoch=averaging.cycles + 1, loss=history[-1].loss, accuracy=found)
+    return TrainingResult(mean, best, tuple(history))
 
 
 @torch.no_grad()

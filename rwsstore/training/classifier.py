@@ -15,6 +15,7 @@ from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
 from rwsstore.training.loop import fit
 from rwsstore.training.recipes.base import Recipe
+from rwsstore.training.resume import beside
 
 Channels = tuple[float, float, float]
 """Red, green, blue."""
@@ -82,15 +83,15 @@ def train_classifier(
 
     Args:
         start: where training starts; left as it is.
-        recipe: as in `fit`.
-        train: as in `fit`.
-        validation: as in `fit`.
+        recipe: what trains, on which images, towards what.
+        train: images to train on.
+        validation: images on which the best epoch is chosen.
         config: of the whole run. The folded part has a tenth of the learning rate, and gradients
             clipped to norm 1: without BatchNorm, larger steps diverge.
         anchor_epoch: 1 to epochs − 1.
         pretrained: the start is the anchor.
-        state_file: as in `fit`.
-        mode: as in `fit`.
+        state_file: where the run's state is kept.
+        mode: bf16 and channels_last, or not.
         progress: where to report.
 
     Raises:
@@ -105,19 +106,16 @@ def train_classifier(
         fit, recipe=recipe, train=train, validation=validation, mode=mode, progress=progress
     )
     if anchor_epoch is None and not pretrained:
-        return _folded_at_the_end(run(start, config=config, state_file=state_file))
+        result = run(start, config=config, state_file=state_file)
+        model = _classifier(result)
+        unfolded = None if model.spec.folded or not model.spec.batch_norm else model
+        return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
     if pretrained:
         return _folded_first(run, start, (), config, recipe.name, state_file)
     early = run(
-        start, config=config, stop_after=anchor_epoch, state_file=_beside(state_file, "early")
+        start, config=config, stop_after=anchor_epoch, state_file=beside(state_file, "early")
     )
     return _folded_first(run, _classifier(early), early.history, config, recipe.name, state_file)
-
-
-def _folded_at_the_end(result: TrainingResult) -> ClassifierRun:
-    model = _classifier(result)
-    unfolded = None if model.spec.folded or not model.spec.batch_norm else model
-    return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
 
 
 def _folded_first(
@@ -150,7 +148,3 @@ def _later(record: EpochRecord, epochs: int) -> EpochRecord:
 def _classifier(result: TrainingResult) -> Classifier:
     assert isinstance(result.model, Classifier)  # noqa: S101  (fit returns what it was given)
     return result.model
-
-
-def _beside(path: Path | None, word: str) -> Path | None:
-    return None if path is None else path.with_name(f"{path.name}.{word}")

@@ -162,24 +162,25 @@ class _Run:
     def train_epoch(self, task: Task) -> None:
         """One pass over the training images, then accuracy on the validation images."""
         epoch = len(self.history) + 1
-        self._begin(epoch)
-        # Dropout draws from torch's global generator: seeded for the epoch, and put back after it.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.config.seed, "dropout", epoch))
-            loss = self._pass(epoch, task)
-        found = self._validate()
-        terms = self.recipe.terms()
-        parts = "".join(f", {name} {value:.3f}" for name, value in terms.items())
-        task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}{parts}, validation {found:.1f} %")
-        if not self.history or found > max(record.accuracy for record in self.history):
-            self.best = _snapshot(self.model)
-        self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found, terms=terms),)
-
-    def _begin(self, epoch: int) -> None:
         self.model.eval()
         seed = derive_seed(self.config.seed, "recipe", epoch)
         self.recipe.begin_epoch(self.model, self.train, epoch, seed)
         self._activate(epoch)
+        # Dropout draws from torch's global generator: seeded for the epoch, and put back after it.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.config.seed, "dropout", epoch))
+            loss = self._pass(epoch, task)
+        self.model.eval()
+        seed, right = derive_seed(self.config.seed, "score"), self.validation.labels
+        with self.mode.autocast():
+            found = self.recipe.score(self.model, self.shown, right, seed)
+        terms = self.recipe.terms()
+        parts = "".join(f", {name} {value:.3f}" for name, value in terms.items())
+        task.advance(0, note=f"epoch {epoch}: loss {loss:.3f}{parts}, validation {found:.1f} %")
+        if not self.history or found > max(record.accuracy for record in self.history):
+            state = self.model.state_dict()
+            self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
+        self.history += (EpochRecord(epoch=epoch, loss=loss, accuracy=found, terms=terms),)
 
     def _activate(self, epoch: int) -> None:
         active = self.recipe.active(self.model)
@@ -189,7 +190,10 @@ class _Run:
             parameter.requires_grad_(name in active)
 
     def _pass(self, epoch: int, task: Task) -> float:
-        self._training_mode()
+        self.model.train()
+        if self.recipe.freeze_batchnorm:
+            for module in filter(is_batchnorm, self.model.modules()):
+                module.eval()
         seed = derive_seed(self.config.seed, "images", epoch)
         order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", epoch))
         crops = torch.Generator().manual_seed(derive_seed(self.config.seed, "crops", epoch))
@@ -197,16 +201,13 @@ class _Run:
         for indices in batches(len(self.train), self.config.batch_size, shuffle=order):
             images = self.recipe.show(self.train.images[indices], indices, seed)
             images = augmented(images, self.config, crops)
-            self._begin_step(epoch, done)
+            drawn = derive_seed(self.config.seed, "step", done)
+            if self.recipe.begin_step(self.model, done, drawn):
+                self._activate(epoch)
             loss = self._step(images, self.train.labels[indices], done)
             total, done = total + loss * len(indices), done + 1
             task.advance()
         return total / len(self.train)
-
-    def _begin_step(self, epoch: int, done: int) -> None:
-        seed = derive_seed(self.config.seed, "step", done)
-        if self.recipe.begin_step(self.model, done, seed):
-            self._activate(epoch)
 
     def _step(self, images: Tensor, labels: Tensor, done: int) -> float:
         config = self.config
@@ -241,19 +242,6 @@ class _Run:
                 f"{self.config.batch_size}"
             ) from None
 
-    def _training_mode(self) -> None:
-        self.model.train()
-        if self.recipe.freeze_batchnorm:
-            for module in self.model.modules():
-                if is_batchnorm(module):
-                    module.eval()
-
-    def _validate(self) -> float:
-        self.model.eval()
-        seed = derive_seed(self.config.seed, "score")
-        with self.mode.autocast():
-            return self.recipe.score(self.model, self.shown, self.validation.labels, seed)
-
     def result(self, *, best: bool) -> TrainingResult:
         """The finished run."""
         model = copy.deepcopy(self.model)
@@ -271,7 +259,3 @@ def augmented(images: Tensor, config: TrainingConfig, generator: torch.Generator
     if not (config.padding or config.flip):
         return images
     return random_crop_flip(images, padding=config.padding, flip=config.flip, generator=generator)
-
-
-def _snapshot(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -56,6 +56,11 @@ def images_digest(images: ImageSet) -> Digest:
     return digest.hexdigest()
 
 
+def beside(path: Path | None, word: str) -> Path | None:
+    """Name the file of a run's part: the whole run's, with a word behind it."""
+    return None if path is None else path.with_name(f"{path.name}.{word}")
+
+
 def save_run(path: Path, state: RunState) -> None:
     """Write the state atomically."""
     tensors = {
@@ -64,15 +69,13 @@ def save_run(path: Path, state: RunState) -> None:
         for group in ("weights", "slots", "best")
         for name, tensor in getattr(state, group).items()
     }
-    history = [record.model_dump(mode="json") for record in state.history]
     document = {
         "key": state.key,
-        "history": history,
+        "history": [record.model_dump(mode="json") for record in state.history],
         "tensors": weights_fingerprint(tensors),
         "recipe": state.recipe,
     }
-    text = canonical_json(document)
-    write_atomic(path, save(tensors, metadata={_KEY: text}))
+    write_atomic(path, save(tensors, metadata={_KEY: canonical_json(document)}))
 
 
 def load_run(path: Path, key: str) -> RunState | None:

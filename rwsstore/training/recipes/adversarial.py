@@ -53,45 +53,27 @@ class AdversarialRecipe(ConfiguredRecipe):
         return self._terms.means()
 
     def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
-        """Accuracy under PGD-10, on as many images as are judged."""
-        return judge(self.settings, model, images, labels, seed)
+        """Accuracy under PGD-10 on as many of the images as the settings say, in percent."""
+        settings = self.settings
+        if settings.judged == 0:
+            return accuracy(model, images, labels)
+        count = min(settings.judged, len(images))
+        rows = torch.arange(count) * len(images) // count  # evenly: sets may be sorted by class
+        attack = Pgd(settings.epsilon, steps=_JUDGED_STEPS)
+        with plain_float32():  # what only just fools the model in float32 may not do so in bfloat16
+            return percent(correct_under(model, [attack], images[rows], labels[rows], seed=seed))
 
     def scored_on(self, images: int) -> str:
         """How many images, and the attack."""
-        return judged_on(self.settings, images)
+        plain, settings = super().scored_on(images), self.settings
+        if settings.judged == 0:
+            return plain
+        count = min(settings.judged, images)
+        return f"{count:,} of {plain} under PGD-{_JUDGED_STEPS}, ε = {settings.epsilon:g}"
 
     @abstractmethod
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """The outer minimization's loss, at images that are attacked here."""
-
-
-def judge(
-    settings: AdversarialTrainingOptions,
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    seed: int,
-) -> float:
-    """Accuracy under PGD-10 on as many of the images as the settings say, in percent."""
-    if settings.judged == 0:
-        return accuracy(model, images, labels)
-    count = min(settings.judged, len(images))
-    rows = torch.arange(count) * len(images) // count  # evenly: sets may be sorted by class
-    shown, right = images[rows], labels[rows]
-    attack = Pgd(settings.epsilon, steps=_JUDGED_STEPS)
-    with plain_float32():  # what only just fools the model in float32 may not do so in bfloat16
-        return percent(correct_under(model, [attack], shown, right, seed=seed))
-
-
-def judged_on(settings: AdversarialTrainingOptions, images: int) -> str:
-    """Say what `judge` measures, of so many validation images."""
-    if settings.judged == 0:
-        return f"{images:,} validation images"
-    count = min(settings.judged, images)
-    return (
-        f"{count:,} of {images:,} validation images under PGD-{_JUDGED_STEPS}, "
-        f"ε = {settings.epsilon:g}"
-    )
 
 
 class PgdAtRecipe(AdversarialRecipe):

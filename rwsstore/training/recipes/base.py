@@ -119,13 +119,8 @@ class Recipe(ABC):
     def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
         """Leave a step's gradient on the parameters, and say what the loss was.
 
-        Recipes that go down along anything but the gradient of `loss` write their own.
-
-        Args:
-            model: as in `loss`, without gradients.
-            images: as in `loss`.
-            labels: as in `loss`.
-            smoothing: as in `loss`.
+        Recipes that go down along anything but the gradient of `loss` write their own. The model
+        comes without gradients.
         """
         loss = self.loss(model, images, labels, smoothing)
         with torch.autocast(loss.device.type, enabled=False):  # it is for forward passes alone

@@ -20,12 +20,9 @@ from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.adversarial import (
-    judge,
-    judged_on,
-)
+from rwsstore.training.recipes.adversarial import AdversarialRecipe
 from rwsstore.training.recipes.options import FAST_STEP, ClatOptions, RecipeOptions
-from rwsstore.training.recipes.weight import Averages, WeightRecipe, evaluating
+from rwsstore.training.recipes.weight import WeightRecipe, evaluating
 
 
 class Selection(Frozen):
@@ -42,7 +39,7 @@ class Selection(Frozen):
     share: float
 
 
-class ClatRecipe(WeightRecipe):
+class ClatRecipe(AdversarialRecipe, WeightRecipe):
     """CLAT: CE(x) + λ·Σ_{i∈S} ‖F_i(x + δ) − F_i(x)‖₂ over the critical layers S (equation 9).
 
     Only the convolutions of S train: weight, and bias where there is one. S is chosen again in
@@ -60,8 +57,6 @@ class ClatRecipe(WeightRecipe):
 
     def __init__(self, options: RecipeOptions | None = None) -> None:
         super().__init__(options)
-        self._generator = torch.Generator().manual_seed(0)
-        self._terms = Averages()
         self._train: ImageSet | None = None
         self._candidates: dict[str, tuple[str, ...]] = {}
         self._count = 0
@@ -97,9 +92,8 @@ class ClatRecipe(WeightRecipe):
         """Seed the random starts, and select, where it is time to."""
         if epoch == 1:  # another run may have left some
             self._selections, self._steps = (), 0
-        self._generator.manual_seed(seed)
-        self._terms, self._train = Averages(), train
-        settings = self.settings
+        super().begin_epoch(model, train, epoch, seed)
+        self._train, settings = train, self.settings
         again = settings.every is not None and (epoch - 1) % settings.every == 0
         if not self._selections or (again and settings.every_steps is None):
             self._select(model, seed)
@@ -151,18 +145,6 @@ class ClatRecipe(WeightRecipe):
             model, self._selections[-1].layers, units, settings.ball,
             step_size=size, steps=steps, generator=self._generator,
         )  # fmt: skip
-
-    def terms(self) -> dict[str, float]:
-        """Means of both terms, the second without λ."""
-        return self._terms.means()
-
-    def score(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
-        """Accuracy under PGD-10."""
-        return judge(self.settings, model, images, labels, seed)
-
-    def scored_on(self, images: int) -> str:
-        """How many images, and the attack."""
-        return judged_on(self.settings, images)
 
     def remarks(self) -> tuple[str, ...]:
         """Each selection with its share of the parameters, and the mean share."""
