@@ -13,12 +13,7 @@ from torch import Tensor
 from rwsstore.corruptions.keys import ImageKeys, Setting
 from rwsstore.corruptions.ops.levels import floats, luma, rounded, to_levels, truncated
 from rwsstore.corruptions.registry import Corruption, find_corruption
-from rwsstore.corruptions.severity import (
-    SeverityTable,
-    check_severity,
-    severity_table,
-    table_for,
-)
+from rwsstore.corruptions.severity import SeverityTable, check_severity, severity_table, table_for
 from rwsstore.errors import ConfigError, TensorError
 
 _BYTES = 31 << 20
@@ -48,7 +43,7 @@ def empty_like(images: Tensor) -> Tensor:
     return torch.from_numpy(np.empty(tuple(images.shape), dtype=np.uint8))
 
 
-_OWN = __name__.rpartition(".")[0]
+_OWN = f"{__name__.rpartition('.')[0]}."
 _LOOKS = 61
 
 
@@ -108,13 +103,9 @@ def warn_unchanged(name: str, severity: float, spares: str) -> None:
 def _outside() -> int:
     """The stack level, as seen by `warn_unchanged`, of the first frame outside this package."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_OWN):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _is_own(module: str) -> bool:
-    return module == _OWN or module.startswith(f"{_OWN}.")
 
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
@@ -182,17 +173,18 @@ def corrupt(
         Setting(numbers, keys, chosen, overlays)
         for numbers in _constants(corruption, chosen, severity)
     ]
-    result = empty_like(images)
+    result, is_levels = empty_like(images), images.dtype == torch.uint8
     keep_freed_memory()
     chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
     with torch.no_grad():
         for start in range(0, len(images), chunk):
             stop = min(start + chunk, len(images))
-            levels = _levels(images[start:stop])
+            levels = images[start:stop].detach().cpu()
+            levels = (levels if is_levels else to_levels(levels)).contiguous()
             parts = [setting.part(start, stop) for setting in settings]
             made = [_corrupted_levels(corruption, levels, part) for part in parts]
             levels = made[0] if len(made) == 1 else _mixed(made[0], made[1], severity % 1)
-            result[start:stop] = _like(levels, images)
+            result[start:stop] = levels if is_levels else levels.to(images.dtype) / 255
     if any_unchanged(images, result):
         warn_unchanged(name, severity, corruption.spares)
     return result
@@ -213,13 +205,6 @@ def _constants(
     return (below, above) if between is None else (between,)
 
 
-def _levels(images: Tensor) -> Tensor:
-    """Images of the caller's dtype as contiguous uint8 levels, on the CPU."""
-    images = images.detach().cpu()
-    levels = images if images.dtype == torch.uint8 else to_levels(images)
-    return levels.contiguous()
-
-
 def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) -> Tensor:
     """Run the corruption's function on part of a batch: uint8 levels, same shape, on the CPU."""
     if levels.shape[1] == 3 or not corruption.needs_colour:
@@ -231,11 +216,6 @@ def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) 
 def _mixed(below: Tensor, above: Tensor, share: float) -> Tensor:
     """Two uint8 images mixed, rounded to the nearest level."""
     return rounded(torch.lerp(floats(below), floats(above), share))
-
-
-def _like(levels: Tensor, images: Tensor) -> Tensor:
-    """Levels as the caller's dtype."""
-    return levels if images.dtype == torch.uint8 else levels.to(images.dtype) / 255
 
 
 def _check_images(images: Tensor) -> None:
@@ -264,14 +244,10 @@ def _as_indices(indices: Tensor | Sequence[int] | None, count: int) -> Sequence[
     if len(indices) != count:
         raise ConfigError(f"there are {len(indices)} indices for {count} images; expected one each")
     for index in indices:
-        if not _is_integer(index):
+        # Python's or numpy's kind of integer; `True` is not.
+        if isinstance(index, bool) or not isinstance(index, numbers.Integral):
             raise ConfigError(f"an index is {index!r}; expected an integer")
     return [int(index) for index in indices]
-
-
-def _is_integer(value: object) -> bool:
-    """Whether it is Python's or numpy's kind of integer; `True` is not."""
-    return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
 def check_seed(seed: int) -> int:

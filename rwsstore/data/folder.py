@@ -52,23 +52,18 @@ def load_folder(request: LoadRequest) -> ImageSet:
     root = request.folder.resolve()
     try:
         layout = _layout(request.folder, request.split)
-        files = {name: _image_files(layout.folder / name, root) for name in _present(layout)}
+        present = _class_folders(layout.folder)  # this split may lack some of the classes, not all
+        files = {name: _image_files(layout.folder / name, root) for name in present}
     except OSError as error:
         raise DataError(f"{request.folder} cannot be listed: {error}") from error
+    if not files:
+        raise DataError(f"{layout.folder} holds no folders; expected one for each class")
     labels = [layout.classes.index(name) for name, found in files.items() for _ in found]
     paths = [path for found in files.values() for path in found]
     images = decode_files(paths, request.size, request.progress)
     return ImageSet(
         torch.from_numpy(images), torch.tensor(labels), layout.classes, f"imagefolder:{root.name}"
     )
-
-
-def _present(layout: _Layout) -> tuple[str, ...]:
-    """Name the classes of this split; it may lack some, not all."""
-    present = _class_folders(layout.folder)
-    if not present:
-        raise DataError(f"{layout.folder} holds no folders; expected one for each class")
-    return present
 
 
 def _layout(folder: Path, split: Split) -> _Layout:
@@ -120,25 +115,17 @@ def _image_files(folder: Path, root: Path) -> list[Path]:
 def _walk(folder: Path, root: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            path = Path(entry.path)
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink():
-                _check_link(Path(entry.path), root)
+                if not path.is_file():  # a link to a folder could lead round in a circle
+                    raise DataError(f"the link {path} leads to no file; copy the images instead")
+                _refuse_link_outside(path, root)
             if entry.is_dir():
-                yield from _walk(Path(entry.path), root)
-            elif entry.is_file() and _is_image(entry.name):
-                yield Path(entry.path)
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in _SUFFIXES | _FOREIGN_SUFFIXES
-
-
-def _check_link(path: Path, root: Path) -> None:
-    # A link to a folder could lead round in a circle.
-    if not path.is_file():
-        raise DataError(f"the link {path} leads to no file; copy the images instead")
-    _refuse_link_outside(path, root)
+                yield from _walk(path, root)
+            elif entry.is_file() and path.suffix.lower() in _SUFFIXES | _FOREIGN_SUFFIXES:
+                yield path
 
 
 def _refuse_link_outside(path: Path, root: Path) -> None:

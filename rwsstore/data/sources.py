@@ -70,14 +70,10 @@ def parse_dataset(name: str) -> tuple[DataSource, Path | None]:
         raise ConfigError(f"the dataset {head!r} needs a folder: {head}:PATH")
     if "\0" in tail:
         raise ConfigError(f"the folder of {head!r} holds a NUL character")
-    return source, _expand_home(tail)
-
-
-def _expand_home(path: str) -> Path:
     try:
-        return Path(path).expanduser()
+        return source, Path(tail).expanduser()
     except RuntimeError as error:  # ~name of nobody
-        raise ConfigError(f"cannot expand {path!r}: {error}") from None
+        raise ConfigError(f"cannot expand {tail!r}: {error}") from None
 
 
 def load_images(

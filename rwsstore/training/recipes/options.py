@@ -20,6 +20,9 @@ FAILING_WEIGHTS = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
 FAST_STEP = 1.25
 """Times ε, the single step of fast adversarial training (Wong et al., 2020)."""
 
+_Count = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(gt=0, le=1)]
+
 
 class RecipeOptions(Frozen, allow_inf_nan=False):
     """What all of these recipes take.
@@ -54,10 +57,9 @@ class AdversarialTrainingOptions(RecipeOptions):
 
     epsilon: Annotated[float, Field(gt=0, le=1, description="ε, L∞, of images in [0, 1]")] = 0.03
     steps: Annotated[int, Field(ge=1, le=1000, description="of the attack on each batch")] = 10
-    step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None,
-        Field(description="of that attack; none: 2.5·ε/steps"),
-    ] = 0.007
+    step_size: Annotated[_Share | None, Field(description="of that attack; none: 2.5·ε/steps")] = (
+        0.007
+    )
     judged: Annotated[
         int,
         Field(ge=0, description="images that choose the epoch, under PGD-10; 0: all, clean"),
@@ -89,10 +91,7 @@ class FastAtOptions(AdversarialTrainingOptions):
     recipe: ClassVar[str] = "fast_at"
 
     steps: Annotated[int, Field(ge=1, le=1, description="of the attack on each batch: 1")] = 1
-    step_size: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None,
-        Field(description="of that attack; none: 1.25·ε"),
-    ] = None
+    step_size: Annotated[_Share | None, Field(description="of that attack; none: 1.25·ε")] = None
 
     @property
     def chosen_step_size(self) -> float:
@@ -134,17 +133,12 @@ class ClatOptions(AdversarialTrainingOptions):
     )
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the features' change")] = 0.01
-    k: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="layers that train at a time; none: 5 %"),
-    ] = None
+    k: Annotated[_Count | None, Field(description="layers that train at a time; none: 5 %")] = None
     every: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="epochs until the next selection; none: never"),
+        _Count | None, Field(description="epochs until the next selection; none: never")
     ] = 10
     every_steps: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Field(description="steps until the next selection, instead"),
+        _Count | None, Field(description="steps until the next selection, instead")
     ] = None
     select: Annotated[
         Literal["critical", "random"], Field(description="critical layers, or random ones")
@@ -179,9 +173,7 @@ class CorruptionResistantOptions(RecipeOptions):
     p: Annotated[
         Annotated[float, Field(ge=1)] | Literal["inf"], Field(description="of the norm, inf too")
     ] = 2.0
-    n: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="parameters changed at most")
-    ] = None
+    n: Annotated[_Count | None, Field(description="parameters changed at most")] = None
     weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
 
     @property
@@ -212,9 +204,7 @@ class HessianAwareOptions(RecipeOptions):
     )
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the trace")] = 0.001
-    trace_layers: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="deepest layers looked at")
-    ] = 9
+    trace_layers: Annotated[_Count | None, Field(description="deepest layers looked at")] = 9
     share: Annotated[float, Field(gt=0, le=1, description="largest entries that count")] = 0.5
     draws: Annotated[int, Field(ge=1, le=100, description="of the estimator, a step")] = 1
     threshold: Annotated[float, Field(ge=0, description="times the running mean")] = 0.5
