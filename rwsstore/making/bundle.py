@@ -190,7 +190,11 @@ def build_bundle(
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
     claim_work(work, config, origin)
     clean, summary = _trained(config, rest, held_out, work, progress)
-    plans = _plans(config, clean, rest, held_out)
+    plans = signature_plans(clean, config.corruptions, rest, held_out, config.extraction)
+    plans += [
+        delta_plan(clean, one.recipe_for(clean), rest, held_out, one.options, name=one.patch_name)
+        for one in config.deltas
+    ]
     patches = [_made(plan, work, config.compute_mode, progress) for plan in plans]
     shipped = Store(work / _SHIPPED)
     _keep_only(shipped, patches)
@@ -266,16 +270,6 @@ def _trained(
     if weights_fingerprint(clean.state_dict()) != summary.weights:
         raise ConfigError(f"{checkpoint} is not the model that was trained here: delete {work}")
     return clean, summary
-
-
-def _plans(
-    config: BundleConfig, clean: Classifier, train: ImageSet, held_out: ImageSet
-) -> list[Plan]:
-    """All patches of the bundle: against corruptions, and against the rest."""
-    return signature_plans(clean, config.corruptions, train, held_out, config.extraction) + [
-        delta_plan(clean, one.recipe_for(clean), train, held_out, one.options, name=one.patch_name)
-        for one in config.deltas
-    ]
 
 
 def _made(plan: Plan, work: Path, mode: ComputeMode, progress: Reporter) -> Patch:

@@ -42,17 +42,13 @@ class PatchSummary(CardPart):
     file_bytes: int
 
 
-class DeltaSummary(CardPart):
-    """One such patch, measured once on the test images.
+class DeltaSummary(PatchSummary):
+    """One that is against failing weights or adversaries, measured once on the test images.
 
     Attributes:
-        name: in the store.
-        digest: of its file.
         kind: of the patch.
         attack: what it is against.
         budget: ε of that.
-        payload_bytes: codes, scales and float32 deltas.
-        file_bytes: of the whole file.
         touched_bytes: of the model's tensors that it touches.
         layers: how many layers that are.
         images: test images that accuracy under the hazard was measured on.
@@ -61,13 +57,9 @@ class DeltaSummary(CardPart):
         patched: with it.
     """
 
-    name: str
-    digest: str
     kind: str
     attack: str
     budget: float
-    payload_bytes: int
-    file_bytes: int
     touched_bytes: int
     layers: int
     images: int

@@ -239,23 +239,26 @@ class BundleConfig(Frozen, allow_inf_nan=False):
     def _check_contradictions(self) -> Self:
         if self.extraction.anchor != "clean":
             raise ValueError("extraction.anchor: a bundle's patches start at its clean model")
-        if self.extraction.card_images > self.data.validation:
-            raise ValueError(
-                f"extraction.card_images is {self.extraction.card_images}, but only "
-                f"{self.data.validation} images are held out (data.validation)"
-            )
-        over = [bits for bits in self.measuring.bits if bits > self.extraction.bits]
+        self._check_card("extraction.card_images", self.extraction)
+        stored = self.extraction.bits
+        over = [bits for bits in self.measuring.bits if bits > stored]
         if over:
             raise ValueError(
-                f"measuring.bits asks for {over[0]}, but patches are stored at "
-                f"{self.extraction.bits} bits (extraction.bits)"
-            )
-        if self.extraction.bits not in self.measuring.bits:
-            raise ValueError(
-                f"measuring.bits leaves out {self.extraction.bits}, at which patches are stored "
+                f"measuring.bits asks for {over[0]}, but patches are stored at {stored} bits "
                 "(extraction.bits)"
             )
+        if stored not in self.measuring.bits:
+            raise ValueError(
+                f"measuring.bits leaves out {stored}, at which patches are stored (extraction.bits)"
+            )
         return self
+
+    def _check_card(self, what: str, options: DeltaOptions | ExtractionOptions) -> None:
+        if options.card_images > self.data.validation:
+            raise ValueError(
+                f"{what} is {options.card_images}, but only {self.data.validation} images are held "
+                "out (data.validation)"
+            )
 
     @model_validator(mode="after")
     def _check_deltas(self) -> Self:
@@ -264,11 +267,7 @@ class BundleConfig(Frozen, allow_inf_nan=False):
         if twice:
             raise ValueError(f"deltas: two patches are called {twice[0]}: give one a name")
         for delta in self.deltas:
-            if delta.card_images > self.data.validation:
-                raise ValueError(
-                    f"deltas: card_images of {delta.patch_name} is {delta.card_images}, but only "
-                    f"{self.data.validation} images are held out (data.validation)"
-                )
+            self._check_card(f"deltas: card_images of {delta.patch_name}", delta)
         return self
 
     @property

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from torch import Tensor
 
 import rwsstore
 from rwsstore.corruptions import (
@@ -27,7 +26,7 @@ from rwsstore.corruptions import (
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, FormatError, UnknownNameError
 from rwsstore.files import OS_FILES, make_folders, read_bounded, remove_temporaries, write_atomic
-from rwsstore.making.layouts import CifarC, ExportOptions, ImageFolder, Job, Layout, Part
+from rwsstore.making.layouts import CifarC, ExportOptions, ImageFolder, Job, Layout
 from rwsstore.progress import SILENT, Reporter
 
 MANIFEST = "rws-corrupt.json"
@@ -82,15 +81,13 @@ def _digest(job: Job) -> str:
 
 def _frost(job: Job) -> str:
     source = frost_source(job.options.frost_overlays)
-    return f"{source}, SHA-256 {_overlays_digest(job.overlays)}" if job.overlays else source
-
-
-def _overlays_digest(overlays: Sequence[Tensor]) -> str:
+    if not job.overlays:
+        return source
     digest = hashlib.sha256()
-    for overlay in overlays:
+    for overlay in job.overlays:
         digest.update(repr(list(overlay.shape)).encode("ascii"))
         digest.update(overlay.contiguous().numpy().data)
-    return digest.hexdigest()
+    return f"{source}, SHA-256 {digest.hexdigest()}"
 
 
 def claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -249,7 +246,9 @@ def export_corrupted(
 
 def _write(job: Job, layout: Layout, progress: Reporter) -> tuple[list[str], list[str]]:
     parts = tuple(layout.parts(job))
-    _sweep(job.folder, parts)
+    for place in {job.folder, *(part.path.parent for part in parts)}:
+        if place.is_dir():  # a run that was killed may have left something half-made
+            remove_temporaries(place)
     missing = [part for part in parts if not part.path.exists()]
     total = len(job.images) * sum(len(part.severities) for part in missing)
     layout.write_common(job)
@@ -259,13 +258,6 @@ def _write(job: Job, layout: Layout, progress: Reporter) -> tuple[list[str], lis
     written = [str(part.path.relative_to(job.folder)) for part in missing]
     kept = [str(p.path.relative_to(job.folder)) for p in parts if p not in missing]
     return written, kept
-
-
-def _sweep(folder: Path, parts: Sequence[Part]) -> None:
-    """Remove what a run that was killed left half-made."""
-    for place in {folder, *(part.path.parent for part in parts)}:
-        if place.is_dir():
-            remove_temporaries(place)
 
 
 def _checked(indices: Sequence[int] | None, count: int) -> Sequence[int]:

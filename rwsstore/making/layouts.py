@@ -238,7 +238,8 @@ class ImageFolder(Layout):
         """Write one corruption at one severity."""
         make_folders(part.path.parent)
         (severity,) = part.severities
-        with staged_folder(part.path) as folder, ThreadPoolExecutor(_threads()) as pool:
+        threads = min(_MOST_THREADS, thread_count())
+        with staged_folder(part.path) as folder, ThreadPoolExecutor(threads) as pool:
             for name in job.images.classes:
                 (folder / name).mkdir()
             for start, pictures in job.corrupted(part.corruption, severity):
@@ -246,10 +247,6 @@ class ImageFolder(Layout):
                 for _ in pool.map(_save, pictures, paths):
                     pass
                 task.advance(len(pictures), note=f"{part.corruption} {severity}")
-
-
-def _threads() -> int:
-    return min(_MOST_THREADS, thread_count())
 
 
 def _path(job: Job, folder: Path, place: int) -> Path:

@@ -24,6 +24,7 @@ def card_markdown(card: BundleCard) -> str:
 
 def _summary(card: BundleCard) -> str:
     spec, sides = card.config.network, card.config.network.input_size
+    more = f" {len(card.deltas)} more are against failing weights or adversaries."
     return (
         f"A `{spec.network}` classifier of width {spec.width:g} with its BatchNorm folded "
         f"({card.parameters:,} parameters, {card.report.model_bytes:,} bytes in float32) for "
@@ -31,25 +32,18 @@ def _summary(card: BundleCard) -> str:
         f"({', '.join(card.config.data.classes)}), and {len(card.config.corruptions)} Robust "
         "Weight Signature patches, one for each corruption below at severity "
         f"{card.config.extraction.severity}. A patch covers the weights and biases of the "
-        f"shallowest {card.config.extraction.layers} layers.{_more(card)}\n"
+        f"shallowest {card.config.extraction.layers} layers."
+        f"{more if card.deltas else ''}\n"
     )
-
-
-def _more(card: BundleCard) -> str:
-    if not card.deltas:
-        return ""
-    return f" {len(card.deltas)} more are against failing weights or adversaries."
 
 
 def _figures(card: BundleCard) -> str:
     report, images = card.report, card.report.images
     stored = str(card.config.extraction.bits)
+    mean = _percent(report.mean.clean_model, report.mean.clean_model_interval)
     rows = [
         ("TA, clean model", _percent(report.clean_accuracy, report.clean_accuracy_interval)),
-        (
-            "mean RA, clean model",
-            _percent(report.mean.clean_model, report.mean.clean_model_interval),
-        ),
+        ("mean RA, clean model", mean),
     ]
     for bits in map(str, card.config.measuring.bits):
         mark = " (as shipped)" if bits == stored else ""
@@ -68,20 +62,15 @@ def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tupl
     recovered = "-" if gap is None else f"{gap:.3f}"
     if interval is not None:
         recovered += f" ({interval.low:.3f} to {interval.high:.3f})"
-    share = result.patch_payload_bytes / model_bytes
+    payload, mean = result.patch_payload_bytes, result.mean
+    size = (
+        f"{payload:,} bytes of payload, {payload / model_bytes:.3f} of the model's; "
+        f"files {result.patch_file_bytes:,}"
+    )
     return [
-        (
-            f"mean RA, patches at {label}",
-            _percent(result.mean.patched, result.mean.patched_interval),
-        ),
+        (f"mean RA, patches at {label}", _percent(mean.patched, mean.patched_interval)),
         (f"gap recovered, {label}", recovered),
-        (
-            f"all patches at {label}",
-            (
-                f"{result.patch_payload_bytes:,} bytes of payload, {share:.3f} of the model's; "
-                f"files {result.patch_file_bytes:,}"
-            ),
-        ),
+        (f"all patches at {label}", size),
     ]
 
 
@@ -166,6 +155,9 @@ def _formats(card: BundleCard) -> Iterator[str]:
 def _making(card: BundleCard) -> str:
     config, training = card.config, card.training
     schedule, extraction = config.training, config.extraction
+    trained = "all layers trained, the deeper ones cut off"
+    if extraction.training_mode == "shallow":
+        trained = "the patched layers trained alone"
     return (
         "## How it was made\n\n"
         f"- Data: {config.data.name}; {training.images:,} training images, and "
@@ -179,7 +171,7 @@ def _making(card: BundleCard) -> str:
         f"{config.mode}{_averaging(card)}. {training.validation_accuracy:.1f} % of the split-off "
         "images.\n"
         f"- Patches: from the clean model as anchor, {extraction.training.epochs} epochs each, "
-        f"learning rate {extraction.training.learning_rate:g}, {_mode(extraction.training_mode)}, "
+        f"learning rate {extraction.training.learning_rate:g}, {trained}, "
         f"{extraction.bits} bits, seed {extraction.training.seed}.\n"
         f"{_delta_making(card)}"
         f"- Weights: `{card.weights}`. Made by {card.tool}. Every parameter is in card.json and in "
@@ -207,12 +199,6 @@ def _averaging(card: BundleCard) -> str:
     )
 
 
-def _mode(training_mode: str) -> str:
-    if training_mode == "shallow":
-        return "the patched layers trained alone"
-    return "all layers trained, the deeper ones cut off"
-
-
 def _limits(card: BundleCard) -> str:
     side = card.config.network.input_size
     return (
@@ -234,11 +220,5 @@ def _percent(value: float, interval: Interval | None) -> str:
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(_lines(header, rows)) + "\n"
-
-
-def _lines(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"| {' | '.join(['---', *['---:'] * (len(header) - 1)])} |"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    marks = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, marks, *rows))
