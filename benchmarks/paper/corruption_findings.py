@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import torch
 
-from rwsstore.analysis.parameter_corruption import CorruptionReport, Row
+from rwsstore.analysis.parameter_corruption import CorruptionReport, CorruptionRow
 
 Reports = Mapping[str, CorruptionReport]
 """By network."""
@@ -191,7 +191,7 @@ def rank_correlation(values: Sequence[float]) -> tuple[float, float]:
     return found, (1 + as_far) / (1 + _RELABELINGS)
 
 
-def _gap(row: Row) -> float:
+def _gap(row: CorruptionRow) -> float:
     return (row.random_accuracy or 0.0) - row.gradient.accuracy
 
 

@@ -22,8 +22,8 @@ from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
 from rwsstore.analysis.parameter_corruption import (
     CorruptionReport,
+    CorruptionRow,
     ProbeOptions,
-    Row,
     by_type,
     probe_corruption,
 )
@@ -186,7 +186,7 @@ def _table_one(word: str, reports: Reports) -> Iterator[Table]:
     yield Table(header, rows, title=f"Random against gradient-based, p = 2, {word}")
 
 
-def _compared(report: CorruptionReport, row: Row) -> list[str]:
+def _compared(report: CorruptionReport, row: CorruptionRow) -> list[str]:
     assert row.random_accuracy is not None
     lost = row.gradient.accuracy - report.clean.accuracy
     change = row.gradient.loss_change

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from rwsstore.attacks.ball import Ball, per_image
 from rwsstore.attacks.base import Attack, check_count
-from rwsstore.attacks.objectives import CrossEntropy, Measured, differentiate, measure
-from rwsstore.attacks.search import Batch, Best, search
+from rwsstore.attacks.objectives import CrossEntropy, ObjectiveValues, differentiate, measure
+from rwsstore.attacks.search import AttackBatch, Best, search
 from rwsstore.errors import ConfigError
 
 _MOMENTUM = 0.75  # the paper's α
@@ -49,10 +49,10 @@ class Apgd(Attack):
         if not 0 < self.rho <= 1:
             raise ConfigError(f"rho is {self.rho!r}; expected a share above 0 and at most 1")
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         return search(batch, partial(self._climb, batch), self.restarts)
 
-    def _climb(self, batch: Batch, rows: Tensor, restart: int, best: Best) -> None:
+    def _climb(self, batch: AttackBatch, rows: Tensor, restart: int, best: Best) -> None:
         objective = CrossEntropy(batch.model, batch.labels)
         lengths = checkpoints(self.steps)
         images = batch.start(self.ball, rows, restart)
@@ -119,7 +119,7 @@ class _Run:
     top_before: Tensor
 
     @classmethod
-    def begin(cls, rows: Tensor, images: Tensor, found: Measured, size: float) -> Self:
+    def begin(cls, rows: Tensor, images: Tensor, found: ObjectiveValues, size: float) -> Self:
         return cls(
             rows=rows,
             images=images,
@@ -151,7 +151,7 @@ class _Run:
         change += (1 - _MOMENTUM) * (self.images - self.previous)
         return ball.project(self.images + change, origins)
 
-    def moved(self, images: Tensor, found: Measured) -> Self:
+    def moved(self, images: Tensor, found: ObjectiveValues) -> Self:
         """The state after a step."""
         better = found.loss > self.top_loss
         wide = per_image(better)

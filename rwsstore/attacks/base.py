@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rwsstore.attacks.ball import Ball, Norm
 from rwsstore.attacks.objectives import CrossEntropy, measure, plain_float32
-from rwsstore.attacks.search import Batch
+from rwsstore.attacks.search import AttackBatch
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, DataError, TensorError
 from rwsstore.models import check_evaluating, unchanged
@@ -98,7 +98,7 @@ class Attack(ABC):
             return result
 
     @abstractmethod
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         """Change a batch; float32 [B, 3, H, W], checked by the caller."""
 
     def _check_model(self, model: nn.Module, images: Tensor) -> int:
@@ -116,7 +116,7 @@ class Attack(ABC):
         seed: int,
         indices: Tensor | None,
         early_exit: bool,
-    ) -> Batch:
+    ) -> AttackBatch:
         if type(seed) is not int:
             raise ConfigError(f"seed is {seed!r}; expected an integer")
         units = unit_images(images)
@@ -124,7 +124,7 @@ class Attack(ABC):
         classes = self._check_model(model, units)
         known = check_labels(labels, len(units), classes).to(units.device)
         # Copies, for tensors made in inference mode cannot be differentiated through.
-        return Batch(
+        return AttackBatch(
             model=model,
             images=units.clone(),
             labels=known.clone(),
@@ -133,7 +133,7 @@ class Attack(ABC):
             early_exit=early_exit,
         )
 
-    def _batch(self, batch: Batch) -> Tensor:
+    def _batch(self, batch: AttackBatch) -> Tensor:
         """Attack those images of a batch that are to be changed."""
         rows = torch.arange(len(batch.images), device=batch.images.device)
         if batch.early_exit:

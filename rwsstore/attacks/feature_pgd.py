@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rwsstore.attacks.ball import Ball
 from rwsstore.attacks.objectives import Objective
 from rwsstore.attacks.pgd import ProjectedAscent, ascend
-from rwsstore.attacks.search import Batch
+from rwsstore.attacks.search import AttackBatch
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.models import ordered_layers
 
@@ -96,7 +96,7 @@ class FeaturePgd(ProjectedAscent):
                 raise UnknownNameError("layer", name, known)
         return classes
 
-    def _objective(self, batch: Batch) -> Objective:
+    def _objective(self, batch: AttackBatch) -> Objective:
         return FeatureChange(batch.model, self.layers, batch.images)
 
 

@@ -28,7 +28,7 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class ObjectiveValues:
     """What is known of images where they are now.
 
     Attributes:
@@ -67,7 +67,7 @@ class CrossEntropy:
 
 def differentiate(
     objective: Objective, images: Tensor, rows: Tensor, indices: Tensor, *, plain: bool = True
-) -> Measured:
+) -> ObjectiveValues:
     """Measure images, and how the loss changes with them.
 
     The model's parameters get no gradient.
@@ -95,7 +95,7 @@ def differentiate(
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
     finite = loss.detach().isfinite() & gradient.flatten(1).isfinite().all(1)
     _check(finite, "loss or gradient", rows, indices)
-    return Measured(loss.detach(), logits.detach().argmax(1), gradient)
+    return ObjectiveValues(loss.detach(), logits.detach().argmax(1), gradient)
 
 
 def measure(

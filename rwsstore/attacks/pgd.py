@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from rwsstore.attacks.ball import Ball
 from rwsstore.attacks.base import Attack, check_count
 from rwsstore.attacks.objectives import CrossEntropy, Objective, differentiate, measure
-from rwsstore.attacks.search import Batch, Best, search
+from rwsstore.attacks.search import AttackBatch, Best, search
 from rwsstore.errors import ConfigError
 
 
@@ -53,13 +53,13 @@ class ProjectedAscent(Attack):
             )
 
     @abstractmethod
-    def _objective(self, batch: Batch) -> Objective:
+    def _objective(self, batch: AttackBatch) -> Objective:
         """What is raised."""
 
-    def _start(self, batch: Batch, rows: Tensor, restart: int) -> Tensor:
+    def _start(self, batch: AttackBatch, rows: Tensor, restart: int) -> Tensor:
         return batch.start(self.ball, rows, restart)
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         objective = self._objective(batch)
 
         def climb(rows: Tensor, restart: int, best: Best) -> None:
@@ -135,7 +135,7 @@ class Fgsm(Attack):
 
     name: ClassVar[str] = "fgsm"
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         rows = torch.arange(len(batch.images), device=batch.images.device)
         objective = CrossEntropy(batch.model, batch.labels)
         found = differentiate(objective, batch.images, rows, batch.indices)
@@ -163,10 +163,10 @@ class Pgd(ProjectedAscent):
                 "random_start=True, or restarts=1"
             )
 
-    def _objective(self, batch: Batch) -> Objective:
+    def _objective(self, batch: AttackBatch) -> Objective:
         return CrossEntropy(batch.model, batch.labels)
 
-    def _start(self, batch: Batch, rows: Tensor, restart: int) -> Tensor:
+    def _start(self, batch: AttackBatch, rows: Tensor, restart: int) -> Tensor:
         return super()._start(batch, rows, restart) if self.random_start else batch.images[rows]
 
 

@@ -35,7 +35,7 @@ def random_changes(
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class AttackBatch:
     """Images under attack, checked.
 
     Attributes:
@@ -54,7 +54,7 @@ class Batch:
     seed: int
     early_exit: bool
 
-    def take(self, rows: Tensor) -> "Batch":
+    def take(self, rows: Tensor) -> "AttackBatch":
         """The batch of some of the images, rows int64 [K]."""
         return replace(
             self,
@@ -86,7 +86,7 @@ class Best:
         images: float32 [B, 3, H, W].
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: AttackBatch) -> None:
         self.images = batch.images.clone()
         self._batch = batch
         self._loss = torch.full(batch.labels.shape, float("-inf"), device=batch.images.device)
@@ -120,7 +120,7 @@ Climb = Callable[[Tensor, int, Best], None]
 """Goes uphill with the images in rows [K] from the start of that number, offering what it meets."""
 
 
-def search(batch: Batch, climb: Climb, restarts: int) -> Tensor:
+def search(batch: AttackBatch, climb: Climb, restarts: int) -> Tensor:
     """Climb from several starts, each time only with the images that still stand.
 
     Args:

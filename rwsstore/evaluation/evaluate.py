@@ -87,7 +87,7 @@ def find_patches(
     return found
 
 
-class Measured(NamedTuple):
+class Cell(NamedTuple):
     """What was classified, and by which model.
 
     Attributes:
@@ -114,12 +114,12 @@ class Assembly:
 
     def __init__(
         self,
-        figures: Mapping[Measured, Figure],
+        figures: Mapping[Cell, Figure],
         severities: Sequence[int],
         chosen: Mapping[str, Patch | None],
     ) -> None:
         self._figures, self._severities, self._chosen = figures, severities, chosen
-        self.clean = figures[Measured("clean")]
+        self.clean = figures[Cell("clean")]
 
     def stored(self, bits: str, patches: Mapping[str, Patch]) -> StoredResult:
         """All patches at one bit width."""
@@ -138,7 +138,7 @@ class Assembly:
 
     def rival(self, batch: int) -> RivalResult:
         """Re-estimated BatchNorm at one batch size."""
-        clean = self._figures[Measured(batch)]
+        clean = self._figures[Cell(batch)]
         figures = {name: self._mean(batch, None, name) for name in self._chosen}
         mean = mean_of(list(figures.values()))
         return RivalResult(
@@ -152,12 +152,12 @@ class Assembly:
 
     def _corruption(self, bits: str, name: str) -> CorruptionResult:
         patch = self._chosen[name]
-        cost = self.clean if patch is None else self._figures[Measured(bits, name)]
+        cost = self.clean if patch is None else self._figures[Cell(bits, name)]
         pair = _pair(self._mean("clean", None, name), self._patched_mean(bits, name))
         severities = {}
         for severity in self._severities:
-            clean = self._figures[Measured("clean", None, name, severity)]
-            patched = self._figures.get(Measured(bits, name, name, severity), clean)
+            clean = self._figures[Cell("clean", None, name, severity)]
+            patched = self._figures.get(Cell(bits, name, name, severity), clean)
             severities[severity] = Pair(**_pair(clean, patched))
         return CorruptionResult(
             **pair,
@@ -175,7 +175,7 @@ class Assembly:
         return self._mean(bits, name, name)
 
     def _mean(self, model: str | int, patch: str | None, corruption: str) -> Figure:
-        keys = [Measured(model, patch, corruption, severity) for severity in self._severities]
+        keys = [Cell(model, patch, corruption, severity) for severity in self._severities]
         return mean_of([self._figures[key] for key in keys])
 
 
@@ -299,7 +299,7 @@ class _Evaluation:
         for patch in every:  # so that every refusal comes before the first measurement
             self.live.variant({patch.digest: None})
         self.rival = None if rival is None else with_batch_statistics(rival)
-        self.correct: dict[Measured, Tensor] = {}
+        self.correct: dict[Cell, Tensor] = {}
 
     def run(self, progress: Reporter) -> EvaluationReport:
         """Measure everything, one corrupted copy of the images at a time."""
@@ -308,7 +308,7 @@ class _Evaluation:
         patched = len(self.stored) * len(self.widths) * (1 + severities)
         total = 1 + rivals + patched + len(self.names) * severities * (1 + rivals)
         with progress.task("evaluating", total=total) as task:
-            self._measure(Measured("clean"), self.live.variant({}), self.images.images, task)
+            self._measure(Cell("clean"), self.live.variant({}), self.images.images, task)
             self._measure_rival(self.images.images, None, None, task)
             for name in self.names:
                 self._measure_corruption(name, task)
@@ -321,7 +321,7 @@ class _Evaluation:
             if name in patches
         }
         for bits, variant in variants.items():
-            self._measure(Measured(bits, name), variant, self.images.images, task)
+            self._measure(Cell(bits, name), variant, self.images.images, task)
         for severity in self.options.severities:
             corrupted = corrupt(
                 self.images.images,
@@ -330,13 +330,13 @@ class _Evaluation:
                 seed=self.options.seed,
                 frost_overlays=self.overlays,
             )
-            what = Measured("clean", None, name, severity)
+            what = Cell("clean", None, name, severity)
             self._measure(what, self.live.variant({}), corrupted, task)
             for bits, variant in variants.items():
-                self._measure(Measured(bits, name, name, severity), variant, corrupted, task)
+                self._measure(Cell(bits, name, name, severity), variant, corrupted, task)
             self._measure_rival(corrupted, name, severity, task)
 
-    def _measure(self, what: Measured, variant: Variant, images: Tensor, task: Task) -> None:
+    def _measure(self, what: Cell, variant: Variant, images: Tensor, task: Task) -> None:
         right = correctness(variant, images, self.images.labels)
         self.correct[what] = right
         note = what.corruption or what.patch or "clean"
@@ -352,7 +352,7 @@ class _Evaluation:
             right = torch.empty(len(images), dtype=torch.bool)  # in the order of the images
             labels = self.images.labels[order]
             right[order] = correctness(self.rival, stream, labels, batch_size=batch)
-            self.correct[Measured(batch, None, corruption, severity)] = right
+            self.correct[Cell(batch, None, corruption, severity)] = right
             task.advance(note=f"BatchNorm at batch {batch}: {percent(right):.1f} %")
 
     def _report(self) -> EvaluationReport:

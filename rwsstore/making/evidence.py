@@ -14,7 +14,7 @@ from rwsstore.patches import (
     CardPoint,
     GoldenProbe,
     Patch,
-    Recipe,
+    RecordedRecipe,
     RobustnessCard,
     check_golden,
     probe_images,
@@ -35,7 +35,7 @@ def recorded(
     train: ImageSet,
     validation: ImageSet,
     own: Mapping[str, Any],
-) -> Recipe:
+) -> RecordedRecipe:
     """What a patch records of its training; equal recipes, options and images, equal records.
 
     Args:
@@ -50,7 +50,7 @@ def recorded(
         **data_parameters(train, validation),
         **{key: _text(value) for key, value in own.items()},
     }
-    return Recipe(name=name, seed=training.seed, parameters=parameters)
+    return RecordedRecipe(name=name, seed=training.seed, parameters=parameters)
 
 
 def _text(value: Any) -> bool | int | float | str:

@@ -26,7 +26,7 @@ from rwsstore.corruptions import (
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, FormatError, UnknownNameError
 from rwsstore.files import OS_FILES, make_folders, read_bounded, remove_temporaries, write_atomic
-from rwsstore.making.layouts import CifarC, ExportOptions, ImageFolder, Job, Layout
+from rwsstore.making.layouts import CifarC, ExportJob, ExportOptions, ImageFolder, Layout
 from rwsstore.progress import SILENT, Reporter
 
 MANIFEST = "rws-corrupt.json"
@@ -38,7 +38,7 @@ _LIMIT = 2**20
 _GROWS = "corruptions"
 
 
-def manifest_of(job: Job, layout: str, split: str) -> dict[str, Any]:
+def manifest_of(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
     """Describe everything that the corrupted images follow from."""
     height, width = job.images.images.shape[2:]
     table = job.options.table
@@ -69,7 +69,7 @@ def manifest_of(job: Job, layout: str, split: str) -> dict[str, Any]:
     }
 
 
-def _digest(job: Job) -> str:
+def _digest(job: ExportJob) -> str:
     """Hash the clean images with their labels and indices."""
     digest = hashlib.sha256()
     for start in range(0, len(job.images), job.piece):
@@ -79,7 +79,7 @@ def _digest(job: Job) -> str:
     return digest.hexdigest()
 
 
-def _frost(job: Job) -> str:
+def _frost(job: ExportJob) -> str:
     source = frost_source(job.options.frost_overlays)
     if not job.overlays:
         return source
@@ -224,7 +224,7 @@ def export_corrupted(
         raise UnknownNameError("layout", layout, LAYOUTS)
     place = LAYOUTS[layout]
     overlays = options.frost_overlays
-    job = Job(
+    job = ExportJob(
         images,
         _checked(indices, len(images)),
         options,
@@ -244,7 +244,7 @@ def export_corrupted(
     return ExportReport(manifest, tuple(written), tuple(kept), unchanged)
 
 
-def _write(job: Job, layout: Layout, progress: Reporter) -> tuple[list[str], list[str]]:
+def _write(job: ExportJob, layout: Layout, progress: Reporter) -> tuple[list[str], list[str]]:
     parts = tuple(layout.parts(job))
     for place in {job.folder, *(part.path.parent for part in parts)}:
         if place.is_dir():  # a run that was killed may have left something half-made

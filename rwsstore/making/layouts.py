@@ -75,7 +75,7 @@ Pictures = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportJob:
     """One export.
 
     Attributes:
@@ -140,7 +140,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Part:
+class ExportPart:
     """What is written at once: it is there whole, or not at all.
 
     Attributes:
@@ -159,18 +159,18 @@ class Layout:
 
     name: ClassVar[str]
 
-    def prepare(self, job: Job) -> None:
+    def prepare(self, job: ExportJob) -> None:
         """Refuse what this layout cannot hold, before anything is written."""
 
-    def parts(self, job: Job) -> Iterable[Part]:
+    def parts(self, job: ExportJob) -> Iterable[ExportPart]:
         """What is to be written, in order."""
         raise NotImplementedError
 
-    def write(self, job: Job, part: Part, task: Task) -> None:
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one part whole, telling `task` of each image."""
         raise NotImplementedError
 
-    def write_common(self, job: Job) -> None:
+    def write_common(self, job: ExportJob) -> None:
         """Write what belongs to all parts."""
 
 
@@ -179,13 +179,13 @@ class CifarC(Layout):
 
     name = "cifar-c"
 
-    def parts(self, job: Job) -> Iterator[Part]:
+    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
         """A file for each corruption."""
         severities = job.options.severities
         for name in job.options.corruptions:
-            yield Part(name, severities, job.folder / f"{name}.npy")
+            yield ExportPart(name, severities, job.folder / f"{name}.npy")
 
-    def write(self, job: Job, part: Part, task: Task) -> None:
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one corruption's array."""
         count = len(part.severities) * len(job.images)
         _, channels, height, width = job.images.images.shape
@@ -197,7 +197,7 @@ class CifarC(Layout):
                     stream.write(pictures.data)
                     task.advance(len(pictures), note=f"{part.corruption} {severity}")
 
-    def write_common(self, job: Job) -> None:
+    def write_common(self, job: ExportJob) -> None:
         """Write the labels."""
         labels = np.tile(job.images.labels.numpy(), len(job.options.severities))
         with staged_file(job.folder / "labels.npy") as stream:
@@ -216,13 +216,13 @@ class ImageFolder(Layout):
 
     name = "imagefolder"
 
-    def parts(self, job: Job) -> Iterator[Part]:
+    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
         """A folder for each corruption and severity."""
         for name in job.options.corruptions:
             for severity in job.options.severities:
-                yield Part(name, (severity,), job.folder / name / str(severity))
+                yield ExportPart(name, (severity,), job.folder / name / str(severity))
 
-    def prepare(self, job: Job) -> None:
+    def prepare(self, job: ExportJob) -> None:
         """Refuse a class whose name cannot name a folder.
 
         Raises:
@@ -234,7 +234,7 @@ class ImageFolder(Layout):
                     f"the class {name!r} cannot name a folder; the layout cifar-c needs none"
                 )
 
-    def write(self, job: Job, part: Part, task: Task) -> None:
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one corruption at one severity."""
         make_folders(part.path.parent)
         (severity,) = part.severities
@@ -249,7 +249,7 @@ class ImageFolder(Layout):
                 task.advance(len(pictures), note=f"{part.corruption} {severity}")
 
 
-def _path(job: Job, folder: Path, place: int) -> Path:
+def _path(job: ExportJob, folder: Path, place: int) -> Path:
     """Named by the index in the data set, with leading zeros, so that names sort as indices do."""
     digits = max(5, len(str(job.indices[-1])))  # they rise
     index = f"{job.indices[place]:0{digits}d}{PICTURE_FORMATS[job.options.picture_format]}"

@@ -17,8 +17,7 @@ from rwsstore.making.hazards import Hazard, hazard_for, row_of
 from rwsstore.making.options import DeltaOptions, ExtractionOptions
 from rwsstore.making.projection import starting_point
 from rwsstore.models import ordered_layers, shallowest, weights_fingerprint
-from rwsstore.patches import AlphaRange, Patch, identify, make_patch
-from rwsstore.patches import Recipe as Record
+from rwsstore.patches import AlphaRange, Patch, RecordedRecipe, identify, make_patch
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.store import Store, check_name
 from rwsstore.training import (
@@ -75,7 +74,7 @@ class Plan:
     train: ImageSet
     validation: ImageSet
     options: DeltaOptions | ExtractionOptions
-    record: Record
+    record: RecordedRecipe
     described: Mapping[str, Any]
 
     @cached_property

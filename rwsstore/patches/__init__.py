@@ -11,6 +11,7 @@ __all__ = [
     "GoldenProbe",
     "Kind",
     "ModelIdentity",
+    "ModelTensor",
     "Part",
     "Patch",
     "PatchMetadata",
@@ -19,10 +20,9 @@ __all__ = [
     "QuantizedTensor",
     "RawTensor",
     "Reach",
-    "Recipe",
+    "RecordedRecipe",
     "Request",
     "RobustnessCard",
-    "TensorEntry",
     "check_bits",
     "check_fit",
     "check_golden",
@@ -65,11 +65,11 @@ if typing.TYPE_CHECKING:
         CardPoint,
         GoldenProbe,
         Kind,
+        ModelTensor,
         Part,
         PatchMetadata,
-        Recipe,
+        RecordedRecipe,
         RobustnessCard,
-        TensorEntry,
     )
     from rwsstore.patches.patch import Patch
     from rwsstore.patches.quantization import (

@@ -15,7 +15,7 @@ from rwsstore.canonical import Digest
 from rwsstore.config import first_fault, short
 from rwsstore.errors import MismatchError, TensorError
 from rwsstore.models import architecture_fingerprint, weights_fingerprint
-from rwsstore.patches.metadata import Kind, PatchMetadata, TensorEntry
+from rwsstore.patches.metadata import Kind, ModelTensor, PatchMetadata
 from rwsstore.patches.patch import Patch
 from rwsstore.patches.quantization import check_bits, quantize
 
@@ -32,7 +32,7 @@ class ModelIdentity:
 
     architecture: Digest
     clean_weights: Digest
-    tensors: tuple[TensorEntry, ...]
+    tensors: tuple[ModelTensor, ...]
 
 
 def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
@@ -46,7 +46,7 @@ def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
     for name, tensor in sorted(state.items()):
         dtype = str(tensor.dtype).removeprefix("torch.")
         try:
-            entries.append(TensorEntry(name=name, shape=tuple(tensor.shape), dtype=dtype))
+            entries.append(ModelTensor(name=name, shape=tuple(tensor.shape), dtype=dtype))
         except ValidationError as error:
             raise TensorError(
                 f"tensor '{short(name)}' of the model: {first_fault(error)}"
@@ -93,7 +93,7 @@ def check_fit(
     return True
 
 
-def _first_difference(expected: Sequence[TensorEntry], found: Sequence[TensorEntry]) -> str:
+def _first_difference(expected: Sequence[ModelTensor], found: Sequence[ModelTensor]) -> str:
     for left, right in zip_longest(expected, found):
         if left == right:
             continue
@@ -105,7 +105,7 @@ def _first_difference(expected: Sequence[TensorEntry], found: Sequence[TensorEnt
     return "the fingerprints differ"
 
 
-def _show(entry: TensorEntry) -> str:
+def _show(entry: ModelTensor) -> str:
     return f"{entry.name!r} of {entry.dtype}{list(entry.shape)}"
 
 
@@ -158,11 +158,11 @@ def reach_of(patch: PatchMetadata, parts: Iterable[PatchMetadata] = ()) -> Reach
     )
 
 
-def _weights(entries: Iterable[TensorEntry]) -> int:
+def _weights(entries: Iterable[ModelTensor]) -> int:
     return sum(len(entry.shape) >= 2 for entry in entries)
 
 
-def _bytes(entries: Iterable[TensorEntry]) -> int:
+def _bytes(entries: Iterable[ModelTensor]) -> int:
     return min(sum(math.prod(entry.shape) * _item(entry.dtype) for entry in entries), _MOST_BYTES)
 
 

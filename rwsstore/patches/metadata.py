@@ -106,7 +106,7 @@ Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 any other is read, listed and applied like them: its tensors say all that is needed."""
 
 
-class TensorEntry(Frozen, strict=True):
+class ModelTensor(Frozen, strict=True):
     """One tensor of the model that the patch belongs to.
 
     Attributes:
@@ -159,7 +159,7 @@ class AlphaRange(Frozen, strict=True):
         return value
 
 
-class Recipe(Frozen, strict=True):
+class RecordedRecipe(Frozen, strict=True):
     """How the weights behind a patch were trained.
 
     Attributes:
@@ -240,7 +240,7 @@ class PatchMetadata(Frozen, strict=True):
     name: Name
     architecture: Hex64
     clean_weights: Hex64
-    model: Annotated[tuple[TensorEntry, ...], Field(min_length=1, max_length=10_000)]
+    model: Annotated[tuple[ModelTensor, ...], Field(min_length=1, max_length=10_000)]
     layers: tuple[TensorName, ...] = ()
     tensors: dict[TensorName, int] = Field(default_factory=dict)
     bits: Literal[32, 16, 8, 4, 3, 2] | None = None
@@ -250,7 +250,7 @@ class PatchMetadata(Frozen, strict=True):
     attack: Text | None = None
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     dataset: Text | None = None
-    recipe: Recipe | None = None
+    recipe: RecordedRecipe | None = None
     anchor: Literal["clean", "pretrained", "early"] | None = None
     projected: bool = False
     card: RobustnessCard | None = None
@@ -314,7 +314,7 @@ class PatchMetadata(Frozen, strict=True):
             self._check_tensor(model[name], bits)
         return self
 
-    def _check_tensor(self, entry: TensorEntry, bits: int) -> None:
+    def _check_tensor(self, entry: ModelTensor, bits: int) -> None:
         if entry.dtype != "float32" or 0 in entry.shape:
             raise ValueError(
                 f"tensors: {entry.name!r} is {entry.dtype}{list(entry.shape)} in the model; only "
@@ -348,7 +348,7 @@ class PatchMetadata(Frozen, strict=True):
         return {entry.name: entry.shape for entry in self.model if entry.name in self.tensors}
 
 
-def fingerprint(model: tuple[TensorEntry, ...]) -> Digest:
+def fingerprint(model: tuple[ModelTensor, ...]) -> Digest:
     """The architecture fingerprint of a model with these tensors, which stand by name."""
     description = [[entry.name, list(entry.shape), entry.dtype] for entry in model]
     return sha256_hex(canonical_json(description).encode())

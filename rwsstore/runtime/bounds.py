@@ -32,14 +32,14 @@ _Moved = Mapping[int, float]
 """How far patches move one output of a layer at most, for inputs up to 1: by the id of a tensor."""
 
 
-class Interval(NamedTuple):
+class ValueRange(NamedTuple):
     """The bounds of all numbers in a tensor."""
 
     low: float
     high: float
 
 
-UNBOUNDED = Interval(-math.inf, math.inf)
+UNBOUNDED = ValueRange(-math.inf, math.inf)
 
 
 class _Gain(NamedTuple):
@@ -56,16 +56,16 @@ class _Gain(NamedTuple):
     least: float
     most: float
 
-    def of(self, x: Interval, weights: float = 0.0, biases: float = 0.0) -> Interval:
+    def of(self, x: ValueRange, weights: float = 0.0, biases: float = 0.0) -> ValueRange:
         """Bound what it makes of an interval with its weights and biases moved."""
         up, down = self.up + weights, self.down + weights
-        return Interval(
+        return ValueRange(
             up * x.low - down * x.high + self.least - biases,
             up * x.high - down * x.low + self.most + biases,
         )
 
 
-_Bound = Callable[[Sequence[Interval], _Moved], Interval | None]
+_Bound = Callable[[Sequence[ValueRange], _Moved], ValueRange | None]
 """Takes the bounds of an operation's inputs to those of its output; None if there are none."""
 
 
@@ -86,7 +86,7 @@ class Bounds:
             with suppress(UnknownOperationError):
                 self._steps = _steps(graph)
 
-    def logits(self, patches: Iterable[tuple[Patch, float]]) -> Interval:
+    def logits(self, patches: Iterable[tuple[Patch, float]]) -> ValueRange:
         """Bound the logits for all images, of bytes or of floats in [0, 1].
 
         Every number on the way lies within `LARGEST` of 0 too.
@@ -100,7 +100,7 @@ class Bounds:
         if not self._steps:
             return UNBOUNDED
         moved = self._moved(patches)
-        values = [Interval(0.0, 1.0)]  # the images; the first step hands them on
+        values = [ValueRange(0.0, 1.0)]  # the images; the first step hands them on
         for bound, places in self._steps:
             inputs = [values[place + 1] for place in places] or values[:1]
             value = _widened(bound(inputs, moved))
@@ -127,7 +127,7 @@ class Bounds:
         return known
 
 
-def _widened(x: Interval | None) -> Interval | None:
+def _widened(x: ValueRange | None) -> ValueRange | None:
     """With room for rounding, and 0 and 1 in it, so that every weight behind counts.
 
     Returns:
@@ -136,7 +136,7 @@ def _widened(x: Interval | None) -> Interval | None:
     if x is None or not (x.low >= -LARGEST and x.high <= LARGEST):
         return None
     room = _ROUNDING * max(-x.low, x.high)
-    return Interval(min(x.low - room, 0.0), max(x.high + room, 1.0))
+    return ValueRange(min(x.low - room, 0.0), max(x.high + room, 1.0))
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def _weighted(layer: nn.Conv2d | nn.Linear) -> _Bound:
     gain = _gain((size + total) / 2, (size - total) / 2, shift)
     weight_id, bias_id = id(layer.weight), id(bias)
 
-    def bound(inputs: Sequence[Interval], moved: _Moved) -> Interval:
+    def bound(inputs: Sequence[ValueRange], moved: _Moved) -> ValueRange:
         return gain.of(inputs[0], moved.get(weight_id, 0.0), moved.get(bias_id, 0.0))
 
     return bound
@@ -199,7 +199,7 @@ def _unpatched(layer: nn.Module, gains: Sequence[_Gain]) -> _Bound:
     """Of what a layer computes on its way, and last of what it gives; not known once patched."""
     own = frozenset(map(id, layer.parameters()))
 
-    def bound(inputs: Sequence[Interval], moved: _Moved) -> Interval | None:
+    def bound(inputs: Sequence[ValueRange], moved: _Moved) -> ValueRange | None:
         found = [gain.of(inputs[0]) for gain in gains]
         return found[-1] if own.isdisjoint(moved) and all(map(_widened, found)) else None
 
@@ -220,18 +220,18 @@ def _gain(up: Tensor, down: Tensor, shift: Tensor) -> _Gain:
     return _Gain(*torch.stack([up.max(), down.max(), shift.min(), shift.max()]).tolist())
 
 
-def _either(inputs: Sequence[Interval], _moved: _Moved) -> Interval:
-    return Interval(min(one.low for one in inputs), max(one.high for one in inputs))
+def _either(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange:
+    return ValueRange(min(one.low for one in inputs), max(one.high for one in inputs))
 
 
-def _relu(inputs: Sequence[Interval], _moved: _Moved) -> Interval:
-    return Interval(0.0, inputs[0].high)
+def _relu(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange:
+    return ValueRange(0.0, inputs[0].high)
 
 
-def _sum(inputs: Sequence[Interval], _moved: _Moved) -> Interval | None:
+def _sum(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange | None:
     if len(inputs) != 2:  # x + x has one, and so has x + 1
         return None
-    return Interval(inputs[0].low + inputs[1].low, inputs[0].high + inputs[1].high)
+    return ValueRange(inputs[0].low + inputs[1].low, inputs[0].high + inputs[1].high)
 
 
 _RULES: Mapping[str, Callable[[Any], _Bound]] = {

@@ -25,7 +25,7 @@ from rwsstore.patches.quantization import Payload, all_finite
 
 
 @dataclass(frozen=True)
-class Layout:
+class BufferLayout:
     """Where each tensor lies in the buffer.
 
     Tensors whose rows (the slices along the first dimension) are equally long lie side by side,
@@ -44,7 +44,7 @@ class Layout:
     starts: tuple[int, ...]
 
     @classmethod
-    def of(cls, shapes: Mapping[str, Iterable[int]]) -> "Layout":
+    def of(cls, shapes: Mapping[str, Iterable[int]]) -> "BufferLayout":
         """Lay tensors of these shapes out."""
         found = {name: tuple(shape) for name, shape in shapes.items()}
 
@@ -124,7 +124,7 @@ class Decoded:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         payloads = patch.tensors
-        self._layout = Layout.of({name: payload.shape for name, payload in payloads.items()})
+        self._layout = BufferLayout.of({name: payload.shape for name, payload in payloads.items()})
         self._places = self._place(payloads)
         ordered = [payloads[name] for name in self._layout.names]
         numbers: dict[torch.dtype, list[Tensor]] = {}
@@ -138,7 +138,7 @@ class Decoded:
         self.largest = max(_largest(payload) for payload in ordered)
         self.nbytes = sum(one.nbytes for one in (*self._numbers.values(), self._scales))
 
-    def steps(self, layout: Layout) -> tuple[Step, ...]:
+    def steps(self, layout: BufferLayout) -> tuple[Step, ...]:
         """How the patch goes into a buffer of this layout.
 
         Neighbours here and there go together where their rows are equally long.
@@ -236,7 +236,7 @@ class _Base:
         largest: the clean tensors' largest absolute value.
     """
 
-    def __init__(self, layout: Layout, clean: Tensor) -> None:
+    def __init__(self, layout: BufferLayout, clean: Tensor) -> None:
         self.layout, self.clean = layout, clean
         self.largest = float(clean.abs().max())
         self._plans: WeakKeyDictionary[Decoded, _Plan] = WeakKeyDictionary()
@@ -289,7 +289,9 @@ class Builder:
         self._decoded = LruCache[Digest, Decoded](_DECODED_BYTES)
 
     @torch.inference_mode(False)  # gradients may be wanted through what is built (attacks)
-    def build(self, patches: PatchSet, available: Mapping[Digest, Patch]) -> tuple[Layout, Tensor]:
+    def build(
+        self, patches: PatchSet, available: Mapping[Digest, Patch]
+    ) -> tuple[BufferLayout, Tensor]:
         """Compute the tensors that a patch set touches, from the pristine clean weights.
 
         Args:
@@ -323,7 +325,7 @@ class Builder:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise TensorError(f"weights of {name!r} are {tensor.dtype}; patches go on float32")
-        layout = Layout.of({name: tensor.shape for name, tensor in tensors.items()})
+        layout = BufferLayout.of({name: tensor.shape for name, tensor in tensors.items()})
         flat = torch.cat([tensors[name].reshape(-1) for name in layout.names])
         return _Base(layout, flat)
 
@@ -365,7 +367,7 @@ def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> None:
         out.copy_(step.numbers).view(step.shape).mul_(scales[step.rows])
 
 
-def _check_finite(layout: Layout, total: Tensor) -> None:
+def _check_finite(layout: BufferLayout, total: Tensor) -> None:
     for name, tensor in layout.views(total).items():
         if not all_finite(tensor):
             raise TensorError(f"patched weights of {name!r} are not finite: use smaller alphas")

@@ -102,7 +102,7 @@ class _Tally:
 
 
 @dataclass
-class _Lane:
+class _Candidate:
     """The model in one format, and what was seen of it: clean first, then each patch set."""
 
     compute: ComputeFormat
@@ -111,7 +111,9 @@ class _Lane:
     tallies: list[tuple[str, _Tally]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, model: nn.Module, patches: PatchSource | None, compute: ComputeFormat) -> "_Lane":
+    def of(
+        cls, model: nn.Module, patches: PatchSource | None, compute: ComputeFormat
+    ) -> "_Candidate":
         live = LiveModel(model, patches, resident_bytes=0, compute=compute)
         return cls(compute, live, live.active)
 
@@ -173,7 +175,7 @@ def measure_agreement(
     """
     if not len(images):
         raise DataError("no images to compare the compute formats on: give at least one")
-    reference = _Lane.of(model, patches, FLOAT32)
+    reference = _Candidate.of(model, patches, FLOAT32)
     reference.logits(images[:2])  # refuses images that do not fit
     lanes = [
         lane
@@ -197,10 +199,10 @@ def measure_agreement(
 
 def _try_format(
     model: nn.Module, patches: PatchSource | None, compute: ComputeFormat, images: Tensor
-) -> _Lane | None:
+) -> _Candidate | None:
     """The model in a format; None if it cannot be computed in it."""
     try:
-        lane = _Lane.of(model, patches, compute)
+        lane = _Candidate.of(model, patches, compute)
         lane.logits(images)
     except ConfigError:
         return None

@@ -141,7 +141,7 @@ def shell(
     return copy
 
 
-class PackedConv2d(nn.Module):
+class PrepackedConv2d(nn.Module):
     """A convolution whose weights lie as oneDNN reads them.
 
     oneDNN could compute the ReLU behind it in the same step, but its own makes 0 of NaN: weights
@@ -207,7 +207,7 @@ def has_plain_padding(layer: nn.Conv2d) -> bool:
     return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def can_pack(layer: nn.Module) -> bool:
+def can_prepack(layer: nn.Module) -> bool:
     """Whether a layer's weights can be packed here."""
     return (
         is_convolution(layer)
@@ -231,7 +231,7 @@ def convert_layer(
     """
     if shape is not None:
         assert is_convolution(layer)  # noqa: S101  (no other layer is packed)
-        return PackedConv2d(layer, compute, shape)
+        return PrepackedConv2d(layer, compute, shape)
     if compute.dtype == torch.float32:
         return with_own_tensors(layer)
     return Lowered(layer, compute.dtype)
@@ -248,7 +248,7 @@ def with_own_tensors(layer: nn.Module, dtype: torch.dtype = torch.float32) -> nn
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """The parameters of one converted module by name, in the format's dtype."""
-    if isinstance(module, PackedConv2d):
+    if isinstance(module, PrepackedConv2d):
         bias = {} if module.bias is None else {"bias": module.bias}
         return {"weight": module.packed.to_dense(), **bias}
     if isinstance(module, Lowered):
@@ -286,7 +286,7 @@ class Conversion:
         self._shapes = {
             name: shape
             for name, shape in shapes.items()
-            if compute.packed and can_pack(clean.get_submodule(name))
+            if compute.packed and can_prepack(clean.get_submodule(name))
         }
         self._known: dict[int, nn.Module] = {}
         self.root = self._convert(clean, "", self._known)

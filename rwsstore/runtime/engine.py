@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rwsstore.cache import LruCache
 from rwsstore.errors import ConfigError
 from rwsstore.models.graph import Graph, is_convolution
-from rwsstore.runtime.bounds import Bounds, Interval
+from rwsstore.runtime.bounds import Bounds, ValueRange
 from rwsstore.runtime.conversion import Conversion
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
 from rwsstore.runtime.splitting import Split, cut, works
@@ -110,7 +110,7 @@ class Engine:
             variant.converted(self._conversion)
 
     @torch.inference_mode()
-    def bound(self, variant: Variant) -> Interval:
+    def bound(self, variant: Variant) -> ValueRange:
         """Bound the logits that a variant can give for any image; `UNBOUNDED` if it is not known.
 
         What is bounded overflows in no format.

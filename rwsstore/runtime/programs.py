@@ -22,7 +22,7 @@ from rwsstore.models.graph import (
     operation_of_module,
     unknown,
 )
-from rwsstore.runtime.conversion import Lowered, PackedConv2d, has_plain_padding
+from rwsstore.runtime.conversion import Lowered, PrepackedConv2d, has_plain_padding
 
 Take = Callable[[Tensor], str]
 """Takes note of a tensor that a step reads, and says how the program calls it."""
@@ -36,7 +36,7 @@ def write_layer(layer: nn.Module, x: str, take: Take) -> str:
     Raises:
         UnknownOperationError: another than those known here, or with options that are not.
     """
-    if type(layer) is PackedConv2d:
+    if type(layer) is PrepackedConv2d:
         return _packed(layer, x, take)
     if type(layer) is Lowered:
         return write_layer(layer.layer, _like(x, take(layer.like)), take)
@@ -90,7 +90,7 @@ def _call(name: str, *inputs: object) -> str:
     return f"torch.ops.{name}({', '.join(map(str, inputs))})"
 
 
-def _packed(layer: PackedConv2d, x: str, take: Take) -> str:
+def _packed(layer: PrepackedConv2d, x: str, take: Take) -> str:
     weight, bias = take(layer.packed), _maybe(layer.bias, take)
     return _call(
         "mkldnn._convolution_pointwise", _like(x, take(layer.like)), weight, bias,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import TensorError
 from rwsstore.patches import ModelIdentity, Patch, PatchSet, identify, patched_tensor
-from rwsstore.runtime.building import Builder, Layout
+from rwsstore.runtime.building import BufferLayout, Builder
 from rwsstore.runtime.conversion import Conversion, Sharing
 
 
@@ -91,7 +91,7 @@ class Variant:
         clean: CleanModel,
         patches: PatchSet,
         sources: Mapping[Digest, Patch],
-        head: tuple[Layout, Tensor] | None,
+        head: tuple[BufferLayout, Tensor] | None,
         transferred: tuple[Digest, ...] = (),
     ) -> None:
         self.patches, self.sources, self.transferred = patches, sources, transferred
@@ -217,7 +217,7 @@ def patched_state(
 
 
 @torch.inference_mode(False)  # whoever asks first, gradients may be wanted through it later
-def _module_of(clean: CleanModel, layout: Layout, buffer: Tensor) -> nn.Module:
+def _module_of(clean: CleanModel, layout: BufferLayout, buffer: Tensor) -> nn.Module:
     tensors = layout.views(buffer)
     for name, tensor in tensors.items():
         like = clean.state[name]

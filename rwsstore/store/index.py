@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from rwsstore.canonical import Digest
 from rwsstore.errors import RwsError
 from rwsstore.files import read_bounded, write_atomic
-from rwsstore.store.layout import Layout
+from rwsstore.store.layout import StorePaths
 from rwsstore.store.records import Description
 
 _VERSION = 2
@@ -64,7 +64,7 @@ class Filters:
 class Index:
     """The index of one store folder, shared by threads."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StorePaths) -> None:
         self._layout = layout
         self._image: bytes | None = None
         self._saved = False

@@ -17,14 +17,14 @@ from rwsstore.errors import (
 from rwsstore.files import OsFiles
 from rwsstore.patches import Patch, Reach, reach_of
 from rwsstore.store.index import Filters, Index
-from rwsstore.store.layout import Layout, check_name, parse_reference
+from rwsstore.store.layout import StorePaths, check_name, parse_reference
 from rwsstore.store.objects import Objects, Refs
 from rwsstore.store.records import Description, Entry, LayerName, Version
 
 _log = logging.getLogger(__name__)
 
 
-class Layer:
+class StoreFolder:
     """A folder's objects, refs and index.
 
     Args:
@@ -34,7 +34,7 @@ class Layer:
     """
 
     def __init__(self, root: Path, *, read_only: bool, files: OsFiles) -> None:
-        self.layout = Layout(root, files)
+        self.layout = StorePaths(root, files)
         self.objects, self.refs = Objects(self.layout), Refs(self.layout)
         self.read_only = read_only
         self.name: LayerName = "bundled" if read_only else "user"
@@ -112,7 +112,7 @@ _SHOWN = 5
 class Lookup:
     """Reads through layers. A name in an upper layer hides all versions of it underneath."""
 
-    def __init__(self, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, layers: tuple[StoreFolder, ...]) -> None:
         self._layers = layers
 
     def has(self, digest: Digest) -> bool:

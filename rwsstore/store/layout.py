@@ -61,7 +61,7 @@ _NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
 """What syncing a folder above the store may answer where we have no business."""
 
 
-class Layout:
+class StorePaths:
     """Paths of one store, its marker and its lock.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rwsstore.canonical import Digest
 from rwsstore.errors import IntegrityError, RefusedError, UnknownPatchError
 from rwsstore.patches import Patch
-from rwsstore.store.layout import Layout
+from rwsstore.store.layout import StorePaths
 from rwsstore.store.objects import Objects, Refs
 from rwsstore.store.records import Finding, FsckReport, GcReport, LayerName, Problem
 
@@ -24,7 +24,7 @@ class Checker:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: StorePaths,
         layer: LayerName,
         elsewhere: Callable[[Digest], bool],
         *,
@@ -112,7 +112,7 @@ class Collector:
     The caller holds the lock.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StorePaths) -> None:
         self._layout = layout
         self._objects, self._refs = Objects(layout), Refs(layout)
 

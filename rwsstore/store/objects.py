@@ -20,7 +20,7 @@ from rwsstore.errors import (
 from rwsstore.files import FileMark, is_temporary, make_folders, read_bounded, write_atomic
 from rwsstore.files.layer import reading, writing
 from rwsstore.patches import MAX_PATCH_BYTES
-from rwsstore.store.layout import Layout, check_digest, check_name
+from rwsstore.store.layout import StorePaths, check_digest, check_name
 
 MAX_OBJECT_BYTES = MAX_PATCH_BYTES
 """The largest object that is written or read: 256 MiB."""
@@ -31,7 +31,7 @@ _OBJECT_SUFFIX = ".safetensors"
 class Objects:
     """The objects of one store folder. Who writes or moves holds the store's lock."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StorePaths) -> None:
         self._layout = layout
         self._files = layout.files
 
@@ -176,7 +176,7 @@ class _RefFile(Frozen, strict=True):
 class Refs:
     """The names of one store folder. Who writes or removes holds the store's lock."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StorePaths) -> None:
         self._layout = layout
         self._files = layout.files
 

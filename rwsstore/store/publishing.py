@@ -12,7 +12,7 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.patches import Patch
-from rwsstore.store.layers import Layer, Lookup
+from rwsstore.store.layers import Lookup, StoreFolder
 from rwsstore.store.layout import check_name
 from rwsstore.store.objects import MAX_OBJECT_BYTES
 from rwsstore.store.records import Published
@@ -29,7 +29,7 @@ class Publisher:
     as an upgrade of the package does, and nothing here breaks.
     """
 
-    def __init__(self, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, layers: tuple[StoreFolder, ...]) -> None:
         self._top, self._layers = layers[0], layers
         self._lookup = Lookup(layers)
 
@@ -93,7 +93,7 @@ class Publisher:
         return parts
 
     def _read(self, digest: Digest, what: str) -> bytes:
-        # Not `Layer.read`, which would wait for the lock that is held here.
+        # Not `StoreFolder.read`, which would wait for the lock that is held here.
         for layer in self._layers:
             if layer.objects.has(digest):
                 return layer.objects.read(digest)

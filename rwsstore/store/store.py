@@ -12,7 +12,7 @@ from rwsstore.errors import ConfigError, ReadOnlyError
 from rwsstore.files import OS_FILES, FileMark, OsFiles
 from rwsstore.patches import ModelIdentity, Patch
 from rwsstore.store.index import Filters
-from rwsstore.store.layers import Layer, Lookup
+from rwsstore.store.layers import Lookup, StoreFolder
 from rwsstore.store.layout import check_digest, check_name, parse_reference
 from rwsstore.store.maintenance import Checker, Collector
 from rwsstore.store.publishing import Publisher, Witness
@@ -56,7 +56,7 @@ class Store(Lookup):
     ) -> None:
         if base is not None and not base.read_only:
             raise ConfigError(f"the base {base.root} must be opened with read_only=True.")
-        own = Layer(Path(root).absolute(), read_only=read_only, files=files)
+        own = StoreFolder(Path(root).absolute(), read_only=read_only, files=files)
         super().__init__((own, *(base._layers if base is not None else ())))
 
     @property

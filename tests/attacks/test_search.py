@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
-from rwsstore.attacks.search import Batch, Best
+from rwsstore.attacks.search import AttackBatch, Best
 from tests.attacks.making import Linear, Trained, right
 
 
@@ -95,7 +95,7 @@ def test_every_restart_starts_elsewhere() -> None:
 def test_a_point_that_fools_beats_one_of_higher_loss() -> None:
     images = torch.zeros(2, 3, 1, 1)
     for early_exit, expected in ((True, [0.2, 0.1]), (False, [0.1, 0.1])):
-        batch = Batch(
+        batch = AttackBatch(
             model=nn.Identity(),
             images=images,
             labels=torch.tensor([1, 1]),

@@ -28,9 +28,9 @@ from benchmarks.paper.study import Study
 from rwsstore.analysis.parameter_corruption import (
     Constraint,
     CorruptionReport,
-    Measured,
+    CorruptionRow,
+    LossAndAccuracy,
     Outcome,
-    Row,
     all_parameters,
     corrupted_copy,
     probing,
@@ -167,14 +167,16 @@ def report(
 ) -> CorruptionReport:
     """Accuracies by group over ε = 1, 10, 100, …"""
     rows = tuple(
-        Row(
+        CorruptionRow(
             group, 10, 5, 10.0**place, Outcome(1.0, 1.0, accuracy),
             () if random is None else (Outcome(0.0, 0.0, random),) * 2,
         )
         for group, accuracies in groups.items()
         for place, accuracy in enumerate(accuracies)
     )  # fmt: skip
-    return CorruptionReport("layer", 2.0, "made up", 10, 10, 10, 0, Measured(0.1, clean), rows)
+    return CorruptionReport(
+        "layer", 2.0, "made up", 10, 10, 10, 0, LossAndAccuracy(0.1, clean), rows
+    )
 
 
 def test_gradient_against_random() -> None:

@@ -10,7 +10,7 @@ from rwsstore.evaluation import accuracy
 from rwsstore.making import DeltaOptions, delta_plan, extract_delta, hazard_for
 from rwsstore.making.evidence import recorded
 from rwsstore.models import ordered_layers
-from rwsstore.patches import Patch, Recipe, check_golden, identify, probe_images
+from rwsstore.patches import Patch, RecordedRecipe, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe, derive_seed, fit
 from tests.making.tiny import TRAIN, VALIDATION, clean_model, options, recipes
@@ -33,7 +33,7 @@ def extract(
     )  # fmt: skip
 
 
-def record(recipe: WeightRecipe, wanted: DeltaOptions) -> Recipe:
+def record(recipe: WeightRecipe, wanted: DeltaOptions) -> RecordedRecipe:
     return delta_plan(clean_model(), recipe, TRAIN, VALIDATION, wanted).record
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.canonical import canonical_json, sha256_hex
-from rwsstore.patches import ModelIdentity, Patch, TensorEntry, make_patch
+from rwsstore.patches import ModelIdentity, ModelTensor, Patch, make_patch
 
 SHAPES = {
     "network.conv1.weight": (4, 3, 3, 3),
@@ -19,7 +19,7 @@ SHAPES = {
 def make_model(*tensors: tuple[str, tuple[int, ...], str], weights: str = "clean") -> ModelIdentity:
     """A model of these (name, shape, dtype), with a made-up weights fingerprint."""
     entries = tuple(
-        TensorEntry(name=name, shape=shape, dtype=dtype) for name, shape, dtype in sorted(tensors)
+        ModelTensor(name=name, shape=shape, dtype=dtype) for name, shape, dtype in sorted(tensors)
     )
     description = [[entry.name, list(entry.shape), entry.dtype] for entry in entries]
     architecture = sha256_hex(canonical_json(description).encode())

@@ -25,10 +25,10 @@ from rwsstore.patches import (
     Golden,
     GoldenProbe,
     ModelIdentity,
+    ModelTensor,
     Patch,
-    Recipe,
+    RecordedRecipe,
     RobustnessCard,
-    TensorEntry,
     compose,
     make_patch,
 )
@@ -48,7 +48,7 @@ def numbers(key: str, shape: tuple[int, ...]) -> Tensor:
 def identity() -> ModelIdentity:
     """A made-up model of three tensors."""
     tensors = tuple(
-        TensorEntry(name=name, shape=shape, dtype="float32") for name, shape in _TENSORS.items()
+        ModelTensor(name=name, shape=shape, dtype="float32") for name, shape in _TENSORS.items()
     )
     description = [[entry.name, list(entry.shape), entry.dtype] for entry in tensors]
     architecture = sha256_hex(canonical_json(description).encode())
@@ -76,7 +76,7 @@ def eight_bits() -> Patch:
         severity=5,
         alpha=AlphaRange(recommended=1.0, minimum=0.0, maximum=1.5),
         dataset="digits",
-        recipe=Recipe(
+        recipe=RecordedRecipe(
             name="robust", seed=7, parameters={"epochs": 4, "rate": 0.02, "flip": True, "x": "é"}
         ),
         anchor="early",

@@ -16,13 +16,13 @@ from rwsstore.patches import (
     AlphaRange,
     CardPoint,
     GoldenProbe,
+    ModelTensor,
     Part,
     Patch,
     PatchMetadata,
     QuantizedTensor,
-    Recipe,
+    RecordedRecipe,
     RobustnessCard,
-    TensorEntry,
     patched_tensor,
 )
 from rwsstore.patches.golden import TOLERANCE
@@ -89,7 +89,7 @@ def test_every_key_of_the_description_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [TensorEntry, AlphaRange, Recipe, RobustnessCard, CardPoint, GoldenProbe, Part]
+    "model", [ModelTensor, AlphaRange, RecordedRecipe, RobustnessCard, CardPoint, GoldenProbe, Part]
 )
 def test_the_keys_of_its_parts_are_named(model: type[BaseModel]) -> None:
     assert f"`{{{','.join(sorted(model.model_fields))}}}`" in PAGE

@@ -3,10 +3,10 @@ from collections.abc import Callable
 import pytest
 
 from rwsstore.errors import MismatchError
-from rwsstore.patches import ModelIdentity, TensorEntry, check_fit
+from rwsstore.patches import ModelIdentity, ModelTensor, check_fit
 from tests.patches.factory import make_identity, make_model, make_test_patch
 
-Tensors = list[TensorEntry]
+Tensors = list[ModelTensor]
 PATCH = make_test_patch()
 
 
@@ -17,8 +17,8 @@ def other_model(change: Callable[[Tensors], object]) -> ModelIdentity:
     return make_model(*[(entry.name, entry.shape, entry.dtype) for entry in tensors])
 
 
-def entry(name: str, *shape: int, dtype: str = "float32") -> TensorEntry:
-    return TensorEntry(name=name, shape=shape, dtype=dtype)
+def entry(name: str, *shape: int, dtype: str = "float32") -> ModelTensor:
+    return ModelTensor(name=name, shape=shape, dtype=dtype)
 
 
 def test_the_model_of_the_patch_fits() -> None:

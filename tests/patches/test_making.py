@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.patches import AlphaRange, Patch, QuantizedTensor, RawTensor, Recipe, make_patch
+from rwsstore.patches import (
+    AlphaRange,
+    Patch,
+    QuantizedTensor,
+    RawTensor,
+    RecordedRecipe,
+    make_patch,
+)
 from tests.patches.factory import make_deltas, make_identity, make_test_patch
 
 WEIGHT, BIAS = "network.conv1.weight", "network.conv1.bias"
@@ -40,7 +47,7 @@ def test_it_belongs_to_the_model() -> None:
 
 
 def test_further_fields_are_kept() -> None:
-    recipe = Recipe(name="robust", seed=1, parameters={"epochs": 3})
+    recipe = RecordedRecipe(name="robust", seed=1, parameters={"epochs": 3})
     patch = make(corruption="snow", severity=2, recipe=recipe, alpha=AlphaRange(maximum=1.5))
     assert patch.metadata.corruption == "snow"
     assert patch.metadata.severity == 2

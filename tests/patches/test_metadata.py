@@ -12,10 +12,10 @@ from rwsstore.patches import (
     MAX_PATCHES,
     AlphaRange,
     GoldenProbe,
+    ModelTensor,
     Part,
     PatchMetadata,
-    Recipe,
-    TensorEntry,
+    RecordedRecipe,
 )
 from tests.patches.factory import SHAPES, make_model, make_test_patch
 
@@ -54,7 +54,9 @@ def test_revised_leaves_the_old_one() -> None:
 
 def test_json_round_trip() -> None:
     full = GOOD.revised(
-        recipe=Recipe(name="robust", seed=3, parameters={"a": True, "b": 1, "c": 1.0, "d": "x"}),
+        recipe=RecordedRecipe(
+            name="robust", seed=3, parameters={"a": True, "b": 1, "c": 1.0, "d": "x"}
+        ),
         attack="pgd",
         budget=0.03,
     )
@@ -228,18 +230,18 @@ def test_parts_are_there_at_some_strength(alpha: float) -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), "x\x07", None, [1]])
 def test_parameters_of_a_recipe_are_plain_values(bad: Any) -> None:
     with pytest.raises(ValidationError):
-        Recipe(name="robust", seed=0, parameters={"rate": bad})
+        RecordedRecipe(name="robust", seed=0, parameters={"rate": bad})
 
 
 @pytest.mark.parametrize("shape", [(-1,), (2**63,), (1,) * 17])
 def test_shapes_of_a_model_are_bounded(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValidationError):
-        TensorEntry(name="a", shape=shape, dtype="float32")
+        ModelTensor(name="a", shape=shape, dtype="float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bool", "float8_e4m3fn", "complex128"])
 def test_the_model_may_hold_tensors_of_any_dtype(dtype: str) -> None:
-    assert TensorEntry(name="a", shape=(), dtype=dtype).dtype == dtype
+    assert ModelTensor(name="a", shape=(), dtype=dtype).dtype == dtype
 
 
 def test_negative_zero_is_zero() -> None:

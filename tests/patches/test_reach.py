@@ -1,6 +1,6 @@
 """What a description says of its model may be anything; what a patch touches is really there."""
 
-from rwsstore.patches import TensorEntry, reach_of
+from rwsstore.patches import ModelTensor, reach_of
 from rwsstore.patches.metadata import PatchMetadata
 from tests.patches.factory import make_model, make_test_patch
 
@@ -31,4 +31,4 @@ def test_numbers_of_unknown_size_are_not_counted_and_huge_models_are_bounded() -
 def test_a_tensor_that_two_parts_touch_counts_once() -> None:
     part = make_test_patch().metadata
     assert reach_of(part, [part, part]) == reach_of(part)
-    assert isinstance(part.model[0], TensorEntry)
+    assert isinstance(part.model[0], ModelTensor)

@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
-from rwsstore.patches import Golden, GoldenProbe, Patch, Recipe, compose
+from rwsstore.patches import Golden, GoldenProbe, Patch, RecordedRecipe, compose
 from rwsstore.patches import format as patch_format
 from tests.patches.factory import make_model, make_test_patch
 from tests.patches.hostile import (
@@ -24,7 +24,7 @@ from tests.patches.hostile import (
 )
 
 WEIGHT, BIAS = "network.conv1.weight", "network.conv1.bias"
-PATCH = make_test_patch(recipe=Recipe(name="robust", seed=0, parameters={"rate": 0.5}))
+PATCH = make_test_patch(recipe=RecordedRecipe(name="robust", seed=0, parameters={"rate": 0.5}))
 GOLDEN = Golden(torch.zeros(2, 3), torch.ones(2, 3))
 MEASURED = PATCH.with_evidence(card=None, golden=GOLDEN, probe=GoldenProbe(seed=0, count=2, size=8))
 COMPOSED = compose("both", [(PATCH, 0.5), (make_test_patch(seed=1), 0.25)])

@@ -9,13 +9,13 @@ from rwsstore.models import Normalize
 from rwsstore.models.graph import Graph
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import FORMATS, ComputeFormat, LiveModel, PatchBag
-from rwsstore.runtime.bounds import LARGEST, UNBOUNDED, Bounds, Interval
+from rwsstore.runtime.bounds import LARGEST, UNBOUNDED, Bounds, ValueRange
 from tests.runtime.making import MODELS, SIZE, bare_patch, pixels, reference_state
 
 PROVABLE = ("vgg16", "resnet18", "resnet18 with BatchNorm")
 
 
-def bound(model: nn.Module, *patches: tuple[Patch, float]) -> Interval:
+def bound(model: nn.Module, *patches: tuple[Patch, float]) -> ValueRange:
     return Bounds(Graph(model)).logits(patches)
 
 

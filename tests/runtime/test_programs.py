@@ -12,7 +12,7 @@ from rwsstore.models import ModelSpec, build
 from rwsstore.models.graph import trace
 from rwsstore.runtime import LiveModel, PatchBag, compute_format
 from rwsstore.runtime import splitting as splitting_module
-from rwsstore.runtime.conversion import PackedConv2d, convert_layer
+from rwsstore.runtime.conversion import PrepackedConv2d, convert_layer
 from rwsstore.runtime.formats import FORMATS
 from rwsstore.runtime.programs import Parts, Program, apply_each, program_of
 from rwsstore.speed.subjects import random_images, random_patches
@@ -206,7 +206,7 @@ def test_a_part_that_this_torch_has_not_stays_in_python(monkeypatch: pytest.Monk
 
 
 def test_a_program_holds_no_module() -> None:
-    layer = PackedConv2d(nn.Conv2d(3, 4, 3), compute_format("packed"), (1, 3, 5, 5))
+    layer = PrepackedConv2d(nn.Conv2d(3, 4, 3), compute_format("packed"), (1, 3, 5, 5))
     module = nn.Sequential(layer)
     program = compiled(module)
     assert program is not None

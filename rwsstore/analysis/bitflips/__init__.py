@@ -4,7 +4,7 @@ __all__ = [
     "DECILES",
     "FORMATS",
     "BitflipReport",
-    "Change",
+    "Damage",
     "Memory",
     "NumberFormat",
     "Sites",
@@ -32,7 +32,7 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.analysis.bitflips.memory import (
         FORMATS,
-        Change,
+        Damage,
         Memory,
         NumberFormat,
         StoredArray,

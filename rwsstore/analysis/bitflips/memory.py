@@ -177,7 +177,7 @@ class StoredArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class Damage:
     """What a flip does to a model's weights.
 
     Attributes:
@@ -207,7 +207,7 @@ class Memory(ABC):
     format: str
 
     @abstractmethod
-    def change(self, array: int, index: int, bit: int) -> Change:
+    def change(self, array: int, index: int, bit: int) -> Damage:
         """Say what a flip does.
 
         Args:
@@ -218,7 +218,7 @@ class Memory(ABC):
 
 
 @contextmanager
-def changed(model: nn.Module, change: Change) -> Iterator[None]:
+def changed(model: nn.Module, change: Damage) -> Iterator[None]:
     """Let a model compute with changed weights inside the block."""
     flat = tensor_of(model, change.parameter).view(-1)
     place = slice(change.start, change.start + len(change.values))
@@ -306,11 +306,11 @@ class StoredWeights(Memory):
             raise ConfigError(f"{type(model).__name__} has no parameters: there is nothing to flip")
         self.arrays = tuple(arrays)
 
-    def change(self, array: int, index: int, bit: int) -> Change:
+    def change(self, array: int, index: int, bit: int) -> Damage:
         """Say what a flip does; it changes one weight."""
         row = self.arrays[array]
         value = flip(self._stored[array][index : index + 1], bit, row.form)
-        return Change(row.parameter, index, value.float())
+        return Damage(row.parameter, index, value.float())
 
 
 class StoredPatch(Memory):
@@ -359,13 +359,13 @@ class StoredPatch(Memory):
             arrays += _arrays(name, layers.get(name, name.rpartition(".")[0]), payload)
         self.arrays = tuple(arrays)
 
-    def change(self, array: int, index: int, bit: int) -> Change:
+    def change(self, array: int, index: int, bit: int) -> Damage:
         """Say what a flip does; it changes a weight, or an output channel's."""
         row = self.arrays[array]
         payload, clean = self._payloads[row.parameter], self._clean[row.parameter].view(-1)
         start, part = _part(payload, row, index)
         delta = _flipped(part, row, bit).delta(self._alpha).view(-1)
-        return Change(row.parameter, start, clean[start : start + len(delta)] + delta)
+        return Damage(row.parameter, start, clean[start : start + len(delta)] + delta)
 
 
 def _arrays(name: str, layer: str, payload: Payload) -> Iterator[StoredArray]:

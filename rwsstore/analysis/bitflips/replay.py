@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.analysis.bitflips.memory import Change, changed, tensor_of
+from rwsstore.analysis.bitflips.memory import Damage, changed, tensor_of
 from rwsstore.analysis.bitflips.stream import Steps, Stream, find_stream
 from rwsstore.errors import ConfigError
 
-Rerun = Callable[[Change], Tensor]
+Rerun = Callable[[Damage], Tensor]
 """Logits [B, C] of one batch; the change is in the model while it is called."""
 
 _Way = Callable[[str, Tensor], Rerun]
@@ -68,7 +68,7 @@ class Replay:
     def whole(self, parameter: str, images: Tensor) -> Rerun:  # noqa: ARG002
         """Run the whole model each time: the naive way, which the others have to equal."""
 
-        def rerun(change: Change) -> Tensor:  # noqa: ARG001
+        def rerun(change: Damage) -> Tensor:  # noqa: ARG001
             logits: Tensor = self._model(images)
             return logits
 
@@ -93,8 +93,8 @@ class Replay:
 
     def _agree(self, rerun: Rerun, whole: Rerun, parameter: str) -> bool:
         flat = tensor_of(self._model, parameter).view(-1)
-        nothing = Change(parameter, 0, flat[:1].clone())
-        one = Change(parameter, 0, flat[:1] + 1)
+        nothing = Damage(parameter, 0, flat[:1].clone())
+        one = Damage(parameter, 0, flat[:1] + 1)
         for change in (nothing, one, nothing):
             with changed(self._model, change):
                 if not _alike(rerun(change), whole(change)):
@@ -122,7 +122,7 @@ class _Cut:
         self._kept: dict[fx.Node, Any] = {steps.images: images}
         steps.run(steps.before(needed), self._kept, needed)
 
-    def rerun(self, change: Change) -> Tensor:
+    def rerun(self, change: Damage) -> Tensor:
         """Run what depends on the changed parameter."""
         values = dict(self._kept)
         if self._stream is not None:

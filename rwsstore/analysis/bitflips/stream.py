@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from rwsstore.analysis.bitflips.memory import Change
+from rwsstore.analysis.bitflips.memory import Damage
 from rwsstore.errors import ConfigError
 from rwsstore.models.graph import Graph, attribute
 
@@ -242,7 +242,7 @@ class Stream:
         inputs = set(self.head.all_input_nodes)
         return frozenset(inputs | fixed | sources | set(self.bridges) | self.borders)
 
-    def values(self, kept: Mapping[fx.Node, Any], change: Change) -> dict[fx.Node, Tensor]:
+    def values(self, kept: Mapping[fx.Node, Any], change: Damage) -> dict[fx.Node, Tensor]:
         """The values that later steps read, with a change that is in the layer by now.
 
         Args:
@@ -262,7 +262,7 @@ class Stream:
             found[node] = input_channel(layer, difference, channel).add_(kept[node])
         return found
 
-    def _channel(self, change: Change) -> int:
+    def _channel(self, change: Damage) -> int:
         """Weight and bias both begin with the output channels."""
         tensor = self.layer.get_parameter(change.parameter.rpartition(".")[2])
         return change.start // (tensor.numel() // len(tensor))

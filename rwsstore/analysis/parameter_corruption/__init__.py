@@ -8,13 +8,13 @@ __all__ = [
     "Constraint",
     "Corruption",
     "CorruptionReport",
+    "CorruptionRow",
     "Group",
     "Indicator",
+    "LossAndAccuracy",
     "LossGradient",
-    "Measured",
     "Outcome",
     "ProbeOptions",
-    "Row",
     "Sample",
     "all_parameters",
     "by_layer",
@@ -60,8 +60,8 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.analysis.parameter_corruption.indicator import (
         Indicator,
+        LossAndAccuracy,
         LossGradient,
-        Measured,
         Sample,
         loss_gradient,
         measure,
@@ -70,8 +70,8 @@ if typing.TYPE_CHECKING:
     from rwsstore.analysis.parameter_corruption.probing import ProbeOptions, probe_corruption
     from rwsstore.analysis.parameter_corruption.report import (
         CorruptionReport,
+        CorruptionRow,
         Outcome,
-        Row,
         corruption_table,
         draw_corruption,
         draw_curves,

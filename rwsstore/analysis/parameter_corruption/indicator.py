@@ -24,7 +24,7 @@ from rwsstore.progress import SILENT, Reporter
 
 
 @dataclass(frozen=True)
-class Measured:
+class LossAndAccuracy:
     """What a model does on a set of images.
 
     Attributes:
@@ -82,7 +82,7 @@ class Sample:
             yield images, self.labels[part].to(images.device)
 
 
-def measure(model: nn.Module, sample: Sample) -> Measured:
+def measure(model: nn.Module, sample: Sample) -> LossAndAccuracy:
     """Measure loss and accuracy; the model is not touched.
 
     The forward pass is in the model's own dtype, everything from the logits on in float64.
@@ -95,7 +95,7 @@ def measure(model: nn.Module, sample: Sample) -> Measured:
             finite = torch.isfinite(logits).all(dim=1)
             right += int(((logits.argmax(dim=1) == labels) & finite).sum())
     mean = loss / len(sample)
-    return Measured(mean if math.isfinite(mean) else None, 100.0 * right / len(sample))
+    return LossAndAccuracy(mean if math.isfinite(mean) else None, 100.0 * right / len(sample))
 
 
 def _placed(images: Tensor, model: nn.Module) -> Tensor:
@@ -187,8 +187,8 @@ class Indicator:
 
     first_order: float
     measured: float | None
-    before: Measured
-    after: Measured
+    before: LossAndAccuracy
+    after: LossAndAccuracy
 
 
 def measure_indicator(
@@ -227,7 +227,7 @@ def measure_indicator(
     )
 
 
-def loss_change(before: Measured, after: Measured) -> float | None:
+def loss_change(before: LossAndAccuracy, after: LossAndAccuracy) -> float | None:
     """Subtract two losses; None where one is not finite."""
     if before.loss is None or after.loss is None:
         return None

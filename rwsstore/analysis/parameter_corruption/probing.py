@@ -20,8 +20,8 @@ from rwsstore.analysis.parameter_corruption.corruption import (
     random_corruption,
 )
 from rwsstore.analysis.parameter_corruption.indicator import (
+    LossAndAccuracy,
     LossGradient,
-    Measured,
     Sample,
     loss_change,
     loss_gradient,
@@ -30,8 +30,8 @@ from rwsstore.analysis.parameter_corruption.indicator import (
 from rwsstore.analysis.parameter_corruption.report import (
     By,
     CorruptionReport,
+    CorruptionRow,
     Outcome,
-    Row,
 )
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
@@ -164,7 +164,7 @@ def _groups(
     return (group,)
 
 
-def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> list[Row]:
+def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> list[CorruptionRow]:
     rows = []
     for n in options.ns:
         for epsilon in options.epsilons:
@@ -177,7 +177,9 @@ def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> l
             for draw in range(options.draws):
                 drawn.append(bench.outcome(group, constraint, options.seed + draw))
                 task.advance()
-            rows.append(Row(group.name, group.size, n, float(epsilon), found, tuple(drawn)))
+            rows.append(
+                CorruptionRow(group.name, group.size, n, float(epsilon), found, tuple(drawn))
+            )
     return rows
 
 
@@ -206,8 +208,10 @@ class _Bench:
         return weights_fingerprint(self.model.state_dict())[:16]
 
     @cached_property
-    def clean(self) -> Measured:
-        return Measured(**self.results.value(f"{self.key}/clean", lambda: asdict(self._measure())))
+    def clean(self) -> LossAndAccuracy:
+        return LossAndAccuracy(
+            **self.results.value(f"{self.key}/clean", lambda: asdict(self._measure()))
+        )
 
     def outcome(self, group: Group, constraint: Constraint, seed: int | None) -> Outcome:
         """Measure one corruption, gradient-based without a seed, if that was not done before."""
@@ -232,9 +236,9 @@ class _Bench:
         change = loss_change(self.clean, found)
         return Outcome(first_order_change(corruption, own), change, found.accuracy)
 
-    def _measure(self) -> Measured:
+    def _measure(self) -> LossAndAccuracy:
         """Loss on the gradient's images, accuracy on the test images."""
         tested = measure(self.scratch, self.test)
         if self.source is self.test:
             return tested
-        return Measured(measure(self.scratch, self.source).loss, tested.accuracy)
+        return LossAndAccuracy(measure(self.scratch, self.source).loss, tested.accuracy)

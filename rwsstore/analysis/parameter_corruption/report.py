@@ -10,7 +10,7 @@ import torch
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rwsstore.analysis.parameter_corruption.indicator import Measured
+from rwsstore.analysis.parameter_corruption.indicator import LossAndAccuracy
 from rwsstore.drawing import draw_heat_map, frame, new_figure, panels, png_bytes
 from rwsstore.models import short_names
 from rwsstore.tables import Column, Table, csv_text
@@ -41,7 +41,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Row:
+class CorruptionRow:
     """One group of parameters at one n and one ε.
 
     Attributes:
@@ -103,8 +103,8 @@ class CorruptionReport:
     gradient_images: int
     classes: int
     seed: int
-    clean: Measured
-    rows: tuple[Row, ...]
+    clean: LossAndAccuracy
+    rows: tuple[CorruptionRow, ...]
 
     @property
     def groups(self) -> dict[str, int]:
@@ -132,7 +132,7 @@ class CorruptionReport:
             return None
         return min(1.0, (self.clean.accuracy - accuracy) / above)
 
-    def of(self, group: str, n: int | None) -> tuple[Row, ...]:
+    def of(self, group: str, n: int | None) -> tuple[CorruptionRow, ...]:
         """The rows of one group and n, over ε."""
         return tuple(row for row in self.rows if (row.group, row.n) == (group, n))
 
@@ -179,7 +179,7 @@ class CorruptionReport:
         ]
         return csv_text(_COLUMNS, ([row[name] for name in _COLUMNS.split()] for row in rows))
 
-    def _row(self, row: Row) -> dict[str, Any]:
+    def _row(self, row: CorruptionRow) -> dict[str, Any]:
         return {
             **asdict(row),
             "drop": self.drop(row.gradient.accuracy),
@@ -221,12 +221,12 @@ def _comparison(report: CorruptionReport) -> Table:
     return Table(columns, [row for n in report.ns for row in report.rows if row.n == n])
 
 
-def _loss_change(row: Row) -> float | str:
+def _loss_change(row: CorruptionRow) -> float | str:
     change = row.gradient.loss_change
     return "not finite" if change is None else change
 
 
-def _random(row: Row) -> str | None:
+def _random(row: CorruptionRow) -> str | None:
     if row.random_accuracy is None:
         return None
     spread = "" if row.random_spread is None else f" ± {row.random_spread:.1f}"

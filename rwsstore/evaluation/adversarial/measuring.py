@@ -18,9 +18,9 @@ from rwsstore.evaluation.adversarial.report import (
     AdversarialOptions,
     AdversarialReport,
     Budget,
-    Compared,
+    ComparedAccuracy,
     Masked,
-    Measured,
+    MeasuredAccuracy,
     ModelUnderAttack,
     Transfer,
     budget_name,
@@ -91,13 +91,13 @@ def assemble(
     """
     first, named = models[0], (*attacks, WORST_CASE)
 
-    def compared(name: str, attack: str, epsilon: float) -> Compared:
+    def compared(name: str, attack: str, epsilon: float) -> ComparedAccuracy:
         figure, base = (
             figures[Tried("" if attack == CLEAN else one, one, attack, epsilon)]
             for one in (name, first)
         )
         gain = None if name == first else figure - base
-        return Compared(
+        return ComparedAccuracy(
             accuracy=figure.value,
             interval=figure.interval,
             gain=gain and gain.value,
@@ -111,14 +111,14 @@ def assemble(
             worst_case=compared(name, WORST_CASE, epsilon),
         )
 
-    def matrix(attack: str, epsilon: float) -> dict[str, dict[str, Measured]]:
+    def matrix(attack: str, epsilon: float) -> dict[str, dict[str, MeasuredAccuracy]]:
         found = {
             one: {other: figures[Tried(one, other, attack, epsilon)] for other in models}
             for one in models
         }
         return {
             made_on: {
-                tried_on: Measured(accuracy=figure.value, interval=figure.interval)
+                tried_on: MeasuredAccuracy(accuracy=figure.value, interval=figure.interval)
                 for tried_on, figure in line.items()
             }
             for made_on, line in found.items()

@@ -127,7 +127,7 @@ CLEAN, WORST_CASE = "none", "worst case"
 """What stands for an attack where there was none, and where all are taken together."""
 
 
-class Measured(Frozen):
+class MeasuredAccuracy(Frozen):
     """A share of the images.
 
     Attributes:
@@ -139,7 +139,7 @@ class Measured(Frozen):
     interval: Interval | None = None
 
 
-class Compared(Measured):
+class ComparedAccuracy(MeasuredAccuracy):
     """A share of the images, and how far it is from the first model's.
 
     Attributes:
@@ -163,8 +163,8 @@ class Budget(Frozen):
     """
 
     epsilon: float
-    attacks: dict[str, Compared]
-    worst_case: Compared
+    attacks: dict[str, ComparedAccuracy]
+    worst_case: ComparedAccuracy
 
 
 class ModelUnderAttack(Frozen):
@@ -175,7 +175,7 @@ class ModelUnderAttack(Frozen):
         budgets: from the smallest to the largest.
     """
 
-    clean: Compared
+    clean: ComparedAccuracy
     budgets: tuple[Budget, ...]
 
 
@@ -191,7 +191,7 @@ class Transfer(Frozen):
 
     attack: str
     epsilon: float
-    accuracies: dict[str, dict[str, Measured]]
+    accuracies: dict[str, dict[str, MeasuredAccuracy]]
 
 
 class Masked(Frozen):
@@ -273,8 +273,8 @@ _COLUMNS = (
 )
 
 
-def _cells(found: Measured) -> tuple[float | None, ...]:
+def _cells(found: MeasuredAccuracy) -> tuple[float | None, ...]:
     gain, interval = (
-        (found.gain, found.gain_interval) if isinstance(found, Compared) else (None, None)
+        (found.gain, found.gain_interval) if isinstance(found, ComparedAccuracy) else (None, None)
     )
     return found.accuracy, *ends(found.interval), gain, *ends(interval)

@@ -13,8 +13,8 @@ from rwsstore.drawing import draw_heat_map, frame, new_figure, panels, png_bytes
 from rwsstore.evaluation.adversarial.report import (
     WORST_CASE,
     AdversarialReport,
-    Compared,
-    Measured,
+    ComparedAccuracy,
+    MeasuredAccuracy,
     ModelUnderAttack,
     Transfer,
     budget_name,
@@ -62,7 +62,7 @@ def _accuracies(report: AdversarialReport) -> Table:
     return Table(columns, rows)
 
 
-def _both(found: Compared) -> tuple[str, str]:
+def _both(found: ComparedAccuracy) -> tuple[str, str]:
     """An accuracy and, where there is something to compare with, the gain."""
     gain = "" if found.gain is None else with_spread(found.gain, found.gain_interval, "+.1f")
     return with_spread(found.accuracy, found.interval), gain
@@ -162,7 +162,7 @@ def _draw_curves(figure: Any, report: AdversarialReport) -> None:
 
 
 def _draw_model(
-    axes: Any, report: AdversarialReport, model: ModelUnderAttack, worst: Sequence[Measured]
+    axes: Any, report: AdversarialReport, model: ModelUnderAttack, worst: Sequence[MeasuredAccuracy]
 ) -> None:
     """A line for each attack, over a broad one for the worst case."""
     places, found = (0.0, *report.epsilons), [model.clean, *worst]
@@ -178,7 +178,7 @@ def _draw_model(
 
 
 def _draw_curve(
-    axes: Any, report: AdversarialReport, found: Sequence[Measured], label: str, number: int
+    axes: Any, report: AdversarialReport, found: Sequence[MeasuredAccuracy], label: str, number: int
 ) -> None:
     """From the clean accuracy at budget 0 on."""
     axes.plot(

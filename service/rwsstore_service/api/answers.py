@@ -31,7 +31,7 @@ from rwsstore_service.api.contract import (
 from rwsstore_service.engine.format_choice import FormatChoice
 from rwsstore_service.engine.host import Active, ModelHost
 from rwsstore_service.engine.library import Described
-from rwsstore_service.engine.records import Entry, Prediction
+from rwsstore_service.engine.records import JournalEntry, PredictedImages
 from rwsstore_service.settings import Settings
 
 # So many logits are sooner ranked here than by torch, whose operations also let go of the
@@ -59,7 +59,7 @@ def predictions_of(logits: Tensor, classes: Sequence[str], top_k: int) -> list[d
 
 
 def prediction_members(
-    model: str, found: Prediction, predictions: Iterable[dict[str, Any]], decoded: float
+    model: str, found: PredictedImages, predictions: Iterable[dict[str, Any]], decoded: float
 ) -> dict[str, Any]:
     """The members of a `PredictAnswer`.
 
@@ -129,7 +129,7 @@ def patchset_answer(model: str, active: Active, fault: str | None = None) -> Pat
     return PatchSetAnswer.model_validate(members, from_attributes=True)
 
 
-def generation_answer(entry: Entry) -> GenerationAnswer:
+def generation_answer(entry: JournalEntry) -> GenerationAnswer:
     """One line of the history."""
     members = {
         **_recorded(entry),
@@ -141,7 +141,7 @@ def generation_answer(entry: Entry) -> GenerationAnswer:
     return GenerationAnswer.model_validate(members, from_attributes=True)
 
 
-def audit_record(entry: Entry) -> AuditRecord:
+def audit_record(entry: JournalEntry) -> AuditRecord:
     """One record of the audit log."""
     digests = tuple(one.digest for one in entry.patches)
     return AuditRecord(
@@ -153,7 +153,7 @@ def audit_record(entry: Entry) -> AuditRecord:
     )
 
 
-def _recorded(entry: Entry) -> dict[str, Any]:
+def _recorded(entry: JournalEntry) -> dict[str, Any]:
     """What the history and the audit log both tell of a record."""
     return {
         "at": entry.at,

@@ -17,7 +17,7 @@ from rwsstore.canonical import read_json
 from rwsstore.config import short
 from rwsstore_service.api.contract import REFERENCE_PATTERN
 from rwsstore_service.engine.host import ModelHost
-from rwsstore_service.engine.records import Actor, Prediction
+from rwsstore_service.engine.records import Actor, PredictedImages
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import MODEL_NAME_PATTERN
 from rwsstore_service.wire.context import trace_prediction
@@ -197,7 +197,7 @@ async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named:
 def observe(
     request: Request,
     host: ModelHost,
-    found: Prediction,
+    found: PredictedImages,
     *,
     decoded: float | None = None,
 ) -> None:

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from rwsstore.errors import TensorError
 from rwsstore.runtime import Variant
-from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Prediction, Wanted
+from rwsstore_service.engine.queue import Job, ReadyVariant
+from rwsstore_service.engine.records import PredictedImages, Wanted
 
 _NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
 
-_Found = tuple[Job, Ready]
+_Found = tuple[Job, ReadyVariant]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Computer:
 
     def __init__(
         self,
-        prepare: Callable[[Wanted], Ready],
+        prepare: Callable[[Wanted], ReadyVariant],
         predict: Callable[[Tensor, Sequence[Variant]], Tensor],
         on_batch: Callable[[Batch], None],
         clock: Callable[[], float],
@@ -86,19 +86,19 @@ class Computer:
 
     def _find(self, jobs: Sequence[Job]) -> list[_Found]:
         """The variant of each job; those that have none are told so."""
-        ready: dict[Wanted, Ready | Exception] = {}
+        ready: dict[Wanted, ReadyVariant | Exception] = {}
         found = []
         for job in jobs:
             one = job.given or ready.get(job.wanted)
             if one is None:
                 one = ready[job.wanted] = self._look_for(job.wanted)
-            if isinstance(one, Ready):
+            if isinstance(one, ReadyVariant):
                 found.append((job, one))
             else:
                 job.result.set_exception(one)
         return found
 
-    def _look_for(self, wanted: Wanted) -> Ready | Exception:
+    def _look_for(self, wanted: Wanted) -> ReadyVariant | Exception:
         try:
             return self._prepare(wanted)
         except Exception as error:
@@ -124,7 +124,7 @@ class Computer:
                 job.result.set_exception(TensorError(_NOT_FINITE))
                 continue
             job.result.set_result(
-                Prediction(
+                PredictedImages(
                     logits=own,
                     patches=ready.patches,
                     state_digest=ready.variant.digest,

@@ -12,7 +12,7 @@ from rwsstore.patches import parse_request
 from rwsstore.runtime import Chosen, Edit, Patches, find_on, put_on, rescale, without_zeros
 from rwsstore.store import FittingStore, Store
 from rwsstore.store.layout import parse_reference
-from rwsstore_service.engine.records import Entry, Wanted
+from rwsstore_service.engine.records import JournalEntry, Wanted
 
 ACTIVE = "active"
 """The active patch set, wherever a patch set is one string."""
@@ -129,7 +129,7 @@ def remove(finder: Finder, patch: str) -> Edit:
     return lambda on: rescale(on, find_on(on, patch, finder.store.resolve), 0)
 
 
-def restore(entry: Entry) -> Edit:
+def restore(entry: JournalEntry) -> Edit:
     """Want the patch set of an earlier generation, each patch by its digest."""
     return lambda _on: entry.patches
 

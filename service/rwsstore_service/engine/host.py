@@ -28,8 +28,15 @@ from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader, clea
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
 from rwsstore_service.engine.journal import Journal, Note, Recorded
 from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
-from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Action, Actor, Dropped, Entry, Prediction, Wanted
+from rwsstore_service.engine.queue import Job, ReadyVariant
+from rwsstore_service.engine.records import (
+    Action,
+    Actor,
+    Dropped,
+    JournalEntry,
+    PredictedImages,
+    Wanted,
+)
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -50,7 +57,7 @@ class Active(ActiveSet):
     at: datetime
 
     @classmethod
-    def by(cls, entry: Entry, variant: Variant) -> "Active":
+    def by(cls, entry: JournalEntry, variant: Variant) -> "Active":
         """What a record of the journal made active."""
         return cls(entry.patches, variant, entry.generation or 0, entry.at)
 
@@ -224,7 +231,7 @@ class ModelHost:
         *,
         asked_at: float | None = None,
         timeout: float | None = None,
-    ) -> Prediction:
+    ) -> PredictedImages:
         """Classify images.
 
         Args:
@@ -271,7 +278,7 @@ class ModelHost:
             return before
         return self._commit(change, patches, variant, before.variant.digest)
 
-    def generation(self, number: int) -> Entry:
+    def generation(self, number: int) -> JournalEntry:
         """Find a generation of this clean model.
 
         Raises:
@@ -296,12 +303,12 @@ class ModelHost:
         future = self._inference.call(lambda: self.live.verify(active.variant))
         return active, await asyncio.wrap_future(future)
 
-    def _prepare(self, wanted: Wanted) -> Ready:
+    def _prepare(self, wanted: Wanted) -> ReadyVariant:
         if wanted is None:
             active = self.active
-            return Ready(active.variant, active.patches, active.generation)
+            return ReadyVariant(active.variant, active.patches, active.generation)
         variant = self.live.variant({one.digest: one.alpha for one in wanted})
-        return Ready(variant, wanted, None)
+        return ReadyVariant(variant, wanted, None)
 
     def _build(self, patches: Patches) -> Variant:
         wanted = {one.digest: one.alpha for one in patches}
@@ -310,11 +317,11 @@ class ModelHost:
         if wanted and variant not in self._finite:
             self.live.prepare(variant)
             if not self.live.bounded(variant):
-                self._try(Ready(variant, patches, None))
+                self._try(ReadyVariant(variant, patches, None))
             self._finite.add(variant)
         return variant
 
-    def _try(self, ready: Ready) -> None:
+    def _try(self, ready: ReadyVariant) -> None:
         """Finite weights can still give infinite logits: seen before they serve anybody.
 
         Most patch sets are known to give none: their weights bound the logits.
@@ -357,7 +364,7 @@ class ModelHost:
         self._on_change(active)
         return active
 
-    def _restore(self, last: Entry) -> None:
+    def _restore(self, last: JournalEntry) -> None:
         """Serve the last patch set again, or say why not and serve none."""
         try:
             variant = self._build(last.patches)

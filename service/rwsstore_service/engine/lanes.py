@@ -15,8 +15,8 @@ from rwsstore.runtime import Variant
 from rwsstore_service.engine.computing import Batch, Computer
 from rwsstore_service.engine.errors import DeadlineError, OverloadedError
 from rwsstore_service.engine.gathering import Gatherer, Work
-from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Dropped, Prediction, Wanted
+from rwsstore_service.engine.queue import Job, ReadyVariant
+from rwsstore_service.engine.records import Dropped, PredictedImages, Wanted
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Inference:
 
     def __init__(
         self,
-        prepare: Callable[[Wanted], Ready],
+        prepare: Callable[[Wanted], ReadyVariant],
         predict: Callable[[Tensor, Sequence[Variant]], Tensor],
         *,
         queue_size: int,
@@ -239,7 +239,7 @@ class Inference:
         """
         self._gatherer.refuse_if_stopped()
 
-    def submit(self, job: Job) -> Future[Prediction]:
+    def submit(self, job: Job) -> Future[PredictedImages]:
         """Put a prediction in the queue.
 
         Raises:
@@ -258,7 +258,7 @@ class Inference:
             self._on_results()
         return job.result
 
-    def trial(self, images: Tensor, ready: Ready) -> Future[Prediction]:
+    def trial(self, images: Tensor, ready: ReadyVariant) -> Future[PredictedImages]:
         """Compute with a variant that is not served yet, in the next batch, whoever waits.
 
         Raises:

@@ -12,14 +12,14 @@ from torch import Tensor
 from rwsstore.canonical import Digest
 from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine.errors import OverloadedError
-from rwsstore_service.engine.records import Prediction, Wanted
+from rwsstore_service.engine.records import PredictedImages, Wanted
 
 PatchSetKey = frozenset[tuple[Digest, float]] | None
 """A patch set whatever its patches are called and in whichever order; None is the active one."""
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadyVariant:
     """The variant that a job runs on, and how it was asked for."""
 
     variant: Variant
@@ -43,8 +43,8 @@ class Job:
     images: Tensor
     wanted: Wanted
     deadline: float = math.inf
-    given: Ready | None = None
-    result: Future[Prediction] = field(default_factory=Future)
+    given: ReadyVariant | None = None
+    result: Future[PredictedImages] = field(default_factory=Future)
     queued_at: float = 0.0
 
     @property

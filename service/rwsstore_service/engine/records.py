@@ -81,7 +81,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Note):
+class JournalEntry(Note):
     """One record of the journal.
 
     Attributes:
@@ -98,7 +98,7 @@ class Entry(Note):
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictedImages:
     """What was computed for one request.
 
     Attributes:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rwsstore.analysis.bitflips import Change, StoredArray, StoredPatch, StoredWeights, changed
+from rwsstore.analysis.bitflips import Damage, StoredArray, StoredPatch, StoredWeights, changed
 from rwsstore.analysis.bitflips.replay import Replay
 from tests.analysis.bitflips.making import NETWORKS, images, vgg
 from tests.runtime.making import bare_patch
@@ -34,10 +34,10 @@ def alike(found: Tensor, expected: Tensor) -> bool:
     return bool(((found[finite] - expected[finite]).abs() <= 1e-4 * scale).all())
 
 
-def changes(row: StoredArray, values: Sequence[float]) -> Iterator[Change]:
+def changes(row: StoredArray, values: Sequence[float]) -> Iterator[Damage]:
     for value in values:
         index = VALUES.index(value) * (row.count - 1) // (len(VALUES) - 1)
-        yield Change(row.parameter, index, torch.tensor([value]))
+        yield Damage(row.parameter, index, torch.tensor([value]))
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def test_a_patch_may_be_on_running_statistics() -> None:
 def test_a_parameter_that_nothing_reads_changes_nothing() -> None:
     memory = StoredWeights(NETWORKS["dense"]())
     shown = batch(memory.model)
-    change = Change("unused.weight", 0, torch.tensor([torch.nan]))
+    change = Damage("unused.weight", 0, torch.tensor([torch.nan]))
     rerun = Replay(memory.model).on("unused.weight", shown)
     with changed(memory.model, change):
         assert torch.equal(rerun(change), memory.model(shown))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rwsstore.analysis.parameter_corruption import Measured, Sample, loss_gradient, measure
+from rwsstore.analysis.parameter_corruption import LossAndAccuracy, Sample, loss_gradient, measure
 from rwsstore.models import fold_batchnorm
 from tests.analysis.parameter_corruption.making import IMAGES, sample, tiny, witness
 from tests.models.networks import lively_classifier
@@ -112,4 +112,4 @@ class Broken(nn.Module):
 def test_an_answer_of_nan_is_wrong() -> None:
     images: dict[str, Any] = {"classes": 3, "batch_size": 10}
     found = measure(Broken(), Sample(IMAGES.images, torch.zeros_like(IMAGES.labels), **images))
-    assert found == Measured(None, 0.0)
+    assert found == LossAndAccuracy(None, 0.0)

@@ -14,11 +14,11 @@ import torch
 
 from rwsstore.analysis.parameter_corruption import (
     Constraint,
+    CorruptionRow,
     Group,
-    Measured,
+    LossAndAccuracy,
     Outcome,
     ProbeOptions,
-    Row,
     Sample,
     all_parameters,
     by_layer,
@@ -119,7 +119,7 @@ def test_gradients_and_loss_changes_of_other_images() -> None:
     report = probe(model, gradient_of=(images, labels), ns=(None,), draws=0)
     few = probe_corruption(model, images, labels, ProbeOptions((0.1, 2.0), draws=0))
     assert (report.images, report.gradient_images) == (45, 12)
-    assert report.clean == Measured(few.clean.loss, measure(model, sample(model)).accuracy)
+    assert report.clean == LossAndAccuracy(few.clean.loss, measure(model, sample(model)).accuracy)
     for row, other in zip(report.rows, few.rows, strict=True):
         assert row.gradient.first_order == other.gradient.first_order
         assert row.gradient.loss_change == pytest.approx(other.gradient.loss_change)
@@ -200,10 +200,10 @@ def test_progress_counts_every_corruption(capsys: pytest.CaptureFixture[str]) ->
 
 def made_up(accuracies: list[float], *, clean: float = 90.0, classes: int = 10) -> CorruptionReport:
     rows = tuple(
-        Row("fc", 20, None, 10.0**place, Outcome(1.0, None, accuracy), ())
+        CorruptionRow("fc", 20, None, 10.0**place, Outcome(1.0, None, accuracy), ())
         for place, accuracy in enumerate(accuracies)
     )
-    return CorruptionReport("layer", 2, "tiny", 9, 9, classes, 0, Measured(0.1, clean), rows)
+    return CorruptionReport("layer", 2, "tiny", 9, 9, classes, 0, LossAndAccuracy(0.1, clean), rows)
 
 
 def test_drops_above_chance() -> None:

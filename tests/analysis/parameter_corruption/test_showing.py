@@ -9,9 +9,9 @@ from rich.console import Console
 
 from rwsstore.analysis.parameter_corruption import (
     CorruptionReport,
-    Measured,
+    CorruptionRow,
+    LossAndAccuracy,
     Outcome,
-    Row,
     corruption_table,
     draw_corruption,
     draw_losses,
@@ -22,7 +22,7 @@ from rwsstore.drawing import new_figure
 
 def report(by: By, groups: tuple[str, ...], *, draws: int = 2) -> CorruptionReport:
     rows = tuple(
-        Row(
+        CorruptionRow(
             group, 2000, n, epsilon,
             Outcome(0.125, None if epsilon > 1 else 0.25, 80 - 30 * epsilon),
             tuple(Outcome(0.0, 0.0, 85.0 + draw) for draw in range(draws)),
@@ -31,7 +31,9 @@ def report(by: By, groups: tuple[str, ...], *, draws: int = 2) -> CorruptionRepo
         for n in (10, None)
         for epsilon in (0.5, 2.0)
     )  # fmt: skip
-    return CorruptionReport(by, float("inf"), "[tiny]", 1234, 500, 10, 0, Measured(0.3, 90), rows)
+    return CorruptionReport(
+        by, float("inf"), "[tiny]", 1234, 500, 10, 0, LossAndAccuracy(0.3, 90), rows
+    )
 
 
 def told(found: CorruptionReport) -> str:

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Attack
-from rwsstore.attacks.search import Batch
+from rwsstore.attacks.search import AttackBatch
 from rwsstore.data import ImageSet
 from rwsstore.evaluation.adversarial import (
     WORST_CASE,
     AdversarialReport,
     Budget,
-    Compared,
+    ComparedAccuracy,
     Masked,
-    Measured,
+    MeasuredAccuracy,
     ModelUnderAttack,
     Transfer,
 )
@@ -52,7 +52,7 @@ class Darken(Attack):
 
     name: ClassVar[str] = "darken"
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         return (batch.images - self.epsilon).clamp(0, 1)
 
 
@@ -63,7 +63,7 @@ class Fickle(Darken):
     name: ClassVar[str] = "fickle"
     most: float = 9 / 255
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         return super()._attack(batch) if self.epsilon <= self.most else batch.images
 
 
@@ -74,7 +74,7 @@ class Blunt(Darken):
     name: ClassVar[str] = "blunt"
     blind: float = 0.5
 
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         seen = float(batch.model.get_parameter("at"))
         return batch.images if seen == self.blind else super()._attack(batch)
 
@@ -91,9 +91,9 @@ def make_report(
     def around(value: float, half: float) -> Interval | None:
         return Interval(low=value - half, high=value + half) if intervals else None
 
-    def compared(value: float, *, first: bool) -> Compared:
+    def compared(value: float, *, first: bool) -> ComparedAccuracy:
         gain = {} if first else {"gain": 2.5, "gain_interval": around(2.5, 0.75)}
-        return Compared(accuracy=value, interval=around(value, 1.25), **gain)
+        return ComparedAccuracy(accuracy=value, interval=around(value, 1.25), **gain)
 
     epsilons = (2 / 255, 8 / 255)
     models = {
@@ -119,7 +119,7 @@ def make_report(
             epsilon=epsilon,
             accuracies={
                 one: {
-                    other: Measured(accuracy=70.0 + 3 * i + j, interval=around(70.0, 1.0))
+                    other: MeasuredAccuracy(accuracy=70.0 + 3 * i + j, interval=around(70.0, 1.0))
                     for j, other in enumerate(names)
                 }
                 for i, one in enumerate(names)

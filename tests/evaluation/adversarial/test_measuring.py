@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Pgd
-from rwsstore.attacks.search import Batch
+from rwsstore.attacks.search import AttackBatch
 from rwsstore.evaluation import Resampling, bootstrap
 from rwsstore.evaluation.adversarial import (
     WORST_CASE,
@@ -52,7 +52,7 @@ def test_what_a_smaller_budget_fooled_counts_in_the_worst_case_of_a_larger_one()
 
 
 class Brighten(Darken):
-    def _attack(self, batch: Batch) -> Tensor:
+    def _attack(self, batch: AttackBatch) -> Tensor:
         return (batch.images + self.epsilon).clamp(0, 1)
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.lanes import Inference
-from rwsstore_service.engine.queue import Job, Ready
-from rwsstore_service.engine.records import Dropped, Prediction, Wanted
+from rwsstore_service.engine.queue import Job, ReadyVariant
+from rwsstore_service.engine.records import Dropped, PredictedImages, Wanted
 
 PATIENCE = 30.0
 
@@ -100,20 +100,20 @@ class Bench:
 
     def submit(
         self, value: float, count: int = 1, wanted: Wanted = None, **fields: Any
-    ) -> Future[Prediction]:
+    ) -> Future[PredictedImages]:
         """Ask for images that are all of one value."""
         return self.thread.submit(Job(filled(value, count), wanted, **fields))
 
-    def trial(self, value: float, count: int = 1, digest: str = "tried") -> Future[Prediction]:
+    def trial(self, value: float, count: int = 1, digest: str = "tried") -> Future[PredictedImages]:
         """Try a variant on such images."""
-        return self.thread.trial(filled(value, count), Ready(variant(digest), (), None))
+        return self.thread.trial(filled(value, count), ReadyVariant(variant(digest), (), None))
 
-    def _prepare(self, wanted: Wanted) -> Ready:
+    def _prepare(self, wanted: Wanted) -> ReadyVariant:
         self.prepared.append(wanted)
         self.fail(wanted)
         digest = "active" if wanted is None else "+".join(one.patch for one in wanted) or "none"
         found = self._known.setdefault(digest, variant(digest))
-        return Ready(found, wanted or (), 7 if wanted is None else None)
+        return ReadyVariant(found, wanted or (), 7 if wanted is None else None)
 
     def _predict(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
         self.variants.append([one.digest for one in variants])
@@ -123,9 +123,9 @@ class Bench:
         self.batches.append((batch.images, batch.jobs, batch.patch_sets))
 
 
-def rows(future: Future[Prediction]) -> list[list[float]]:
+def rows(future: Future[PredictedImages]) -> list[list[float]]:
     return future.result(PATIENCE).logits.tolist()
 
 
-def digest(future: Future[Prediction]) -> str:
+def digest(future: Future[PredictedImages]) -> str:
     return future.result(PATIENCE).state_digest

@@ -20,7 +20,7 @@ from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Journal
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.records import PredictedImages
 from tests.runtime.making import SIZE, bare_patch, pixels, with_golden
 from tests.service.engine.shelf import OPS
 from tests.training.tiny import classifier
@@ -123,8 +123,8 @@ class House:
     def change(self, edit: Edit, **fields: Any) -> Active:
         return self.host.change(Change(OPS, "replace", edit, **fields))
 
-    def predict(self, patchset: str = "active", images: Tensor = IMAGES) -> Prediction:
-        async def ask() -> Prediction:
+    def predict(self, patchset: str = "active", images: Tensor = IMAGES) -> PredictedImages:
+        async def ask() -> PredictedImages:
             return await self.host.predict(images, await self.host.choose(patchset))
 
         return asyncio.run(ask())

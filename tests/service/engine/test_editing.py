@@ -8,7 +8,7 @@ from rwsstore.errors import ConfigError, NotAppliedError, UnknownPatchError
 from rwsstore.runtime import Chosen, Edit, Patches
 from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.records import Entry
+from rwsstore_service.engine.records import JournalEntry
 from tests.service.engine.shelf import CARD, OPS, Shelf, make_shelf
 
 
@@ -131,7 +131,7 @@ def test_what_is_not_on_is_neither_scaled_nor_removed(
 
 
 def test_restoring_is_by_digest(own: Shelf, active: Patches) -> None:
-    entry = Entry(
+    entry = JournalEntry(
         seq=3, at=datetime(2026, 1, 1, tzinfo=UTC), actor=OPS, action="replace", subject="tiny",
         generation=2, patches=active, resolved=(), clean_weights="", state_digest="",
         previous_digest="", rolled_back_to=None, chain="",

@@ -11,7 +11,7 @@ import pytest
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.gathering import Gatherer, Work
-from rwsstore_service.engine.queue import Job, Ready
+from rwsstore_service.engine.queue import Job, ReadyVariant
 from tests.service.engine.benching import PATIENCE, filled, variant
 
 WAIT = 0.01
@@ -260,7 +260,7 @@ def test_what_is_urgent_wakes_it(lane: Lane) -> None:
 
 
 def test_a_trial_does_not_wake_it_before_the_others_came(lane: Lane) -> None:
-    tried = Job(filled(0), None, given=Ready(variant("tried"), (), None))
+    tried = Job(filled(0), None, given=ReadyVariant(variant("tried"), (), None))
     lane.room.gatherer.add(tried)
     assert lane.woken == 0
     lane.room.add(8)
@@ -274,7 +274,7 @@ def test_a_trial_wakes_who_sleeps_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     room, woken = Room(), list[int]()
     monkeypatch.setattr(room.gatherer._changed, "notify", lambda: woken.append(1))
     room.gatherer._sleeps_until = math.inf
-    room.gatherer.add(Job(filled(0), None, given=Ready(variant("tried"), (), None)))
+    room.gatherer.add(Job(filled(0), None, given=ReadyVariant(variant("tried"), (), None)))
     assert woken == [1]
     work = room.gatherer.take()
     assert work is not None

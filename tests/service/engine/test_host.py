@@ -30,8 +30,8 @@ from rwsstore_service.engine.errors import (
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active
 from rwsstore_service.engine.journal import Journal, Note, Recorded
-from rwsstore_service.engine.queue import Ready
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.queue import ReadyVariant
+from rwsstore_service.engine.records import PredictedImages
 from tests.runtime.making import bare_patch, with_golden
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same
 from tests.service.engine.shelf import OPS
@@ -303,12 +303,12 @@ def test_too_many_predictions_are_refused(house: House) -> None:
     assert isinstance(third, OverloadedError)
 
 
-def waiting_for(house: House, count: int, *patchsets: str) -> list[Prediction]:
+def waiting_for(house: House, count: int, *patchsets: str) -> list[PredictedImages]:
     """Predictions that came in while the thread was busy, and what was asked meanwhile."""
     gate = threading.Event()
     house.host._inference.call(lambda: gate.wait(30))
 
-    async def ask() -> list[Prediction]:
+    async def ask() -> list[PredictedImages]:
         asked = [
             asyncio.ensure_future(house.host.predict(IMAGES, await house.host.choose(text)))
             for text in patchsets
@@ -360,7 +360,7 @@ def trials(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tried: list[str] = []
     trial = house.host._inference.trial
 
-    def noting(images: Tensor, ready: Ready) -> object:
+    def noting(images: Tensor, ready: ReadyVariant) -> object:
         tried.append(ready.variant.digest)
         return trial(images, ready)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.records import PredictedImages
 from tests.service.engine.hosting import IMAGES, House
 
 
-async def asked(house: House, count: int) -> "list[asyncio.Task[Prediction]]":
+async def asked(house: House, count: int) -> "list[asyncio.Task[PredictedImages]]":
     """Predictions that wait, all of them."""
     tasks = [asyncio.ensure_future(house.host.predict(IMAGES, None)) for _ in range(count)]
     while house.host.waiting < count:
@@ -61,7 +61,7 @@ def test_who_is_cancelled_is_not_computed(house: House) -> None:
 
 
 def test_two_lanes_serve_what_one_serves(house: House) -> None:
-    async def ask(patchsets: Sequence[str]) -> list[Prediction]:
+    async def ask(patchsets: Sequence[str]) -> list[PredictedImages]:
         wanted = [await house.host.choose(text) for text in patchsets]
         return list(await asyncio.gather(*(house.host.predict(IMAGES, one) for one in wanted)))
 

@@ -9,7 +9,7 @@ from rwsstore_service.engine.errors import OtherModelError, StateLostError
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active
 from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.records import Entry
+from rwsstore_service.engine.records import JournalEntry
 from tests.service.engine.hosting import House, model_of, same
 from tests.service.engine.shelf import OPS
 
@@ -66,7 +66,7 @@ def test_what_is_put_right_is_active_before_it_is_ready(
     lost, by = house.host.active, Active.by
     seen: list[tuple[bool, Active]] = []
 
-    def noting(entry: Entry, variant: Variant) -> Active:
+    def noting(entry: JournalEntry, variant: Variant) -> Active:
         seen.append((house.host.ready, house.host.active))
         return by(entry, variant)
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from rwsstore.errors import RwsError
 from rwsstore_service.engine.journal import Journal, Recorded
-from rwsstore_service.engine.records import Actor, Entry
+from rwsstore_service.engine.records import Actor, JournalEntry
 from tests.service.engine.journal_notes import Clock, answer, change, file_of
 
 
 def test_an_answer_goes_with_its_record(tmp_path: Path) -> None:
-    seen: list[Entry] = []
+    seen: list[JournalEntry] = []
 
-    def make(entry: Entry) -> Recorded:
+    def make(entry: JournalEntry) -> Recorded:
         seen.append(entry)
         return answer(f"generation {entry.generation}")
 
@@ -42,7 +42,7 @@ def test_an_answer_belongs_to_its_actor_and_key(tmp_path: Path) -> None:
 
 
 def test_without_a_key_no_answer_is_made(tmp_path: Path) -> None:
-    def make(entry: Entry) -> Recorded:
+    def make(entry: JournalEntry) -> Recorded:
         raise AssertionError
 
     with Journal(tmp_path) as journal:
@@ -61,7 +61,7 @@ def test_an_answer_without_a_record(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_cannot_be_made_takes_its_record_back(tmp_path: Path) -> None:
-    def make(entry: Entry) -> Recorded:
+    def make(entry: JournalEntry) -> Recorded:
         raise RwsError("no answer")
 
     with Journal(tmp_path) as journal:

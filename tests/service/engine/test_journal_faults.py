@@ -14,7 +14,7 @@ import pytest
 
 from rwsstore.errors import StorageFullError, StoreError
 from rwsstore_service.engine.journal import Journal
-from rwsstore_service.engine.records import Entry
+from rwsstore_service.engine.records import JournalEntry
 from tests.service.engine.journal_notes import answer, change, opened
 
 REPOSITORY = Path(__file__).parents[3]
@@ -135,7 +135,7 @@ def test_threads_append_without_gaps(tmp_path: Path) -> None:
     threads, each = 8, 25
     together = threading.Barrier(threads)
 
-    def work(number: int) -> list[Entry]:
+    def work(number: int) -> list[JournalEntry]:
         together.wait()
         notes = [change("fog", subject=f"model{number % 2}") for _ in range(each)]
         entries = [journal.append(note) for note in notes]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rwsstore.runtime import Variant
 from rwsstore_service.engine.queue import Pace
-from rwsstore_service.engine.records import Prediction, Wanted
+from rwsstore_service.engine.records import PredictedImages, Wanted
 from tests.service.engine.benching import FOG, PATIENCE, Bench, means, rows
 
 WAIT = 0.002
@@ -101,7 +101,7 @@ class Waiting:
 
     def busy(self, jobs: int = 3, **asked: Any) -> None:
         """Compute a batch of several, before the end of which one of their clients asks again."""
-        again: list[Future[Prediction]] = []
+        again: list[Future[PredictedImages]] = []
 
         def predict(images: Tensor, variants: Sequence[Variant]) -> Tensor:
             self.bench.predict = self._predict

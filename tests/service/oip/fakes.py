@@ -16,7 +16,7 @@ from rwsstore_service.api.faults import add_handlers
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.routes import router
 from rwsstore_service.api.requests import HostDep, ServiceDep
-from rwsstore_service.engine.records import Prediction, Wanted
+from rwsstore_service.engine.records import PredictedImages, Wanted
 from rwsstore_service.wire.gate import Access, Gate
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
@@ -58,12 +58,12 @@ class FakeHost:
 
     async def predict(
         self, images: Tensor, wanted: Wanted, *, asked_at: float, timeout: float | None
-    ) -> Prediction:
+    ) -> PredictedImages:
         self.timeouts.append(timeout)
         if self.busy:
             raise ProblemError("overloaded", "64 requests wait", headers={"Retry-After": "1"})
         patches = (Chosen("frost", "1" * 64, 0.5),) if wanted is None else wanted
-        return Prediction(
+        return PredictedImages(
             logits=logits_of(images, patches),
             patches=patches,
             state_digest="d" * 64,

@@ -7,7 +7,7 @@ from torch import Tensor
 from rwsstore.patches import parse_request
 from rwsstore.runtime import Chosen
 from rwsstore_service.api.oip.messages import Asked, AskedOutput, patchset_text, write_answer
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.records import PredictedImages
 from rwsstore_service.wire.problems import ProblemError
 from tests.service.oip.fakes import CONTRACT
 from tests.service.oip.wire import read_answer
@@ -21,9 +21,9 @@ def asked(*outputs: AskedOutput, id: str | None = None) -> Asked:  # noqa: A002
     return Asked(id, "active", torch.zeros(2, 3, 2, 2), outputs)
 
 
-def prediction(logits: Tensor = LOGITS, generation: int | None = 7) -> Prediction:
+def prediction(logits: Tensor = LOGITS, generation: int | None = 7) -> PredictedImages:
     patches = (Chosen("fog", "a" * 64, 0.6), Chosen("blur@2", "b" * 64, 1.0))
-    return Prediction(logits, patches, "d" * 64, generation, 0.0, 0.0)
+    return PredictedImages(logits, patches, "d" * 64, generation, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("binary_logits", [False, True])

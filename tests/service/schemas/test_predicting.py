@@ -8,7 +8,7 @@ from torch import Tensor
 from rwsstore.runtime import Chosen
 from rwsstore_service.api.answers import prediction_members, predictions_of
 from rwsstore_service.api.contract import PredictAnswer
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.records import PredictedImages
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def test_what_is_no_probability_is_nan(value: float, place: int) -> None:
 @pytest.mark.parametrize("generation", [None, 7])
 def test_the_members_are_those_of_the_answer(generation: int | None) -> None:
     patches = (Chosen("fog", "a" * 64, 0.6), Chosen("blur@2", "b" * 64, 1.0))
-    found = Prediction(torch.zeros(2, 3), patches, "d" * 64, generation, 0.001, 0.25)
+    found = PredictedImages(torch.zeros(2, 3), patches, "d" * 64, generation, 0.001, 0.25)
     predictions = predictions_of(found.logits, names(3), 2)
     members = prediction_members("tiny", found, predictions, 0.5)
     answer = PredictAnswer.model_validate(members)

@@ -28,7 +28,7 @@ from rwsstore_service.api.oip.contract import (
     RequestOutput,
     RequestParameters,
 )
-from rwsstore_service.engine.records import Prediction
+from rwsstore_service.engine.records import PredictedImages
 from rwsstore_service.wire.problems import ProblemError
 
 _INDEX_LIMITS = JsonLimits(size=4096, items=64, containers=64)
@@ -205,7 +205,7 @@ class Written:
     header_length: int | None
 
 
-def write_answer(asked: Asked, prediction: Prediction, contract: Contract) -> Written:
+def write_answer(asked: Asked, prediction: PredictedImages, contract: Contract) -> Written:
     """Write what was computed.
 
     Raises:
@@ -233,7 +233,7 @@ def patchset_text(patches: Sequence[Chosen]) -> str:
     return ",".join(f"{patch}={repr(alpha).removesuffix('.0')}" for patch, alpha in named) or "none"
 
 
-def _describe(asked: Asked, prediction: Prediction, contract: Contract) -> dict[str, Any]:
+def _describe(asked: Asked, prediction: PredictedImages, contract: Contract) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "patchset": patchset_text(prediction.patches),
         "state_digest": prediction.state_digest,

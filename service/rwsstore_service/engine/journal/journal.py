@@ -26,7 +26,7 @@ from rwsstore_service.engine.journal.rows import (
     mention,
     timestamp,
 )
-from rwsstore_service.engine.records import Entry, Note
+from rwsstore_service.engine.records import JournalEntry, Note
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Journal:
         note: Note,
         *,
         key: str | None = None,
-        answer: Callable[[Entry], Recorded] | None = None,
-    ) -> Entry:
+        answer: Callable[[JournalEntry], Recorded] | None = None,
+    ) -> JournalEntry:
         """Record a change, durably, in one transaction with its answer.
 
         Args:
@@ -167,16 +167,18 @@ class Journal:
             ).fetchone()
             return Recorded(*json.loads(row[0])) if row else None
 
-    def latest(self, subject: str) -> Entry | None:
+    def latest(self, subject: str) -> JournalEntry | None:
         """The newest generation of a subject."""
         return next(iter(self.history(subject, limit=1)), None)
 
-    def generation(self, subject: str, number: int) -> Entry | None:
+    def generation(self, subject: str, number: int) -> JournalEntry | None:
         """One generation of a subject; None if there is none of that number."""
         entries = self.history(subject, limit=1, before=min(number, _MOST - 1) + 1)
         return next((entry for entry in entries if entry.generation == number), None)
 
-    def history(self, subject: str, *, limit: int, before: int | None = None) -> tuple[Entry, ...]:
+    def history(
+        self, subject: str, *, limit: int, before: int | None = None
+    ) -> tuple[JournalEntry, ...]:
         """Generations of a subject, the newest first.
 
         Args:
@@ -191,12 +193,12 @@ class Journal:
             values = (ascii_text(subject), _bounded(before), _counted(limit))
             return self._entries(connection.execute(_GENERATIONS, values))
 
-    def records(self, *, limit: int, before: int | None = None) -> tuple[Entry, ...]:
+    def records(self, *, limit: int, before: int | None = None) -> tuple[JournalEntry, ...]:
         """The whole audit log, the newest first.
 
         Args:
             limit: most records, 1 or more.
-            before: only those with a lower number (`Entry.seq`).
+            before: only those with a lower number (`JournalEntry.seq`).
 
         Raises:
             IntegrityError: one of them is damaged.
@@ -266,7 +268,7 @@ class Journal:
             (self._keep_answers,),
         )
 
-    def _entries(self, rows: sqlite3.Cursor) -> tuple[Entry, ...]:
+    def _entries(self, rows: sqlite3.Cursor) -> tuple[JournalEntry, ...]:
         return tuple(decode(self._sound(Row(*values))) for values in rows)
 
     def _sound(self, row: Row) -> Row:
@@ -286,7 +288,7 @@ def _counted(limit: int) -> int:
     return min(limit, _MOST)
 
 
-def _witness(entry: Entry) -> None:
+def _witness(entry: JournalEntry) -> None:
     """Log the record's chain: who can write the file could forge all of it, but not this."""
     known: dict[str, object] = {
         "seq": entry.seq,

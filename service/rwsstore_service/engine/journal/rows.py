@@ -18,7 +18,7 @@ from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import IntegrityError, TensorError
 from rwsstore.runtime import Chosen
 from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.records import Actor, Entry, Note
+from rwsstore_service.engine.records import Actor, JournalEntry, Note
 
 COLUMNS = """
     seq, subject, generation, body, chain,
@@ -77,10 +77,10 @@ def encode(note: Note, at: datetime, generation: int | None, last: Row | None) -
     return Row(seq, ascii_text(note.subject), generation, body, _chain(previous, body), previous)
 
 
-def decode(row: Row) -> Entry:
+def decode(row: Row) -> JournalEntry:
     """Read a record that has no fault."""
     document = json.loads(row.body)
-    return Entry(
+    return JournalEntry(
         **{
             **document,
             "at": datetime.fromisoformat(document["at"]),
