@@ -86,8 +86,16 @@ class Attack(ABC):
                 that is NaN or infinite.
             DataError: no labels, or labels that do not fit.
         """
+        if type(seed) is not int:
+            raise ConfigError(f"seed is {seed!r}; expected an integer")
         with plain_float32():
-            whole = self._checked(model, images, labels, seed, indices, early_exit)
+            units = unit_images(images)
+            self.ball.check_image(units[0].numel())
+            classes = self._check_model(model, units)
+            known = check_labels(labels, len(units), classes).to(units.device)
+            places = _known_indices(indices, len(units))
+            # Copies, for tensors made in inference mode cannot be differentiated through.
+            whole = AttackBatch(model, units.clone(), known.clone(), places, seed, early_exit)
             check_count("batch_size", batch_size)
             result = torch.empty_like(whole.images)
             with unchanged(model), progress.task(self.name, total=len(result)) as task:
@@ -107,31 +115,6 @@ class Attack(ABC):
         if classes < 2:
             raise ConfigError(f"the model has {classes} class; an attack needs two or more")
         return classes
-
-    def _checked(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor | None,
-        seed: int,
-        indices: Tensor | None,
-        early_exit: bool,
-    ) -> AttackBatch:
-        if type(seed) is not int:
-            raise ConfigError(f"seed is {seed!r}; expected an integer")
-        units = unit_images(images)
-        self.ball.check_image(units[0].numel())
-        classes = self._check_model(model, units)
-        known = check_labels(labels, len(units), classes).to(units.device)
-        # Copies, for tensors made in inference mode cannot be differentiated through.
-        return AttackBatch(
-            model=model,
-            images=units.clone(),
-            labels=known.clone(),
-            indices=_known_indices(indices, len(units)),
-            seed=seed,
-            early_exit=early_exit,
-        )
 
     def _batch(self, batch: AttackBatch) -> Tensor:
         """Attack those images of a batch that are to be changed."""

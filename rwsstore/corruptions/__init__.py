@@ -27,7 +27,8 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.corruptions.apply import UnchangedWarning, corrupt
     from rwsstore.corruptions.frost import frost_source, load_frost_overlays
-    from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, Corruption, parse_corruptions
+    from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, parse_corruptions
+    from rwsstore.corruptions.rows import Corruption
     from rwsstore.corruptions.severity import (
         SEVERITIES,
         SeverityTable,

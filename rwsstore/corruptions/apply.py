@@ -12,7 +12,8 @@ from torch import Tensor
 
 from rwsstore.corruptions.keys import ImageKeys, Setting
 from rwsstore.corruptions.ops.levels import floats, luma, rounded, to_levels, truncated
-from rwsstore.corruptions.registry import Corruption, find_corruption
+from rwsstore.corruptions.registry import find_corruption
+from rwsstore.corruptions.rows import Corruption
 from rwsstore.corruptions.severity import SeverityTable, check_severity, severity_table, table_for
 from rwsstore.errors import ConfigError, TensorError
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -55,25 +56,13 @@ def draw_gallery(
         find_corruption(name)
     height, width = image.shape[1:]
     chosen = table_for(height, width) if table is None else severity_table(table)
-    rows = [
-        _Row(
-            name,
-            _label(name, is_synthetic=frost_overlays is None),
-            tuple(
-                corrupt(
-                    image[None],
-                    name,
-                    severity,
-                    seed=seed,
-                    table=table,
-                    frost_overlays=frost_overlays,
-                )[0]
-                for severity in severities
-            ),
-        )
-        for name in CORRUPTIONS
-        if name in corruptions
-    ]
+    made = partial(corrupt, image[None], seed=seed, table=table, frost_overlays=frost_overlays)
+    rows = []
+    for name in CORRUPTIONS:
+        if name in corruptions:
+            label = _label(name, is_synthetic=frost_overlays is None)
+            cells = [made(name=name, severity=severity)[0] for severity in severities]
+            rows.append(_Row(name, label, cells))
     notes = (chosen.note(height, width), f"seed {seed}")
     return _Sheet(image, rows, tuple(map(str, severities)), notes).draw()
 
@@ -88,7 +77,7 @@ def _label(name: str, *, is_synthetic: bool) -> str:
 class _Row:
     name: str
     label: str
-    cells: tuple[Tensor, ...]
+    cells: Sequence[Tensor]
 
 
 class _Sheet:

@@ -192,9 +192,14 @@ class Plan:
             ConflictError: somebody else published under the name meanwhile.
             RwsError: as `make` does.
         """
-        version, latest = _latest(store, check_name(self.name))
-        if latest is not None and self.is_current(latest):
-            return SweepItem(latest, version, extracted=False)
+        try:
+            newest = store.history(check_name(self.name))[-1]
+        except UnknownPatchError:
+            version = 0
+        else:
+            version, latest = newest.version, store.get(newest.digest)
+            if self.is_current(latest):
+                return SweepItem(latest, version, extracted=False)
         state_file = None
         if state_folder is not None:
             state_folder.mkdir(parents=True, exist_ok=True)
@@ -205,14 +210,6 @@ class Plan:
         if state_file is not None:
             state_file.unlink(missing_ok=True)
         return SweepItem(patch, published.version, extracted=True)
-
-
-def _latest(store: Store, name: str) -> tuple[int, Patch | None]:
-    try:
-        newest = store.history(name)[-1]
-    except UnknownPatchError:
-        return 0, None
-    return newest.version, store.get(newest.digest)
 
 
 def signature_plans(

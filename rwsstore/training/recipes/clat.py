@@ -85,8 +85,25 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
             ConfigError: no convolution; a layer that the model does not have; k is larger than
                 the number of layers.
         """
-        self._candidates = self._find(model)
-        return frozenset(name for names in self._candidates.values() for name in names)
+        allowed, convolutions = super().trainable(model), main_path_convolutions(model)
+        found: dict[str, tuple[str, ...]] = {}
+        for layer in convolutions:
+            own = model.get_submodule(layer).named_parameters(layer)
+            names = tuple(name for name, _ in own if name in allowed)
+            if names:
+                found[layer] = names
+        if not found:
+            raise ConfigError(
+                f"none of the layers {', '.join(self.settings.layers or ())} holds a convolution "
+                f"of the main path; these are {', '.join(convolutions)}"
+            )
+        if (self.settings.k or 1) > len(found):
+            raise ConfigError(
+                f"k is {self.settings.k}; the model has {len(found)} convolutions to choose from"
+            )
+        self._candidates = found
+        self._count = self.settings.k or min(default_count(len(convolutions)), len(found))
+        return frozenset(name for names in found.values() for name in names)
 
     def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:
         """Seed the random starts, and select, where it is time to."""
@@ -116,7 +133,7 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         )
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        """Equation 9, at images that are attacked here."""
+        """Equation 9, at images that are attacked here; of its terms the second is without λ."""
         settings, units = self.settings, unit_images(images)
         layers = self._selections[-1].layers
         attacked = self._attacked(model, units, labels)
@@ -165,27 +182,6 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         """Take them up again."""
         self._selections = tuple(Selection.model_validate(one) for one in state["selections"])
         self._steps = state["steps"]
-
-    def _find(self, model: nn.Module) -> dict[str, tuple[str, ...]]:
-        """Candidates: the names of each convolution's parameters."""
-        allowed, convolutions = super().trainable(model), main_path_convolutions(model)
-        found = {}
-        for layer in convolutions:
-            own = model.get_submodule(layer).named_parameters(layer)
-            names = tuple(name for name, _ in own if name in allowed)
-            if names:
-                found[layer] = names
-        if not found:
-            raise ConfigError(
-                f"none of the layers {', '.join(self.settings.layers or ())} holds a convolution "
-                f"of the main path; these are {', '.join(convolutions)}"
-            )
-        if (self.settings.k or 1) > len(found):
-            raise ConfigError(
-                f"k is {self.settings.k}; the model has {len(found)} convolutions to choose from"
-            )
-        self._count = self.settings.k or min(default_count(len(convolutions)), len(found))
-        return found
 
     def _select(self, model: nn.Module, seed: int, step: int | None = None) -> None:
         layers = self._draw(seed) if self.settings.select == "random" else self._rank(model, seed)

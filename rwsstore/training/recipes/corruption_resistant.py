@@ -41,15 +41,12 @@ class CorruptionResistantRecipe(WeightRecipe):
         weight, parameters = self.settings.weight, trained_parameters(model)
         loss = partial(self.loss, model, images, labels, smoothing)
         here, gradients = gradients_of(parameters, loss)
-        corruption = self._corruption(gradients)
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        found = corruption_along(flat, self.settings.constraint)
+        parts = torch.split(found, [gradient.numel() for gradient in gradients])
+        corruption = [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]
         with still_statistics(model):
             there, corrupted = gradients_at(parameters, corruption, loss)
         for parameter, at, beside in zip(parameters, gradients, corrupted, strict=True):
             parameter.grad = torch.lerp(at, beside, weight)
         return (1 - weight) * here + weight * there
-
-    def _corruption(self, gradients: tuple[Tensor, ...]) -> list[Tensor]:
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        found = corruption_along(flat, self.settings.constraint)
-        parts = torch.split(found, [gradient.numel() for gradient in gradients])
-        return [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]

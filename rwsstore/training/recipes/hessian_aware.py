@@ -130,7 +130,11 @@ class HessianAwareRecipe(WeightRecipe):
             )  # fmt: skip
             found = float(trace.detach())
             if self._counts(found):
-                self._add(watched, torch.autograd.grad(trace, watched, allow_unused=True))
+                gradients = torch.autograd.grad(trace, watched, allow_unused=True)
+                for parameter, gradient in zip(watched, gradients, strict=True):
+                    if gradient is not None:
+                        term = self.settings.strength * gradient
+                        parameter.grad = term if parameter.grad is None else parameter.grad + term
         return value + self.settings.strength * found
 
     def _counts(self, trace: float) -> bool:
@@ -140,9 +144,3 @@ class HessianAwareRecipe(WeightRecipe):
         before = self._mean
         self._mean = trace if before is None else _MEMORY * before + (1 - _MEMORY) * trace
         return before is None or trace > self.settings.threshold * before
-
-    def _add(self, watched: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
-        for parameter, gradient in zip(watched, gradients, strict=True):
-            if gradient is not None:
-                term = self.settings.strength * gradient
-                parameter.grad = term if parameter.grad is None else parameter.grad + term

@@ -46,15 +46,27 @@ class SelectiveRecipe(WeightRecipe):
         """
         if self._active is not None and (epoch - 1) % self.settings.every:
             return
-        images = train.limit(min(self.settings.images, len(train)), seed)
-        curves = measure_curves(
-            model, images.images, images.labels, self._measuring(), layers=self.settings.layers
+        settings = self.settings
+        images = train.limit(min(settings.images, len(train)), seed)
+        measuring = FilteringOptions(
+            epsilon=settings.attack_epsilon,
+            filters=settings.filters,
+            thresholds=settings.thresholds,
         )
-        scores = score_layers(curves, self._scoring())
+        scoring = ScoringOptions(
+            above_chance=settings.above_chance,
+            tolerance=settings.tolerance,
+            decides=settings.score,
+            resampling=Resampling(resamples=0),
+        )
+        curves = measure_curves(
+            model, images.images, images.labels, measuring, layers=settings.layers
+        )
+        scores = score_layers(curves, scoring)
         owned = parameters_of(model, curves.layers)
-        chosen = [one.layer for one in scores if one.kind in self.settings.train]
+        chosen = [one.layer for one in scores if one.kind in settings.train]
         if not chosen:
-            raise ConfigError(_nothing(scores, self.settings, epoch))
+            raise ConfigError(_nothing(scores, settings, epoch))
         self._active = frozenset(name for layer in chosen for name in owned[layer])
 
     def active(self, model: nn.Module) -> frozenset[str]:
@@ -69,23 +81,6 @@ class SelectiveRecipe(WeightRecipe):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take the choice up again."""
         self._active = frozenset(state["active"]) if "active" in state else None
-
-    def _measuring(self) -> FilteringOptions:
-        settings = self.settings
-        return FilteringOptions(
-            epsilon=settings.attack_epsilon,
-            filters=settings.filters,
-            thresholds=settings.thresholds,
-        )
-
-    def _scoring(self) -> ScoringOptions:
-        settings = self.settings
-        return ScoringOptions(
-            above_chance=settings.above_chance,
-            tolerance=settings.tolerance,
-            decides=settings.score,
-            resampling=Resampling(resamples=0),
-        )
 
 
 def _nothing(scores: tuple[LayerScores, ...], settings: SelectiveOptions, epoch: int) -> str:
