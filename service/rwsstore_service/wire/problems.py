@@ -234,7 +234,8 @@ class ProblemError(Exception):
 
 def describe(error: RwsError) -> ProblemError:
     """Make the problem that one of the library's errors says it is."""
-    return ProblemError(error.problem, error.public, **error.members)
+    members: dict[str, Any] = dict(error.members)
+    return ProblemError(error.problem, error.public, **members)
 
 
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:
