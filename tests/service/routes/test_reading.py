@@ -42,10 +42,10 @@ def test_a_query_that_says_it_twice(reading: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b'{"alpha": 0.5, "alpha": 0.5}', "a name stands twice"),
+        (b'{"alpha": 0.5, "alpha": 0.5}', "name 'alpha' appears twice"),
         (b'{"alpha": ', "line 1 column 11"),
         (b'{"alpha": "\xff"}', "utf-8"),
-        (b"[" * 3000, "recursion"),
+        (b"[" * 3000, "nested too deeply"),
         (b"[" * 100_000, "lists and objects"),
         (b'{"alpha": 1' + b"0" * 5000 + b"}", "digits"),
     ],
