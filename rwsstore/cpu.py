@@ -54,8 +54,13 @@ def cpu_quota(*, root: Path = _ROOT) -> float | None:
     Args:
         root: where /proc and /sys are looked for.
     """
-    quotas = [_quota_v2(folder) for folder in _folders(root, "", _MOUNTS_V2)]
-    quotas += [_quota_v1(folder) for folder in _folders(root, "cpu", _MOUNTS_V1)]
+    quotas = []
+    for folder in _folders(root, "", _MOUNTS_V2):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        quotas.append(_cores(quota, period))
+    for folder in _folders(root, "cpu", _MOUNTS_V1):
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        quotas.append(_cores(quota, period))
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
@@ -77,16 +82,6 @@ def _own_path(root: Path, controller: str) -> PurePosixPath:
     return PurePosixPath("/")
 
 
-def _quota_v2(folder: Path) -> float | None:
-    quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
-    return _cores(quota, period)
-
-
-def _quota_v1(folder: Path) -> float | None:
-    quota = _read(folder / "cpu.cfs_quota_us").strip()
-    return _cores(quota, _read(folder / "cpu.cfs_period_us").strip())
-
-
 def _cores(quota: str, period: str) -> float | None:
     """Divide two counts of microseconds; "max", "-1" and anything malformed is no limit."""
     if not (quota.isdecimal() and period.isdecimal()) or int(quota) == 0 or int(period) == 0:
@@ -96,7 +91,7 @@ def _cores(quota: str, period: str) -> float | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -7,7 +7,7 @@ in its place that fails, or loses power, at any one of these operations.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,8 +170,7 @@ class OsFiles:
         """Whether a folder is there."""
         return path.is_dir()
 
-    @contextmanager
-    def lock(self, path: Path, timeout: float) -> Iterator[None]:
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
         """Hold an exclusive lock (flock), shared by all threads and processes that name this file.
 
         It does not work across network file systems.
@@ -183,9 +182,14 @@ class OsFiles:
         Raises:
             TimeoutError: somebody else held the lock all the time.
         """
-        # A new object each time: one `FileLock` is re-entrant and would let two threads in.
-        with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
-            yield
+        return _locked(path, timeout)
+
+
+@contextmanager
+def _locked(path: Path, timeout: float) -> Iterator[None]:
+    # A new object each time: one `FileLock` is re-entrant and would let two threads in.
+    with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
+        yield
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

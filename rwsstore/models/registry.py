@@ -83,22 +83,18 @@ def _assemble(spec: "ModelSpec", seed: int, device: str) -> "Classifier":
 
     from rwsstore.models.classifier import Classifier, Normalize
     from rwsstore.models.folding import fold_batchnorm
+    from rwsstore.models.vision_shim import PREFIX, import_torchvision, torchvision_network
 
-    make_network = _builder(spec.network)
+    if spec.network.startswith(PREFIX):
+        import_torchvision()  # before the device is set: an import may make tensors
+        make_network: _Builder = torchvision_network
+    elif spec.network in NETWORKS:
+        make_network = NETWORKS[spec.network].build
+    else:
+        raise UnknownNameError("network", spec.network, [*NETWORKS, PREFIX + "NAME"])
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.default_generator.manual_seed(seed)
         network = make_network(spec)
         normalize = Normalize(spec.mean, spec.std)
     model = Classifier(spec, normalize, network)
     return fold_batchnorm(model).train() if spec.folded else model
-
-
-def _builder(name: str) -> _Builder:
-    from rwsstore.models.vision_shim import PREFIX, import_torchvision, torchvision_network
-
-    if name.startswith(PREFIX):
-        import_torchvision()  # before the device is set: an import may make tensors
-        return torchvision_network
-    if name not in NETWORKS:
-        raise UnknownNameError("network", name, [*NETWORKS, PREFIX + "NAME"])
-    return NETWORKS[name].build

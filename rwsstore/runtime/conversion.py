@@ -65,7 +65,9 @@ class Sharing:
             for name, tensor in replacements.items()
         }
         if self.reaches_around:
-            return _copy_all(self._model, new)
+            tensors = [*self._model.parameters(), *self._model.buffers()]
+            shared = {id(tensor): new.get(id(tensor), tensor) for tensor in tensors}
+            return copy.deepcopy(self._model, shared)
         return self._copy_touched(self._model, new, {})
 
     def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
@@ -119,11 +121,6 @@ def _holds_module(value: object) -> bool:
         items: Iterable[object] = value
         return any(map(_holds_module, items))
     return isinstance(value, nn.Module)
-
-
-def _copy_all(model: nn.Module, new: Mapping[int, nn.Parameter]) -> nn.Module:
-    tensors = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): new.get(id(tensor), tensor) for tensor in tensors})
 
 
 def shell(

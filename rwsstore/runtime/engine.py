@@ -128,7 +128,9 @@ class Engine:
         return logits
 
     def _run_groups(self, groups: Sequence[_Group], images: Tensor) -> Tensor:
-        split = self._split(groups, images)
+        touched = frozenset().union(*(variant.touched for variant, _, _ in groups))
+        with self._lock:
+            split = self._splits.find(touched, partial(self._cut, touched, images))
         if split is None:
             parts = [self._run(variant, images[start:stop]) for variant, start, stop in groups]
             return torch.cat(parts)
@@ -168,11 +170,6 @@ class Engine:
         if self._conversion is None:
             return variant.module
         return variant.converted(self._conversion)
-
-    def _split(self, groups: Sequence[_Group], images: Tensor) -> Split | None:
-        touched = frozenset().union(*(variant.touched for variant, _, _ in groups))
-        with self._lock:
-            return self._splits.find(touched, partial(self._cut, touched, images))
 
     def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
         graph = self._graph()

@@ -153,15 +153,12 @@ def works(split: Split, model: nn.Module, images: Tensor) -> bool:
     try:
         entering = split.root(model, images)
         crossing = split.head(model, *entering)
-        if not all(_has_rows(value, len(images)) for value in (*entering, *crossing)):
-            return False
+        for value in (*entering, *crossing):
+            if not isinstance(value, Tensor) or value.dim() == 0 or len(value) != len(images):
+                return False
         return torch.equal(split.trunk(model, *crossing), whole)
     except Exception:  # a user's forward may raise anything; it is then not cut
         return False
-
-
-def _has_rows(value: object, count: int) -> bool:
-    return isinstance(value, Tensor) and value.dim() > 0 and len(value) == count
 
 
 def _needed(before: Sequence[fx.Node], behind: Sequence[fx.Node]) -> list[fx.Node]:

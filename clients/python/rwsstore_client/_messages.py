@@ -24,19 +24,6 @@ _MAX_QUERY = 4096  # a longer patch set goes into a form: services bound their h
 
 
 @dataclass(frozen=True)
-class Form:
-    """A body of type multipart/form-data.
-
-    Attributes:
-        texts: fields by name.
-        images: file name, bytes and media type of each.
-    """
-
-    texts: Mapping[str, str]
-    images: Sequence[tuple[str, bytes, str]]
-
-
-@dataclass(frozen=True)
 class Request:
     """A request, as the transport sends it, as often as it must.
 
@@ -46,7 +33,8 @@ class Request:
         query: names and values, not quoted.
         headers: further headers.
         body: its bytes.
-        form: instead of these.
+        texts: instead of these, fields of a form by name.
+        images: of the form: name, bytes and media type of each file.
         once: never try again.
     """
 
@@ -55,7 +43,8 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    form: Form | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[tuple[str, bytes, str]] = ()
     once: bool = False
 
 
@@ -126,7 +115,7 @@ def predict_request(
     files = [(str(number), image.data, image.media_type) for number, image in enumerate(images)]
     # A boundary of ours, so that every try sends the same bytes.
     headers = {"Content-Type": f"multipart/form-data; boundary=rws-{uuid4().hex}"}
-    return Request("POST", where, headers=headers, form=Form(dict(options), files))
+    return Request("POST", where, headers=headers, texts=dict(options), images=files)
 
 
 def _etag(match: Match) -> str:

@@ -15,10 +15,6 @@ def _replace(model: str, patchset: Wanted, if_match: Match) -> Plan[PatchSet]:
     return read((yield change("PUT", _path(model), document=document, if_match=if_match)), PatchSet)
 
 
-def _clear(model: str, if_match: Match | None) -> Plan[PatchSet]:
-    return read((yield change("DELETE", _path(model), if_match=if_match)), PatchSet)
-
-
 def _apply(
     model: str, patch: str, alpha: float | None, ta_loss: float | None, if_match: Match | None
 ) -> Plan[PatchSet]:
@@ -35,8 +31,8 @@ def _scale(
     return read((yield request), PatchSet)
 
 
-def _remove(model: str, patch: str, if_match: Match | None) -> Plan[PatchSet]:
-    return read((yield change("DELETE", _path(model, patch), if_match=if_match)), PatchSet)
+def _remove(where: str, if_match: Match | None) -> Plan[PatchSet]:
+    return read((yield change("DELETE", where, if_match=if_match)), PatchSet)
 
 
 def _history(model: str, limit: int, before: int | None) -> Plan[History]:
@@ -131,7 +127,7 @@ class ActivePatchSet:
             NotFoundError: it is not on.
             StaleGenerationError: nothing was changed.
         """
-        return self._transport.run(_remove(self._model, patch, if_match))
+        return self._transport.run(_remove(_path(self._model, patch), if_match))
 
     def clear(self, *, if_match: Match | None = None) -> PatchSet:
         """Take all patches off.
@@ -139,7 +135,7 @@ class ActivePatchSet:
         Raises:
             StaleGenerationError: nothing was changed.
         """
-        return self._transport.run(_clear(self._model, if_match))
+        return self._transport.run(_remove(_path(self._model), if_match))
 
     def history(self, *, limit: int = 50, before: int | None = None) -> History:
         """Read who changed it, when and how, the newest generation first.
@@ -202,11 +198,11 @@ class AsyncActivePatchSet:
 
     async def remove(self, patch: str, *, if_match: Match | None = None) -> PatchSet:
         """Take a patch off, to the bit."""
-        return await self._transport.run(_remove(self._model, patch, if_match))
+        return await self._transport.run(_remove(_path(self._model, patch), if_match))
 
     async def clear(self, *, if_match: Match | None = None) -> PatchSet:
         """Take all patches off."""
-        return await self._transport.run(_clear(self._model, if_match))
+        return await self._transport.run(_remove(_path(self._model), if_match))
 
     async def history(self, *, limit: int = 50, before: int | None = None) -> History:
         """Read who changed it, when and how, the newest generation first."""

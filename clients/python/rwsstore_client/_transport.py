@@ -67,7 +67,10 @@ def resolve(url: str | None, token: str | None) -> Address:
     """
     found = url if url is not None else os.environ.get("RWS_URL", "").strip() or DEFAULT_URL
     secret = token if token is not None else os.environ.get("RWS_TOKEN", "")
-    return Address(_checked_url(found), _checked_token(secret.strip()))
+    secret = secret.strip()
+    if not all("!" <= sign <= "~" for sign in secret):
+        raise ValueError("the token holds a sign that is not visible ASCII (a space, a line end?)")
+    return Address(_checked_url(found), secret or None)
 
 
 def _checked_url(url: str) -> str:
@@ -82,12 +85,6 @@ def _checked_url(url: str) -> str:
     if parsed.query or parsed.fragment:
         raise ValueError(f"the URL {url!r} holds more than an address; expected http://host:port")
     return str(parsed).rstrip("/")
-
-
-def _checked_token(token: str) -> str | None:
-    if not all("!" <= sign <= "~" for sign in token):
-        raise ValueError("the token holds a sign that is not visible ASCII (a space, a line end?)")
-    return token or None
 
 
 T = TypeVar("T")
@@ -289,15 +286,14 @@ class AsyncTransport:
 
 
 def _built(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    form = request.form
     return http.build_request(
         request.method,
         request.path,
         params=request.query or None,
         headers=request.headers,
         content=request.body,
-        data=form and form.texts,
-        files=form and [("images", image) for image in form.images],
+        data=request.texts,
+        files=[("images", image) for image in request.images],
     )
 
 
