@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rwsstore.canonical import Digest
-from rwsstore.patches import Patch, PatchMetadata, Reach
+
+if TYPE_CHECKING:  # a listing's options are known without torch
+    from rwsstore.patches import Patch, PatchMetadata, Reach
 
 LayerName = Literal["user", "bundled"]
 
@@ -55,7 +57,7 @@ class Contents:
         file_bytes: of its file.
     """
 
-    metadata: PatchMetadata
+    metadata: "PatchMetadata"
     payload_bytes: int
     file_bytes: int
 
@@ -100,7 +102,7 @@ class Description:
     alpha: float
 
     @classmethod
-    def of(cls, patch: Patch, reach: Reach, *, whole: bool = True) -> "Description":
+    def of(cls, patch: "Patch", reach: "Reach", *, whole: bool = True) -> "Description":
         """Describe a patch.
 
         Args:
