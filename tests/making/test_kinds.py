@@ -69,9 +69,11 @@ def test_a_file_of_a_kind_without_a_row_is_read_listed_and_shown(
     assert [entry.name for entry in store.list(kind="darkness")] == ["dusk"]
     (tmp_path / "dusk.safetensors").write_bytes(patch.to_bytes())
     for command in (["store", "ls"], ["store", "show", "dusk"], ["inspect", "dusk"]):
-        outcome = CliRunner().invoke(cli, [*command, "--store", str(store.root)])
+        outcome = CliRunner().invoke(cli, ["--threads", "1", *command, "--store", str(store.root)])
         assert (outcome.exit_code, "darkness" in outcome.output) == (0, True), outcome.output
-    outcome = CliRunner().invoke(cli, ["inspect", str(tmp_path / "dusk.safetensors"), "--json"])
+    outcome = CliRunner().invoke(
+        cli, ["--threads", "1", "inspect", str(tmp_path / "dusk.safetensors"), "--json"]
+    )
     assert '"kind": "darkness"' in outcome.output
 
 
