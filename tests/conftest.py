@@ -9,10 +9,13 @@ settings.register_profile("rwsstore", deadline=None)
 settings.load_profile("rwsstore")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """More threads only slow these small tensors down, a lot where a quota is smaller.
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_at_first() -> None:
+    """More threads only slow these small tensors down, a lot where a quota is smaller."""
+    torch.set_num_threads(1)
 
-    Before every test, for a command sets the number of threads for its process.
-    """
+
+@pytest.fixture(autouse=True)
+def one_thread(one_thread_at_first: None) -> None:
+    """Before every test again, for a command sets the number of threads for its process."""
     torch.set_num_threads(1)
