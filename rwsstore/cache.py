@@ -33,7 +33,10 @@ class LruCache(Generic[_Key, _Value]):
     def put(self, key: _Key, value: _Value, weight: int = 1) -> None:
         """Keep a value, in place of an older one. One above the limit is not kept."""
         with self._lock:
-            self._weight += weight - self._kept.pop(key, (None, 0))[1]
+            self._weight -= self._kept.pop(key, (None, 0))[1]
+            if weight > self._limit:  # it would drive out all others before itself
+                return
+            self._weight += weight
             self._kept[key] = value, weight
             while self._weight > self._limit:
                 self._weight -= self._kept.popitem(last=False)[1][1]

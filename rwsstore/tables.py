@@ -179,9 +179,9 @@ def with_ends(value: float, interval: Ends | None, form: str, scale: float = 1.0
     return f"{shown} ({scale * interval.low:{form}} to {scale * interval.high:{form}})"
 
 
-def interval_note(confidence: float, over: str = "over the images") -> str:
+def interval_note(confidence: float) -> str:
     """What stands under a table with intervals."""
-    return f"± and in brackets: the {100 * confidence:g} % bootstrap interval {over}"
+    return f"± and in brackets: the {100 * confidence:g} % bootstrap interval over the images"
 
 
 def json_values(value: Any) -> Any:

@@ -12,6 +12,7 @@ MOVED = {
     "rwsstore.bundle": ("bundled_model", "build_bundle"),
     "rwsstore.deltas": ("DeltaOptions", "extract_delta"),
     "rwsstore.export": ("export_corrupted",),
+    "rwsstore.signatures": ("extract_patch", "project_out"),
 }
 """Packages that are left behind for one version, with names that went to each new place."""
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the files that their authors publish, fetched and read without pickle.
+"""CIFAR-10 and CIFAR-100 in the files that their authors publish: fetched, checked, read.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html. The files are pickles, so each one's MD5 is compared

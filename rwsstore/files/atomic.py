@@ -1,7 +1,7 @@
 """Files and folders that appear whole or not at all, and reading within a bound.
 
-What `write_atomic` does for bytes in memory, these do for what is written piece by piece: under a
-temporary name first, synced, then renamed.
+`write_atomic` does it for bytes in memory, `staged_file` and `staged_folder` for what is written
+piece by piece: under a temporary name first, synced, then renamed.
 """
 
 import os
@@ -22,7 +22,7 @@ _LARGEST_CONFIGURATION = 2**20
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file name is one that `write_atomic` gives to its temporary files."""
+    """Whether a file name is one that is given to temporary files here."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 

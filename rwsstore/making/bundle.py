@@ -16,6 +16,7 @@ from rwsstore.evaluation import EvaluationOptions, accuracy, evaluate
 from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
 from rwsstore.making.card import BundleCard, DeltaSummary, PatchSummary, TrainingSummary
 from rwsstore.making.config import BundleConfig
+from rwsstore.making.evidence import LATER
 from rwsstore.making.markdown import card_markdown
 from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
 from rwsstore.models import (
@@ -52,7 +53,7 @@ _SHIPPED = "store"
 _STORE_PARTS = ("store.json", "objects", "refs")
 """What a read-only store needs; its index and lock would be the building machine's."""
 
-_LATER = {("training",): {"optimizer": "sgd"}, ("extraction", "training"): {"optimizer": "sgd"}}
+_LATER = {("training",): LATER, ("extraction", "training"): LATER}
 """Keys that configurations did not have at first, where they stand, and what they meant then."""
 
 

@@ -60,15 +60,18 @@ def _text(value: Any) -> bool | int | float | str:
     return text if len(text) <= _LONGEST_TEXT else f"sha256:{sha256_hex(text.encode())}"
 
 
+LATER = {"optimizer": "sgd"}
+"""Fields of a training's configuration that came later, as they always were before."""
+
+
 def training_parameters(training: TrainingConfig) -> dict[str, Any]:
     """A training's parameters as a patch records them; its seed has a place of its own.
 
     What came later is left out where it is as it always was, so that the same training goes on
     making the same bytes.
     """
-    later = {"optimizer": "sgd"}
     found = training.model_dump(mode="json", exclude={"version", "seed"})
-    return {name: value for name, value in found.items() if later.get(name) != value}
+    return {name: value for name, value in found.items() if LATER.get(name) != value}
 
 
 def data_parameters(train: ImageSet, validation: ImageSet) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictStr, ValidationError, model_validator
-from pydantic import model_validator as _model_validator
 
 from rwsstore import __version__
 from rwsstore.canonical import Digest, canonical_json
@@ -58,7 +57,7 @@ class ModelSpec(Frozen, strict=True):
             except ValidationError as error:
                 raise ConfigError(f"model specification: {first_fault(error)}") from None
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _name_every_class(self) -> Self:
         if self.classes and len(self.classes) != self.num_classes:
             raise ValueError(f"{len(self.classes)} class names for {self.num_classes} classes")

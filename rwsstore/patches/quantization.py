@@ -1,11 +1,11 @@
 """Linear symmetric quantization, one scale an output channel; codes packed into bytes.
 
-Two's complement, least significant bit first, one code after the other without gaps; the tail of
-the last byte is zero.
-
 A delta of two dimensions and more becomes integer codes q in ±(2^(b−1) − 1) and a float32 scale
 s for each index of its first dimension, so that q·s approximates it to within s/2. Tensors of one
 dimension, biases and affine terms, stay float32: they are few and every bit of them counts.
+
+Packed codes are two's complement, least significant bit first, one code after the other without
+gaps; the tail of the last byte is zero.
 """
 
 import math

@@ -16,14 +16,14 @@ class PatchSource(Protocol):
     """Anything that finds a patch by name, version or digest: a store, or a `PatchBag`."""
 
     def resolve(self, ref: str) -> Digest:
-        """Find the digest of a patch; asked at every change of a patch set.
+        """Find the digest of a patch; asked whenever one that is not at hand is named.
 
         Raises:
             UnknownPatchError: there is none.
         """
 
     def get(self, ref: str) -> Patch:
-        """Return the patch; asked once a digest.
+        """Return the patch; asked where it is not at hand.
 
         Raises:
             UnknownPatchError: there is none.

@@ -158,8 +158,8 @@ class LiveModel:
         self._resident = Resident(resident_bytes)
         self._clean_variant = build_variant(self._clean, PatchSet(), {})
         self._finding = threading.Lock()  # of what is at hand; never held while anything is built
-        # A patch lives as long as a variant that uses it, and no longer; no variant has composed
-        # ones, which are small.
+        # A patch lives as long as a variant, or what is on, uses it. No variant holds composed
+        # ones, which are small: the last of them are kept.
         self._at_hand: WeakValueDictionary[Digest, Patch] = WeakValueDictionary()
         self._composed: deque[Patch] = deque(maxlen=_COMPOSED)
         self._on = ActiveSet((), self._clean_variant)
@@ -319,7 +319,8 @@ class LiveModel:
             self._on = ActiveSet(without_zeros(wanted), variant)
         return variant
 
-    def _choose(self, wanted: Request) -> Patches:
+    def _choose(self, wanted: Request) -> tuple[Chosen, ...]:
+        # Zeros are still in it, so that a patch that is named twice is refused.
         chosen = []
         for ref, given in wanted.items():
             patch, alpha = self._find(ref, given)

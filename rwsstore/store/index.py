@@ -4,8 +4,8 @@ It lives in memory and is kept as one file, written atomically like everything e
 can never be half written; the file is a database that any SQLite tool opens. What it says of an
 object cannot become stale, for an object never changes; where a part of a composed patch was
 missing, it is looked for again. What it says of the names is compared with the refs at each
-listing. A file that is missing, damaged (32 bytes of SHA-256 at its end
-tell) or of another version is made anew from objects and refs.
+listing. A file that is missing, damaged (32 bytes of SHA-256 at its end tell) or of another
+version is made anew from objects and refs.
 """
 
 import hashlib

@@ -27,4 +27,6 @@ PAGES = {
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] not in [[page] for page in PAGES]:
+        sys.exit(f"usage: python -m rwsstore_service.describe {'|'.join(PAGES)}")
     sys.stdout.write(PAGES[sys.argv[1]]())

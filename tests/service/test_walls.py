@@ -15,7 +15,7 @@ KNOWS: dict[str, set[str]] = {
     "api": {"settings", "wire", "engine"},
     "app": {"settings", "wire", "engine", "api"},
     "describe": {"settings", "api", "app"},
-    "healthcheck": {"settings"},
+    "healthcheck": set(),
 }
 HTTP = {"fastapi", "starlette", "uvicorn", "h11", "prometheus_client", "http"}
 

@@ -1,4 +1,4 @@
-"""Images and files in whatever form the caller has them, as they are sent.
+"""Images in whatever form the caller has them, as files to be sent.
 
 PIL and numpy are recognised by what their objects can do; neither is imported.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TRUECOLOUR_8_BIT = (8, 2, 0, 0, 0)
@@ -34,23 +33,6 @@ def encode_png(rgb: bytes, *, width: int, height: int) -> bytes:
 
 def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it.
-
-    Raises:
-        OSError: it could not be written; what was there before is still there.
-    """
-    beside = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 _SENT_AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes of PIL that a PNG file holds

@@ -4,9 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from rwsstore_client._errors import ProtocolError
-from rwsstore_client._images import write_atomic
 from rwsstore_client._messages import Query, accept, change, get, path, read
 from rwsstore_client._results import Patch, PatchPage
 from rwsstore_client._strengths import Wanted, as_choices
@@ -49,7 +49,7 @@ def _content(patch: str) -> Plan[bytes]:
 
 def _download(patch: str, file: str | os.PathLike[str]) -> Plan[Path]:
     target = Path(file)
-    write_atomic(target, (yield from _content(patch)))
+    _write_atomic(target, (yield from _content(patch)))
     return target
 
 
@@ -235,3 +235,20 @@ class AsyncPatches:
     ) -> Patch:
         """Store several patches at fixed strengths as one."""
         return await self._transport.run(_compose(name, parts, expected_version))
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it.
+
+    Raises:
+        OSError: it could not be written; what was there before is still there.
+    """
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from rwsstore.config import Frozen
 from rwsstore.patches import MAX_PATCHES
 from rwsstore.patches.metadata import NAME_PATTERN
 from rwsstore_service.engine.format_choice import WhyFormat
+from rwsstore_service.engine.records import Action, SetAction
 
 REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9_.@-]{0,70}$"
 """What may be a name, `name@2`, or digits of a digest; the store then reads it."""
@@ -138,9 +139,6 @@ class RollbackRequest(Request):
     generation: GenerationNumber
 
 
-Action = Literal["start", "replace", "clear", "apply", "scale", "remove", "rollback"]
-
-
 class AppliedPatch(Answer):
     """One patch of a set, as it was asked for."""
 
@@ -179,7 +177,7 @@ class PatchSetAnswer(Answer):
 class GenerationAnswer(PatchSetAnswer):
     """One line of the history."""
 
-    action: Action
+    action: SetAction
     actor: str = Field(description="Name of the token that was used.")
     address: str = Field(description="Where the request came from.")
     request_id: str
@@ -200,7 +198,7 @@ class AuditRecord(Answer):
 
     seq: int = Field(description="Its number, from 1 on, without gaps.")
     at: datetime
-    action: Literal[Action, "publish", "compose", "delete"]
+    action: Action
     subject: str = Field(description="The model, or the patch as name@version.")
     actor: str = Field(description="Name of the token that was used.")
     address: str = Field(description="Where the request came from.")

@@ -31,6 +31,7 @@ _IMAGES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/oc
 _FORM = "multipart/form-data"
 _TEXTS = ("patchset", "top_k", "timeout_ms")
 _MAX_TEXT = 16_384
+_MAX_TIMEOUT = 3_600_000
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
@@ -53,7 +54,7 @@ IMAGE_BODY: dict[str, Any] = {
                         },
                         "patchset": {"type": "string", "examples": ["fog=0.6,gaussian_blur=0.4"]},
                         "top_k": {"type": "integer", "minimum": 1},
-                        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+                        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": _MAX_TIMEOUT},
                     },
                 }
             },
@@ -172,7 +173,6 @@ def _check(upload: Upload, settings: Settings) -> None:
 
 _TOP = 5
 _USUAL_QUERY = 1000
-_MAX_TIMEOUT = 3_600_000
 # Answers of so many rows, made of so many numbers, are written within a tenth of a millisecond.
 _SMALL_ROWS = 80
 _SMALL_NUMBERS = 16_384
@@ -227,7 +227,7 @@ async def predict(
     patchset: Annotated[
         str | None,
         Query(
-            max_length=16_384,
+            max_length=_MAX_TEXT,
             description="For this request alone: active (the default), none, or patches with or "
             "without a strength. May stand in the form instead.",
             examples=["fog=0.6,gaussian_blur=0.4"],

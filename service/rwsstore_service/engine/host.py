@@ -26,7 +26,7 @@ from rwsstore_service.engine.errors import (
 )
 from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader, clear
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
-from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.journal import Journal, Recorded
 from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from rwsstore_service.engine.records import (
@@ -34,6 +34,7 @@ from rwsstore_service.engine.records import (
     Actor,
     Dropped,
     JournalEntry,
+    Note,
     PredictedImages,
     Wanted,
 )

@@ -20,8 +20,8 @@ from rwsstore.store import Contents, Entry, Published, Sort, Store, in_order
 from rwsstore.store.layout import check_name, parse_reference
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice, Finder
-from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.records import Actor
+from rwsstore_service.engine.journal import Journal
+from rwsstore_service.engine.records import Actor, Note, StoreAction
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class Library:
 
     def _write(
         self,
-        action: Literal["publish", "compose", "delete"],
+        action: StoreAction,
         subject: str,
         digest: Digest,
         actor: Actor,

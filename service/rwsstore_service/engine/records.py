@@ -9,10 +9,13 @@ from torch import Tensor
 from rwsstore.canonical import Digest
 from rwsstore.runtime import Patches
 
-Action = Literal[
-    "start", "replace", "clear", "apply", "scale", "remove", "rollback",  # change the patch set
-    "publish", "compose", "delete",  # change the store
-]  # fmt: skip
+SetAction = Literal["start", "replace", "clear", "apply", "scale", "remove", "rollback"]
+"""What changes the patch set."""
+
+StoreAction = Literal["publish", "compose", "delete"]
+"""What changes the store."""
+
+Action = Literal[SetAction, StoreAction]
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 

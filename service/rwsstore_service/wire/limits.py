@@ -1,7 +1,7 @@
 """Limits on a request's body and on requests at once, and headers that browsers obey: pure ASGI."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Self
 
@@ -142,21 +142,21 @@ def _too_large(limit: int, found: int) -> ProblemError:
 class InFlight:
     """Answers 503 while a number of requests is being handled, so that their bodies stay few.
 
+    Health checks are neither counted nor refused.
+
     Args:
         app: what is guarded.
         limit: the most requests at once.
-        exempt: paths that are neither counted nor refused.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, exempt: Collection[str] = HEALTH_PATHS) -> None:
+    def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
-        self.exempt = exempt
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or scope["path"] in self.exempt:
+        if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
             await self.app(scope, receive, send)
             return
         if self._active >= self.limit:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rwsstore.canonical import Digest, sha256_hex
 from rwsstore.runtime import Chosen
-from rwsstore_service.engine.journal import Note, Recorded
-from rwsstore_service.engine.records import Action, Actor
+from rwsstore_service.engine.journal import Recorded
+from rwsstore_service.engine.records import Action, Actor, Note
 
 START = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 

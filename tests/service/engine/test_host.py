@@ -29,9 +29,9 @@ from rwsstore_service.engine.errors import (
 )
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active
-from rwsstore_service.engine.journal import Journal, Note, Recorded
+from rwsstore_service.engine.journal import Journal, Recorded
 from rwsstore_service.engine.queue import ReadyVariant
-from rwsstore_service.engine.records import PredictedImages
+from rwsstore_service.engine.records import Note, PredictedImages
 from tests.runtime.making import bare_patch, with_golden
 from tests.service.engine.hosting import IMAGES, House, choices, model_of, same
 from tests.service.engine.shelf import OPS

@@ -8,8 +8,8 @@ from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.errors import OtherModelError, StateLostError
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active
-from rwsstore_service.engine.journal import Journal, Note
-from rwsstore_service.engine.records import JournalEntry
+from rwsstore_service.engine.journal import Journal
+from rwsstore_service.engine.records import JournalEntry, Note
 from tests.service.engine.hosting import House, model_of, same
 from tests.service.engine.shelf import OPS
 

@@ -16,8 +16,9 @@ from rwsstore.errors import (
 from rwsstore.runtime import Chosen
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.journal import Journal, Note
+from rwsstore_service.engine.journal import Journal
 from rwsstore_service.engine.library import Listing
+from rwsstore_service.engine.records import Note
 from tests.patches.factory import make_identity, make_test_patch
 from tests.service.engine.shelf import OPS, Shelf, make_shelf
 

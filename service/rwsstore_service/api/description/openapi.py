@@ -1,4 +1,4 @@
-"""What OpenAPI says of the headers of answers.
+"""The OpenAPI document: what FastAPI makes of the routes, and what holds for all of them.
 
 Routes say what they are, what they take and which problems are their own. What holds for all of
 them is added here: the problems that any request may meet before it comes to a route, headers of
