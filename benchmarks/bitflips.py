@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import torch
 
-from rwsstore.analysis.bitflips import Sites, StoredWeights, Survey, sample_sites, survey
 from rwsstore.bundled import bundled_model
 from rwsstore.data import ImageSet
 from rwsstore.models import Classifier, ModelSpec, build
+from rwsstore.probes.bitflips import Sites, StoredWeights, Survey, sample_sites, survey
 
 
 def network(width: float | None) -> Classifier:

@@ -1,12 +1,14 @@
 """Package faces that load what they offer when it is asked for.
 
 A command that lists a store, and every `--help`, would otherwise wait seconds for torch. A face
-imports its names for the type checker alone and calls `lazy`:
+imports its names for the type checker alone, each `as` itself, and calls `lazy`:
 
     if typing.TYPE_CHECKING:
-        from rwsstore.store.store import Store
+        from rwsstore.store.store import Store as Store
     else:
         faces.lazy(__name__)
+
+What it offers so is its `__all__`.
 """
 
 import ast
@@ -28,12 +30,16 @@ class _Face(ModuleType):
     def _homes(self) -> dict[str, str]:
         """Which module each name comes from, read from the imports in the face's source."""
         return {
-            alias.name: node.module
+            alias.asname: node.module
             for node in ast.walk(ast.parse(inspect.getsource(self)))
-            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0
+            if isinstance(node, ast.ImportFrom) and node.module
             for alias in node.names
-            if alias.name in self.__all__
+            if alias.asname
         }
+
+    @property
+    def __all__(self) -> list[str]:
+        return sorted(self._homes)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self._homes:
@@ -44,8 +50,8 @@ class _Face(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep a name for what the face offers where a module of the package has it too."""
-        if not (isinstance(value, ModuleType) and name in self.__all__):
+        if not (isinstance(value, ModuleType) and name in self._homes):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self.__all__})
+        return sorted({*super().__dir__(), *self._homes})

@@ -9,15 +9,13 @@ from types import ModuleType
 import pytest
 
 FACE = """
-__all__ = ["ROOM", "dig"]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from a_house.dig import dig
-    from a_house.rooms import ROOM
+    from a_house.dig import dig as dig
+    from a_house.rooms import ROOM as ROOM
 else:
     faces.lazy(__name__)
 """
@@ -53,6 +51,7 @@ def test_a_module_of_the_same_name_does_not_hide_it(house: ModuleType) -> None:
 def test_all_names_come_with_a_star(house: ModuleType) -> None:
     found: dict[str, object] = {}
     exec("from a_house import *", found)
+    assert "typing" not in found
     assert found["ROOM"] == "kitchen"
 
 

@@ -6,10 +6,12 @@ from importlib.util import find_spec
 
 import pytest
 
-BELOW = ("attacks", "evaluation", "analysis", "training", "making", "speed")
+from rwsstore.moved import PACKAGES
+
+BELOW = ("attacks", "measure", "probes", "training", "making", "speed")
 """What stands below the line of the layout."""
 
-MOVED = ("bundle", "deltas", "signatures", "export")
+MOVED = ("bundle", *(name.split(".")[1] for name in PACKAGES))
 """What stood there under other names."""
 
 _LOADED = """

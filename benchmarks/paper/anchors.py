@@ -41,8 +41,8 @@ from benchmarks.paper.pages import (
 from benchmarks.paper.settings import AnchorsSettings
 from benchmarks.paper.study import Study, start
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import Predict
 from rwsstore.making import starting_point
+from rwsstore.measure.accuracy import Predict
 from rwsstore.models import shallowest
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import LiveModel, PatchBag

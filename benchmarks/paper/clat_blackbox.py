@@ -30,8 +30,8 @@ from benchmarks.paper.study import Study, start
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
 from rwsstore.drawing import draw_heat_map
-from rwsstore.evaluation import Figure, Resampling, bootstrap, mean_of
 from rwsstore.files import Results
+from rwsstore.measure import Figure, Resampling, bootstrap, mean_of
 from rwsstore.models import weights_fingerprint
 from rwsstore.training.resume import images_digest
 

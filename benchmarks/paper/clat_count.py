@@ -25,7 +25,7 @@ from benchmarks.paper.pages import (
 )
 from benchmarks.paper.study import Study, start
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import Figure
+from rwsstore.measure import Figure
 from rwsstore.models import main_path_convolutions
 
 

@@ -31,8 +31,8 @@ from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Attack, Pgd
 from rwsstore.canonical import key_part
 from rwsstore.data import ImageSet, unit_images
-from rwsstore.evaluation import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.files import Results
+from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.models import weights_fingerprint
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.resume import images_digest

@@ -38,7 +38,7 @@ from benchmarks.paper.study import Study, start
 from benchmarks.paper.weight_patches import bundled_patch
 from rwsstore.data import ImageSet
 from rwsstore.errors import MissingFileError
-from rwsstore.evaluation import Figure, Resampling, bootstrap, correctness, mean_of
+from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.patches import Patch
 
 Patches = Mapping[str, float | None]

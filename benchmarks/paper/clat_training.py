@@ -21,10 +21,10 @@ from torch import Tensor
 
 from benchmarks.paper.clat_settings import OtherNetwork
 from benchmarks.paper.study import Study
-from rwsstore.analysis.criticality import default_count
 from rwsstore.cpu import ComputeMode
 from rwsstore.files import make_folders
 from rwsstore.models import Classifier, build, main_path_convolutions
+from rwsstore.probes.criticality import default_count
 from rwsstore.training import (
     ClatOptions,
     ClatRecipe,

@@ -30,7 +30,7 @@ from benchmarks.paper.study import Study, start
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import Predict
+from rwsstore.measure.accuracy import Predict
 from rwsstore.patches import Patch
 
 Images = Callable[[], Tensor]

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import torch
 
-from rwsstore.analysis.parameter_corruption import CorruptionReport, CorruptionRow
+from rwsstore.probes.parameter_corruption import CorruptionReport, CorruptionRow
 
 Reports = Mapping[str, CorruptionReport]
 """By network."""

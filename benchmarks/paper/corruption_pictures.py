@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.paper.pages import new_figure, save_figure
 from benchmarks.paper.study import Study
-from rwsstore.analysis.parameter_corruption import CorruptionReport, draw_curves, draw_losses
+from rwsstore.probes.parameter_corruption import CorruptionReport, draw_curves, draw_losses
 
 _SCALE = "points of accuracy lost"
 

@@ -22,7 +22,9 @@ from benchmarks.paper.pages import (
 )
 from benchmarks.paper.study import Study, start
 from benchmarks.paper.weight_patches import Subject, bundled_patch, difference
-from rwsstore.analysis.parameter_corruption import (
+from rwsstore.measure import accuracy
+from rwsstore.patches import Patch
+from rwsstore.probes.parameter_corruption import (
     Constraint,
     LossGradient,
     Sample,
@@ -30,8 +32,6 @@ from rwsstore.analysis.parameter_corruption import (
     gradient_corruption,
     loss_gradient,
 )
-from rwsstore.evaluation import accuracy
-from rwsstore.patches import Patch
 from rwsstore.training import CleanRecipe, CorruptionResistantRecipe
 
 _HALVINGS = 12

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, errors_told, open_study, study_parser
-from rwsstore.analysis import FeatureMaps, draw_features, feature_maps
 from rwsstore.corruptions import corrupt
 from rwsstore.data import read_image
 from rwsstore.data.images import fit_image
@@ -26,6 +25,7 @@ from rwsstore.errors import MissingExtraError
 from rwsstore.files import make_folders, write_atomic
 from rwsstore.models import short_names
 from rwsstore.patches import Patch
+from rwsstore.probes import FeatureMaps, draw_features, feature_maps
 from rwsstore.runtime import PatchBag
 
 _IMAGES = 20

@@ -16,10 +16,10 @@ from benchmarks.paper.filtering_maps import Maps, measure_maps
 from benchmarks.paper.filtering_retraining import ARMS, Retrained, gain, measure_retrained
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
-from rwsstore.analysis.filtering import FilteringReport, LayerScores, draw_curves, draw_map
-from rwsstore.evaluation import Figure
 from rwsstore.files import make_folders, write_atomic
+from rwsstore.measure import Figure
 from rwsstore.models import short_names
+from rwsstore.probes.filtering import FilteringReport, LayerScores, draw_curves, draw_map
 
 _MEASURES = {"ta": "TA", "fgsm": "FGSM", "pgd10": "PGD-10"}
 

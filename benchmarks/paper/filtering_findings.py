@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmarks.paper.corruption_findings import Finding
 from benchmarks.paper.filtering_maps import Maps
 from benchmarks.paper.filtering_retraining import Retrained, gain
-from rwsstore.analysis.filtering import FilteringReport, LayerScores
-from rwsstore.evaluation import Figure, Interval
+from rwsstore.measure import Figure, Interval
+from rwsstore.probes.filtering import FilteringReport, LayerScores
 
 CONFIRMED, MIXED, REFUTED, OPEN = "confirmed", "in part", "not confirmed", "undecided"
 _LEAST = 3

@@ -8,7 +8,11 @@ from torch import nn
 
 from benchmarks.paper.parameter_corruption import networks
 from benchmarks.paper.study import Study
-from rwsstore.analysis.filtering import (
+from rwsstore.cpu import ComputeMode
+from rwsstore.data import ImageSet, load_images
+from rwsstore.measure import Resampling, with_batch_statistics
+from rwsstore.models import build, fold_batchnorm
+from rwsstore.probes.filtering import (
     FilterCurve,
     FilteringCurves,
     FilteringOptions,
@@ -16,10 +20,6 @@ from rwsstore.analysis.filtering import (
     ScoringOptions,
     measure_curves,
 )
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import ImageSet, load_images
-from rwsstore.evaluation import Resampling, with_batch_statistics
-from rwsstore.models import build, fold_batchnorm
 from rwsstore.training import CleanRecipe, TrainingConfig, hold_out
 
 _DIGITS = "digits"

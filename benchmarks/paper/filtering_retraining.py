@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Attack, Fgsm, Pgd
 from rwsstore.data import unit_images
-from rwsstore.evaluation import Figure, Resampling, bootstrap, correctness, mean_of
+from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe
 
 ARMS = {

@@ -24,9 +24,9 @@ from benchmarks.paper.pages import (
 )
 from benchmarks.paper.study import Study, start
 from benchmarks.paper.weight_patches import Subject, bundled_patch, difference
-from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
-from rwsstore.evaluation.bootstrap import Figure, Resampling, bootstrap
+from rwsstore.measure.bootstrap import Figure, Resampling, bootstrap
 from rwsstore.models import ordered_layers
+from rwsstore.probes.bitflips import StoredWeights, sample_sites, survey
 from rwsstore.training import (
     CleanRecipe,
     HessianAwareRecipe,

@@ -22,7 +22,7 @@ from statistics import fmean
 from benchmarks.paper.cutting import cut
 from benchmarks.paper.study import Study
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import Predict
+from rwsstore.measure.accuracy import Predict
 from rwsstore.models import (
     Classifier,
     ModelSpec,

@@ -20,17 +20,17 @@ from benchmarks.paper.corruption_pictures import (
 )
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
-from rwsstore.analysis.parameter_corruption import (
+from rwsstore.cpu import ComputeMode
+from rwsstore.data import ImageSet
+from rwsstore.models import build, short_names
+from rwsstore.models.classifier import Classifier
+from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
     CorruptionRow,
     ProbeOptions,
     by_type,
     probe_corruption,
 )
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import ImageSet
-from rwsstore.models import build, short_names
-from rwsstore.models.classifier import Classifier
 from rwsstore.training import CleanRecipe
 
 Reports = Mapping[str, CorruptionReport]

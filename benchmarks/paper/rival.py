@@ -29,8 +29,8 @@ from benchmarks.paper.pages import (
 from benchmarks.paper.study import Study, start
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy, rival_accuracy, with_batch_statistics
-from rwsstore.evaluation.rival import MixedStream, Tent, TentOptions, mixed_stream, tent_accuracy
+from rwsstore.measure import accuracy, rival_accuracy, with_batch_statistics
+from rwsstore.measure.rival import MixedStream, Tent, TentOptions, mixed_stream, tent_accuracy
 from rwsstore.models import fold_batchnorm, weights_fingerprint
 from rwsstore.patches import Patch
 

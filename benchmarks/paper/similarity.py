@@ -7,7 +7,9 @@ All bundled patches, on all corruptions that they are for; the numbers are those
 
 from benchmarks.paper.pages import Picture, Table, write_blocks
 from benchmarks.paper.study import Study, start
-from rwsstore.analysis import (
+from rwsstore.files import make_folders, write_atomic
+from rwsstore.models import short_names
+from rwsstore.probes import (
     Comparison,
     GainOptions,
     GroupContrast,
@@ -17,8 +19,6 @@ from rwsstore.analysis import (
     measure_gains,
     summarize,
 )
-from rwsstore.files import make_folders, write_atomic
-from rwsstore.models import short_names
 
 _PICTURES = {
     "norms": "Norm of each patch in each layer",

@@ -37,9 +37,9 @@ from rwsstore.corruptions import corrupt
 from rwsstore.cpu import ComputeMode, probe, thread_count
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import MissingFileError, RwsError
-from rwsstore.evaluation import accuracy, choose_patches
-from rwsstore.evaluation.accuracy import Predict
 from rwsstore.files import Results, make_folders
+from rwsstore.measure import accuracy, choose_patches
+from rwsstore.measure.accuracy import Predict
 from rwsstore.models import Classifier, load_checkpoint, load_clean_model, weights_fingerprint
 from rwsstore.patches import Patch, identify
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter

@@ -1,31 +1,24 @@
 """Attacks on inputs: small changes of images that a model gets wrong."""
 
-__all__ = [
-    "ATTACKS",
-    "Apgd",
-    "Attack",
-    "Ball",
-    "FeaturePgd",
-    "Fgsm",
-    "Norm",
-    "Pgd",
-    "ascend_divergence",
-    "ascend_features",
-    "ascend_loss",
-    "divergence",
-    "parse_attack",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.attacks.apgd import Apgd
-    from rwsstore.attacks.ball import Ball, Norm
-    from rwsstore.attacks.base import Attack
-    from rwsstore.attacks.feature_pgd import FeaturePgd, ascend_features
-    from rwsstore.attacks.pgd import Fgsm, Pgd, ascend_divergence, ascend_loss, divergence
-    from rwsstore.attacks.registry import ATTACKS, parse_attack
+    from rwsstore.attacks.apgd import Apgd as Apgd
+    from rwsstore.attacks.ball import Ball as Ball, Norm as Norm
+    from rwsstore.attacks.base import Attack as Attack
+    from rwsstore.attacks.feature_pgd import (
+        FeaturePgd as FeaturePgd,
+        ascend_features as ascend_features,
+    )
+    from rwsstore.attacks.pgd import (
+        Fgsm as Fgsm,
+        Pgd as Pgd,
+        ascend_divergence as ascend_divergence,
+        ascend_loss as ascend_loss,
+        divergence as divergence,
+    )
+    from rwsstore.attacks.registry import ATTACKS as ATTACKS, parse_attack as parse_attack
 else:
     faces.lazy(__name__)

@@ -56,8 +56,8 @@ def command(
       rws bundle --config rwsstore/bundle/cifar10.toml --dataset imagefolder:cifar10 --out mine
     """
     from rwsstore.data import load_images
-    from rwsstore.evaluation import report_table
     from rwsstore.making import build_bundle, read_config
+    from rwsstore.measure import report_table
 
     settings = read_config(config)
     reporter = ConsoleReporter()

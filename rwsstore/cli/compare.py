@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore import analysis, corruptions
+from rwsstore import corruptions, probes
 from rwsstore.cli.options import (
     DATASET_HELP,
     fitting_store,
@@ -76,34 +76,34 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
     pictures = picture_paths(options["png_path"], kinds)
     for path in pictures.values():  # refused before anything is measured
         check_picture(path)
-    similarity = analysis.compare_signatures(model, signatures)
+    similarity = probes.compare_signatures(model, signatures)
     gains = None if options["dataset"] is None else _gains(model, signatures, options)
-    comparison = analysis.summarize(similarity, gains, seed=options["seed"])
+    comparison = probes.summarize(similarity, gains, seed=options["seed"])
     if pictures:
-        for name, picture in analysis.draw_comparison(comparison).items():
+        for name, picture in probes.draw_comparison(comparison).items():
             write_atomic(pictures[name], picture)
-    write_result(options["as_json"], comparison.to_dict(), analysis.comparison_text(comparison))
+    write_result(options["as_json"], comparison.to_dict(), probes.comparison_text(comparison))
 
 
 def _signatures(
     names: tuple[str, ...], model: "Classifier", store_path: Path | None
-) -> "tuple[analysis.Signature, ...]":
+) -> "tuple[probes.Signature, ...]":
     store = open_store(store_path)
     if not names:
-        return analysis.find_signatures(model, store)
+        return probes.find_signatures(model, store)
     fitting = fitting_store(store_path, model)
     patches: dict[str, Patch] = {}
     for name in names:
         if name in patches:
             raise ConfigError(f"patch {name!r} is named twice")
         patches[name] = fitting.get(name)
-    return analysis.gather_signatures(model, patches, store)
+    return probes.gather_signatures(model, patches, store)
 
 
 def _gains(
-    model: "Classifier", signatures: "tuple[analysis.Signature, ...]", options: dict[str, Any]
-) -> "analysis.Gains":
-    settings = analysis.GainOptions(
+    model: "Classifier", signatures: "tuple[probes.Signature, ...]", options: dict[str, Any]
+) -> "probes.Gains":
+    settings = probes.GainOptions(
         corruptions=corruptions.parse_corruptions(options["corruptions"] or "all"),
         severity=options["severity"] or 5,
         seed=options["seed"],
@@ -111,4 +111,4 @@ def _gains(
     )
     reporter = ConsoleReporter()
     images = load_labelled_images(options, model, reporter)
-    return analysis.measure_gains(model, signatures, images, settings, progress=reporter)
+    return probes.measure_gains(model, signatures, images, settings, progress=reporter)

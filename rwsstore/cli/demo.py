@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rwsstore import corruptions, data, evaluation, models, runtime, training
+from rwsstore import corruptions, data, measure, models, runtime, training
 from rwsstore.cli.options import json_option, seed_option
 from rwsstore.cli.output import write_json, write_lines, write_table
 from rwsstore.errors import RwsError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rwsstore.data import ImageSet
-    from rwsstore.evaluation import EvaluationReport
+    from rwsstore.measure import EvaluationReport
     from rwsstore.models import Classifier
     from rwsstore.store import Store
     from rwsstore_client import Label
@@ -266,8 +266,8 @@ def command(seed: int, as_json: bool) -> None:
         store = Store(Path(folder) / "store")
         _extract(clean, train, validation, store, seed, reporter)
         patches = {name: store.get(name) for name in _CORRUPTIONS}
-        options = evaluation.EvaluationOptions(bits=(8, 4), seed=seed)
-        report = evaluation.evaluate(clean, patches, test, options, progress=reporter)
+        options = measure.EvaluationOptions(bits=(8, 4), seed=seed)
+        report = measure.evaluate(clean, patches, test, options, progress=reporter)
         exact = _comes_off_exactly(clean, store, test)
         served = _serve(clean, store, test, Path(folder), seed, reporter)
     if as_json:
@@ -346,7 +346,7 @@ def _serve(
 
 
 def _tell(report: "EvaluationReport", exact: bool, served: Served | None) -> None:
-    write_table(evaluation.report_table(report))
+    write_table(measure.report_table(report))
     came_back = "came back to the bit" if exact else "DID NOT COME BACK"
     write_lines([f"put on and taken off again: the clean model's logits {came_back}", ""])
     if served is None:

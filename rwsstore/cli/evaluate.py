@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore import corruptions, evaluation, models
+from rwsstore import corruptions, measure, models
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
     dataset_option,
@@ -29,7 +29,7 @@ from rwsstore.cli.options import (
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import adversarial
+from rwsstore.measure import adversarial
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 
@@ -261,7 +261,7 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
     model = load_model(options)
     rival = None if options["rival"] is None else models.load_checkpoint(options["rival"])
     patches = _patches(options, identify(model.state_dict()))
-    settings = evaluation.EvaluationOptions(
+    settings = measure.EvaluationOptions(
         severities=severities(options["severity_text"]),
         bits=_widths(options["bits"]),
         seed=options["seed"],
@@ -273,7 +273,7 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
             patch.at_bits(bits)
     reporter = ConsoleReporter()
     images = load_labelled_images(options, model, reporter)
-    report = evaluation.evaluate(
+    report = measure.evaluate(
         model,
         patches,
         images,
@@ -282,7 +282,7 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
         allow_transfer=options["allow_transfer"],
         progress=reporter,
     )
-    write_report(report, options, table=evaluation.report_table, plot=evaluation.plot_report)
+    write_report(report, options, table=measure.report_table, plot=measure.plot_report)
 
 
 def _patches(options: dict[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
@@ -293,10 +293,10 @@ def _patches(options: dict[str, Any], model: "ModelIdentity") -> "Mapping[str, P
     if names is not None and {"all", *corruptions.GROUPS} & {
         part.strip() for part in chosen.split(",")
     }:
-        found = evaluation.find_patches(store, model, names, allow_transfer=transfer)
+        found = measure.find_patches(store, model, names, allow_transfer=transfer)
         if any(found.values()):
             return found
-    return evaluation.choose_patches(store, model, names, allow_transfer=transfer)
+    return measure.choose_patches(store, model, names, allow_transfer=transfer)
 
 
 def _widths(given: tuple[str, ...]) -> tuple[int, ...]:

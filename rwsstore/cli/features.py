@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from rwsstore import analysis, corruptions, data, models, patches
+from rwsstore import corruptions, data, models, patches, probes
 from rwsstore.cli.options import (
     fitting_store,
     json_option,
@@ -80,7 +80,7 @@ def command(**options: Any) -> None:
         severity = options["severity"] or 5
         name, seed = options["corruption"], options["seed"]
         shown = corruptions.corrupt(image[None], name, severity, seed=seed)[0]
-    features = analysis.feature_maps(
+    features = probes.feature_maps(
         model,
         wanted,
         fitting_store(options["store_path"], model),
@@ -90,13 +90,13 @@ def command(**options: Any) -> None:
         uncorrupted=None if options["corruption"] is None else image,
         allow_transfer=options["allow_transfer"],
     )
-    write_atomic(options["out"], analysis.draw_features(features, model.spec.classes))
+    write_atomic(options["out"], probes.draw_features(features, model.spec.classes))
     document = _document(features, options["out"], model.spec.classes)
     write_result(options["as_json"], document, *_told(document))
 
 
 def _document(
-    features: "analysis.FeatureMaps", out: Path, classes: tuple[str, ...]
+    features: "probes.FeatureMaps", out: Path, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     return {
         "out": str(out),

@@ -1,40 +1,33 @@
 """Image corruptions: the 19 of the common-corruptions benchmark, batched and reproducible."""
 
-__all__ = [
-    "CORRUPTIONS",
-    "GROUPS",
-    "SEVERITIES",
-    "Chain",
-    "Corrupt",
-    "CorruptedDataset",
-    "Corruption",
-    "Random",
-    "SeverityTable",
-    "Transform",
-    "UnchangedWarning",
-    "corrupt",
-    "frost_source",
-    "load_frost_overlays",
-    "parse_corruptions",
-    "severity_table",
-    "table_for",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.corruptions.apply import UnchangedWarning, corrupt
-    from rwsstore.corruptions.frost import frost_source, load_frost_overlays
-    from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, parse_corruptions
-    from rwsstore.corruptions.rows import Corruption
-    from rwsstore.corruptions.severity import (
-        SEVERITIES,
-        SeverityTable,
-        severity_table,
-        table_for,
+    from rwsstore.corruptions.apply import UnchangedWarning as UnchangedWarning, corrupt as corrupt
+    from rwsstore.corruptions.frost import (
+        frost_source as frost_source,
+        load_frost_overlays as load_frost_overlays,
     )
-    from rwsstore.corruptions.transforms import Chain, Corrupt, CorruptedDataset, Random, Transform
+    from rwsstore.corruptions.registry import (
+        CORRUPTIONS as CORRUPTIONS,
+        GROUPS as GROUPS,
+        parse_corruptions as parse_corruptions,
+    )
+    from rwsstore.corruptions.rows import Corruption as Corruption
+    from rwsstore.corruptions.severity import (
+        SEVERITIES as SEVERITIES,
+        SeverityTable as SeverityTable,
+        severity_table as severity_table,
+        table_for as table_for,
+    )
+    from rwsstore.corruptions.transforms import (
+        Chain as Chain,
+        Corrupt as Corrupt,
+        CorruptedDataset as CorruptedDataset,
+        Random as Random,
+        Transform as Transform,
+    )
 else:
     faces.lazy(__name__)

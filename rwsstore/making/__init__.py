@@ -1,70 +1,56 @@
 """From a recipe to a published patch, from a file to a bundle; corrupted copies of data sets."""
 
-__all__ = [
-    "KINDS",
-    "LAYOUTS",
-    "PICTURE_FORMATS",
-    "Anchor",
-    "BundleCard",
-    "BundleConfig",
-    "DeltaConfig",
-    "DeltaOptions",
-    "ExportOptions",
-    "ExportReport",
-    "ExtractionOptions",
-    "ExtractionRun",
-    "Hazard",
-    "KindRow",
-    "Layout",
-    "Plan",
-    "SweepItem",
-    "build_bundle",
-    "card_markdown",
-    "changes",
-    "delta_plan",
-    "export_corrupted",
-    "extract_all",
-    "extract_delta",
-    "extract_patch",
-    "hazard_for",
-    "project_out",
-    "publish_delta",
-    "read_config",
-    "read_run",
-    "signature",
-    "signature_plans",
-    "starting_point",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.making.bundle import build_bundle
-    from rwsstore.making.card import BundleCard
+    from rwsstore.making.bundle import build_bundle as build_bundle
+    from rwsstore.making.card import BundleCard as BundleCard
     from rwsstore.making.config import (
-        BundleConfig,
-        DeltaConfig,
-        ExtractionRun,
-        read_config,
-        read_run,
+        BundleConfig as BundleConfig,
+        DeltaConfig as DeltaConfig,
+        ExtractionRun as ExtractionRun,
+        read_config as read_config,
+        read_run as read_run,
     )
-    from rwsstore.making.export import LAYOUTS, ExportReport, export_corrupted
-    from rwsstore.making.hazards import KINDS, Hazard, KindRow, hazard_for
-    from rwsstore.making.layouts import PICTURE_FORMATS, ExportOptions, Layout
-    from rwsstore.making.markdown import card_markdown
-    from rwsstore.making.options import Anchor, DeltaOptions, ExtractionOptions
+    from rwsstore.making.export import (
+        LAYOUTS as LAYOUTS,
+        ExportReport as ExportReport,
+        export_corrupted as export_corrupted,
+    )
+    from rwsstore.making.hazards import (
+        KINDS as KINDS,
+        Hazard as Hazard,
+        KindRow as KindRow,
+        hazard_for as hazard_for,
+    )
+    from rwsstore.making.layouts import (
+        PICTURE_FORMATS as PICTURE_FORMATS,
+        ExportOptions as ExportOptions,
+        Layout as Layout,
+    )
+    from rwsstore.making.markdown import card_markdown as card_markdown
+    from rwsstore.making.options import (
+        Anchor as Anchor,
+        DeltaOptions as DeltaOptions,
+        ExtractionOptions as ExtractionOptions,
+    )
     from rwsstore.making.pipeline import (
-        Plan,
-        SweepItem,
-        delta_plan,
-        extract_all,
-        extract_delta,
-        extract_patch,
-        publish_delta,
-        signature_plans,
+        Plan as Plan,
+        SweepItem as SweepItem,
+        delta_plan as delta_plan,
+        extract_all as extract_all,
+        extract_delta as extract_delta,
+        extract_patch as extract_patch,
+        publish_delta as publish_delta,
+        signature_plans as signature_plans,
     )
-    from rwsstore.making.projection import changes, project_out, signature, starting_point
+    from rwsstore.making.projection import (
+        changes as changes,
+        project_out as project_out,
+        signature as signature,
+        starting_point as starting_point,
+    )
 else:
     faces.lazy(__name__)

@@ -12,13 +12,13 @@ from rwsstore.canonical import canonical_json, first_difference
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, FormatError, UnknownPatchError
-from rwsstore.evaluation import EvaluationOptions, accuracy, evaluate
 from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
 from rwsstore.making.card import BundleCard, DeltaSummary, PatchSummary, TrainingSummary
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.evidence import LATER
 from rwsstore.making.markdown import card_markdown
 from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
+from rwsstore.measure import EvaluationOptions, accuracy, evaluate
 from rwsstore.models import (
     Classifier,
     FormatAgreement,

@@ -5,8 +5,8 @@ from typing import Literal
 from rwsstore import __version__
 from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
-from rwsstore.evaluation import EvaluationReport
 from rwsstore.making.config import BundleConfig
+from rwsstore.measure import EvaluationReport
 from rwsstore.models import FormatAgreement
 
 

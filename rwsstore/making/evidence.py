@@ -8,7 +8,7 @@ from torch import nn
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.measure.accuracy import accuracy
 from rwsstore.models import weights_fingerprint
 from rwsstore.patches import (
     CardPoint,

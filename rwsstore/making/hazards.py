@@ -8,8 +8,15 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from rwsstore.analysis.bitflips import StoredWeights, sample_sites, survey
-from rwsstore.analysis.parameter_corruption import (
+from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
+from rwsstore.corruptions import corrupt
+from rwsstore.data import ImageSet, unit_images
+from rwsstore.errors import ConfigError
+from rwsstore.making.options import DeltaOptions, ExtractionOptions
+from rwsstore.making.projection import Difference, changes, signature
+from rwsstore.measure.accuracy import accuracy, correct_under, percent
+from rwsstore.probes.bitflips import StoredWeights, sample_sites, survey
+from rwsstore.probes.parameter_corruption import (
     Constraint,
     Sample,
     corrupted_copy,
@@ -17,13 +24,6 @@ from rwsstore.analysis.parameter_corruption import (
     loss_gradient,
     measure,
 )
-from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
-from rwsstore.corruptions import corrupt
-from rwsstore.data import ImageSet, unit_images
-from rwsstore.errors import ConfigError
-from rwsstore.evaluation.accuracy import accuracy, correct_under, percent
-from rwsstore.making.options import DeltaOptions, ExtractionOptions
-from rwsstore.making.projection import Difference, changes, signature
 from rwsstore.training import (
     ClatOptions,
     CorruptionResistantOptions,

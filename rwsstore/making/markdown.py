@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from rwsstore.evaluation import CorruptionResult, Interval, StoredResult
 from rwsstore.making.card import BundleCard
+from rwsstore.measure import CorruptionResult, Interval, StoredResult
 from rwsstore.models import LEAST_AGREEMENT
 
 

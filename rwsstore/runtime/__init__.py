@@ -1,54 +1,40 @@
 """A live model in one process: variants, patch sets, state digests, verification."""
 
-__all__ = [
-    "FLOAT32",
-    "FORMATS",
-    "ActiveSet",
-    "Chosen",
-    "CleanModel",
-    "ComputeFormat",
-    "Edit",
-    "FormatProbe",
-    "LiveModel",
-    "PatchBag",
-    "PatchSource",
-    "Patches",
-    "Split",
-    "Variant",
-    "Verification",
-    "build_variant",
-    "compute_format",
-    "fastest_format",
-    "find_on",
-    "measure_agreement",
-    "put_on",
-    "rescale",
-    "split_after",
-    "state_digest",
-    "without_zeros",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.runtime.admission import PatchBag, PatchSource
-    from rwsstore.runtime.comparing import FormatProbe, fastest_format, measure_agreement
-    from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat, compute_format
-    from rwsstore.runtime.live import (
-        ActiveSet,
-        Chosen,
-        Edit,
-        LiveModel,
-        Patches,
-        find_on,
-        put_on,
-        rescale,
-        without_zeros,
+    from rwsstore.runtime.admission import PatchBag as PatchBag, PatchSource as PatchSource
+    from rwsstore.runtime.comparing import (
+        FormatProbe as FormatProbe,
+        fastest_format as fastest_format,
+        measure_agreement as measure_agreement,
     )
-    from rwsstore.runtime.splitting import Split, split_after
-    from rwsstore.runtime.variant import CleanModel, Variant, build_variant, state_digest
-    from rwsstore.runtime.verification import Verification
+    from rwsstore.runtime.formats import (
+        FLOAT32 as FLOAT32,
+        FORMATS as FORMATS,
+        ComputeFormat as ComputeFormat,
+        compute_format as compute_format,
+    )
+    from rwsstore.runtime.live import (
+        ActiveSet as ActiveSet,
+        Chosen as Chosen,
+        Edit as Edit,
+        LiveModel as LiveModel,
+        Patches as Patches,
+        find_on as find_on,
+        put_on as put_on,
+        rescale as rescale,
+        without_zeros as without_zeros,
+    )
+    from rwsstore.runtime.splitting import Split as Split, split_after as split_after
+    from rwsstore.runtime.variant import (
+        CleanModel as CleanModel,
+        Variant as Variant,
+        build_variant as build_variant,
+        state_digest as state_digest,
+    )
+    from rwsstore.runtime.verification import Verification as Verification
 else:
     faces.lazy(__name__)

@@ -1,47 +1,34 @@
 """How fast a model and its patches are on this machine, and how far from what it could do."""
 
-__all__ = [
-    "BenchReport",
-    "Floors",
-    "Machine",
-    "MemoryUse",
-    "Pairs",
-    "Ratio",
-    "Subject",
-    "bench",
-    "bench_tables",
-    "compare",
-    "count_flops",
-    "find_floors",
-    "inner_for",
-    "measure_memory",
-    "random_images",
-    "random_patches",
-    "repeats_within",
-    "this_machine",
-    "time_pairs",
-    "timings",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.speed.benching import Subject, bench
+    from rwsstore.speed.benching import Subject as Subject, bench as bench
     from rwsstore.speed.measuring import (
-        Floors,
-        Pairs,
-        Ratio,
-        compare,
-        count_flops,
-        find_floors,
-        inner_for,
-        repeats_within,
-        time_pairs,
-        timings,
+        Floors as Floors,
+        Pairs as Pairs,
+        Ratio as Ratio,
+        compare as compare,
+        count_flops as count_flops,
+        find_floors as find_floors,
+        inner_for as inner_for,
+        repeats_within as repeats_within,
+        time_pairs as time_pairs,
+        timings as timings,
     )
-    from rwsstore.speed.report import BenchReport, Machine, bench_tables, this_machine
-    from rwsstore.speed.subjects import MemoryUse, measure_memory, random_images, random_patches
+    from rwsstore.speed.report import (
+        BenchReport as BenchReport,
+        Machine as Machine,
+        bench_tables as bench_tables,
+        this_machine as this_machine,
+    )
+    from rwsstore.speed.subjects import (
+        MemoryUse as MemoryUse,
+        measure_memory as measure_memory,
+        random_images as random_images,
+        random_patches as random_patches,
+    )
 else:
     faces.lazy(__name__)

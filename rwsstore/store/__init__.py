@@ -1,41 +1,27 @@
 """The store: patches by content and by name, durable, checked at every read."""
 
-__all__ = [
-    "MAX_OBJECT_BYTES",
-    "Contents",
-    "Entry",
-    "Finding",
-    "FittingStore",
-    "FsckReport",
-    "GcReport",
-    "Published",
-    "Sort",
-    "Store",
-    "Version",
-    "check_digest",
-    "check_name",
-    "default_store_path",
-    "in_order",
-]
-
 import typing
 
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.store.layout import check_digest, check_name, default_store_path
-    from rwsstore.store.objects import MAX_OBJECT_BYTES
-    from rwsstore.store.records import (
-        Contents,
-        Entry,
-        Finding,
-        FsckReport,
-        GcReport,
-        Published,
-        Sort,
-        Version,
-        in_order,
+    from rwsstore.store.layout import (
+        check_digest as check_digest,
+        check_name as check_name,
+        default_store_path as default_store_path,
     )
-    from rwsstore.store.store import FittingStore, Store
+    from rwsstore.store.objects import MAX_OBJECT_BYTES as MAX_OBJECT_BYTES
+    from rwsstore.store.records import (
+        Contents as Contents,
+        Entry as Entry,
+        Finding as Finding,
+        FsckReport as FsckReport,
+        GcReport as GcReport,
+        Published as Published,
+        Sort as Sort,
+        Version as Version,
+        in_order as in_order,
+    )
+    from rwsstore.store.store import FittingStore as FittingStore, Store as Store
 else:
     faces.lazy(__name__)

@@ -18,7 +18,7 @@ from rwsstore.canonical import derive_seed
 from rwsstore.config import Frozen
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches
-from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.measure.accuracy import accuracy
 from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from rwsstore.attacks import ATTACKS, Attack, Fgsm, Norm, Pgd

@@ -12,8 +12,8 @@ import benchmarks.paper.clat_training as clat_module
 import benchmarks.paper.study as study_module
 from benchmarks.paper.settings import Settings
 from benchmarks.paper.study import Study
-from rwsstore.evaluation.accuracy import accuracy
 from rwsstore.files import Results
+from rwsstore.measure.accuracy import accuracy
 from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.store import Store
 from rwsstore.training import CleanRecipe, fit, hold_out

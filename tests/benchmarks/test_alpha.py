@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.paper.alpha import Curves, run
 from rwsstore.corruptions import corrupt
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from tests.benchmarks.making import FIVE, TEST, check_resumable, files_of, table
 
 

@@ -27,9 +27,9 @@ from benchmarks.paper.rotation import RotationRecipe, turned, turned_set
 from benchmarks.paper.study import Study
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy
-from rwsstore.evaluation.accuracy import Predict
 from rwsstore.making import starting_point
+from rwsstore.measure import accuracy
+from rwsstore.measure.accuracy import Predict
 from rwsstore.models import Classifier, ModelSpec, build, fold_batchnorm, shallowest
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 import benchmarks.paper.clat_measuring as measuring
@@ -21,8 +20,8 @@ from benchmarks.paper.clat_measuring import (
     with_worst,
 )
 from rwsstore.attacks import Pgd
-from rwsstore.evaluation import Figure, Resampling, correctness
 from rwsstore.files import Results
+from rwsstore.measure import Figure, Resampling, correctness
 from tests.benchmarks.making import TEST, Interrupted, kept_at_most, models
 
 

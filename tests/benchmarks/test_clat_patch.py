@@ -12,7 +12,7 @@ from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Pgd
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import MissingFileError
-from rwsstore.evaluation import accuracy, correctness
+from rwsstore.measure import accuracy, correctness
 from rwsstore.patches import Patch, identify, make_patch
 from tests.benchmarks.making import (
     FIVE,

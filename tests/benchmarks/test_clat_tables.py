@@ -22,7 +22,7 @@ from benchmarks.paper.settings import CLAT_TABLES, Settings
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Pgd
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy, correctness
+from rwsstore.measure import accuracy, correctness
 from rwsstore.models import main_path_convolutions
 from rwsstore.training import ClatRecipe, PgdAtRecipe, fit
 from tests.benchmarks.making import (

@@ -11,7 +11,7 @@ from benchmarks.paper.compositions import BEST, Compound, both, pairs, run, sent
 from benchmarks.paper.study import Study
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from tests.benchmarks import making
 from tests.benchmarks.making import FIVE, TEST, a_study, check_resumable, files_of, settings, table
 

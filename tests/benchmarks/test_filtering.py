@@ -15,9 +15,9 @@ from benchmarks.paper.filtering_maps import Maps, measure_maps
 from benchmarks.paper.filtering_retraining import gain, measure_retrained, retrain
 from benchmarks.paper.filtering_settings import FilteringSettings
 from benchmarks.paper.settings import Settings
-from rwsstore.analysis.filtering import FilteringOptions, measure_curves
 from rwsstore.attacks import Fgsm
-from rwsstore.evaluation import Figure, Resampling, accuracy
+from rwsstore.measure import Figure, Resampling, accuracy
+from rwsstore.probes.filtering import FilteringOptions, measure_curves
 from tests.benchmarks.making import TEST, a_study, files_of, forbid_work, models, settings, table
 from tests.training.tiny import changed
 

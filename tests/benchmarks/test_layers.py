@@ -9,7 +9,7 @@ import torch
 from benchmarks.paper.cutting import cut
 from benchmarks.paper.layers import constrained, run
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from rwsstore.models import shallowest
 from tests.benchmarks.making import (
     FIVE,

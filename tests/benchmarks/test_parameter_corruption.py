@@ -25,7 +25,9 @@ from benchmarks.paper.corruption_findings import (
 from benchmarks.paper.parameter_corruption import gradient_images, networks, normalizations, run
 from benchmarks.paper.settings import Settings
 from benchmarks.paper.study import Study
-from rwsstore.analysis.parameter_corruption import (
+from rwsstore.files import Results
+from rwsstore.measure import accuracy
+from rwsstore.probes.parameter_corruption import (
     Constraint,
     CorruptionReport,
     CorruptionRow,
@@ -36,8 +38,6 @@ from rwsstore.analysis.parameter_corruption import (
     probing,
     random_corruption,
 )
-from rwsstore.evaluation import accuracy
-from rwsstore.files import Results
 from tests.benchmarks.making import Interrupted, a_study, files_of, forbid_work, settings, table
 
 NAME = "parameter_corruption"

@@ -21,8 +21,8 @@ from benchmarks.paper.rival import (
 from benchmarks.paper.study import Study
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy, rival_accuracy, with_batch_statistics
-from rwsstore.evaluation.rival import Tent, TentOptions, mixed_stream, tent_accuracy
+from rwsstore.measure import accuracy, rival_accuracy, with_batch_statistics
+from rwsstore.measure.rival import Tent, TentOptions, mixed_stream, tent_accuracy
 from tests.benchmarks import making
 from tests.benchmarks.making import FIVE, TEST, a_study, files_of, models, settings
 from tests.training.tiny import classifier

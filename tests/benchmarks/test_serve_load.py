@@ -5,8 +5,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from serve.asking import body_request, form_request, json_request
 from serve.load import Load, Paced, Plan, answer_in, percentile, run
 

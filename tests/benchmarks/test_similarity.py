@@ -6,16 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-import rwsstore.analysis.gains as gains_module
+import rwsstore.probes.gains as gains_module
 from benchmarks.paper import features, similarity
-from rwsstore.analysis import (
+from rwsstore.corruptions import corrupt
+from rwsstore.probes import (
     GainOptions,
     compare_signatures,
     contrast_groups,
     find_signatures,
     measure_gains,
 )
-from rwsstore.corruptions import corrupt
 from rwsstore.store import Store
 from tests.benchmarks.making import (
     FIVE,

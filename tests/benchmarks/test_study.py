@@ -17,8 +17,8 @@ from benchmarks.paper.study import Study, errors_told, open_study, study_parser
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
 from rwsstore.errors import ConfigError, FormatError, MissingFileError, UnknownPatchError
-from rwsstore.evaluation import accuracy
 from rwsstore.files import Results
+from rwsstore.measure import accuracy
 from rwsstore.models import build, fold_batchnorm, save_checkpoint
 from rwsstore.progress import Task
 from rwsstore.store import Store

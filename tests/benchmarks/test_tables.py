@@ -8,7 +8,7 @@ import pytest
 from benchmarks.paper.methods import measure_all_layers, measure_robust
 from benchmarks.paper.tables import run
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.evaluation import EvaluationOptions, accuracy, evaluate
+from rwsstore.measure import EvaluationOptions, accuracy, evaluate
 from rwsstore.models import save_checkpoint
 from tests.benchmarks.making import (
     FIVE,

@@ -4,16 +4,16 @@ import pytest
 import torch
 from PIL import Image
 
-from rwsstore.analysis import (
+from rwsstore.data import load_images
+from rwsstore.models import load_clean_model
+from rwsstore.patches import compose
+from rwsstore.probes import (
     GainOptions,
     compare_signatures,
     find_signatures,
     measure_gains,
     summarize,
 )
-from rwsstore.data import load_images
-from rwsstore.models import load_clean_model
-from rwsstore.patches import compose
 from rwsstore.store import Store
 from tests.cli.conftest import Bench, Rws
 
@@ -136,8 +136,8 @@ def test_pictures_that_cannot_be_written_are_refused_before_measuring(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr("rwsstore.analysis.measure_gains", never)
-    monkeypatch.setattr("rwsstore.analysis.compare_signatures", never)
+    monkeypatch.setattr("rwsstore.probes.measure_gains", never)
+    monkeypatch.setattr("rwsstore.probes.compare_signatures", never)
     outcome = rws(*named(bench), *GAINS, "--png", tmp_path / "nowhere" / "maps")
     assert (outcome.code, outcome.out) == (3, "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rwsstore.analysis import feature_maps
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
 from rwsstore.models import load_clean_model
+from rwsstore.probes import feature_maps
 from rwsstore.runtime import LiveModel
 from rwsstore.store import Store
 from tests.cli.conftest import Bench, Rws

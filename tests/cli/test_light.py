@@ -8,11 +8,11 @@ from dataclasses import fields
 import click
 import pytest
 
-from rwsstore.analysis import criticality, filtering
 from rwsstore.cli.main import cli
 from rwsstore.corruptions import CORRUPTIONS, severity_table
-from rwsstore.evaluation import Resampling, adversarial
 from rwsstore.making import LAYOUTS, PICTURE_FORMATS
+from rwsstore.measure import Resampling, adversarial
+from rwsstore.probes import criticality, filtering
 
 EVERY_HELP = """
 import sys

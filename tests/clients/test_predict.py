@@ -3,8 +3,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.patches import parse_request
 from rwsstore_client import Client, ProtocolError, StateChangedError, TaLoss, UnknownPatchError

@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, severity_table
 from rwsstore.corruptions.keys import Setting

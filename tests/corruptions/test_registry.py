@@ -1,6 +1,5 @@
 import pytest
 
-from rwsstore import corruptions
 from rwsstore.corruptions import CORRUPTIONS, GROUPS, parse_corruptions
 
 BENCHMARK = {
@@ -27,12 +26,3 @@ def test_names_groups_and_all_are_understood() -> None:
     assert parse_corruptions("fog,snow") == ("fog", "snow")
     assert parse_corruptions(" weather ") == GROUPS["weather"]
     assert parse_corruptions("snow, noise,snow") == ("snow", *GROUPS["noise"])
-
-
-def test_public_names_are_those_listed() -> None:
-    assert all(hasattr(corruptions, name) for name in corruptions.__all__)
-    assert list(corruptions.__all__) == sorted(corruptions.__all__, key=_isort_key)
-
-
-def _isort_key(name: str) -> tuple[int, str]:
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-import rwsstore.data
 from rwsstore.data import DATASETS, parse_dataset
 
 
@@ -23,11 +22,6 @@ def test_a_path_may_hold_colons() -> None:
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     assert parse_dataset("cifar100:~/sets")[1] == Path("/home/somebody/sets")
-
-
-def test_the_package_exports_what_it_says() -> None:
-    assert sorted(rwsstore.data.__all__) == rwsstore.data.__all__
-    assert all(hasattr(rwsstore.data, name) for name in rwsstore.data.__all__)
 
 
 def test_every_source_is_documented() -> None:

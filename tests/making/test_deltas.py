@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy
 from rwsstore.making import DeltaOptions, delta_plan, extract_delta, hazard_for
 from rwsstore.making.evidence import recorded
+from rwsstore.measure import accuracy
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch, RecordedRecipe, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag

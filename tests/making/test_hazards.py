@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from rwsstore.analysis.bitflips import StoredWeights, sample_sites
-from rwsstore.analysis.parameter_corruption import Constraint, Sample, loss_gradient
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet
-from rwsstore.evaluation import accuracy, correctness
 from rwsstore.making import KINDS, Hazard, hazard_for
+from rwsstore.measure import accuracy, correctness
+from rwsstore.probes.bitflips import StoredWeights, sample_sites
+from rwsstore.probes.parameter_corruption import Constraint, Sample, loss_gradient
 from rwsstore.training import WEIGHT_RECIPES, CorruptionResistantRecipe
 from tests.making.tiny import VALIDATION, clean_model, fresh, options, recipes
 from tests.training.tiny import same

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from rwsstore.cli.main import cli
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.evaluation import accuracy
 from rwsstore.making import KINDS, Hazard, KindRow, changes, publish_delta
+from rwsstore.measure import accuracy
 from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel
 from rwsstore.store import Store

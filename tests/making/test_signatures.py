@@ -9,13 +9,13 @@ from torch import nn
 
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError, GoldenError, TensorError
-from rwsstore.evaluation import accuracy
 from rwsstore.making import Anchor, ExtractionOptions, extract_patch, signature_plans
+from rwsstore.measure import accuracy
 from rwsstore.models import shallowest
 from rwsstore.patches import Patch, RawTensor, check_golden, identify, probe_images
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.training import CleanRecipe, RobustRecipe, derive_seed, fit
-from tests.evaluation import making
+from tests.measure import making
 from tests.training.tiny import TwoConvs, classifier, config, pictures, two_convs
 
 TRAIN, VALIDATION = pictures(36, size=16, seed=0), pictures(18, size=16, seed=1)

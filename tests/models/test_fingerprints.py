@@ -6,8 +6,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from torch import Tensor
 
 from rwsstore.errors import TensorError

@@ -1,7 +1,7 @@
 import pytest
 
 from rwsstore.models import parse_layers, short_names
-from tests.analysis.making import model
+from tests.probes.making import model
 
 CONV = "network.features.conv"
 

@@ -1,7 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rwsstore.errors import ConfigError, MismatchError
 from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor, scale

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.patches.quantization import pack, packed_size, unpack

@@ -10,8 +10,14 @@ from safetensors.torch import save
 
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
-from rwsstore.patches import Golden, GoldenProbe, Patch, RecordedRecipe, compose
-from rwsstore.patches import format as patch_format
+from rwsstore.patches import (
+    Golden,
+    GoldenProbe,
+    Patch,
+    RecordedRecipe,
+    compose,
+    format as patch_format,
+)
 from tests.patches.factory import make_model, make_test_patch
 from tests.patches.hostile import (
     Document,

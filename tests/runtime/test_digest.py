@@ -1,8 +1,7 @@
 import hashlib
 import json
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.patches import PatchSet
 from rwsstore.runtime import state_digest

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.analysis.bitflips.stream import Steps, find_stream
-from rwsstore.analysis.parameter_corruption import by_type
 from rwsstore.models import ordered_layers, unfoldable_batchnorms
 from rwsstore.models.graph import OPERATIONS, Graph, UnknownOperationError
+from rwsstore.probes.bitflips.stream import Steps, find_stream
+from rwsstore.probes.parameter_corruption import by_type
 from rwsstore.runtime import bounds, programs, split_after
 from rwsstore.runtime.bounds import UNBOUNDED, Bounds
 from rwsstore.runtime.programs import program_of

@@ -10,8 +10,7 @@ from torch import Tensor, fx, nn
 
 from rwsstore.models import ModelSpec, build
 from rwsstore.models.graph import trace
-from rwsstore.runtime import LiveModel, PatchBag, compute_format
-from rwsstore.runtime import splitting as splitting_module
+from rwsstore.runtime import LiveModel, PatchBag, compute_format, splitting as splitting_module
 from rwsstore.runtime.conversion import PrepackedConv2d, convert_layer
 from rwsstore.runtime.formats import FORMATS
 from rwsstore.runtime.programs import Parts, Program, apply_each, program_of

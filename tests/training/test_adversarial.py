@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from rwsstore.attacks import Pgd
 from rwsstore.cpu import ComputeMode
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from rwsstore.training import (
     CONFIGURED_RECIPES,
     RECIPES,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rwsstore.analysis.criticality import CriticalityOptions, measure_criticality
 from rwsstore.cpu import ComputeMode
 from rwsstore.errors import ConfigError
+from rwsstore.probes.criticality import CriticalityOptions, measure_criticality
 from rwsstore.training import (
     RECIPES,
     WEIGHT_RECIPES,

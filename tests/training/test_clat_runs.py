@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import rwsstore.training.recipes.clat as module
-from rwsstore.analysis.criticality import Criticality
+from rwsstore.probes.criticality import Criticality
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training import ClatRecipe, TrainingConfig, TrainingResult, fit
 from tests.training.robust import CONVOLUTIONS, TRAIN, VALIDATION, residual

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Pgd
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from rwsstore.training import fit
 from tests.training.robust import TRAIN, VALIDATION, made, residual
 from tests.training.tiny import config

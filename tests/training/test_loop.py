@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.evaluation import accuracy
+from rwsstore.measure import accuracy
 from rwsstore.models import shallowest
 from rwsstore.training import AugmentedRecipe, CleanRecipe, Recipe, RobustRecipe, derive_seed, fit
 from tests.training.tiny import changed, classifier, config, pictures, same, two_convs

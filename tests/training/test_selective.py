@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import rwsstore.training.recipes.selective as module
-from rwsstore.analysis.filtering import (
+from rwsstore.errors import ConfigError
+from rwsstore.probes.filtering import (
     FilteringOptions,
     ScoringOptions,
     measure_curves,
     parameters_of,
     score_layers,
 )
-from rwsstore.errors import ConfigError
 from rwsstore.training import (
     RECIPES,
     WEIGHT_RECIPES,
@@ -23,7 +23,7 @@ from rwsstore.training import (
     derive_seed,
     fit,
 )
-from tests.analysis.filtering.making import Small, trained
+from tests.probes.filtering.making import Small, trained
 from tests.training.tiny import changed, config, pictures, same
 
 TRAIN, VALIDATION = pictures(60, seed=7, strength=12), pictures(12, seed=8, strength=12)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rwsstore import models, patches
-from rwsstore.analysis import bitflips
 from rwsstore.cli.options import (
     dataset_option,
     fitting_store,
@@ -19,6 +18,7 @@ from rwsstore.cli.options import (
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
 from rwsstore.errors import ConfigError
+from rwsstore.probes import bitflips
 from rwsstore.progress import ConsoleReporter
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def command(**options: Any) -> None:
       rws probe bitflips --dataset imagefolder:cifar10 --format bfloat16 --bits 14 --layer 1
       rws probe bitflips --dataset imagefolder:cifar10 --patch fog --csv fog.csv
     """
-    from rwsstore.evaluation import Resampling
+    from rwsstore.measure import Resampling
 
     _check(options)
     check_outputs(options)

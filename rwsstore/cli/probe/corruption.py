@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from rwsstore import models
-from rwsstore.analysis import parameter_corruption
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
     dataset_option,
@@ -20,6 +19,7 @@ from rwsstore.cli.options import (
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
 from rwsstore.errors import ConfigError
+from rwsstore.probes import parameter_corruption
 from rwsstore.progress import ConsoleReporter
 
 _DRAWS = 3

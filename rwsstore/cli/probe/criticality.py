@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from rwsstore import models
-from rwsstore.analysis import criticality
 from rwsstore.cli.options import (
     dataset_option,
     load_labelled_images,
@@ -17,6 +16,7 @@ from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
 from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
+from rwsstore.probes import criticality
 from rwsstore.progress import ConsoleReporter
 
 _LIMIT, _WITH_BATCHES = 100, 500

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from rwsstore import models
-from rwsstore.analysis import filtering
 from rwsstore.cli.options import (
     dataset_option,
     load_labelled_images,
@@ -17,6 +16,7 @@ from rwsstore.cli.output import check_outputs, picture_paths, report_options, wr
 from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
 from rwsstore.drawing import check_picture
 from rwsstore.files import write_atomic
+from rwsstore.probes import filtering
 from rwsstore.progress import ConsoleReporter
 
 _PICTURES = ("curves", "map")
@@ -101,7 +101,7 @@ def command(**options: Any) -> None:
       rws probe filtering --dataset imagefolder:cifar10 --layers 1-3 --filters h1 --csv first.csv
     """
     from rwsstore.cpu import ComputeMode
-    from rwsstore.evaluation import Resampling
+    from rwsstore.measure import Resampling
 
     check_outputs(options)
     for path in picture_paths(options["png_path"], _PICTURES).values():

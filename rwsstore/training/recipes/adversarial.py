@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from rwsstore.attacks import Pgd, ascend_divergence, ascend_loss, divergence
 from rwsstore.attacks.objectives import plain_float32
 from rwsstore.data import ImageSet, unit_images
-from rwsstore.evaluation.accuracy import accuracy, correct_under, percent
+from rwsstore.measure.accuracy import accuracy, correct_under, percent
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.options import (
     AdversarialTrainingOptions,

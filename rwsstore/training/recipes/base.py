@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.data import ImageSet
-from rwsstore.evaluation.accuracy import accuracy
+from rwsstore.measure.accuracy import accuracy
 
 
 class Recipe(ABC):

@@ -7,11 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rwsstore.analysis.criticality import (
-    CriticalityOptions,
-    default_count,
-    measure_criticality,
-)
 from rwsstore.attacks import ascend_features, ascend_loss
 from rwsstore.attacks.feature_pgd import layer_outputs
 from rwsstore.config import Frozen
@@ -19,6 +14,7 @@ from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.models import main_path_convolutions
 from rwsstore.patches import Kind
+from rwsstore.probes.criticality import CriticalityOptions, default_count, measure_criticality
 from rwsstore.training.config import TrainingConfig
 from rwsstore.training.recipes.adversarial import AdversarialRecipe
 from rwsstore.training.recipes.options import FAST_STEP, ClatOptions, RecipeOptions

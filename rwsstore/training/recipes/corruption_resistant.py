@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rwsstore.analysis.parameter_corruption.corruption import corruption_along
 from rwsstore.patches import Kind
+from rwsstore.probes.parameter_corruption.corruption import corruption_along
 from rwsstore.training.recipes.options import CorruptionResistantOptions, RecipeOptions
 from rwsstore.training.recipes.weight import (
     WeightRecipe,

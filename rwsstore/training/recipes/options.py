@@ -11,8 +11,8 @@ from rwsstore.config import Frozen
 from rwsstore.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from rwsstore.analysis.parameter_corruption import Constraint
     from rwsstore.attacks import Ball
+    from rwsstore.probes.parameter_corruption import Constraint
 
 FAILING_WEIGHTS = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
 """What suits a clean model that is to bear failing weights."""
@@ -179,7 +179,7 @@ class CorruptionResistantOptions(RecipeOptions):
     @property
     def constraint(self) -> "Constraint":
         """The set that the corruption is taken from."""
-        from rwsstore.analysis.parameter_corruption import Constraint
+        from rwsstore.probes.parameter_corruption import Constraint
 
         return Constraint(self.epsilon, math.inf if self.p == "inf" else self.p, self.n)
 

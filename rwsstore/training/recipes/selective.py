@@ -5,7 +5,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from rwsstore.analysis.filtering import (
+from rwsstore.data import ImageSet
+from rwsstore.errors import ConfigError
+from rwsstore.measure import Resampling
+from rwsstore.patches import Kind
+from rwsstore.probes.filtering import (
     FilteringOptions,
     LayerScores,
     ScoringOptions,
@@ -13,10 +17,6 @@ from rwsstore.analysis.filtering import (
     parameters_of,
     score_layers,
 )
-from rwsstore.data import ImageSet
-from rwsstore.errors import ConfigError
-from rwsstore.evaluation import Resampling
-from rwsstore.patches import Kind
 from rwsstore.training.recipes.options import RecipeOptions, SelectiveOptions
 from rwsstore.training.recipes.weight import WeightRecipe
 

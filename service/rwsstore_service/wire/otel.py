@@ -9,13 +9,11 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
-from opentelemetry.trace import Tracer as Maker
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer as Maker, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import rwsstore
-from rwsstore_service.wire.context import Attribute, Tracer
-from rwsstore_service.wire.context import Span as RequestSpan
+from rwsstore_service.wire.context import Attribute, Span as RequestSpan, Tracer
 
 _log = logging.getLogger(__name__)
 _NANO = 1_000_000_000

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rwsstore.analysis.bitflips import (
+from rwsstore.data import load_images
+from rwsstore.files import Results
+from rwsstore.measure import Resampling
+from rwsstore.models import load_checkpoint, load_clean_model
+from rwsstore.probes.bitflips import (
     BitflipReport,
     Memory,
     StoredPatch,
@@ -19,10 +23,6 @@ from rwsstore.analysis.bitflips import (
     survey,
     surveying,
 )
-from rwsstore.data import load_images
-from rwsstore.evaluation import Resampling
-from rwsstore.files import Results
-from rwsstore.models import load_checkpoint, load_clean_model
 from rwsstore.store import Store
 from tests.cli.conftest import Bench, Outcome, Rws
 

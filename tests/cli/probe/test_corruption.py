@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rwsstore.analysis.parameter_corruption import (
+from rwsstore.cli.probe import corruption
+from rwsstore.data import load_images
+from rwsstore.models import load_checkpoint, load_clean_model
+from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
     ProbeOptions,
     measure,
     probe_corruption,
     probing,
 )
-from rwsstore.cli.probe import corruption
-from rwsstore.data import load_images
-from rwsstore.models import load_checkpoint, load_clean_model
 from tests.cli.conftest import Bench, Outcome, Rws
 
 SMALL = ("--dataset", "digits", "--limit", 60, "--epsilon", "0.5,0.05")

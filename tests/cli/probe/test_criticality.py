@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rwsstore.analysis import criticality
-from rwsstore.analysis.criticality import (
+from rwsstore.cpu import ComputeMode
+from rwsstore.data import load_images
+from rwsstore.errors import ConfigError
+from rwsstore.models import load_checkpoint, load_clean_model
+from rwsstore.probes import criticality
+from rwsstore.probes.criticality import (
     CriticalityOptions,
     CriticalityReport,
     measure_weaknesses,
     stability_of,
 )
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import load_images
-from rwsstore.errors import ConfigError
-from rwsstore.models import load_checkpoint, load_clean_model
 from tests.cli.conftest import Bench, Outcome, Rws
 
 SMALL = ("--dataset", "digits", "--steps", 2)

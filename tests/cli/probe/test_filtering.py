@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rwsstore.analysis import filtering
-from rwsstore.analysis.filtering import (
+from rwsstore.cpu import ComputeMode
+from rwsstore.data import load_images
+from rwsstore.measure import Resampling
+from rwsstore.models import load_checkpoint, load_clean_model
+from rwsstore.probes import filtering
+from rwsstore.probes.filtering import (
     FilteringOptions,
     FilteringReport,
     ScoringOptions,
     measure_curves,
 )
-from rwsstore.cpu import ComputeMode
-from rwsstore.data import load_images
-from rwsstore.evaluation import Resampling
-from rwsstore.models import load_checkpoint, load_clean_model
 from tests.cli.conftest import Bench, Outcome, Rws
 
 SMALL = ("--dataset", "digits", "--limit", 30, "--thresholds", 5, "--layers", "1,conv13")
@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on(
     def never(*arguments: Any) -> Any:
         raise AssertionError("this was measured before")
 
-    monkeypatch.setattr("rwsstore.analysis.filtering.curves._Bench._right", never)
+    monkeypatch.setattr("rwsstore.probes.filtering.curves._Bench._right", never)
     assert probe(rws, bench, "--filters", "h1").code == 0
     assert not kept.exists()
 

@@ -3,8 +3,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.corruptions.ops.filters import Border, fold_index, padded
 

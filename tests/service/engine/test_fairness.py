@@ -3,8 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.runtime import Chosen
 from rwsstore_service.engine.errors import OverloadedError

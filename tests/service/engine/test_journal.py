@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError, StoreError, TensorError

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.logs import (

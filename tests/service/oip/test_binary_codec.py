@@ -2,8 +2,7 @@ import struct
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore_service.api.oip.codecs import read_binary, split_body, write_floats, write_texts
 from rwsstore_service.wire.problems import ProblemError

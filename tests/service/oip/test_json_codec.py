@@ -2,8 +2,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 from rwsstore_service.api.oip.codecs import JsonLimits, parse_json, read_numbers, write_json

@@ -1,6 +1,5 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.errors import ConfigError
 from rwsstore_service.settings import Settings

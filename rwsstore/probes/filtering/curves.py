@@ -1,0 +1,407 @@
+"""Accuracy of a network while one layer's weights are filtered away, clean and under attack.
+
+Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
+The names h1, h2 and h3 for its three filters are our own choice.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rwsstore.attacks import Fgsm
+from rwsstore.data import check_labels, unit_images
+from rwsstore.errors import ConfigError, TensorError, UnknownNameError
+from rwsstore.files import Results
+from rwsstore.measure.accuracy import correct_under, correctness, from_digits, percent, to_digits
+from rwsstore.models import check_evaluating, named_layers, scratch_copy
+from rwsstore.models.graph import is_convolution, is_layer
+from rwsstore.progress import SILENT, Reporter
+
+
+def filtered_layers(
+    model: nn.Module, images: Tensor, layers: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """List the convolutions (Conv2d) and linear layers that the forward pass calls, in its order.
+
+    A module whose weight is another's is left out after the first, one whose weight is computed
+    anew in each pass (weight norm) altogether: there is nothing to filter in place.
+
+    Args:
+        model: in evaluation mode; a copy is run once.
+        images: [B, 3, H, W], of which the first is shown.
+        layers: only what lies in these, names as in `ordered_layers`; a residual block stands for
+            its convolutions. None: everywhere.
+
+    Returns:
+        Paths of modules.
+
+    Raises:
+        ConfigError: a layer that the model does not have, or nothing to filter.
+    """
+    copied, called = scratch_copy(model), list[str]()
+    for name, module in copied.named_modules():
+        own = dict(module.named_parameters(recurse=False)).get("weight")
+        layer = is_convolution(module) or isinstance(module, nn.Linear)
+        if layer and isinstance(own, nn.Parameter):
+            module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+    with torch.no_grad():
+        copied(images[:1])
+    weights = {id(copied.get_submodule(name).weight): name for name in reversed(called)}
+    found = [name for name in dict.fromkeys(called) if name in weights.values()]
+    if layers is not None:
+        inside = tuple(f"{layer.name}." for layer in named_layers(model, layers))
+        found = [name for name in found if f"{name}.".startswith(inside)]
+    if not found:
+        there = " there" if layers else ""
+        raise ConfigError(
+            f"{type(model).__name__} has nothing to filter{there}: its forward pass calls no "
+            "Conv2d and no Linear"
+        )
+    return tuple(found)
+
+
+def parameters_of(model: nn.Module, filtered: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Give every parameter to a filtered layer, as far as it can be.
+
+    A layer has its own weight and bias, and what follows them in the model's order of parameters
+    up to the next layer's (a normalization's scales); the model's first layer has what comes before
+    it too. What would go with a layer that is not filtered goes with none.
+
+    Args:
+        model: any module.
+        filtered: from `filtered_layers`.
+
+    Returns:
+        Names of parameters by layer, in the order of `filtered`.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    around = [_layer_around(model, name) for name in names]
+    owned: dict[str, list[str]] = {name: [] for name in filtered}
+    owner = next(filter(None, around), None)
+    for name, layer in zip(names, around, strict=True):
+        owner = layer or owner
+        if owner in owned:
+            owned[owner].append(name)
+    return {name: tuple(parameters) for name, parameters in owned.items()}
+
+
+def _layer_around(model: nn.Module, parameter: str) -> str | None:
+    """Path of the layer, filtered or not, that a parameter lies in."""
+    path, _, _ = parameter.rpartition(".")
+    while path and not is_layer(model.get_submodule(path)):
+        path, _, _ = path.rpartition(".")
+    return path or None
+
+
+_PULSE = 50
+"""The pulse reaches this part of the weights' range to either side of the threshold."""
+
+
+def high_pass(weights: Tensor, threshold: float) -> Tensor:
+    """Ideal high-pass filter: keep the weights above the threshold.
+
+    Args:
+        weights: with their signs; any shape.
+        threshold: a.
+
+    Returns:
+        bool of the same shape, True where the weight is kept.
+    """
+    return weights.double() > threshold  # whatever their dtype, the threshold is not rounded
+
+
+def low_pass(weights: Tensor, threshold: float) -> Tensor:
+    """Ideal low-pass filter: keep the weights below the threshold; as `high_pass` otherwise."""
+    return weights.double() < threshold
+
+
+def pulse(weights: Tensor, threshold: float) -> Tensor:
+    """Pulse filter: keep the weights further than a 50th of their range from the threshold.
+
+    As `high_pass` otherwise.
+    """
+    low, high = weights.aminmax()
+    width = (float(high) - float(low)) / _PULSE
+    return (weights.double() - threshold).abs() > width
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter, as a row of the registry.
+
+    Attributes:
+        name: in the registry.
+        title: what people call it.
+        keep: weights and threshold to what is kept.
+        rising: whether the thresholds rise from the smallest weight to the largest, or fall.
+    """
+
+    name: str
+    title: str
+    keep: Callable[[Tensor, float], Tensor]
+    rising: bool = True
+
+    def thresholds(self, weights: Tensor, count: int) -> list[float]:
+        """Space thresholds evenly over the range of a layer's weights.
+
+        Args:
+            weights: of the layer.
+            count: how many, 2 or more.
+
+        Returns:
+            The smallest weight, ..., the largest, or the other way round; both ends are exact.
+        """
+        low, high = (float(end) for end in weights.aminmax())
+        last = count - 1
+        between = [(low * (last - step) + high * step) / last for step in range(1, last)]
+        rising = [low, *between, high]
+        return rising if self.rising else rising[::-1]
+
+
+FILTERS: Mapping[str, Filter] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Filter("h1", "high-pass", high_pass),
+            Filter("h2", "low-pass", low_pass, rising=False),
+            Filter("h3", "pulse", pulse),
+        )
+    }
+)
+"""The filters by name."""
+
+
+def parse_filters(text: str) -> tuple[str, ...]:
+    """Read `all`, or names: `h1,h3`.
+
+    Raises:
+        ConfigError: one is named twice.
+        UnknownNameError: no such filter.
+    """
+    names = tuple(FILTERS) if text == "all" else tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in FILTERS:
+            raise UnknownNameError("filter", name, FILTERS)
+    if len(set(names)) != len(names):
+        raise ConfigError(f"filters {text!r} name one twice")
+    return names
+
+
+@dataclass(frozen=True)
+class FilteringOptions:
+    """How the curves are measured.
+
+    Attributes:
+        epsilon: ε of FGSM in units of [0, 1] images, above 0 and at most 1; 0.015 is the authors'
+            for ResNet-18 on CIFAR-10.
+        filters: names, none of them twice.
+        thresholds: for each layer and filter, 3 or more, an odd number (Simpson's rule).
+        batch_size: images a step.
+
+    Raises:
+        ConfigError: one is out of its range.
+        UnknownNameError: no such filter.
+    """
+
+    epsilon: float = 0.015
+    filters: tuple[str, ...] = tuple(FILTERS)
+    thresholds: int = 25
+    batch_size: int = 250
+
+    def __post_init__(self) -> None:
+        Fgsm(self.epsilon)  # refuses what is out of its range
+        parse_filters(",".join(self.filters))
+        if self.thresholds < 3 or self.thresholds % 2 == 0:
+            raise ConfigError(f"thresholds is {self.thresholds}; expected an odd number from 3 on")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}; expected 1 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class FilterCurve:
+    """One layer under one filter, at T thresholds.
+
+    Attributes:
+        layer: path of the module.
+        filter: h1, h2 or h3.
+        thresholds: a, float64 [T].
+        remaining: D(a), the share of the layer's weights that remain, float64 [T].
+        clean: which images the filtered network gets right, bool [T, N]; A(a) is their share.
+        attacked: which it gets right and still does under FGSM, bool [T, N]; B(a) is their share.
+    """
+
+    layer: str
+    filter: str
+    thresholds: Tensor
+    remaining: Tensor
+    clean: Tensor
+    attacked: Tensor
+
+    @property
+    def accuracy(self) -> Tensor:
+        """A(a) in percent, float64 [T]."""
+        return 100.0 * self.clean.double().mean(1)
+
+    @property
+    def attacked_accuracy(self) -> Tensor:
+        """B(a) in percent, float64 [T]."""
+        return 100.0 * self.attacked.double().mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class FilteringCurves:
+    """All layers under all filters.
+
+    Attributes:
+        curves: layer by layer, shallowest first, filter by filter.
+        options: as measured.
+        classes: C.
+        images: N.
+        accuracy: of the network as it is, in percent.
+        attacked_accuracy: the same under FGSM.
+    """
+
+    curves: tuple[FilterCurve, ...]
+    options: FilteringOptions
+    classes: int
+    images: int
+    accuracy: float
+    attacked_accuracy: float
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the layers, shallowest first."""
+        return tuple(dict.fromkeys(curve.layer for curve in self.curves))
+
+    def of(self, layer: str) -> tuple[FilterCurve, ...]:
+        """A layer's curves, filter by filter."""
+        return tuple(curve for curve in self.curves if curve.layer == layer)
+
+
+def measure_curves(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    options: FilteringOptions | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    results: Results | None = None,
+    prefix: str = "",
+    progress: Reporter = SILENT,
+) -> FilteringCurves:
+    """Filter every layer of a copy of a network, one at a time, and see what it still gets right.
+
+    FGSM is computed on the filtered network at every threshold. An image that the filtered network
+    gets wrong without an attack counts as wrong with one (our own choice: it is what accuracy
+    under attack means elsewhere in this library, and makes B(a) ≤ A(a)); so does one whose logits
+    are not finite.
+
+    Args:
+        model: any module in evaluation mode; left as it is, to the bit.
+        images: uint8 or floats in [0, 1]; [N, 3, H, W].
+        labels: int64 [N].
+        options: filters, thresholds and ε.
+        layers: as in `filtered_layers`.
+        results: what was measured before; all that the numbers depend on is in its identity.
+        prefix: of the keys in `results`.
+        progress: counts layers and filters.
+
+    Raises:
+        ConfigError: the model cannot be run in evaluation mode, or as for `filtered_layers`.
+        TensorError: images of another dtype or shape or out of range, or a layer's weights are
+            not finite.
+        DataError: no labels, or labels that do not fit.
+    """
+    chosen = options or FilteringOptions()
+    units = unit_images(images)
+    classes = check_evaluating(model, units)
+    known = check_labels(labels, len(units), classes)
+    names = filtered_layers(model, units, layers)
+    for layer in names:
+        if not bool(_weight(model, layer).isfinite().all()):
+            raise TensorError(f"the weights of {layer} are NaN or infinite: they have no range")
+    kept = Results(None, {}) if results is None else results  # an empty one is false
+    bench = _Bench(scratch_copy(model), units, known, chosen)
+    with progress.task("filtering", total=len(names) * len(chosen.filters)) as task:
+        base = kept.value(f"{prefix}unfiltered", bench.unfiltered)
+        curves = []
+        for layer in names:
+            for name in chosen.filters:
+                measure = partial(bench.curve, layer, name)
+                found = kept.value(f"{prefix}{layer}/{name}", measure)
+                columns = [
+                    torch.tensor(found[one], dtype=torch.float64)
+                    for one in ("thresholds", "remaining")
+                ]
+                rows = [
+                    torch.stack([from_digits(row) for row in found[one]])
+                    for one in ("clean", "attacked")
+                ]
+                curves.append(FilterCurve(layer, name, *columns, *rows))
+                task.advance(note=f"{layer}, {name}")
+    return FilteringCurves(tuple(curves), chosen, classes, len(units), *base)
+
+
+class _Bench:
+    """A copy of the model, and what is shown to it."""
+
+    def __init__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, options: FilteringOptions
+    ) -> None:
+        self.model, self.images, self.labels, self.options = model, images, labels, options
+        self.attack = Fgsm(options.epsilon)
+
+    def unfiltered(self) -> list[float]:
+        """Accuracy in percent, and under attack."""
+        return [percent(right) for right in self._right()]
+
+    def curve(self, layer: str, name: str) -> dict[str, Any]:
+        """Measure one layer under one filter; JSON values."""
+        weight, row = _weight(self.model, layer), FILTERS[name]
+        thresholds = row.thresholds(weight, self.options.thresholds)
+        remaining, clean, attacked = [], [], []
+        for threshold in thresholds:
+            with _filtered(weight, row, threshold) as share:
+                remaining.append(share)
+                right, standing = self._right()
+            clean.append(to_digits(right))
+            attacked.append(to_digits(standing))
+        return {
+            "thresholds": thresholds,
+            "remaining": remaining,
+            "clean": clean,
+            "attacked": attacked,
+        }
+
+    def _right(self) -> tuple[Tensor, Tensor]:
+        """Which images are right, and which of them still are under FGSM; bool [N] each."""
+        size = self.options.batch_size
+        right = correctness(self.model, self.images, self.labels, batch_size=size)
+        standing = torch.zeros_like(right)
+        standing[right] = correct_under(
+            self.model, [self.attack], self.images[right], self.labels[right], batch_size=size,
+            early_exit=False,
+        )  # fmt: skip
+        return right, standing
+
+
+def _weight(model: nn.Module, layer: str) -> Tensor:
+    return model.get_submodule(layer).get_parameter("weight")
+
+
+@contextmanager
+def _filtered(weight: Tensor, row: Filter, threshold: float) -> Iterator[float]:
+    """Filter a layer within the block; yields the share of its weights that remain."""
+    before = weight.clone()
+    keep = row.keep(weight, threshold)
+    weight.masked_fill_(~keep, 0.0)
+    try:
+        yield float(keep.double().mean())
+    finally:
+        weight.copy_(before)

@@ -1,0 +1,304 @@
+"""Scores of layers, and everything that synaptic filtering finds out about a network.
+
+Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 (arXiv 2312.09821).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rwsstore.errors import ConfigError
+from rwsstore.measure import Figure, Resampling, bootstrap, mean_of
+from rwsstore.probes.filtering.curves import FilterCurve, FilteringCurves
+from rwsstore.tables import csv_text, ends
+
+SCORES = ("s1", "s2", "s3")
+"""∫(A − D), ∫(B − D) and ∫(B − A)."""
+
+KINDS = ("fragile", "robust", "antifragile")
+"""Below, about and above 0."""
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How curves become scores, and scores a verdict.
+
+    Attributes:
+        above_chance: normalise what lies above chance, (A − 1/C) / (A(first) − 1/C) (our own
+            choice); else A / A(first), as published, which a network without an answer left still
+            gets 1/C / A(first) of.
+        tolerance: a score of at most so much to either side of 0 is robust; 0 or more (our own
+            choice).
+        decides: the score whose mean over the filters decides: s1, s2 or s3 (our own choice).
+        resampling: of the intervals over the images.
+
+    Raises:
+        ConfigError: one is out of its range.
+    """
+
+    above_chance: bool = True
+    tolerance: float = 0.1
+    decides: str = "s2"
+    resampling: Resampling = field(default_factory=Resampling)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < float("inf"):
+            raise ConfigError(f"tolerance is {self.tolerance}; expected 0 or more")
+        if self.decides not in SCORES:
+            raise ConfigError(f"{self.decides!r} is to decide; expected one of {', '.join(SCORES)}")
+
+    def floor(self, classes: int) -> float:
+        """What counts as no accuracy, in percent."""
+        return 100.0 / classes if self.above_chance else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class LayerScores:
+    """One layer.
+
+    Attributes:
+        layer: path of the module.
+        by_filter: scores by filter, then by name; None where one is not defined, because the
+            accuracy that it is relative to, at the first threshold, is 0 (or chance).
+        mean: over the filters, by name; None where one of them is not defined.
+        kind: fragile, robust or antifragile; None where the score that decides is not defined.
+        clear: whether the whole interval of that score is of this kind; False without intervals.
+    """
+
+    layer: str
+    by_filter: Mapping[str, Mapping[str, Figure | None]]
+    mean: Mapping[str, Figure | None]
+    kind: str | None
+    clear: bool
+
+    @property
+    def verdict(self) -> str:
+        """Its kind in words, with a question mark where that is not clear."""
+        if self.kind is None:
+            return "not defined"
+        return self.kind if self.clear else f"{self.kind}?"
+
+
+def score_layers(
+    curves: FilteringCurves, options: ScoringOptions | None = None
+) -> tuple[LayerScores, ...]:
+    """Score every layer, shallowest first.
+
+    Intervals are by bootstrap over the images, with the same draws for every layer.
+    """
+    chosen = options or ScoringOptions()
+    return tuple(_score_layer(curves, layer, chosen) for layer in curves.layers)
+
+
+def score_curve(
+    curve: FilterCurve, classes: int, options: ScoringOptions
+) -> dict[str, Figure | None]:
+    """Score one layer under one filter.
+
+    S1 = ∫(A − D), S2 = ∫(B − D), S3 = ∫(B − A) over the thresholds a as 0…1, A and B normalised
+    by their value at the first threshold.
+
+    Args:
+        curve: A, B and D.
+        classes: C.
+        options: how.
+
+    Returns:
+        A figure by name, in units of 1, with its draws; None where it is not defined.
+    """
+    floor = options.floor(classes)
+    a = normalized(_drawn(curve.clean, options.resampling), floor)
+    b = normalized(_drawn(curve.attacked, options.resampling), floor)
+    share = curve.remaining[:, None]  # it does not depend on the images
+    integrals = {"s1": a - share, "s2": b - share, "s3": b - a}
+    return {
+        name: _figure(simpson(values), curve.clean.shape[1], options.resampling)
+        for name, values in integrals.items()
+    }
+
+
+def normalized(accuracies: Tensor, floor: float) -> Tensor:
+    """Divide accuracies by the first of them, above a floor.
+
+    Args:
+        accuracies: along a curve, float64 [T, ...], in percent.
+        floor: what counts as nothing, in percent: 100 / C, or 0.
+
+    Returns:
+        The same shape; NaN along a curve whose first accuracy is not above the floor.
+    """
+    above = accuracies - floor
+    return torch.where(above[:1] > 0, above / above[:1], torch.nan)
+
+
+def simpson(values: Tensor) -> Tensor:
+    """Integrate over 0…1 by Simpson's rule.
+
+    Args:
+        values: float64 [T, ...] at T evenly spaced points, T odd and 3 or more.
+    """
+    weights = torch.ones(len(values), dtype=torch.float64)
+    weights[1:-1:2], weights[2:-1:2] = 4.0, 2.0
+    total: Tensor = torch.tensordot(weights, values, dims=1)
+    return total / (3 * (len(values) - 1))
+
+
+def kind_of(value: float, tolerance: float) -> str:
+    """Say what a score means."""
+    if value < -tolerance:
+        return KINDS[0]
+    return KINDS[2] if value > tolerance else KINDS[1]
+
+
+def _drawn(right: Tensor, resampling: Resampling) -> Tensor:
+    """Accuracies in percent along a curve: bool [T, N] to float64 [T, 1 + draws], as is first."""
+    figures = bootstrap(dict(enumerate(right)), resampling).values()
+    values = torch.tensor([[figure.value] for figure in figures], dtype=torch.float64)
+    draws = [figure.draws for figure in figures if figure.draws is not None]
+    return torch.cat([values, torch.stack(draws)], dim=1) if draws else values
+
+
+def _figure(values: Tensor, images: int, resampling: Resampling) -> Figure | None:
+    """Of a value and its draws; no draws where one of them is not defined."""
+    value, draws = float(values[0]), values[1:]
+    if value != value:
+        return None
+    bounded = len(draws) > 0 and bool(draws.isfinite().all())
+    return Figure(value, draws if bounded else None, images, resampling)
+
+
+def _score_layer(curves: FilteringCurves, layer: str, options: ScoringOptions) -> LayerScores:
+    by_filter = {
+        curve.filter: score_curve(curve, curves.classes, options) for curve in curves.of(layer)
+    }
+    mean: dict[str, Figure | None] = {}
+    for name in SCORES:
+        figures = [scores[name] for scores in by_filter.values()]
+        defined = [figure for figure in figures if figure is not None]
+        mean[name] = mean_of(defined) if len(defined) == len(figures) else None
+    decisive = mean[options.decides]
+    if decisive is None:
+        return LayerScores(layer, by_filter, mean, None, False)
+    kind, interval = kind_of(decisive.value, options.tolerance), decisive.interval
+    clear = interval is not None and all(
+        kind_of(end, options.tolerance) == kind for end in (interval.low, interval.high)
+    )
+    return LayerScores(layer, by_filter, mean, kind, clear)
+
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True, eq=False)
+class FilteringReport:
+    """Curves, scores and verdicts.
+
+    Attributes:
+        curves: as measured.
+        options: how they were scored.
+        scores: layer by layer, shallowest first.
+        dataset: name of the images.
+    """
+
+    curves: FilteringCurves
+    options: ScoringOptions
+    scores: tuple[LayerScores, ...]
+    dataset: str
+
+    @classmethod
+    def of(
+        cls, curves: FilteringCurves, options: ScoringOptions | None = None, *, dataset: str = ""
+    ) -> "FilteringReport":
+        """Score curves."""
+        chosen = options or ScoringOptions()
+        return cls(curves, chosen, score_layers(curves, chosen), dataset)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many layers are of each kind."""
+        return {kind: sum(layer.kind == kind for layer in self.scores) for kind in KINDS}
+
+    def undefined(self) -> tuple[str, ...]:
+        """Say in words which scores are not defined, and why."""
+        floor = self.options.floor(self.curves.classes)
+        said = []
+        for curve in self.curves.curves:
+            firsts = (
+                ("accuracy", curve.accuracy, "S1 and S3"),
+                ("FGSM accuracy", curve.attacked_accuracy, "S2 and S3"),
+            )
+            said += [
+                f"{curve.layer}, {curve.filter}: {names} are not defined, for {what} at the first "
+                f"threshold is {float(values[0]):.1f} %, not above {floor:.1f} %"
+                for what, values, names in firsts
+                if float(values[0]) <= floor
+            ]
+        return tuple(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values; what is not defined is null."""
+        measured, resampling = self.curves.options, self.options.resampling
+        return {
+            "dataset": self.dataset,
+            "images": self.curves.images,
+            "classes": self.curves.classes,
+            "epsilon": measured.epsilon,
+            "filters": list(measured.filters),
+            "above_chance": self.options.above_chance,
+            "tolerance": self.options.tolerance,
+            "decides": self.options.decides,
+            "resamples": resampling.resamples,
+            "confidence": resampling.confidence,
+            "accuracy": self.curves.accuracy,
+            "attacked_accuracy": self.curves.attacked_accuracy,
+            "counts": self.counts,
+            "layers": [self._layer(layer) for layer in self.scores],
+        }
+
+    def to_csv(self) -> str:
+        """A row for each layer and filter, and one for the mean over the filters."""
+        scores = " ".join(f"{name}:.4f {name}_low:.3f {name}_high:.3f" for name in SCORES)
+        return csv_text(f"layer filter {scores} kind clear", self._rows())
+
+    def _rows(self) -> Iterator[list[object]]:
+        for layer in self.scores:
+            for name, scores in {**layer.by_filter, MEAN: layer.mean}.items():
+                verdict = (layer.kind, layer.clear) if name == MEAN else (None, None)
+                cells = (
+                    (None,) * 3 if figure is None else (figure.value, *ends(figure.interval))
+                    for figure in scores.values()
+                )
+                yield [layer.layer, name, *chain.from_iterable(cells), *verdict]
+
+    def _layer(self, layer: LayerScores) -> dict[str, Any]:
+        return {
+            "name": layer.layer,
+            "kind": layer.kind,
+            "clear": layer.clear,
+            "scores": _scores(layer.mean),
+            "filters": {
+                curve.filter: {
+                    "scores": _scores(layer.by_filter[curve.filter]),
+                    "thresholds": curve.thresholds.tolist(),
+                    "remaining": curve.remaining.tolist(),
+                    "accuracy": curve.accuracy.tolist(),
+                    "attacked_accuracy": curve.attacked_accuracy.tolist(),
+                }
+                for curve in self.curves.of(layer.layer)
+            },
+        }
+
+
+def _scores(scores: Mapping[str, Figure | None]) -> dict[str, Any]:
+    return {
+        name: figure
+        and {
+            "value": figure.value,
+            "interval": figure.interval and figure.interval.model_dump(),
+        }
+        for name, figure in scores.items()
+    }

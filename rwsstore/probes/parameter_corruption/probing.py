@@ -1,0 +1,239 @@
+"""Corrupt group after group over grids of n and ε, and measure (section 3 of the paper)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.errors import ConfigError
+from rwsstore.files import Results
+from rwsstore.models import scratch_copy, weights_fingerprint
+from rwsstore.probes.parameter_corruption.corruption import (
+    Constraint,
+    Group,
+    all_parameters,
+    by_layer,
+    by_module,
+    by_type,
+    corrupting,
+    first_order_change,
+    gradient_corruption,
+    named_group,
+    random_corruption,
+)
+from rwsstore.probes.parameter_corruption.indicator import (
+    LossAndAccuracy,
+    LossGradient,
+    Sample,
+    loss_change,
+    loss_gradient,
+    measure,
+)
+from rwsstore.probes.parameter_corruption.report import By, CorruptionReport, CorruptionRow, Outcome
+from rwsstore.progress import SILENT, Reporter, Task
+
+_GROUPINGS = {"type": by_type, "layer": by_layer, "module": by_module}
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What is corrupted, and by how much.
+
+    Attributes:
+        epsilons: ε, each above 0, rising.
+        by: "table": all parameters as one group; "type", "layer" or "module": one at a time.
+        p: of the norm, 1 to infinity.
+        ns: n, each 1 or more, or None for all; none twice.
+        draws: random corruptions for each group, n and ε; 0: gradient-based only.
+        seed: of the first draw; the next have the numbers after it.
+        batch_size: images a step.
+
+    Raises:
+        ConfigError: one is out of its range.
+    """
+
+    epsilons: tuple[float, ...]
+    by: By = "table"
+    p: float = 2.0
+    ns: tuple[int | None, ...] = (None,)
+    draws: int = 3
+    seed: int = 0
+    batch_size: int = 250
+
+    def __post_init__(self) -> None:
+        for epsilon in self.epsilons:
+            for n in self.ns:
+                Constraint(epsilon, self.p, n)  # refuses what is out of range
+        if not self.epsilons or list(self.epsilons) != sorted(set(self.epsilons)):
+            raise ConfigError(f"ε is {list(self.epsilons)}; expected one or more, rising")
+        if not self.ns or len(set(self.ns)) != len(self.ns):
+            raise ConfigError(f"n is {list(self.ns)}; expected one or more, none twice")
+        if self.by != "table" and self.by not in _GROUPINGS:
+            raise ConfigError(f"by is {self.by!r}; expected table, {', '.join(_GROUPINGS)}")
+        if self.draws < 0 or not 0 <= self.seed < 2**63 - self.draws or self.batch_size < 1:
+            raise ConfigError(
+                f"draws is {self.draws}, seed {self.seed}, batch_size {self.batch_size}; expected "
+                "0 or more, 0 to 2⁶³ − 1, 1 or more"
+            )
+
+
+def probe_corruption(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    options: ProbeOptions,
+    *,
+    gradient_of: tuple[Tensor, Tensor] | None = None,
+    layers: Sequence[str] | None = None,
+    name: str = "images",
+    results: Results | None = None,
+    progress: Reporter = SILENT,
+) -> CorruptionReport:
+    """Measure accuracy under corruption; the model is left as it is, to the bit.
+
+    Args:
+        model: in evaluation mode.
+        images: test images, uint8 or floats in [0, 1]; [N, 3, H, W].
+        labels: theirs, int64 [N].
+        options: what is corrupted.
+        gradient_of: images and labels that the gradient and the loss changes are of; None: the
+            test images, so that loss and accuracy tell of the same data.
+        layers: corrupt these alone, names as in `ordered_layers`; with `by` "table" or "layer".
+        name: of the test images, for the report.
+        results: what was measured before, so that a run can be taken up again; keys begin with
+            the model's fingerprint, the images must be those of its identity.
+        progress: where to report; a step a corruption.
+
+    Raises:
+        ConfigError: the model cannot be run in evaluation mode, `layers` are not its layers, or
+            with `by` "table" an n is larger than the number of parameters.
+        TensorError: images are not as said, or the gradient is not finite.
+        DataError: labels are missing or out of range.
+    """
+    test = Sample.of(model, images, labels, batch_size=options.batch_size)
+    source = test
+    if gradient_of is not None:
+        source = Sample.of(model, *gradient_of, batch_size=options.batch_size)
+    groups = _groups(model, options, layers)
+    kept = Results(None, {}) if results is None else results
+    bench = _Bench(model, test, source, groups, kept, progress)
+    steps = len(groups) * len(options.ns) * len(options.epsilons) * (1 + options.draws)
+    with progress.task("corruptions", total=steps) as task:
+        rows = [row for group in groups for row in _rows(bench, group, options, task)]
+    return CorruptionReport(
+        by=options.by,
+        p=float(options.p),
+        dataset=name,
+        images=len(test),
+        gradient_images=len(source),
+        classes=test.classes,
+        seed=options.seed,
+        clean=bench.clean,
+        rows=tuple(rows),
+    )
+
+
+def _groups(
+    model: nn.Module, options: ProbeOptions, layers: Sequence[str] | None
+) -> tuple[Group, ...]:
+    by = options.by
+    if layers is not None:
+        known = {group.name: group for group in by_layer(model)}
+        if by not in ("table", "layer") or not layers or not set(layers) <= set(known):
+            raise ConfigError(
+                f"layers are {list(layers)}, by is {by!r}; expected some of {', '.join(known)}, "
+                "and by table or layer"
+            )
+        if by == "layer":
+            return tuple(group for name, group in known.items() if name in layers)
+        names = [parameter for layer in layers for parameter in known[layer].parameters]
+        return (named_group(model, names, name=f"{len(layers)} layers"),)
+    if by != "table":
+        return _GROUPINGS[by](model)
+    group = all_parameters(model)
+    for n in options.ns:
+        if n is not None and n > group.size:
+            raise ConfigError(f"n is {n}; the model has {group.size} parameters")
+    return (group,)
+
+
+def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> list[CorruptionRow]:
+    rows = []
+    for n in options.ns:
+        for epsilon in options.epsilons:
+            # At most n of k entries differ from 0: with n above k that is any number of them.
+            most = None if n is None or n >= group.size else n
+            constraint = Constraint(float(epsilon), float(options.p), most)
+            found = bench.outcome(group, constraint, None)
+            task.advance(note=f"{group.name}, ε = {epsilon:g}: {found.accuracy:.1f} %")
+            drawn = []
+            for draw in range(options.draws):
+                drawn.append(bench.outcome(group, constraint, options.seed + draw))
+                task.advance()
+            rows.append(
+                CorruptionRow(group.name, group.size, n, float(epsilon), found, tuple(drawn))
+            )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """One model, copied once, on which corruption after corruption is tried."""
+
+    model: nn.Module
+    test: Sample
+    source: Sample
+    groups: tuple[Group, ...]
+    results: Results
+    progress: Reporter
+
+    @cached_property
+    def scratch(self) -> nn.Module:
+        return scratch_copy(self.model)
+
+    @cached_property
+    def gradient(self) -> LossGradient:
+        names = [name for group in self.groups for name in group.parameters]
+        return loss_gradient(self.model, self.source, names, progress=self.progress)
+
+    @cached_property
+    def key(self) -> str:
+        return weights_fingerprint(self.model.state_dict())[:16]
+
+    @cached_property
+    def clean(self) -> LossAndAccuracy:
+        return LossAndAccuracy(
+            **self.results.value(f"{self.key}/clean", lambda: asdict(self._measure()))
+        )
+
+    def outcome(self, group: Group, constraint: Constraint, seed: int | None) -> Outcome:
+        """Measure one corruption, gradient-based without a seed, if that was not done before."""
+        names = sha256_hex(canonical_json(group.parameters).encode())[:8]
+        kind = "gradient" if seed is None else f"random {seed}"
+        key = (
+            f"{self.key}/{group.name} {names}/p {constraint.p!r}/n {constraint.n or 'all'}/"
+            f"eps {constraint.epsilon!r}/{kind}"
+        )
+        return Outcome(
+            **self.results.value(key, lambda: asdict(self._outcome(group, constraint, seed)))
+        )
+
+    def _outcome(self, group: Group, constraint: Constraint, seed: int | None) -> Outcome:
+        own = {name: self.gradient.tensors[name] for name in group.parameters}
+        if seed is None:
+            corruption = gradient_corruption(own, constraint)
+        else:
+            corruption = random_corruption(own, constraint, seed=seed)
+        with corrupting(self.scratch, corruption):
+            found = self._measure()
+        change = loss_change(self.clean, found)
+        return Outcome(first_order_change(corruption, own), change, found.accuracy)
+
+    def _measure(self) -> LossAndAccuracy:
+        """Loss on the gradient's images, accuracy on the test images."""
+        tested = measure(self.scratch, self.test)
+        if self.source is self.test:
+            return tested
+        return LossAndAccuracy(measure(self.scratch, self.source).loss, tested.accuracy)
