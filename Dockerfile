@@ -1,5 +1,5 @@
 # The service with its bundled model on CPU: docker build -t rwsstore:0.1.0 .
-# See docs/edge-box.md. For BuildKit and the classic builder, for amd64 and arm64.
+# See docs/operate/edge-box.md. For BuildKit and the classic builder, for amd64 and arm64.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS requirements

@@ -60,10 +60,10 @@ box-test: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/box-test
 
 docs: $(VENV)/.base
-	$(BIN)/python -m rwsstore.cli.reference > docs/cli.md
+	$(BIN)/python -m rwsstore.cli.reference > docs/use/cli.md
 	$(BIN)/python -m rwsstore_service.describe openapi > docs/openapi.json
-	$(BIN)/python -m rwsstore_service.describe api > docs/api.md
-	$(BIN)/python -m rwsstore_service.describe settings > docs/settings.md
+	$(BIN)/python -m rwsstore_service.describe api > docs/operate/api.md
+	$(BIN)/python -m rwsstore_service.describe settings > docs/operate/settings.md
 
 test-quick: $(VENV)/.dev
 	$(BIN)/pytest -m 'not slow and not soak'

@@ -1,6 +1,6 @@
 """How closely the 19 corruptions agree with their references.
 
-    python benchmarks/corruption_parity.py [--write docs/corruptions-parity.md]
+    python benchmarks/corruption_parity.py [--write docs/understand/corruptions-parity.md]
 
 Deterministic corruptions, and noises given the noise, are compared pixel by pixel. Random ones are
 compared in distribution, on the same images: mean, deviation, radial power spectrum, and the
@@ -191,7 +191,7 @@ def page(rows: list[Pixels | Distribution], data: str, count: int, clean: float)
 
 Made by
 
-    python benchmarks/corruption_parity.py --write docs/corruptions-parity.md
+    python benchmarks/corruption_parity.py --write docs/understand/corruptions-parity.md
 
 on {count} images ({words}) at {SIDE} px, severity {SEVERITY},
 ImageNet's constants. The deterministic corruptions, and the noises given their noise, are compared

@@ -26,7 +26,7 @@ from rwsstore.training import CleanRecipe, fit
 Weights = Mapping[str, Tensor]
 
 ANCHORS = {"pretrained": "1: pre-trained", "clean": "2: the clean model", "early": "3: early"}
-"""Names of the anchors, numbered as in docs/signatures.md."""
+"""Names of the anchors, numbered as in docs/use/signatures.md."""
 
 PROJECTED, UNPROJECTED, WHOLE = "RWS (projected)", "v_c (not projected)", "θ_c − θ_std"
 """Three differences that could be the patch."""

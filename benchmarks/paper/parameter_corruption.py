@@ -167,7 +167,7 @@ def _about(study: Study, found: Found) -> str:
         f"are of {len(gradient_images(study)):,} training images. Random corruption: mean of "
         f"{settings.draws} draws ± their standard deviation. Mean drop: the share of the accuracy "
         "above chance that is lost, mean over the ε of the table, gradient-based; the findings' "
-        "thresholds and tests are our own. [The method](../parameter-corruption.md)."
+        "thresholds and tests are our own. [The method](../use/parameter-corruption.md)."
     )
 
 

@@ -63,7 +63,7 @@ def command(checkpoint: Path, **options: Any) -> None:
     if str(checkpoint) == BUNDLED:
         raise ConfigError(
             "the bundled model has its card already: rws serve offers its formats "
-            "(docs/compute-formats.md)"
+            "(docs/operate/compute-formats.md)"
         )
     reporter = ConsoleReporter()
     model = models.load_clean_model(checkpoint)

@@ -1,4 +1,4 @@
-"""The command reference in docs/cli.md, made of the commands' own help.
+"""The command reference in docs/use/cli.md, made of the commands' own help.
 
 `make docs` writes it anew; a test compares the page with the code.
 """

@@ -1,6 +1,6 @@
 """The patch file: one safetensors file, written canonically and read strictly.
 
-docs/patch-format.md specifies it byte by byte.
+docs/understand/patch-format.md specifies it byte by byte.
 """
 
 import json

@@ -230,8 +230,8 @@ class LiveModel:
     def bounded(self, variant: Variant) -> bool:
         """Whether it is certain that no number of a forward pass overflows, whatever the image.
 
-        The weights tell it (docs/runtime.md), with one step of a few additions for each layer.
-        False says nothing: try some images.
+        The weights tell it (docs/understand/runtime.md), with one step of a few additions for each
+        layer. False says nothing: try some images.
 
         Args:
             variant: of this model.

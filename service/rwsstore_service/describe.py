@@ -1,7 +1,7 @@
 """Writes what docs/ holds of the service to standard output; tests compare it with the code.
 
-`python -m rwsstore_service.describe openapi` is docs/openapi.json, `... api` is docs/api.md,
-`... settings` is docs/settings.md.
+`python -m rwsstore_service.describe openapi` is docs/openapi.json, `... api` is
+docs/operate/api.md, `... settings` is docs/operate/settings.md.
 """
 
 import json

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
 
     `Settings()` reads the environment; `Settings.of(...)` does too and refuses with a
     `ConfigError` that names the variable. The description of each field is its documentation,
-    shown in docs/settings.md.
+    shown in docs/operate/settings.md.
     """
 
     model_config = SettingsConfigDict(
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         AUTO,
         description="How the model is computed. auto: the fastest of the formats that its card "
         "offers, told by a short probe at the start; without batching float32. Or, offered or not: "
-        f"{', '.join(FORMATS)} (docs/compute-formats.md).",
+        f"{', '.join(FORMATS)} (docs/operate/compute-formats.md).",
     )
     batching: bool = Field(
         True,
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             fault = first_fault(error, name=_variable)
-            raise ConfigError(f"{fault} (see docs/settings.md)") from None
+            raise ConfigError(f"{fault} (see docs/operate/settings.md)") from None
 
     @field_validator("compute")
     @classmethod

@@ -1,4 +1,4 @@
-"""docs/attacks.md says what the code does."""
+"""docs/use/attacks.md says what the code does."""
 
 import re
 from dataclasses import fields
@@ -8,7 +8,7 @@ import torch
 
 from rwsstore.attacks import ATTACKS, Apgd, Pgd
 
-PAGE = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "use" / "attacks.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs() -> None:

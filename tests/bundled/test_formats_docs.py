@@ -1,4 +1,4 @@
-"""docs/compute-formats.md says what the code does and what the bundle's card holds."""
+"""docs/operate/compute-formats.md says what the code does and what the bundle's card holds."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,9 @@ from rwsstore.runtime import FORMATS
 from rwsstore_service.api.contract import ComputeAnswer
 from rwsstore_service.engine.format_choice import WhyFormat
 
-PAGE = (Path(__file__).parents[2] / "docs" / "compute-formats.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "compute-formats.md").read_text(
+    encoding="utf-8"
+)
 
 
 def rows(heading: str, columns: int) -> list[list[str]]:

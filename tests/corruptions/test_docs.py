@@ -6,7 +6,7 @@ from typing import Any
 
 from rwsstore.corruptions import CORRUPTIONS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "corruptions.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "use" / "corruptions.md").read_text("utf-8")
 
 
 def test_the_table_is_the_registry() -> None:

@@ -25,6 +25,6 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_source_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "use" / "data.md").read_text()
     for name, row in DATASETS.items():
         assert f"`{name}:PATH`" in text if row.needs_path else f"`{name}`" in text

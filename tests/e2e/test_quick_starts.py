@@ -91,7 +91,7 @@ def test_the_readmes_sdk_quick_start(box: Box, photographs: Path) -> None:
 
 
 def test_the_operating_page(box: Box, photographs: Path) -> None:
-    page = ROOT / "docs" / "service.md"
+    page = ROOT / "docs" / "operate" / "service.md"
     with Box(photographs / "fresh") as fresh:  # its commands count on generation 1
         follow(curls(page), fresh, photographs)
     (program,) = blocks(page, "python")

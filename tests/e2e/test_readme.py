@@ -23,6 +23,16 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def test_the_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    links = re.findall(r"\]\(([^)#\s]+)", index.read_text())
+    shown = {(index.parent / link).resolve() for link in links}
+    shelves = {
+        page for page in PAGES if page.parent.name in {"start", "use", "operate", "understand"}
+    }
+    assert shelves <= shown
+
+
 def make_photographs(folder: Path) -> None:
     """A folder like CIFAR-10's, of random blocks in a colour for each class."""
     classes = bundled_model().spec.classes
@@ -50,7 +60,8 @@ def test_the_readmes_commands_and_its_python(
     Image.radial_gradient("L").convert("RGB").save(tmp_path / "photo.jpg")
     commands = [
         shlex.split(line)
-        for block in blocks(ROOT / "README.md", "sh")
+        for page in (ROOT / "README.md", ROOT / "docs" / "start" / "own-images.md")
+        for block in blocks(page, "sh")
         for line in block.split("\n")
     ]
     ran = [command for command in commands if command]
@@ -66,10 +77,15 @@ def test_the_readmes_commands_and_its_python(
     logits = names["logits"]
     assert isinstance(logits, torch.Tensor)
     assert logits.shape == (2, 10)
-    exec(compile(blocks(ROOT / "docs" / "runtime.md", "python")[0], "runtime.md", "exec"), names)
+    exec(
+        compile(
+            blocks(ROOT / "docs" / "understand" / "runtime.md", "python")[0], "runtime.md", "exec"
+        ),
+        names,
+    )
     # The bundle's second command trains for more than an hour; tests/making makes a small one.
-    _follow("bundle.md", blocks(ROOT / "docs" / "bundle.md", "sh")[:1])
-    _follow("analysis.md", blocks(ROOT / "docs" / "analysis.md", "sh"))
+    _follow("start/bundle.md", blocks(ROOT / "docs" / "start" / "bundle.md", "sh")[:1])
+    _follow("use/analysis.md", blocks(ROOT / "docs" / "use" / "analysis.md", "sh"))
 
 
 def _follow(page: str, commands: list[str]) -> None:
@@ -82,7 +98,7 @@ def _follow(page: str, commands: list[str]) -> None:
 
 def test_the_commands_on_failing_weights_are_understood() -> None:
     # Too long to run here, and random pictures leave no accuracy to lose: tests/cli/ runs them.
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "start" / "failing-weights.md").read_text()
     lines = re.findall(r"^rws (?:probe|evaluate) .*$", text, re.MULTILINE)
     assert sum(line.startswith("rws probe") for line in lines) >= 2
     for line in lines:
@@ -113,7 +129,7 @@ def test_the_demo_recovers_most_of_the_gap(
 
 
 def test_the_run_in_the_signatures_page_is_valid() -> None:
-    (text,) = blocks(ROOT / "docs" / "signatures.md", "toml")
+    (text,) = blocks(ROOT / "docs" / "use" / "signatures.md", "toml")
     run = ExtractionRun.of(**tomllib.loads(text))
     assert run.corruptions == ("fog", "gaussian_noise")
     # The page spells the defaults out, so it must not disagree with them.

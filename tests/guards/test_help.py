@@ -1,6 +1,6 @@
 """Every command says the same in its --help.
 
-The words themselves are in docs/cli.md, which a test of its own compares with the commands; but
+The words themselves are in docs/use/cli.md, which a test of its own compares with the commands; but
 `make docs` writes that page anew, so it alone holds nothing.
 """
 

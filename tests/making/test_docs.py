@@ -1,4 +1,4 @@
-"""docs/deltas.md is held to the code."""
+"""docs/use/deltas.md is held to the code."""
 
 import re
 import tomllib
@@ -8,7 +8,7 @@ from rwsstore.making import KINDS, DeltaConfig, DeltaOptions
 from rwsstore.patches import Patch
 from tests.making.tiny import TRAIN, VALIDATION, clean_model
 
-PAGE = (Path(__file__).parents[2] / "docs" / "deltas.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "use" / "deltas.md").read_text()
 
 
 def block(language: str) -> str:

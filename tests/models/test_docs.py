@@ -6,7 +6,7 @@ import pytest
 from rwsstore.models import NETWORKS, ModelSpec, ordered_layers
 from rwsstore.models.registry import outline
 
-PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "use" / "models.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run() -> None:

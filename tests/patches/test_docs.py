@@ -1,4 +1,4 @@
-"""docs/patch-format.md says what the code does."""
+"""docs/understand/patch-format.md says what the code does."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,9 @@ from rwsstore.patches import (
 from rwsstore.patches.golden import TOLERANCE
 from rwsstore.patches.metadata import MAX_PROBE_PIXELS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "patch-format.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "understand" / "patch-format.md").read_text(
+    encoding="utf-8"
+)
 EXAMPLE = PAGE.split("## An example")[1].split("\n## ")[0]
 
 

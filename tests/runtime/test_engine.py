@@ -17,7 +17,7 @@ convertible = pytest.mark.parametrize("kind", [kind for kind in MODELS if kind !
 others = pytest.mark.parametrize("compute", list(FORMATS.values())[1:], ids=list(FORMATS)[1:])
 _TOLERANCE = 1e-5
 _APART = {torch.float32: 1e-5, torch.bfloat16: 0.03}
-"""From float32, as a share of the largest logit; docs/compute-formats.md states these."""
+"""From float32, as a share of the largest logit; docs/operate/compute-formats.md states these."""
 
 
 class _Branching(nn.Module):

@@ -207,7 +207,7 @@ def test_an_extra_that_is_not_there_is_refused() -> None:
 
 
 def test_the_page_names_no_variable_that_is_not_there() -> None:
-    page = (ROOT / "docs/edge-box.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/operate/edge-box.md").read_text(encoding="utf-8")
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     known = {f"RWS_{name.upper()}" for name in Settings.model_fields} | {"RWS_URL", "RWS_TOKEN"}
     known |= set(re.findall(r"\$\{(\w+):", compose))

@@ -1,4 +1,4 @@
-"""docs/bit-flips.md says what the code does."""
+"""docs/use/bit-flips.md says what the code does."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from rwsstore.probes.bitflips import FORMATS, BitflipReport, chosen_bits
 from tests.probes.bitflips.making import centred, images, vgg
 
-PAGE = (Path(__file__).parents[3] / "docs" / "bit-flips.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "use" / "bit-flips.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs() -> None:

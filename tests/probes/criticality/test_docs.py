@@ -1,4 +1,4 @@
-"""docs/clat.md says what the code does."""
+"""docs/use/clat.md says what the code does."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from rwsstore.training import ClatOptions, TradesOptions
 from tests.probes.criticality.making import LAYERS, small
 from tests.training.tiny import pictures
 
-PAGE = (Path(__file__).parents[3] / "docs" / "clat.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "use" / "clat.md").read_text()
 
 
 def test_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""docs/filtering.md says what the code does."""
+"""docs/use/filtering.md says what the code does."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from rwsstore.training import SelectiveOptions
 from tests.probes.filtering.making import trained
 from tests.training.tiny import pictures
 
-PAGE = (Path(__file__).parents[3] / "docs" / "filtering.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "use" / "filtering.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ import rwsstore.data
 from rwsstore.cli.probe.corruption import command
 from tests.training.tiny import pictures
 
-PAGE = (Path(__file__).parents[3] / "docs" / "parameter-corruption.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "use" / "parameter-corruption.md").read_text("utf-8")
 
 
 def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:

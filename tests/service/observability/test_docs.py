@@ -14,7 +14,7 @@ from rwsstore_service.wire.metrics import REASONS, Metrics
 from tests.service.observability.app import watched
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs/observability.md"
+PAGE = ROOT / "docs/operate/observability.md"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/rwsstore.json"
 DATASOURCE = ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml"
 

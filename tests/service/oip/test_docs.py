@@ -1,4 +1,4 @@
-"""What docs/open-inference.md tells a reader to do is done here, as written."""
+"""What docs/operate/open-inference.md tells a reader to do is done here, as written."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "open-inference.md"
+PAGE = Path(__file__).parents[3] / "docs" / "operate" / "open-inference.md"
 
 
 def block(language: str, service_url: str) -> str:

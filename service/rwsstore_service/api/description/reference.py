@@ -138,7 +138,7 @@ def _json(operation: dict[str, Any]) -> list[str]:
 _API_INTRO = """\
 # HTTP API
 
-Made by `make docs` from the service's own description, [openapi.json](openapi.json); the service
+Made by `make docs` from the service's own description, [openapi.json](../openapi.json); the service
 shows it at `/docs`, with a form for each request. How to use it: [service.md](service.md); who may
 do what: [security.md](security.md); from Python: the SDK, `rwsstore-client`.
 
