@@ -131,7 +131,7 @@ def test_images_are_made_only_if_they_are_needed(tmp_path: Path) -> None:
         ({"wide": None}, "wide_patches"),
         ({"settings": settings(seed=1)}, r"images|seed"),
     ],
-    ids=str,
+    ids=["model", "test", "train", "wide", "settings"],
 )
 def test_results_are_bound_to_what_they_were_measured_on(
     tmp_path: Path, changed: dict[str, Any], message: str
