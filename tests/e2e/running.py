@@ -19,7 +19,7 @@ from rwsstore.runtime import LiveModel
 from rwsstore.store import Store
 from rwsstore_service import Settings, create_app
 from tests.service.box import ADMIN
-from tests.service.serving.peers import serving
+from tests.service.wire.peers import serving
 
 PNG = {"Content-Type": "image/png"}
 _FILE = {"Content-Type": "application/octet-stream"}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.service.box import ADMIN, Box
 from tests.service.hostile_images import huge_png
-from tests.service.serving.peers import Answer, Peer
+from tests.service.wire.peers import Answer, Peer
 
 PREDICT = "/v1/models/bundled/predict"
 MARGIN_KIB = 48 * 1024

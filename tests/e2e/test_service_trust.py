@@ -13,7 +13,7 @@ from rwsstore.models import build
 from rwsstore.patches import Patch
 from tests.e2e.running import Offline, Running, pictures, png, problem_of, running
 from tests.runtime.making import bare_patch
-from tests.service.oip.wire import json_request
+from tests.service.api.oip.wire import json_request
 from tests.training.tiny import classifier
 
 _IMAGE = png(pictures(1)[0])

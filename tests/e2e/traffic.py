@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.e2e.running import PNG, pictures, png
+from tests.service.api.oip.wire import HEADER, binary_request, read_answer
 from tests.service.box import ADMIN
-from tests.service.oip.wire import HEADER, binary_request, read_answer
 
 NAMES = ("fog", "frost", "gaussian_noise", "motion_blur")
 _ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
