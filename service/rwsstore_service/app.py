@@ -21,10 +21,10 @@ from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.context import RequestContext, Tracer, tracer_of
-from rwsstore_service.wire.gate import Access, Gate
+from rwsstore_service.wire.gate import Access, Gate, Tokens
 from rwsstore_service.wire.limits import BodyLimit, InFlight, SecurityHeaders
 from rwsstore_service.wire.metrics import Metrics
-from rwsstore_service.wire.tokens import Tokens, provide_tokens
+from rwsstore_service.wire.tokens import provide_tokens
 
 _log = logging.getLogger(__name__)
 

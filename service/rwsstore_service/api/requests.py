@@ -21,10 +21,9 @@ from rwsstore_service.engine.records import Actor, PredictedImages
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import MODEL_NAME_PATTERN
 from rwsstore_service.wire.context import trace_prediction
-from rwsstore_service.wire.gate import Access
+from rwsstore_service.wire.gate import ANONYMOUS, Access, Principal
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import ANONYMOUS, Principal
 
 _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.

@@ -1,13 +1,14 @@
 """One batch, from jobs with whatever patch sets to a result for each, brought to whoever waits."""
 
 import asyncio
+import logging
+import os
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent import futures
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice, repeat
 from typing import Any, TypeVar
 
@@ -20,7 +21,10 @@ from rwsstore.runtime import Variant
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from rwsstore_service.engine.records import PredictedImages, Wanted
 
+_log = logging.getLogger(__name__)
+
 _NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
+_USUAL_LANES = 2
 
 _Found = tuple[Job, ReadyVariant]
 
@@ -80,9 +84,12 @@ class Computer:
         except Exception as error:
             if len(found) == 1:
                 found[0][0].result.set_exception(error)
-            else:  # whose fault it is shows when each is computed alone
-                for one in found:
-                    self._alone(one)
+                return
+            for one in found:  # whose fault it is shows when each is computed alone
+                try:
+                    self._answer([one], self._clock())
+                except Exception as own:
+                    one[0].result.set_exception(own)
 
     def _find(self, jobs: Sequence[Job]) -> list[_Found]:
         """The variant of each job; those that have none are told so."""
@@ -91,34 +98,32 @@ class Computer:
         for job in jobs:
             one = job.given or ready.get(job.wanted)
             if one is None:
-                one = ready[job.wanted] = self._look_for(job.wanted)
+                try:
+                    one = self._prepare(job.wanted)
+                except Exception as error:
+                    one = error
+                ready[job.wanted] = one
             if isinstance(one, ReadyVariant):
                 found.append((job, one))
             else:
                 job.result.set_exception(one)
         return found
 
-    def _look_for(self, wanted: Wanted) -> ReadyVariant | Exception:
-        try:
-            return self._prepare(wanted)
-        except Exception as error:
-            return error
-
-    def _alone(self, one: _Found) -> None:
-        try:
-            self._answer([one], self._clock())
-        except Exception as error:
-            one[0].result.set_exception(error)
-
     def _answer(self, found: Sequence[_Found], start: float) -> None:
         sizes = [len(job.images) for job, _ in found]
         images = found[0][0].images if len(found) == 1 else torch.cat([j.images for j, _ in found])
-        variants = [ready.variant for _, ready in found]
-        logits = self._predict(images, list(_repeated(variants, sizes)))
+        variants = chain.from_iterable(
+            repeat(ready.variant, size) for (_, ready), size in zip(found, sizes, strict=True)
+        )
+        logits = self._predict(images, list(variants))
         finite = iter(np.isfinite(logits.numpy()).all(axis=1).tolist())  # for all, and not by torch
         parts = (logits,) if len(found) == 1 else torch.split(logits, sizes)
         computed = self._clock() - start
-        self._tell(found, computed)
+        asked = [(job, ready) for job, ready in found if job.given is None]
+        if asked:
+            number = sum(len(job.images) for job, _ in asked)
+            patch_sets = len({ready.variant.digest for _, ready in asked})
+            self._on_batch(Batch(number, len(asked), patch_sets, computed))
         for (job, ready), own in zip(found, parts, strict=True):
             if not all(list(islice(finite, len(own)))):
                 job.result.set_exception(TensorError(_NOT_FINITE))
@@ -133,17 +138,6 @@ class Computer:
                     computed=computed,
                 )
             )
-
-    def _tell(self, found: Sequence[_Found], seconds: float) -> None:
-        asked = [(job, ready) for job, ready in found if job.given is None]
-        if asked:
-            images = sum(len(job.images) for job, _ in asked)
-            patch_sets = len({ready.variant.digest for _, ready in asked})
-            self._on_batch(Batch(images, len(asked), patch_sets, seconds))
-
-
-def _repeated(variants: Sequence[Variant], sizes: Sequence[int]) -> Iterator[Variant]:
-    return chain.from_iterable(map(repeat, variants, sizes))
 
 
 _T = TypeVar("_T")
@@ -170,7 +164,7 @@ class Delivery:
             Exception: what the source failed with.
         """
         target: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        source.add_done_callback(partial(self._note, target))
+        source.add_done_callback(lambda done: self._arrived.append((done, target)))
         if source.done():  # perhaps it was before, and was flushed: nothing else would bring it
             _hand_over([(source, target)])
         try:
@@ -190,9 +184,6 @@ class Delivery:
             with suppress(RuntimeError):  # it was closed: nobody waits there any more
                 loop.call_soon_threadsafe(_hand_over, arrived)
 
-    def _note(self, target: "asyncio.Future[_T]", source: "futures.Future[_T]") -> None:
-        self._arrived.append((source, target))
-
 
 def _hand_over(arrived: Iterable[_Arrived]) -> None:
     """Set the results, in the event loop that waits for them."""
@@ -205,3 +196,120 @@ def _hand_over(arrived: Iterable[_Arrived]) -> None:
             target.set_exception(error)
         else:
             target.set_result(source.result())
+
+
+def lane_count(wanted: int | None, *, threads: int, batching: bool) -> int:
+    """Say how many lanes compute: never more than threads, and one where nothing is batched.
+
+    Args:
+        wanted: by the operator; 2 if None.
+        threads: that compute.
+        batching: whether requests that wait are computed together.
+    """
+    return min(wanted or _USUAL_LANES, threads) if batching else 1
+
+
+def set_own_threads(count: int) -> None:
+    """Let the calling thread compute with so many OpenMP threads, whatever others set.
+
+    Each thread has a count of its own, but takes it only when it first needs it: it is then what
+    whichever thread set last. So a thread that computes much calls this at its start (the lanes,
+    the thread that makes changes, the one that starts the service), and is not touched by others
+    afterwards. Threads that do not call it, those that read images and files, begin with what was
+    set last; they compute nothing that is worth a second thread.
+    """
+    torch.get_num_threads()  # takes its count now: else torch.set_num_threads would not last
+    torch.set_num_threads(count)
+
+
+def _own_cores() -> list[int]:
+    """Those that this process may run on; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _set_own_cores(cores: Iterable[int]) -> None:
+    os.sched_setaffinity(0, cores)  # 0: the calling thread
+
+
+class LaneCores:
+    """Gives a lane all threads while it is alone, and its share while others compute too.
+
+    A lane whose share is one thread is pinned to a core of its own then, for the kernel leaves two
+    lanes on one core for long. It is unpinned before it gets more threads: OpenMP's workers may run
+    where the thread that starts them may. A larger share is never pinned, since its workers are
+    kept for when the lane has all.
+
+    Args:
+        threads: when it is alone.
+        share: when it is not.
+        core: that it is pinned to with its share; None for none.
+        cores: that it may run on else.
+        set_threads: sets how many threads the calling thread computes with.
+        set_cores: sets which cores the calling thread may run on.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        share: int,
+        core: int | None,
+        cores: Iterable[int],
+        *,
+        set_threads: Callable[[int], None],
+        set_cores: Callable[[Iterable[int]], None],
+    ) -> None:
+        self._threads, self._share = threads, share
+        self._core, self._cores = core, frozenset(cores)
+        self._set_threads, self._set_cores = set_threads, set_cores
+        self._count = 0  # what it has is not known before it was set
+
+    @classmethod
+    def of_lanes(
+        cls,
+        lanes: int,
+        threads: int,
+        *,
+        cores: Sequence[int] | None = None,
+        set_threads: Callable[[int], None] = set_own_threads,
+        set_cores: Callable[[Iterable[int]], None] = _set_own_cores,
+    ) -> "tuple[LaneCores, ...]":
+        """Share the threads out among lanes.
+
+        Cores are shared out too where there are as many as threads. Where a cgroup's quota or the
+        operator allows fewer threads, they are left to the kernel: other processes have the rest.
+
+        Args:
+            lanes: how many; not more than threads.
+            threads: of all of them together.
+            cores: that this process may run on; asked of the system if None.
+            set_threads: as the class has it.
+            set_cores: likewise.
+        """
+        own = _own_cores() if cores is None else sorted(cores)
+        share = threads // lanes
+        pinned = lanes > 1 and share == 1 and threads == len(own)
+        return tuple(
+            cls(threads, share, core, own, set_threads=set_threads, set_cores=set_cores)
+            for core in (own[:lanes] if pinned else [None] * lanes)
+        )
+
+    def use(self, wide: bool) -> None:
+        """Take all threads, or the share; to be called in the lane's own thread."""
+        count = self._threads if wide else self._share
+        if count == self._count:
+            return
+        if wide and self._count:
+            self._pin(self._cores)
+        self._set_threads(count)
+        if not wide and self._core is not None:
+            self._pin({self._core})
+        self._count = count
+
+    def _pin(self, cores: Iterable[int]) -> None:
+        if self._core is None:
+            return
+        try:
+            self._set_cores(cores)
+        except OSError as error:
+            _log.debug("a lane cannot choose its cores, and runs where it may: %s", error)
+            self._core = None

@@ -17,7 +17,7 @@ from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
 from rwsstore.runtime import ActiveSet, CleanModel, Edit, LiveModel, Patches, Variant, Verification
 from rwsstore.store import FittingStore, Store
-from rwsstore_service.engine.computing import Batch, Delivery
+from rwsstore_service.engine.computing import Batch, Delivery, LaneCores, lane_count
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
@@ -27,7 +27,7 @@ from rwsstore_service.engine.errors import (
 from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader, clear
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
 from rwsstore_service.engine.journal import Journal, Recorded
-from rwsstore_service.engine.lanes import Inference, LaneCores, lane_count
+from rwsstore_service.engine.lanes import Inference
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from rwsstore_service.engine.records import (
     Action,

@@ -1,150 +1,252 @@
-"""The lanes that compute: on which cores, predictions in batches, changes ahead of them."""
+"""What waits to be computed, and which of it the next lane takes."""
 
 import logging
-import os
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from rwsstore.runtime import Variant
 from rwsstore_service.engine.computing import Batch, Computer
-from rwsstore_service.engine.errors import DeadlineError, OverloadedError
-from rwsstore_service.engine.gathering import Gatherer, Work
-from rwsstore_service.engine.queue import Job, ReadyVariant
+from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
+from rwsstore_service.engine.queue import FairQueue, Job, Pace, ReadyVariant
 from rwsstore_service.engine.records import Dropped, PredictedImages, Wanted
 
-_log = logging.getLogger(__name__)
+_LEAST = 4
+"""Images that are not shared out among lanes: each would cost more than it does beside others."""
 
-_USUAL_LANES = 2
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a lane does next.
+
+    Attributes:
+        wide: whether it may use all threads: no other lane works, and nothing waits.
+        call: a function; there is nothing else then.
+        late: jobs whose time was up before they were begun.
+        batch: jobs that are computed together.
+    """
+
+    wide: bool
+    call: Callable[[], None] | None = None
+    late: Sequence[Job] = ()
+    batch: Sequence[Job] = ()
+
+    @property
+    def images(self) -> int:
+        """Images in the batch."""
+        return sum(len(job.images) for job in self.batch)
 
 
-def lane_count(wanted: int | None, *, threads: int, batching: bool) -> int:
-    """Say how many lanes compute: never more than threads, and one where nothing is batched.
+class Gatherer:
+    """Holds what waits, and gives it out to lanes; safe to use from any thread.
+
+    One lane at a time gathers a batch, so that no two tear it apart; who leads holds a plain lock
+    the while, and the others compute or wait for it. The one that gathers sleeps until what it
+    waits for is there, and is woken once.
 
     Args:
-        wanted: by the operator; 2 if None.
-        threads: that compute.
-        batching: whether requests that wait are computed together.
-    """
-    return min(wanted or _USUAL_LANES, threads) if batching else 1
-
-
-def set_own_threads(count: int) -> None:
-    """Let the calling thread compute with so many OpenMP threads, whatever others set.
-
-    Each thread has a count of its own, but takes it only when it first needs it: it is then what
-    whichever thread set last. So a thread that computes much calls this at its start (the lanes,
-    the thread that makes changes, the one that starts the service), and is not touched by others
-    afterwards. Threads that do not call it, those that read images and files, begin with what was
-    set last; they compute nothing that is worth a second thread.
-    """
-    torch.get_num_threads()  # takes its count now: else torch.set_num_threads would not last
-    torch.set_num_threads(count)
-
-
-class LaneCores:
-    """Gives a lane all threads while it is alone, and its share while others compute too.
-
-    A lane whose share is one thread is pinned to a core of its own then, for the kernel leaves two
-    lanes on one core for long. It is unpinned before it gets more threads: OpenMP's workers may run
-    where the thread that starts them may. A larger share is never pinned, since its workers are
-    kept for when the lane has all.
-
-    Args:
-        threads: when it is alone.
-        share: when it is not.
-        core: that it is pinned to with its share; None for none.
-        cores: that it may run on else.
-        set_threads: sets how many threads the calling thread computes with.
-        set_cores: sets which cores the calling thread may run on.
+        lanes: that take work.
+        queue_size: jobs that may wait.
+        max_batch: images in a batch at most; a larger job is a batch alone.
+        batching: whether jobs that wait are put together.
+        batch_wait: seconds that a batch may wait for more jobs right after one of several.
+        clock: seconds, ever rising.
+        wait: lets go of the condition until it is notified or the seconds are over.
     """
 
     def __init__(
         self,
-        threads: int,
-        share: int,
-        core: int | None,
-        cores: Iterable[int],
         *,
-        set_threads: Callable[[int], None],
-        set_cores: Callable[[Iterable[int]], None],
-    ) -> None:
-        self._threads, self._share = threads, share
-        self._core, self._cores = core, frozenset(cores)
-        self._set_threads, self._set_cores = set_threads, set_cores
-        self._count = 0  # what it has is not known before it was set
-
-    def use(self, wide: bool) -> None:
-        """Take all threads, or the share; to be called in the lane's own thread."""
-        count = self._threads if wide else self._share
-        if count == self._count:
-            return
-        if wide and self._count:
-            self._pin(self._cores)
-        self._set_threads(count)
-        if not wide and self._core is not None:
-            self._pin({self._core})
-        self._count = count
-
-    def _pin(self, cores: Iterable[int]) -> None:
-        if self._core is None:
-            return
-        try:
-            self._set_cores(cores)
-        except OSError as error:
-            _log.debug("a lane cannot choose its cores, and runs where it may: %s", error)
-            self._core = None
-
-    @classmethod
-    def of_lanes(
-        cls,
         lanes: int,
-        threads: int,
-        *,
-        cores: Sequence[int] | None = None,
-        set_threads: Callable[[int], None] = set_own_threads,
-        set_cores: Callable[[Iterable[int]], None] | None = None,
-    ) -> "tuple[LaneCores, ...]":
-        """Share the threads out among lanes.
+        queue_size: int,
+        max_batch: int,
+        batching: bool,
+        batch_wait: float,
+        clock: Callable[[], float],
+        wait: Callable[[threading.Condition, float], None],
+    ) -> None:
+        self._lanes, self._max_batch, self._batching = lanes, max_batch, batching
+        self._clock, self._wait = clock, wait
+        self._queue, self._pace = FairQueue(queue_size), Pace(batch_wait if batching else 0.0)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._trials: deque[Job] = deque()
+        self._leading = threading.Lock()  # taken before the other
+        self._changed = threading.Condition()  # guards all that follows, and what is above
+        self._stopping = False
+        self._busy, self._computing = 0, 0  # lanes, images
+        self._began, self._sleeps_until = 0.0, -math.inf
 
-        Cores are shared out too where there are as many as threads. Where a cgroup's quota or the
-        operator allows fewer threads, they are left to the kernel: other processes have the rest.
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
 
-        Args:
-            lanes: how many; not more than threads.
-            threads: of all of them together.
-            cores: that this process may run on; asked of the system if None.
-            set_threads: sets how many threads the calling thread computes with.
-            set_cores: sets which cores the calling thread may run on; the system's if None.
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing is accepted any more."""
+        return self._stopping
+
+    def add(self, job: Job) -> Job | None:
+        """Let a job wait.
+
+        One that is given its variant, a trial, is in the next batch, whoever waits; that one waits
+        for others as it would.
+
+        Returns:
+            The job that gave its place to it.
+
+        Raises:
+            OverloadedError: the queue is full.
+            StoppingError: it was stopped.
         """
-        own = _process_cores() if cores is None else sorted(cores)
-        share = threads // lanes
-        pinned = lanes > 1 and share == 1 and threads == len(own)
-        return tuple(
-            cls(
-                threads,
-                share,
-                own[lane] if pinned else None,
-                own,
-                set_threads=set_threads,
-                set_cores=_set_cores if set_cores is None else set_cores,
-            )
-            for lane in range(lanes)
-        )
+        with self._changed:
+            self.refuse_if_stopped()
+            if not self._some:
+                self._began = job.queued_at
+            displaced = None
+            if job.given is None:
+                displaced = self._queue.add(job)
+            else:
+                self._trials.append(job)
+            self._wake()
+        return displaced
+
+    def add_call(self, call: Callable[[], None]) -> None:
+        """Have a function called, ahead of the jobs that wait.
+
+        Raises:
+            StoppingError: it was stopped.
+        """
+        with self._changed:
+            self.refuse_if_stopped()
+            self._calls.append(call)
+            self._wake()
+
+    def stop(self) -> None:
+        """Accept nothing any more."""
+        with self._changed:
+            self._stopping = True
+            self._wake()
+
+    def take(self) -> Work | None:
+        """Wait for something to do and take it; `done` is to be told when it is.
+
+        Returns:
+            What is to be done; None when it was stopped and nothing is left.
+        """
+        with self._leading, self._changed:
+            self._gather()
+            work = self._next()
+            if self._stopping and not (work.call or work.late or work.batch):
+                return None
+            self._busy += 1
+            self._computing += work.images
+            return work
+
+    def ended(self, batch: Batch) -> None:
+        """Tell of a batch whose clients have their answers in a moment."""
+        with self._changed:
+            images = batch.images + self._queue.images
+            self._pace.ended(batch.jobs, len(self._queue), batch.seconds, self._clock(), images)
+
+    def done(self, work: Work) -> None:
+        """Tell that the lane is free again."""
+        with self._changed:
+            self._busy -= 1
+            self._computing -= work.images
+            self._wake()
+
+    def refuse_if_stopped(self) -> None:
+        """Accept nothing once it was stopped.
+
+        Raises:
+            StoppingError: it was.
+        """
+        if self._stopping:
+            raise StoppingError("the service is stopping: ask again in a moment")
+
+    @property
+    def _urgent(self) -> bool:
+        """Whether there is something to do that no waiting is for."""
+        return bool(self._calls or self._stopping)
+
+    @property
+    def _some(self) -> bool:
+        """Whether a batch could be made; a trial waits as predictions do, not to tear it apart."""
+        return bool(self._queue or self._trials)
+
+    @property
+    def _share(self) -> int:
+        """Images that are enough for a batch: as many as each lane gets of all."""
+        if self._lanes == 1:
+            return self._max_batch
+        images = max(self._queue.images, self._pace.images) + self._computing
+        return min(self._max_batch, max(_LEAST, math.ceil(images / self._lanes)))
+
+    def _due(self) -> float:
+        """When what waits is to wait no longer."""
+        if self._queue.images >= self._share:
+            return -math.inf
+        return self._pace.until(len(self._queue), self._began, self._queue.soonest)
+
+    def _gather(self) -> None:
+        """Sleep until there is something to do, and whoever asks again soon had the time to.
+
+        While that time runs, the first to come does not wake it; after it, he does.
+        """
+        self._began, before, waited = self._clock(), len(self._queue), False
+        while not self._urgent:
+            now, due = self._clock(), self._due()
+            if due <= now:
+                if self._some:
+                    break
+                due = math.inf
+            self._sleep(due, now)
+            waited = bool(self._queue) and due < math.inf
+        if waited:
+            self._pace.waited(len(self._queue) - max(1, before))
+
+    def _sleep(self, until: float, now: float) -> None:
+        self._sleeps_until = until
+        if until < math.inf:
+            self._wait(self._changed, until - now)
+        else:
+            self._changed.wait()
+        self._sleeps_until = -math.inf
+
+    def _wake(self) -> None:
+        """Wake the lane that gathers, once, if what it sleeps for is there."""
+        if self._urgent or (self._some and self._due() < self._sleeps_until):
+            self._sleeps_until = -math.inf
+            self._changed.notify()
+
+    def _next(self) -> Work:
+        if self._calls:
+            return Work(self._alone, call=self._calls.popleft())
+        late, batch = self._queue.drop_late(self._clock()), self._next_batch()
+        return Work(self._alone, late=late, batch=batch)
+
+    @property
+    def _alone(self) -> bool:
+        return not self._busy and not self._queue
+
+    def _next_batch(self) -> list[Job]:
+        """A trial, if one is to be made, with jobs that can be computed together with it."""
+        share = self._share
+        first = self._trials.popleft() if self._trials else self._queue.take_one()
+        if first is None or not self._batching:
+            return [] if first is None else [first]
+        return [first, *self._queue.take(share - len(first.images), like=first)]
 
 
-def _process_cores() -> list[int]:
-    """The cores that this process may run on; none where the system does not tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def _set_cores(cores: Iterable[int]) -> None:
-    os.sched_setaffinity(0, cores)  # 0: the calling thread
+_log = logging.getLogger(__name__)
 
 
 _T = TypeVar("_T")

@@ -7,8 +7,11 @@ Such a name is one of the public DNS, so it has a dot; addresses and names of on
 It decides by method, path and headers alone, so that nobody's body is read who may not send it.
 """
 
+import hashlib
+import hmac
 import math
 import re
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +23,10 @@ from starlette._utils import get_route_path  # the path that routers match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rwsstore.cache import LruCache
+from rwsstore.errors import ConfigError
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.limits import HEALTH_PATHS, IMAGE_PATHS, closing, send_problem
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import CHALLENGE, Principal, Tokens
 
 _HOST = re.compile(r"([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re.IGNORECASE)
 _WORD = re.compile(r"[a-z0-9-]{1,63}")
@@ -135,6 +138,90 @@ def address_key(address: str) -> str:
     return str(IPv6Network((int(parsed), 64), strict=False))
 
 
+ANONYMOUS = "anonymous"
+"""The actor's name where no token is needed and none was given."""
+
+Role = Literal["admin", "predict"]
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rwsstore"'}
+_CREDENTIALS = re.compile(r"bearer {1,8}([!-~]{1,512})", re.IGNORECASE)
+_GUESSABLE = 16
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whose token it was: the token's name, and what it is for."""
+
+    name: str
+    role: Role
+
+
+class Tokens:
+    """The bearer tokens of one process. Only keyed hashes are kept, under a key made at start.
+
+    Attributes:
+        guessable: names of tokens with less than 16 characters; `create_app` warns of them.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._entries: dict[bytes, Principal] = {}
+        self.guessable: tuple[str, ...] = ()
+
+    def add(self, principal: Principal, token: str, where: str) -> None:
+        """Know one more token.
+
+        Args:
+            principal: whose it is.
+            token: ASCII.
+            where: it was configured; all that messages say of it.
+
+        Raises:
+            ConfigError: its name or the token is there already.
+        """
+        if any(known.name == principal.name for known in self._entries.values()):
+            raise ConfigError(f"{where}: its name is another token's too; names are unique")
+        if self._find(token) is not None:
+            raise ConfigError(f"{where}: the same token is there under another name")
+        self._entries[self._digest(token)] = principal
+        if len(token) < _GUESSABLE:
+            self.guessable = (*self.guessable, principal.name)
+
+    def has(self, role: Role) -> bool:
+        """Whether any token is for this role."""
+        return any(principal.role == role for principal in self._entries.values())
+
+    def identify(self, authorization: str | None) -> Principal | None:
+        """Tell whose token a request's Authorization header holds; None without a header.
+
+        Raises:
+            ProblemError: `unauthorized`, the same for a malformed header and a wrong token.
+        """
+        if authorization is None:
+            return None
+        match = _CREDENTIALS.fullmatch(authorization)
+        principal = self._find(match[1]) if match else None
+        if principal is None:
+            raise ProblemError(
+                "unauthorized",
+                "the Authorization header holds no token that is known here; send "
+                "'Authorization: Bearer TOKEN', or no such header where no token is needed",
+                headers=_CHALLENGE,
+            )
+        return principal
+
+    def _find(self, token: str) -> Principal | None:
+        # Every entry is compared, so that time does not tell which one it was.
+        digest, found = self._digest(token), None
+        for known, principal in self._entries.items():
+            if hmac.compare_digest(known, digest):
+                found = principal
+        return found
+
+    def _digest(self, token: str) -> bytes:
+        return hmac.digest(self._key, token.encode("ascii"), hashlib.sha256)
+
+
 Need = Literal["admin", "reader", "token", "nobody"]
 """What a request asks for: an admin's token; a token, if readers have some; a token; nothing."""
 
@@ -196,7 +283,7 @@ class Access:
             raise ProblemError(
                 "unauthorized",
                 f"{wanted} is needed for this; send it as 'Authorization: Bearer TOKEN'",
-                headers=CHALLENGE,
+                headers=_CHALLENGE,
             )
         if need == "admin" and principal.role != "admin":
             raise ProblemError(

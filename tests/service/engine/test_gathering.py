@@ -10,7 +10,7 @@ import pytest
 
 from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import StoppingError
-from rwsstore_service.engine.gathering import Gatherer, Work
+from rwsstore_service.engine.lanes import Gatherer, Work
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from tests.service.engine.benching import PATIENCE, filled, variant
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from rwsstore.data import decode_image
 from rwsstore.errors import FormatError, TooLargeError, UnsupportedError
-from rwsstore_service.engine import images
+from rwsstore_service.engine import service as images
 from rwsstore_service.engine.errors import InvalidImageError
-from rwsstore_service.engine.images import Decoder
+from rwsstore_service.engine.service import Decoder
 from tests.service.hostile_images import huge_png
 
 SIZE = 16

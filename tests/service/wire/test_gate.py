@@ -8,9 +8,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.gate import Access, Gate, Hosts, RateLimiter
+from rwsstore_service.wire.gate import Access, Gate, Hosts, Principal, RateLimiter
 from rwsstore_service.wire.limits import SecurityHeaders
-from rwsstore_service.wire.tokens import Principal, Tokens
+from rwsstore_service.wire.tokens import read_tokens
 from tests.service.wire.asking import ADMIN, READER, Clock, Route, ask, bearer, settings_of
 
 PATCHSET = "/v1/models/bundled/patchset"
@@ -80,7 +80,7 @@ STATUS = {  # by need: without a token, a reader's, an admin's
 
 def gate(app: ASGIApp, clock: Clock | None = None, **values: Any) -> Gate:
     settings = settings_of(**values)
-    tokens = Tokens.of(settings)
+    tokens = read_tokens(settings)
     return Gate(
         app,
         tokens=tokens,
@@ -312,7 +312,7 @@ def test_a_gate_of_settings() -> None:
     settings = settings_of(
         rate_limit=1.0, rate_burst=1, open_metrics=False, cors_origins="http://a"
     )
-    tokens = Tokens.of(settings)
+    tokens = read_tokens(settings)
     app = Gate.of(Route(), settings, tokens, Access.of(settings, tokens))
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 200
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 429

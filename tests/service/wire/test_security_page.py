@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.gate import Principal
 from rwsstore_service.wire.problems import PROBLEMS
-from rwsstore_service.wire.tokens import Principal, Tokens
+from rwsstore_service.wire.tokens import read_tokens
 from tests.service.wire.asking import settings_of
 
 ROOT = Path(__file__).parents[3]
@@ -53,5 +54,5 @@ def test_the_command_makes_a_token() -> None:
     made = subprocess.run(
         [sys.executable, "-c", found[1]], capture_output=True, text=True, check=True
     ).stdout.strip()
-    tokens = Tokens.of(settings_of(admin_tokens=f"operator:{made}"))
+    tokens = read_tokens(settings_of(admin_tokens=f"operator:{made}"))
     assert tokens.identify(f"Bearer {made}") == Principal("operator", "admin")

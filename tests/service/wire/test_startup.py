@@ -2,7 +2,8 @@ import pytest
 
 from rwsstore.errors import ConfigError
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.tokens import Principal, provide_tokens
+from rwsstore_service.wire.gate import Principal
+from rwsstore_service.wire.tokens import provide_tokens
 from tests.service.wire.asking import ADMIN, READER
 
 MADE = "made-token-0123456789"

@@ -8,9 +8,9 @@ from hypothesis import given, strategies as st
 
 from rwsstore.errors import ConfigError
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.gate import Access, Need
+from rwsstore_service.wire.gate import Access, Need, Principal
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import Principal, Tokens
+from rwsstore_service.wire.tokens import provide_tokens, read_tokens
 from tests.service.wire.asking import ADMIN, READER, settings_of
 
 ALICE = Principal("alice", "admin")
@@ -34,7 +34,7 @@ def refused(call: Callable[[], object]) -> ProblemError:
     ],
 )
 def test_identifies(header: str | None, expected: Principal | None) -> None:
-    assert Tokens.of(settings_of()).identify(header) == expected
+    assert read_tokens(settings_of()).identify(header) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_identifies(header: str | None, expected: Principal | None) -> None:
     ],
 )
 def test_malformed_and_wrong_are_the_same_401(header: str) -> None:
-    tokens = Tokens.of(settings_of())
+    tokens = read_tokens(settings_of())
     error = refused(lambda: tokens.identify(header))
     wrong = refused(lambda: tokens.identify("Bearer wrong-but-well-formed-token"))
     assert error.kind.status == 401
@@ -77,19 +77,19 @@ def test_malformed_and_wrong_are_the_same_401(header: str) -> None:
 
 @given(st.text(max_size=600))
 def test_any_text_is_a_401_or_the_token(text: str) -> None:
-    tokens = Tokens.of(settings_of())
+    tokens = read_tokens(settings_of())
     assert refused(lambda: tokens.identify(text)).kind.name == "unauthorized"
 
 
 def test_a_lone_surrogate_is_a_401() -> None:
-    tokens = Tokens.of(settings_of())
+    tokens = read_tokens(settings_of())
     assert refused(lambda: tokens.identify("Bearer \udcff" + "x" * 20)).kind.status == 401
 
 
 @pytest.mark.parametrize("token", [ADMIN, "wrong-but-well-formed-token"])
 def test_every_entry_is_compared(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     more = ",".join(f"n{n}:token-number-{n:012}" for n in range(5))
-    tokens = Tokens.of(settings_of(predict_tokens=more))
+    tokens = read_tokens(settings_of(predict_tokens=more))
     compared = []
 
     def compare(a: bytes, b: bytes) -> bool:
@@ -108,8 +108,8 @@ def test_every_entry_is_compared(monkeypatch: pytest.MonkeyPatch, token: str) ->
 
 def test_only_hashes_are_kept_and_under_another_key_in_each_process() -> None:
     settings = settings_of()
-    tokens, again = Tokens.of(settings), Tokens.of(settings)
-    grown = Tokens().with_admin("carol", "a-third-token-0123456789")
+    tokens, again = read_tokens(settings), read_tokens(settings)
+    grown, _ = provide_tokens(Settings.of(), make=lambda: "a-third-token-0123456789")
     for kept in (tokens, Access.of(settings, tokens), grown):
         seen = repr(kept) + repr(vars(kept)) + pickle.dumps(kept).decode("latin-1")
         for token in (ADMIN, READER, "a-third-token-0123456789"):
@@ -127,28 +127,28 @@ def test_files_and_variables_are_read_together(tmp_path: Path) -> None:
     ]
     path.write_bytes("\r\n".join(lines).encode())
     path.chmod(0o444)  # as Docker mounts its secrets
-    tokens = Tokens.of(settings_of(admin_tokens_file=path))
+    tokens = read_tokens(settings_of(admin_tokens_file=path))
     assert tokens.identify("Bearer the-third-token-0123") == Principal("carol", "admin")
     assert tokens.identify("Bearer x:y:z-0123456789012") == Principal("dave", "admin")
     assert tokens.identify(f"Bearer {ADMIN}") == ALICE
 
 
 def test_spaces_around_entries_do_not_matter() -> None:
-    tokens = Tokens.of(settings_of(admin_tokens=f" alice:{ADMIN} , eve:{'e' * 16}\n"))
+    tokens = read_tokens(settings_of(admin_tokens=f" alice:{ADMIN} , eve:{'e' * 16}\n"))
     assert tokens.identify(f"Bearer {'e' * 16}") == Principal("eve", "admin")
 
 
 @pytest.mark.parametrize("length", [1, 512])
 def test_the_longest_and_the_shortest_token(length: int) -> None:
-    tokens = Tokens.of(settings_of(admin_tokens="a:" + "~" * length))
+    tokens = read_tokens(settings_of(admin_tokens="a:" + "~" * length))
     assert tokens.identify("Bearer " + "~" * length) == Principal("a", "admin")
 
 
 def test_short_tokens_are_named_not_refused() -> None:
-    tokens = Tokens.of(settings_of(admin_tokens=f"alice:{ADMIN},eve:{'e' * 15}"))
+    tokens = read_tokens(settings_of(admin_tokens=f"alice:{ADMIN},eve:{'e' * 15}"))
     assert tokens.guessable == ("eve",)
-    assert tokens.with_admin("local", "x").guessable == ("eve", "local")
-    assert tokens.guessable == ("eve",)
+    made, _ = provide_tokens(Settings.of(predict_tokens=f"eve:{'e' * 15}"), make=lambda: "x")
+    assert made.guessable == ("eve", "local")
 
 
 SECRET = "hush-hush-hush-hush-hush"
@@ -181,7 +181,7 @@ SECRET = "hush-hush-hush-hush-hush"
 )
 def test_refused_entries_are_named_without_their_token(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^RWS_(ADMIN|PREDICT)_TOKENS, entry \d") as caught:
-        Tokens.of(settings_of(admin_tokens=value))
+        read_tokens(settings_of(admin_tokens=value))
     assert "hush" not in str(caught.value)
     assert READER not in str(caught.value)
 
@@ -202,18 +202,18 @@ def test_refused_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "tokens"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"^RWS_PREDICT_TOKENS_FILE.*{message}") as caught:
-        Tokens.of(Settings.of(predict_tokens_file=path))
+        read_tokens(Settings.of(predict_tokens_file=path))
     assert "hush" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^RWS_ADMIN_TOKENS_FILE: .*gone"):
-        Tokens.of(Settings.of(admin_tokens_file=tmp_path / "gone"))
+        read_tokens(Settings.of(admin_tokens_file=tmp_path / "gone"))
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RWS_ADMIN_TOKENS", f"alice:{ADMIN}")
-    assert Tokens.of(Settings.of()).identify(f"Bearer {ADMIN}") == ALICE
+    assert read_tokens(Settings.of()).identify(f"Bearer {ADMIN}") == ALICE
 
 
 DECISIONS = [
@@ -234,7 +234,7 @@ DECISIONS = [
 @pytest.mark.parametrize(("need", "principal", "closed", "opened"), DECISIONS)
 def test_decisions(need: Need, principal: Principal | None, closed: int, opened: int) -> None:
     for settings, expected in ((settings_of(), closed), (settings_of(predict_tokens=""), opened)):
-        access = Access.of(settings, Tokens.of(settings))
+        access = Access.of(settings, read_tokens(settings))
         if expected == 200:
             access.check(need, principal)
             continue

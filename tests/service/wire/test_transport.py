@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rwsstore_service.wire.transport import LINGER_SECONDS, ClientTransport
+from rwsstore_service.wire.protocol import LINGER_SECONDS, ClientTransport
 from tests.service.wire.clock import Clock, Socket
 
 TIMEOUT = 8.0

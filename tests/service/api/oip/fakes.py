@@ -20,7 +20,7 @@ from rwsstore_service.engine.records import PredictedImages, Wanted
 from rwsstore_service.wire.gate import Access, Gate
 from rwsstore_service.wire.metrics import Metrics
 from rwsstore_service.wire.problems import ProblemError
-from rwsstore_service.wire.tokens import Tokens
+from rwsstore_service.wire.tokens import read_tokens
 from tests.service.wire.asking import settings_of
 
 SIZE = 2
@@ -94,7 +94,7 @@ def make_app(host: FakeHost, *, closed: bool = False) -> FastAPI:
         return host
 
     settings = settings_of() if closed else settings_of(predict_tokens="")
-    tokens = Tokens.of(settings)
+    tokens = read_tokens(settings)
     gate = Middleware(Gate.of, settings, tokens, Access.of(settings, tokens))
     app = FastAPI(middleware=[gate])
     app.state.metrics = Metrics()

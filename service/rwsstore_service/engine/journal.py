@@ -12,9 +12,11 @@ from typing import Self
 
 from rwsstore.canonical import Digest, canonical_json
 from rwsstore.errors import ConfigError
-from rwsstore_service.engine.journal.database import Database
-from rwsstore_service.engine.journal.rows import (
+from rwsstore_service.engine.database import Database
+from rwsstore_service.engine.records import (
     COLUMNS,
+    JournalEntry,
+    Note,
     Row,
     ascii_text,
     check_end,
@@ -26,7 +28,6 @@ from rwsstore_service.engine.journal.rows import (
     mention,
     timestamp,
 )
-from rwsstore_service.engine.records import JournalEntry, Note
 
 
 @dataclass(frozen=True)
