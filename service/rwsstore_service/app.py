@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -20,11 +21,13 @@ from rwsstore_service.api.oip import routes as oip
 from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.context import RequestContext, Tracer, tracer_of
 from rwsstore_service.wire.gate import Access, Gate, Tokens
 from rwsstore_service.wire.limits import BodyLimit, InFlight, SecurityHeaders
-from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.observability import Metrics, RequestContext, tracer_of
 from rwsstore_service.wire.tokens import provide_tokens
+
+if TYPE_CHECKING:
+    from rwsstore_service.wire.otel import OtelTracer
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +95,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
 
 
 def _lifespan(
-    service: Service, tracer: Tracer
+    service: Service, tracer: "OtelTracer | None"
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -101,13 +104,18 @@ def _lifespan(
             yield
         finally:
             await run_in_threadpool(service.stop)
-            await run_in_threadpool(tracer.close)
+            if tracer is not None:
+                await run_in_threadpool(tracer.close)
 
     return lifespan
 
 
 def _middleware(
-    settings: Settings, tokens: Tokens, access: Access, metrics: Metrics, tracer: Tracer
+    settings: Settings,
+    tokens: Tokens,
+    access: Access,
+    metrics: Metrics,
+    tracer: "OtelTracer | None",
 ) -> list[Middleware]:
     """From the outermost on."""
     cors = Middleware(

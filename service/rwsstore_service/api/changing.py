@@ -16,7 +16,7 @@ from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Library
 from rwsstore_service.engine.records import Action, Actor
-from rwsstore_service.wire.metrics import Outcome
+from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError
 
 CHANGE_PROBLEMS = (

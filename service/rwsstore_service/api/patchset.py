@@ -40,7 +40,7 @@ from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.records import Action, Actor
-from rwsstore_service.wire.metrics import Outcome
+from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 

@@ -5,7 +5,7 @@ thread.
 """
 
 from collections.abc import Callable, Collection, Coroutine, Iterator
-from typing import Annotated, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 
 from fastapi import Depends, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -20,10 +20,12 @@ from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import Actor, PredictedImages
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import MODEL_NAME_PATTERN
-from rwsstore_service.wire.context import trace_prediction
 from rwsstore_service.wire.gate import ANONYMOUS, Access, Principal
-from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.observability import Metrics
 from rwsstore_service.wire.problems import ProblemError
+
+if TYPE_CHECKING:
+    from rwsstore_service.wire.otel import OtelSpan
 
 _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.
@@ -212,15 +214,16 @@ def observe(
     metrics_of(request).predicted(
         queued=found.queued, decoded=decoded, computed=found.computed, images=images
     )
-    trace_prediction(
-        request.scope,
-        model=host.name,
-        state_digest=found.state_digest,
-        images=images,
-        queued=found.queued,
-        decoded=decoded,
-        computed=found.computed,
-    )
+    span: OtelSpan | None = getattr(request.state, "span", None)
+    if span is not None:
+        span.predicted(
+            model=host.name,
+            state_digest=found.state_digest,
+            images=images,
+            queued=found.queued,
+            decoded=decoded,
+            computed=found.computed,
+        )
 
 
 PatchPath = Annotated[

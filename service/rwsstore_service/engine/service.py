@@ -157,8 +157,10 @@ class Counts(Protocol):
     def model(self, model: str, /, *, network: str, weights: str, compute: str) -> None:
         """A model is served from now on."""
 
-    def watch(self, name: str, read: Callable[[], float], /, *, model: str | None = None) -> None:
-        """Ask for a number whenever somebody wants to know it."""
+    def watch(
+        self, model: str, /, *, waiting: Callable[[], float], resident: Callable[[], float]
+    ) -> None:
+        """Ask for these numbers whenever somebody wants to know them."""
 
 
 class Service:
@@ -315,8 +317,7 @@ class Service:
             weights=host.identity.clean_weights,
             compute=host.format_choice.format.name,
         )
-        counts.watch("queue_depth", lambda: host.waiting)
-        counts.watch("variants_resident", lambda: host.live.resident, model=name)
+        counts.watch(name, waiting=lambda: host.waiting, resident=lambda: host.live.resident)
         return host
 
 

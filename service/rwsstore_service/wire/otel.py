@@ -9,11 +9,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer as Maker, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import rwsstore
-from rwsstore_service.wire.context import Attribute, Span as RequestSpan, Tracer
 
 _log = logging.getLogger(__name__)
 _NANO = 1_000_000_000
@@ -24,7 +23,7 @@ def otlp_exporter(endpoint: str) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint)
 
 
-class OtelTracer(Tracer):
+class OtelTracer:
     """Spans through a provider of its own; a thread of the SDK sends them in batches.
 
     Args:
@@ -44,23 +43,23 @@ class OtelTracer(Tracer):
         self._close_seconds = close_seconds
 
     def request(self, headers: Iterable[tuple[bytes, bytes]], /) -> "OtelSpan":
-        """Begin the span of a request, as a child of its traceparent if it has a valid one."""
+        """Begin the span of a request, the child of its traceparent (W3C) if it has a valid one."""
         parent = self._parents.extract(_carrier(headers))
         span = self._maker.start_span("request", context=parent, kind=SpanKind.SERVER)
         return OtelSpan(span, self._maker)
 
     def close(self) -> None:
-        """Send what is left, as long as was said; then let go of the exporter."""
+        """Send what is left, as long as was said, blocking; then let go of the exporter."""
         worker = threading.Thread(target=self._provider.shutdown, name="tracing-close", daemon=True)
         worker.start()
         worker.join(self._close_seconds)
         self._exporter.shutdown()  # ends the waiting between its retries
 
 
-class OtelSpan(RequestSpan):
-    """A request's span."""
+class OtelSpan:
+    """A request's span, in `scope["state"]["span"]`."""
 
-    def __init__(self, span: Span, maker: Maker) -> None:
+    def __init__(self, span: Span, maker: Tracer) -> None:
         self._span = span
         self._maker = maker
         self._started = (time.time_ns(), time.perf_counter())
@@ -70,16 +69,44 @@ class OtelSpan(RequestSpan):
         """32 hex digits."""
         return f"{self._span.get_span_context().trace_id:032x}"
 
-    def set(self, **attributes: Attribute) -> None:
+    def set(self, **attributes: str | int | float | bool) -> None:
         """Note facts, as rwsstore.NAME."""
         for name, value in attributes.items():
             self._span.set_attribute(f"rwsstore.{name}", value)
 
-    def record(self, name: str, start: float, end: float) -> None:
-        """Add a child span for a part that is over."""
+    def predicted(
+        self,
+        *,
+        model: str,
+        state_digest: str,
+        images: int,
+        queued: float,
+        decoded: float | None,
+        computed: float,
+    ) -> None:
+        """Add a prediction that has just ended.
+
+        Its parts are taken as one after the other, the last ending now: decode, queue, compute.
+
+        Args:
+            model: the served name.
+            state_digest: of the weights that answered.
+            images: in the request.
+            queued: seconds that it waited.
+            decoded: seconds to decode its images; None where it brought arrays.
+            computed: seconds that its batch took.
+        """
+        self.set(model=model, state_digest=state_digest, batch_size=images)
         parent = set_span_in_context(self._span)
-        child = self._maker.start_span(name, context=parent, start_time=self._nanoseconds(start))
-        child.end(self._nanoseconds(max(start, end)))
+        end = time.perf_counter()
+        for name, seconds in (("compute", computed), ("queue", queued), ("decode", decoded)):
+            if seconds is not None:
+                start = end - seconds
+                child = self._maker.start_span(
+                    name, context=parent, start_time=self._nanoseconds(start)
+                )
+                child.end(self._nanoseconds(end))
+                end = start
 
     def end(self, method: str, route: str, status: int) -> None:
         """Name the span by its route, note the status and end it."""

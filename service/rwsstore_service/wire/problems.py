@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from rwsstore.errors import RwsError
 
@@ -238,13 +239,24 @@ def describe(error: RwsError) -> ProblemError:
     return ProblemError(error.problem, error.public, **members)
 
 
+class _ProblemResponse(JSONResponse):
+    """Leaves the kind of problem in `scope["state"]["problem"]`, of the first that is answered."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, error: ProblemError, body: dict[str, Any]) -> None:
+        super().__init__(body, status_code=error.kind.status, headers=error.headers)
+        self._kind = error.kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {}).setdefault("problem", self._kind.name)
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(error: ProblemError, *, instance: str, request_id: str) -> JSONResponse:
     """Write a problem as a response."""
     known = _body(error.kind, error.detail, instance=instance, request_id=request_id)
-    body = {**error.extra, **known}
-    return JSONResponse(
-        body, status_code=error.kind.status, headers=error.headers, media_type=MEDIA_TYPE
-    )
+    return _ProblemResponse(error, {**error.extra, **known})
 
 
 def _body(kind: ProblemKind, detail: str, *, instance: str, request_id: str) -> dict[str, Any]:

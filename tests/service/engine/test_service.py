@@ -10,7 +10,7 @@ from rwsstore.errors import ConfigError
 from rwsstore_service import Settings
 from rwsstore_service.engine.errors import StoppingError
 from rwsstore_service.engine.service import Service
-from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.observability import Metrics
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rwsstore_service.engine.records import ACTIONS, DROPPED
 from rwsstore_service.wire.logs import JsonFormatter
-from rwsstore_service.wire.metrics import REASONS, Metrics
+from rwsstore_service.wire.observability import REASONS, Metrics
 from tests.service.wire.watched import watched
 
 ROOT = Path(__file__).parents[3]
@@ -28,8 +28,7 @@ def touched() -> Metrics:
     metrics.batch(images=1, requests=1, patch_sets=1)
     metrics.generation("bundled", 1, 0)
     metrics.model("bundled", network="vgg16", weights="0" * 64, compute="float32")
-    metrics.watch("queue_depth", lambda: 0)
-    metrics.watch("variants_resident", lambda: 0, model="bundled")
+    metrics.watch("bundled", waiting=lambda: 0, resident=lambda: 0)
     return metrics
 
 

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from rwsstore.errors import MissingExtraError
 from rwsstore_service.settings import Settings
-from rwsstore_service.wire.context import Tracer, trace_prediction, tracer_of
+from rwsstore_service.wire.observability import tracer_of
 from rwsstore_service.wire.otel import OtelTracer, otlp_exporter
 from tests.service.wire.watched import watched
 
@@ -71,31 +71,11 @@ def test_the_parts_of_a_prediction_are_its_children_one_after_the_other() -> Non
 
 
 def test_arrays_have_no_decoding() -> None:
-    recorded = []
-
-    class Span:
-        trace_id = ""
-
-        def set(self, **attributes: object) -> None: ...
-
-        def record(self, name: str, start: float, end: float) -> None:
-            recorded.append((name, start, end))
-
-    trace_prediction(
-        {"state": {"span": Span()}},
-        model="m",
-        state_digest="d",
-        images=1,
-        queued=1.0,
-        decoded=None,
-        computed=2.0,
-        clock=lambda: 10.0,
-    )
-    assert recorded == [("compute", 8.0, 10.0), ("queue", 7.0, 8.0)]
-
-
-def test_without_a_span_a_prediction_is_traced_nowhere() -> None:
-    trace_prediction({}, model="m", state_digest="d", images=1, queued=0, decoded=None, computed=0)
+    assert set(spans_of(path="/v1/models/arrays/predict")) == {
+        f"POST {PREDICT}",
+        "compute",
+        "queue",
+    }
 
 
 def test_a_traceparent_is_taken_over() -> None:
@@ -270,6 +250,7 @@ def test_a_collector_gets_otlp(eager: None) -> None:
         collector.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1/traces"
         tracer = tracer_of(Settings(tracing_endpoint=url))
+        assert tracer is not None
         tracer.request([]).end("GET", "/x", 200)
         collector.join(LONG)
         tracer.close()
@@ -279,14 +260,8 @@ def test_a_collector_gets_otlp(eager: None) -> None:
 
 
 def test_without_a_collector_there_is_no_tracer() -> None:
-    tracer = tracer_of(Settings())
-    assert type(tracer) is Tracer
-    span = tracer.request([(b"traceparent", TRACEPARENT.encode())])
-    span.set(model="m")
-    span.record("queue", 0, 1)
-    span.end("GET", "/x", 200)
-    assert span.trace_id == ""
-    tracer.close()
+    assert tracer_of(Settings()) is None
+    assert watched().ask("POST", "/v1/models/m/predict", {"traceparent": TRACEPARENT}).is_success
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,8 +273,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_collector_opentelemetry_is_not_imported() -> None:
     # FastAPI imports the API on its own (opentelemetry-api); what could send is the SDK.
     code = (
-        "import sys; import rwsstore_service.app; from rwsstore_service.wire import context;"
-        "from rwsstore_service.settings import Settings; context.tracer_of(Settings());"
+        "import sys; import rwsstore_service.app; from rwsstore_service.wire import observability;"
+        "from rwsstore_service.settings import Settings; observability.tracer_of(Settings());"
         "assert not [m for m in sys.modules if m.startswith('opentelemetry.sdk')]"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "service")])

@@ -11,8 +11,8 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.context import RequestContext, Tracer, trace_prediction
-from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.observability import Metrics, RequestContext
+from rwsstore_service.wire.otel import OtelTracer
 from rwsstore_service.wire.problems import ProblemError, problem_response
 
 ACCESS = "rwsstore_service.access"
@@ -23,22 +23,22 @@ class Principal:
     name: str
 
 
-def make_app(metrics: Metrics, tracer: Tracer | None = None) -> FastAPI:
+def make_app(metrics: Metrics, tracer: OtelTracer | None = None) -> FastAPI:
     """Routes with and without prefixes, plain ones, a mount, and some that fail."""
     app = FastAPI(openapi_url=None, middleware=[Middleware(RequestContext, metrics, tracer)])
     models = APIRouter(prefix="/models")
 
     @models.post("/{model}/predict")
     async def predict(model: str, request: Request) -> dict[str, str]:
-        trace_prediction(
-            request.scope,
-            model=model,
-            state_digest="d" * 64,
-            images=3,
-            queued=0.25,
-            decoded=0.5,
-            computed=1.0,
-        )
+        if request.state.span is not None:
+            request.state.span.predicted(
+                model=model,
+                state_digest="d" * 64,
+                images=3,
+                queued=0.25,
+                decoded=None if model == "arrays" else 0.5,
+                computed=1.0,
+            )
         return {"model": model, "request_id": request.state.request_id}
 
     @models.get("/{model}/refused/{kind}")
@@ -114,7 +114,7 @@ class Watched:
         return self.metrics.registry.get_sample_value(f"rwsstore_{name}", labels)
 
 
-def watched(tracer: Tracer | None = None) -> Watched:
+def watched(tracer: OtelTracer | None = None) -> Watched:
     """Make the app, with its middleware."""
     metrics = Metrics()
     return Watched(make_app(metrics, tracer), metrics)

@@ -18,7 +18,7 @@ from rwsstore_service.api.oip.routes import router
 from rwsstore_service.api.requests import HostDep, ServiceDep
 from rwsstore_service.engine.records import PredictedImages, Wanted
 from rwsstore_service.wire.gate import Access, Gate
-from rwsstore_service.wire.metrics import Metrics
+from rwsstore_service.wire.observability import Metrics
 from rwsstore_service.wire.problems import ProblemError
 from rwsstore_service.wire.tokens import read_tokens
 from tests.service.wire.asking import settings_of
