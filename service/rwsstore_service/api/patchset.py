@@ -275,8 +275,8 @@ async def roll_back(changing: ChangingDep, to: RollbackRequest) -> Response:
     Its patches are found by digest, so that it does not matter what their names mean today.
     """
 
-    def edit(on: Patches) -> Patches:
-        return editing.restore(changing.host.generation(to.generation))(on)
+    def edit(_on: Patches) -> Patches:
+        return changing.host.generation(to.generation).patches
 
     return await changing.make("rollback", edit, rolled_back_to=to.generation)
 

@@ -24,7 +24,6 @@ from rwsstore_service.engine.records import PredictedImages, Wanted
 _log = logging.getLogger(__name__)
 
 _NOT_FINITE = "the logits are not finite with these patches; give them smaller strengths"
-_USUAL_LANES = 2
 
 _Found = tuple[Job, ReadyVariant]
 
@@ -198,39 +197,6 @@ def _hand_over(arrived: Iterable[_Arrived]) -> None:
             target.set_result(source.result())
 
 
-def lane_count(wanted: int | None, *, threads: int, batching: bool) -> int:
-    """Say how many lanes compute: never more than threads, and one where nothing is batched.
-
-    Args:
-        wanted: by the operator; 2 if None.
-        threads: that compute.
-        batching: whether requests that wait are computed together.
-    """
-    return min(wanted or _USUAL_LANES, threads) if batching else 1
-
-
-def set_own_threads(count: int) -> None:
-    """Let the calling thread compute with so many OpenMP threads, whatever others set.
-
-    Each thread has a count of its own, but takes it only when it first needs it: it is then what
-    whichever thread set last. So a thread that computes much calls this at its start (the lanes,
-    the thread that makes changes, the one that starts the service), and is not touched by others
-    afterwards. Threads that do not call it, those that read images and files, begin with what was
-    set last; they compute nothing that is worth a second thread.
-    """
-    torch.get_num_threads()  # takes its count now: else torch.set_num_threads would not last
-    torch.set_num_threads(count)
-
-
-def _own_cores() -> list[int]:
-    """Those that this process may run on; none where the system does not tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def _set_own_cores(cores: Iterable[int]) -> None:
-    os.sched_setaffinity(0, cores)  # 0: the calling thread
-
-
 class LaneCores:
     """Gives a lane all threads while it is alone, and its share while others compute too.
 
@@ -270,8 +236,8 @@ class LaneCores:
         threads: int,
         *,
         cores: Sequence[int] | None = None,
-        set_threads: Callable[[int], None] = set_own_threads,
-        set_cores: Callable[[Iterable[int]], None] = _set_own_cores,
+        set_threads: Callable[[int], None],
+        set_cores: Callable[[Iterable[int]], None] = lambda cores: os.sched_setaffinity(0, cores),
     ) -> "tuple[LaneCores, ...]":
         """Share the threads out among lanes.
 
@@ -281,11 +247,13 @@ class LaneCores:
         Args:
             lanes: how many; not more than threads.
             threads: of all of them together.
-            cores: that this process may run on; asked of the system if None.
+            cores: that this process may run on; asked of the system if None, which may not tell.
             set_threads: as the class has it.
             set_cores: likewise.
         """
-        own = _own_cores() if cores is None else sorted(cores)
+        if cores is None:
+            cores = [*os.sched_getaffinity(0)] if hasattr(os, "sched_getaffinity") else []
+        own = sorted(cores)
         share = threads // lanes
         pinned = lanes > 1 and share == 1 and threads == len(own)
         return tuple(

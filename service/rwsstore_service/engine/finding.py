@@ -12,10 +12,16 @@ from rwsstore.patches import parse_request
 from rwsstore.runtime import Chosen, Edit, Patches, find_on, put_on, rescale, without_zeros
 from rwsstore.store import FittingStore, Store
 from rwsstore.store.layout import parse_reference
-from rwsstore_service.engine.records import JournalEntry, Wanted
+from rwsstore_service.engine.records import Wanted
 
 ACTIVE = "active"
 """The active patch set, wherever a patch set is one string."""
+
+_KEPT = 1024
+_MAX_TEXT = 512
+_SETTLED_NS = 5_000_000_000
+
+_Marks = tuple[tuple[str, tuple[FileMark | None, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -129,24 +135,6 @@ def remove(finder: Finder, patch: str) -> Edit:
     return lambda on: rescale(on, find_on(on, patch, finder.store.resolve), 0)
 
 
-def restore(entry: JournalEntry) -> Edit:
-    """Want the patch set of an earlier generation, each patch by its digest."""
-    return lambda _on: entry.patches
-
-
-_KEPT = 1024
-_MAX_TEXT = 512
-_SETTLED_NS = 5_000_000_000
-
-_Marks = tuple[tuple[str, tuple[FileMark | None, ...]], ...]
-
-
-@dataclass(frozen=True)
-class _Known:
-    wanted: Patches
-    marks: _Marks
-
-
 class PatchSetReader:
     """Reads patch sets; safe to use from several threads.
 
@@ -165,12 +153,16 @@ class PatchSetReader:
         self, finder: Finder, store: Store, *, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self._finder, self._store, self._clock = finder, store, clock
-        self._known = LruCache[str, _Known](_KEPT)
+        self._known = LruCache[str, tuple[Patches, _Marks]](_KEPT)
 
     def find(self, text: str) -> Patches | None:
         """What a text means, if that is known; takes some microseconds for each name."""
-        known = self._known.get(text)
-        return known.wanted if known is not None and self._still(known.marks) else None
+        wanted, marks = self._known.get(text) or (None, ())
+        try:
+            still = all(self._store.mark(name) == mark for name, mark in marks)
+        except RwsError:
+            return None
+        return wanted if still else None
 
     def read(self, text: str) -> Wanted:
         """Read a patch set: active, none, or `fog=0.6,frost=0.4`; looks at files.
@@ -180,8 +172,13 @@ class PatchSetReader:
         """
         marks = self._marks(text)  # before: what changes meanwhile must not be missed
         wanted = self._finder.read(text)
-        if wanted is not None and marks is not None and self._settled(marks):
-            self._known.put(text, _Known(wanted, marks))
+        if wanted is None or marks is None:
+            return wanted
+        # A file that changed just now may change once more and have the same mark.
+        files = [mark for _, layers in marks for mark in layers if mark is not None]
+        now = self._clock()
+        if all(now - mark.changed > _SETTLED_NS for mark in files):
+            self._known.put(text, (wanted, marks))
         return wanted
 
     def _marks(self, text: str) -> _Marks | None:
@@ -192,15 +189,3 @@ class PatchSetReader:
             return tuple((name, self._store.mark(name)) for name in names) if all(names) else None
         except RwsError:  # the finder will say what is wrong
             return None
-
-    def _still(self, marks: _Marks) -> bool:
-        try:
-            return all(self._store.mark(name) == mark for name, mark in marks)
-        except RwsError:
-            return False
-
-    def _settled(self, marks: _Marks) -> bool:
-        """Whether every further change is sure to give another mark."""
-        now = self._clock()
-        files = [mark for _, layers in marks for mark in layers if mark is not None]
-        return all(now - mark.changed > _SETTLED_NS for mark in files)

@@ -17,17 +17,17 @@ from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
 from rwsstore.runtime import ActiveSet, CleanModel, Edit, LiveModel, Patches, Variant, Verification
 from rwsstore.store import FittingStore, Store
-from rwsstore_service.engine.computing import Batch, Delivery, LaneCores, lane_count
+from rwsstore_service.engine.computing import Batch, Delivery, LaneCores
 from rwsstore_service.engine.errors import (
     OtherModelError,
     StaleGenerationError,
     StateLostError,
     UnknownGenerationError,
 )
-from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader, clear
+from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
 from rwsstore_service.engine.journal import Journal, Recorded
-from rwsstore_service.engine.lanes import Inference
+from rwsstore_service.engine.lanes import Gatherer, Inference, lane_count, set_own_threads
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from rwsstore_service.engine.records import (
     Action,
@@ -68,7 +68,6 @@ class Change:
     """A change to the patch set, as it is asked for.
 
     Attributes:
-        actor: who asks.
         action: what it is called in the history.
         edit: makes the wanted patch set of the active one.
         expected: generations that the caller accepts as active; None if any will do.
@@ -105,6 +104,9 @@ class ModelHost:
         on_batch: told of every batch.
         on_dropped: told of every prediction that waited and was not computed.
         on_change: told about every new active patch set.
+
+    Attributes:
+        fault: why the active patch set is not served; None if it is.
     """
 
     def __init__(
@@ -139,19 +141,26 @@ class ModelHost:
         self._finite: WeakSet[Variant] = WeakSet()  # variants whose logits are known to be so
         self._queue_timeout = settings.queue_timeout
         self._delivery = Delivery()
-        self._inference = Inference(
-            self._prepare,
-            self.live.predict_mixed,
+        threads = settings.threads or torch.get_num_threads()  # of who makes the host
+        lanes = lane_count(settings.lanes, threads=threads, batching=settings.batching)
+        self._gatherer = Gatherer(
+            lanes=lanes,
             queue_size=settings.queue_size,
             max_batch=settings.max_batch,
             batching=settings.batching,
             batch_wait=settings.batch_wait_ms / 1000,
-            lanes=[cores.use for cores in _lanes(settings)],
+        )
+        cores = LaneCores.of_lanes(lanes, threads, set_threads=set_own_threads)
+        self._inference = Inference(
+            self._prepare,
+            self.live.predict_mixed,
+            self._gatherer,
+            lanes=[one.use for one in cores],
             on_batch=on_batch,
             on_dropped=on_dropped,
             on_results=self._delivery.flush,
         )
-        self._fault: str | None = None
+        self.fault: str | None = None
 
     @property
     def active(self) -> Active:
@@ -174,19 +183,14 @@ class ModelHost:
         return self.spec.classes or tuple(str(number) for number in range(self.spec.num_classes))
 
     @property
-    def fault(self) -> str | None:
-        """Why the active patch set is not served; None if it is."""
-        return self._fault
-
-    @property
     def ready(self) -> bool:
         """Whether predictions are served."""
-        return self._fault is None and self._inference.alive
+        return self.fault is None and self._inference.alive
 
     @property
     def waiting(self) -> int:
         """How many predictions wait."""
-        return self._inference.waiting
+        return self._gatherer.waiting
 
     def start(self) -> None:
         """Start computing, with the patch set that was active last.
@@ -205,7 +209,9 @@ class ModelHost:
                 self._restore(last)
             else:  # the first time, or after other weights
                 previous = "" if last is None else last.state_digest
-                self._commit(Change(_SERVICE, "start", clear()), (), self._build(()), previous)
+                self._commit(
+                    Change(_SERVICE, "start", lambda _on: ()), (), self._build(()), previous
+                )
         except BaseException:
             self._inference.stop()
             raise
@@ -247,8 +253,8 @@ class ModelHost:
             StateLostError: the active patch set could not be restored.
             RwsError: a patch does not belong on the model, or may not have that strength.
         """
-        if wanted is None and self._fault is not None:
-            raise StateLostError(self._fault)
+        if wanted is None and self.fault is not None:
+            raise StateLostError(self.fault)
         since = time.perf_counter() if asked_at is None else asked_at
         allowed = self._queue_timeout if timeout is None else timeout
         job = Job(images, wanted, deadline=since + allowed)
@@ -266,14 +272,14 @@ class ModelHost:
                 may not have that strength; or the journal cannot be written. The old patch set
                 stays active.
         """
-        self._inference.refuse_if_stopped()
+        self._gatherer.refuse_if_stopped()
         before = self.active
         if change.expected is not None and before.generation not in change.expected:
             raise StaleGenerationError(change.expected, before.generation)
         patches = change.edit(before.patches)
         variant = self._build(patches)
         # In whichever order: a patch set is none the other for it.
-        if set(patches) == set(before.patches) and self._fault is None:
+        if set(patches) == set(before.patches) and self.fault is None:
             if change.key is not None and change.answer is not None:
                 self._journal.remember(change.actor.name, change.key, change.answer(before))
             return before
@@ -315,26 +321,23 @@ class ModelHost:
         wanted = {one.digest: one.alpha for one in patches}
         # Here, not in a lane, where predictions would wait for it.
         variant = self.live.variant(wanted)
-        if wanted and variant not in self._finite:
-            self.live.prepare(variant)
-            if not self.live.bounded(variant):
-                self._try(ReadyVariant(variant, patches, None))
-            self._finite.add(variant)
+        if not wanted or variant in self._finite:
+            return variant
+        self.live.prepare(variant)
+        # Finite weights can still give infinite logits: seen before they serve anybody. Most patch
+        # sets are known to give none, for their weights bound the logits. A trial is computed with
+        # the predictions that wait, so that they need not wait for it.
+        if not self.live.bounded(variant):
+            ready = ReadyVariant(variant, patches, None)
+            try:
+                self._inference.trial(self._probe, ready).result()
+            except TensorError:
+                raise TensorError(
+                    "the logits of a probe batch are not finite with these patches; give them "
+                    "smaller strengths"
+                ) from None
+        self._finite.add(variant)
         return variant
-
-    def _try(self, ready: ReadyVariant) -> None:
-        """Finite weights can still give infinite logits: seen before they serve anybody.
-
-        Most patch sets are known to give none: their weights bound the logits.
-        It is computed with the predictions that wait, so that they need not wait for it.
-        """
-        try:
-            self._inference.trial(self._probe, ready).result()
-        except TensorError:
-            raise TensorError(
-                "the logits of a probe batch are not finite with these patches; give them smaller "
-                "strengths"
-            ) from None
 
     def _commit(
         self, change: Change, patches: Patches, variant: Variant, previous: Digest
@@ -356,14 +359,14 @@ class ModelHost:
             key=change.key,
             answer=None if answer is None else lambda entry: answer(Active.by(entry, variant)),
         )
-        active = self._swap(Active.by(entry, variant))
-        self._fault = None  # last: who finds none may predict with what is active
-        return active
+        self._swap(entry, variant)
+        self.fault = None  # last: who finds none may predict with what is active
+        return self.active
 
-    def _swap(self, active: Active) -> Active:
+    def _swap(self, entry: JournalEntry, variant: Variant) -> None:
+        active = Active.by(entry, variant)
         self.live.activate(active)
         self._on_change(active)
-        return active
 
     def _restore(self, last: JournalEntry) -> None:
         """Serve the last patch set again, or say why not and serve none."""
@@ -373,15 +376,9 @@ class ModelHost:
                 raise StateLostError("its patches do not give the recorded state digest")
         except RwsError as error:
             _log.error("generation %s cannot be restored: %s", last.generation, error)
-            self._fault = (
+            self.fault = (
                 f"generation {last.generation} cannot be restored: {error.public}; set another "
                 "patch set, roll back, or clear it"
             )
             variant = self._build(())
-        self._swap(Active.by(last, variant))
-
-
-def _lanes(settings: Settings) -> tuple[LaneCores, ...]:
-    threads = settings.threads or torch.get_num_threads()  # of who makes the host
-    lanes = lane_count(settings.lanes, threads=threads, batching=settings.batching)
-    return LaneCores.of_lanes(lanes, threads)
+        self._swap(last, variant)

@@ -1,6 +1,5 @@
-"""What waits to be computed, and which of it the next lane takes."""
+"""The lanes that compute: what waits for them, which of it the next takes, and their threads."""
 
-import logging
 import math
 import threading
 import time
@@ -10,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from rwsstore.runtime import Variant
@@ -18,8 +18,36 @@ from rwsstore_service.engine.errors import DeadlineError, OverloadedError, Stopp
 from rwsstore_service.engine.queue import FairQueue, Job, Pace, ReadyVariant
 from rwsstore_service.engine.records import Dropped, PredictedImages, Wanted
 
+_T = TypeVar("_T")
+
 _LEAST = 4
 """Images that are not shared out among lanes: each would cost more than it does beside others."""
+
+_USUAL_LANES = 2
+
+
+def lane_count(wanted: int | None, *, threads: int, batching: bool) -> int:
+    """Say how many lanes compute: never more than threads, and one where nothing is batched.
+
+    Args:
+        wanted: by the operator; 2 if None.
+        threads: that compute.
+        batching: whether requests that wait are computed together.
+    """
+    return min(wanted or _USUAL_LANES, threads) if batching else 1
+
+
+def set_own_threads(count: int) -> None:
+    """Let the calling thread compute with so many OpenMP threads, whatever others set.
+
+    Each thread has a count of its own, but takes it only when it first needs it: it is then what
+    whichever thread set last. So a thread that computes much calls this at its start (the lanes,
+    the thread that makes changes, the one that starts the service), and is not touched by others
+    afterwards. Threads that do not call it, those that read images and files, begin with what was
+    set last; they compute nothing that is worth a second thread.
+    """
+    torch.get_num_threads()  # takes its count now: else torch.set_num_threads would not last
+    torch.set_num_threads(count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +96,18 @@ class Gatherer:
         queue_size: int,
         max_batch: int,
         batching: bool,
-        batch_wait: float,
-        clock: Callable[[], float],
-        wait: Callable[[threading.Condition, float], None],
+        batch_wait: float = 0.0,
+        clock: Callable[[], float] = time.perf_counter,
+        wait: Callable[[threading.Condition, float], object] = threading.Condition.wait,
     ) -> None:
         self._lanes, self._max_batch, self._batching = lanes, max_batch, batching
-        self._clock, self._wait = clock, wait
+        self.clock, self._wait = clock, wait
         self._queue, self._pace = FairQueue(queue_size), Pace(batch_wait if batching else 0.0)
         self._calls: deque[Callable[[], None]] = deque()
         self._trials: deque[Job] = deque()
         self._leading = threading.Lock()  # taken before the other
         self._changed = threading.Condition()  # guards all that follows, and what is above
-        self._stopping = False
+        self.stopping = False
         self._busy, self._computing = 0, 0  # lanes, images
         self._began, self._sleeps_until = 0.0, -math.inf
 
@@ -87,11 +115,6 @@ class Gatherer:
     def waiting(self) -> int:
         """How many jobs wait."""
         return len(self._queue)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether nothing is accepted any more."""
-        return self._stopping
 
     def add(self, job: Job) -> Job | None:
         """Let a job wait.
@@ -132,7 +155,7 @@ class Gatherer:
     def stop(self) -> None:
         """Accept nothing any more."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._wake()
 
     def take(self) -> Work | None:
@@ -144,7 +167,7 @@ class Gatherer:
         with self._leading, self._changed:
             self._gather()
             work = self._next()
-            if self._stopping and not (work.call or work.late or work.batch):
+            if self.stopping and not (work.call or work.late or work.batch):
                 return None
             self._busy += 1
             self._computing += work.images
@@ -154,7 +177,7 @@ class Gatherer:
         """Tell of a batch whose clients have their answers in a moment."""
         with self._changed:
             images = batch.images + self._queue.images
-            self._pace.ended(batch.jobs, len(self._queue), batch.seconds, self._clock(), images)
+            self._pace.ended(batch.jobs, len(self._queue), batch.seconds, self.clock(), images)
 
     def done(self, work: Work) -> None:
         """Tell that the lane is free again."""
@@ -164,18 +187,18 @@ class Gatherer:
             self._wake()
 
     def refuse_if_stopped(self) -> None:
-        """Accept nothing once it was stopped.
+        """Refuse what would no longer be computed.
 
         Raises:
-            StoppingError: it was.
+            StoppingError: it was stopped.
         """
-        if self._stopping:
+        if self.stopping:
             raise StoppingError("the service is stopping: ask again in a moment")
 
     @property
     def _urgent(self) -> bool:
         """Whether there is something to do that no waiting is for."""
-        return bool(self._calls or self._stopping)
+        return bool(self._calls or self.stopping)
 
     @property
     def _some(self) -> bool:
@@ -201,25 +224,22 @@ class Gatherer:
 
         While that time runs, the first to come does not wake it; after it, he does.
         """
-        self._began, before, waited = self._clock(), len(self._queue), False
+        self._began, before, waited = self.clock(), len(self._queue), False
         while not self._urgent:
-            now, due = self._clock(), self._due()
+            now, due = self.clock(), self._due()
             if due <= now:
                 if self._some:
                     break
                 due = math.inf
-            self._sleep(due, now)
+            self._sleeps_until = due
+            if due < math.inf:
+                self._wait(self._changed, due - now)
+            else:
+                self._changed.wait()
+            self._sleeps_until = -math.inf
             waited = bool(self._queue) and due < math.inf
         if waited:
             self._pace.waited(len(self._queue) - max(1, before))
-
-    def _sleep(self, until: float, now: float) -> None:
-        self._sleeps_until = until
-        if until < math.inf:
-            self._wait(self._changed, until - now)
-        else:
-            self._changed.wait()
-        self._sleeps_until = -math.inf
 
     def _wake(self) -> None:
         """Wake the lane that gathers, once, if what it sleeps for is there."""
@@ -230,34 +250,17 @@ class Gatherer:
     def _next(self) -> Work:
         if self._calls:
             return Work(self._alone, call=self._calls.popleft())
-        late, batch = self._queue.drop_late(self._clock()), self._next_batch()
+        late, share = self._queue.drop_late(self.clock()), self._share
+        # A trial, if one is to be made, with jobs that can be computed together with it.
+        first = self._trials.popleft() if self._trials else self._queue.take_one()
+        batch = [] if first is None else [first]
+        if first is not None and self._batching:
+            batch += self._queue.take(share - len(first.images), like=first)
         return Work(self._alone, late=late, batch=batch)
 
     @property
     def _alone(self) -> bool:
         return not self._busy and not self._queue
-
-    def _next_batch(self) -> list[Job]:
-        """A trial, if one is to be made, with jobs that can be computed together with it."""
-        share = self._share
-        first = self._trials.popleft() if self._trials else self._queue.take_one()
-        if first is None or not self._batching:
-            return [] if first is None else [first]
-        return [first, *self._queue.take(share - len(first.images), like=first)]
-
-
-_log = logging.getLogger(__name__)
-
-
-_T = TypeVar("_T")
-
-
-def _wait(changed: threading.Condition, seconds: float) -> None:
-    changed.wait(seconds)
-
-
-def _as_it_is(_wide: bool) -> None:
-    """Leave a lane the threads that it has."""
 
 
 class Inference:
@@ -268,51 +271,30 @@ class Inference:
     operation wait for each other whenever the event loop takes one's core.
 
     Args:
-        prepare: finds the variant of what a job wants; called in a lane, once a batch for each
-            patch set.
-        predict: images [B, 3, H, W] and B variants to logits float32 [B, C]; called in several
-            lanes at once.
-        queue_size: jobs that may wait.
-        max_batch: images computed together at most; a larger job runs alone.
-        batching: whether jobs that wait are put together.
-        batch_wait: seconds that a batch may wait for more jobs right after one of several.
+        prepare: as `Computer` has it; called in a lane.
+        predict: as `Computer` has it; called in several lanes at once.
+        gatherer: of as many lanes as there are.
         lanes: one function for each lane, called in it before it works: with True it may use all
             threads, with False its share.
         on_batch: told of every batch.
         on_dropped: told of every job that is dropped.
         on_results: called when results were set, once for all of a batch.
-        clock: seconds, ever rising.
-        wait: lets go of the condition until it is notified or the seconds are over.
     """
 
     def __init__(
         self,
         prepare: Callable[[Wanted], ReadyVariant],
         predict: Callable[[Tensor, Sequence[Variant]], Tensor],
+        gatherer: Gatherer,
         *,
-        queue_size: int,
-        max_batch: int,
-        batching: bool,
-        batch_wait: float = 0.0,
-        lanes: Sequence[Callable[[bool], None]] = (_as_it_is,),
+        lanes: Sequence[Callable[[bool], None]] = (lambda _wide: None,),
         on_batch: Callable[[Batch], None] = lambda _batch: None,
         on_dropped: Callable[[Dropped], None] = lambda _why: None,
         on_results: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.perf_counter,
-        wait: Callable[[threading.Condition, float], None] = _wait,
     ) -> None:
         self._on_batch, self._on_dropped, self._on_results = on_batch, on_dropped, on_results
-        self._clock = clock
-        self._computer = Computer(prepare, predict, self._note, clock)
-        self._gatherer = Gatherer(
-            lanes=len(lanes),
-            queue_size=queue_size,
-            max_batch=max_batch,
-            batching=batching,
-            batch_wait=batch_wait,
-            clock=clock,
-            wait=wait,
-        )
+        self.gatherer, self._clock = gatherer, gatherer.clock
+        self._computer = Computer(prepare, predict, self._note, gatherer.clock)
         self._lanes = [
             threading.Thread(target=self._run, args=(go,), name=f"rwsstore-lane-{n}", daemon=True)
             for n, go in enumerate(lanes)
@@ -324,22 +306,9 @@ class Inference:
             lane.start()
 
     @property
-    def waiting(self) -> int:
-        """How many jobs wait."""
-        return self._gatherer.waiting
-
-    @property
     def alive(self) -> bool:
         """Whether every lane computes, or would."""
-        return all(lane.is_alive() for lane in self._lanes) and not self._gatherer.stopping
-
-    def refuse_if_stopped(self) -> None:
-        """Refuse what would no longer be computed.
-
-        Raises:
-            StoppingError: it was stopped.
-        """
-        self._gatherer.refuse_if_stopped()
+        return all(lane.is_alive() for lane in self._lanes) and not self.gatherer.stopping
 
     def submit(self, job: Job) -> Future[PredictedImages]:
         """Put a prediction in the queue.
@@ -350,10 +319,10 @@ class Inference:
             StoppingError: it was stopped.
         """
         job.queued_at = self._clock()
-        if job.deadline <= job.queued_at and not self._gatherer.stopping:
+        if job.deadline <= job.queued_at and not self.gatherer.stopping:
             self._on_dropped("deadline")
             raise _late()
-        displaced = self._gatherer.add(job)
+        displaced = self.gatherer.add(job)
         if displaced is not None:
             error = OverloadedError("requests with other patch sets have fewer places: try again")
             self._drop(displaced, "displaced", error)
@@ -367,7 +336,7 @@ class Inference:
             StoppingError: it was stopped.
         """
         job = Job(images, ready.patches, given=ready, queued_at=self._clock())
-        self._gatherer.add(job)
+        self.gatherer.add(job)
         return job.result
 
     def call(self, function: Callable[[], _T]) -> Future[_T]:
@@ -377,12 +346,21 @@ class Inference:
             StoppingError: it was stopped.
         """
         result: Future[_T] = Future()
-        self._gatherer.add_call(lambda: _settle(result, function))
+
+        def settle() -> None:
+            if not result.set_running_or_notify_cancel():
+                return
+            try:
+                result.set_result(function())
+            except Exception as error:
+                result.set_exception(error)
+
+        self.gatherer.add_call(settle)
         return result
 
     def stop(self, timeout: float | None = None) -> None:
         """Finish what is queued, then end; returns when that is done or the time is up."""
-        self._gatherer.stop()
+        self.gatherer.stop()
         until = None if timeout is None else time.monotonic() + timeout
         for lane in self._lanes:
             if lane.ident is not None:
@@ -398,30 +376,27 @@ class Inference:
             pass  # what was done is let go of before it waits for more
 
     def _step(self, go: Callable[[bool], None]) -> bool:
-        work = self._gatherer.take()
+        work = self.gatherer.take()
         if work is None:
             return False
         try:
-            self._do(work, go)
+            for job in work.late:
+                self._drop(job, "deadline", _late())
+            if work.late:
+                self._on_results()  # now: they need not wait for the others' batch
+            if work.call or work.batch:
+                go(work.wide)
+            if work.call:
+                work.call()
+            elif work.batch:
+                self._computer.compute(work.batch)
         finally:
-            self._gatherer.done(work)
+            self.gatherer.done(work)
             self._on_results()  # last: it gives the interpreter's lock to those who wait for them
         return True
 
-    def _do(self, work: Work, go: Callable[[bool], None]) -> None:
-        for job in work.late:
-            self._drop(job, "deadline", _late())
-        if work.late:
-            self._on_results()  # now: they need not wait for the others' batch
-        if work.call is not None:
-            go(work.wide)
-            work.call()
-        elif work.batch:
-            go(work.wide)
-            self._computer.compute(work.batch)
-
     def _note(self, batch: Batch) -> None:
-        self._gatherer.ended(batch)
+        self.gatherer.ended(batch)
         self._on_batch(batch)
 
 
@@ -430,12 +405,3 @@ def _late() -> DeadlineError:
         "the prediction was not begun in the time that it may wait: allow more (timeout_ms, or "
         "timeout in microseconds), or ask for less at once"
     )
-
-
-def _settle(result: Future[_T], function: Callable[[], _T]) -> None:
-    if not result.set_running_or_notify_cancel():
-        return
-    try:
-        result.set_result(function())
-    except Exception as error:
-        result.set_exception(error)

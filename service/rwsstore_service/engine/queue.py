@@ -70,27 +70,21 @@ class FairQueue:
 
     Args:
         size: jobs that may wait.
+
+    Attributes:
+        images: how many wait.
+        soonest: the first deadline of all, or one before it.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         # The set whose turn is next stands first; none is ever empty.
         self._sets: OrderedDict[PatchSetKey, deque[Job]] = OrderedDict()
-        self._jobs, self._images = 0, 0
-        self._soonest = math.inf
+        self._jobs, self.images = 0, 0
+        self.soonest = math.inf
 
     def __len__(self) -> int:
         return self._jobs
-
-    @property
-    def images(self) -> int:
-        """How many images wait."""
-        return self._images
-
-    @property
-    def soonest(self) -> float:
-        """The first deadline of all, or one before it."""
-        return self._soonest
 
     def add(self, job: Job) -> Job | None:
         """Let a job wait.
@@ -108,7 +102,7 @@ class FairQueue:
         displaced = self._make_room(key) if self._jobs >= self._size else None
         self._sets.setdefault(key, deque()).append(job)
         self._count(job, 1)
-        self._soonest = min(self._soonest, job.deadline)
+        self.soonest = min(self.soonest, job.deadline)
         return displaced
 
     def take_one(self) -> Job | None:
@@ -137,10 +131,11 @@ class FairQueue:
 
     def drop_late(self, now: float) -> list[Job]:
         """Take out the jobs whose deadline has come."""
-        if now < self._soonest:
+        if now < self.soonest:
             return []
         late = self._drop(lambda job: job.deadline <= now)
-        self._soonest = min((job.deadline for job in self._all()), default=math.inf)
+        waiting = chain.from_iterable(self._sets.values())
+        self.soonest = min((job.deadline for job in waiting), default=math.inf)
         return late
 
     def _make_room(self, key: PatchSetKey) -> Job | None:
@@ -170,24 +165,21 @@ class FairQueue:
         return None
 
     def _drop(self, unwanted: Callable[[Job], bool]) -> list[Job]:
-        dropped = [job for job in self._all() if unwanted(job)]
-        if dropped:
-            gone = set(map(id, dropped))
-            left = {
-                key: deque(job for job in waiting if id(job) not in gone)
-                for key, waiting in self._sets.items()
-            }
-            self._sets = OrderedDict((key, waiting) for key, waiting in left.items() if waiting)
-            for job in dropped:
-                self._count(job, -1)
+        dropped: list[Job] = []
+        for key, waiting in [*self._sets.items()]:
+            left = deque[Job]()
+            for job in waiting:
+                (dropped if unwanted(job) else left).append(job)
+            self._sets[key] = left
+            if not left:
+                del self._sets[key]
+        for job in dropped:
+            self._count(job, -1)
         return dropped
 
     def _count(self, job: Job, change: int) -> None:
         self._jobs += change
-        self._images += change * len(job.images)
-
-    def _all(self) -> chain[Job]:
-        return chain.from_iterable(self._sets.values())
+        self.images += change * len(job.images)
 
 
 _SHARE = 0.5
@@ -208,17 +200,15 @@ class Pace:
 
     Args:
         longest: seconds; 0 for never.
+
+    Attributes:
+        images: of those that are expected, if they ask for as many again.
     """
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
-        self._expected, self._images, self._until = 0, 0, 0.0
+        self._expected, self.images, self._until = 0, 0, 0.0
         self._pass, self._passed = 0, 0
-
-    @property
-    def images(self) -> int:
-        """Images of those that are expected, if they ask for as many again."""
-        return self._images
 
     def ended(self, jobs: int, waiting: int, seconds: float, now: float, images: int) -> None:
         """Tell that a batch ended.
@@ -230,7 +220,7 @@ class Pace:
             now: when it ended.
             images: of all these jobs.
         """
-        self._expected, self._images, self._until = jobs + waiting, images, now
+        self._expected, self.images, self._until = jobs + waiting, images, now
         if jobs < 2:
             return
         if self._passed < self._pass:

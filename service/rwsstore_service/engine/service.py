@@ -20,11 +20,12 @@ from rwsstore.data import decode_image
 from rwsstore.errors import ConfigError, FormatError, TooLargeError, UnsupportedError
 from rwsstore.models import Classifier, load_clean_model
 from rwsstore.store import Store, default_store_path
-from rwsstore_service.engine.computing import Batch, lane_count, set_own_threads
+from rwsstore_service.engine.computing import Batch
 from rwsstore_service.engine.errors import InvalidImageError, StoppingError
 from rwsstore_service.engine.format_choice import choose_format
 from rwsstore_service.engine.host import Active, ModelHost
 from rwsstore_service.engine.journal import Journal
+from rwsstore_service.engine.lanes import lane_count, set_own_threads
 from rwsstore_service.engine.library import Library
 from rwsstore_service.engine.records import Dropped
 from rwsstore_service.settings import BUNDLED, Settings

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rwsstore.runtime import Chosen, Variant
 from rwsstore_service.engine.computing import Batch
-from rwsstore_service.engine.lanes import Inference
+from rwsstore_service.engine.lanes import Gatherer, Inference
 from rwsstore_service.engine.queue import Job, ReadyVariant
 from rwsstore_service.engine.records import Dropped, PredictedImages, Wanted
 
@@ -73,15 +73,19 @@ class Bench:
         self.clock = 0.0
         self._known: dict[str, Variant] = {}
         self._gate = threading.Event()
+        self.gatherer = Gatherer(
+            lanes=lanes,
+            clock=lambda: self.clock,
+            **{"queue_size": 16, "max_batch": 8, "batching": True, **options},
+        )
         self.thread = Inference(
             self._prepare,
             self._predict,
+            self.gatherer,
             on_batch=self._note,
             on_dropped=self.dropped.append,
             on_results=lambda: self.flushed.append(sum(jobs for _, jobs, _ in self.batches)),
             lanes=[partial(list.append, wide) for wide in self.wide],
-            clock=lambda: self.clock,
-            **{"queue_size": 16, "max_batch": 8, "batching": True, **options},
         )
         for _ in range(lanes):  # each is kept from every prediction
             self.thread.call(lambda: self._gate.wait(PATIENCE))

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
-from rwsstore_service.engine.computing import LaneCores, lane_count, set_own_threads
+from rwsstore_service.engine.computing import LaneCores
+from rwsstore_service.engine.lanes import lane_count, set_own_threads
 
 PATIENCE = 30.0
 

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ from rwsstore.errors import ConfigError, NotAppliedError, UnknownPatchError
 from rwsstore.runtime import Chosen, Edit, Patches
 from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
-from rwsstore_service.engine.records import JournalEntry
-from tests.service.engine.shelf import CARD, OPS, Shelf, make_shelf
+from tests.service.engine.shelf import CARD, Shelf, make_shelf
 
 
 def stocked(folder: Path) -> Shelf:
@@ -128,16 +126,6 @@ def test_what_is_not_on_is_neither_scaled_nor_removed(
             edit(active)
     with pytest.raises(NotAppliedError, match="on are: none"):
         edits[1](())
-
-
-def test_restoring_is_by_digest(own: Shelf, active: Patches) -> None:
-    entry = JournalEntry(
-        seq=3, at=datetime(2026, 1, 1, tzinfo=UTC), actor=OPS, action="replace", subject="tiny",
-        generation=2, patches=active, resolved=(), clean_weights="", state_digest="",
-        previous_digest="", rolled_back_to=None, chain="",
-    )  # fmt: skip
-    own.publish("fog", seed=9)
-    assert editing.restore(entry)(()) == active
 
 
 def test_an_edit_that_fails_says_why(shelf: Shelf, active: Patches) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from rwsstore.runtime import Chosen
 from rwsstore_service.engine.errors import DeadlineError, OverloadedError, StoppingError
-from rwsstore_service.engine.lanes import Inference
+from rwsstore_service.engine.lanes import Gatherer, Inference
 from rwsstore_service.engine.queue import Job
 from rwsstore_service.engine.records import Wanted
 from tests.service.engine.benching import FOG, PATIENCE, RAIN, Bench, digest, filled, rows
@@ -99,13 +99,13 @@ def test_batching_can_be_off() -> None:
 def test_a_full_queue_refuses() -> None:
     bench = Bench(queue_size=2)
     kept = [bench.submit(value) for value in range(2)]
-    assert bench.thread.waiting == 2
+    assert bench.gatherer.waiting == 2
     with pytest.raises(OverloadedError, match="RWS_QUEUE_SIZE"):
         bench.submit(2)
     bench.go()
     wait(kept, PATIENCE)
     assert rows(bench.submit(3)) == [[3, 1]]
-    assert bench.thread.waiting == 0
+    assert bench.gatherer.waiting == 0
     assert bench.dropped == []
     bench.end()
 
@@ -119,7 +119,7 @@ def test_who_floods_the_queue_gives_way_to_others() -> None:
     third = bench.submit(10, wanted=RAIN)
     with pytest.raises(OverloadedError, match="RWS_QUEUE_SIZE"):
         bench.submit(11, wanted=())  # with one each, nobody has too many
-    assert bench.thread.waiting == 3
+    assert bench.gatherer.waiting == 3
     bench.go()
     assert [rows(future)[0][0] for future in (flood[0], other, third)] == [0, 9, 10]
     assert bench.dropped == ["displaced"] * 2
@@ -197,9 +197,7 @@ def test_what_never_began_can_be_stopped() -> None:
     thread = Inference(
         lambda _wanted: pytest.fail("nothing is computed"),
         lambda _images, _variants: pytest.fail("nothing is computed"),
-        queue_size=1,
-        max_batch=1,
-        batching=True,
+        Gatherer(lanes=1, queue_size=1, max_batch=1, batching=True),
     )
     assert not thread.alive
     thread.stop()
@@ -256,7 +254,7 @@ def test_what_comes_late_is_not_even_queued() -> None:
     bench.clock = 5.0
     with pytest.raises(DeadlineError):
         bench.submit(2, wanted=FOG, deadline=5.0)
-    assert bench.thread.waiting == 1
+    assert bench.gatherer.waiting == 1
     assert bench.dropped == ["deadline"]
     bench.go()
     assert rows(kept) == [[1, 1]]

@@ -88,7 +88,7 @@ class Waiting:
         self.bench.predict = self._predict
 
     def _wait(self, _changed: threading.Condition, seconds: float) -> None:
-        if self.bench.thread.waiting:
+        if self.bench.gatherer.waiting:
             self.waits.append(seconds)
         if self.meanwhile:
             self.meanwhile.pop(0)()

@@ -72,7 +72,7 @@ def test_what_is_on_is_scaled_and_taken_off_without_a_look(house: House, reads: 
     reads.taken(*NAMES)
     house.change(editing.scale(house.host.finder, Choice("fog", 0.75)))
     house.change(editing.remove(house.host.finder, "rain"))
-    house.change(editing.restore(house.host.generation(2)))
+    house.change(lambda _on: house.host.generation(2).patches)
     assert reads.taken(*NAMES) == [(0, 0)] * 3
 
 
