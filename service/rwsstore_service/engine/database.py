@@ -106,14 +106,35 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._mutex = threading.Lock()
-        self._open = False
-        with ExitStack() as stack:
-            with self._translated():
-                _make_folder(folder)
-                stack.enter_context(_held(folder))
-                self._connection = _connect(self._path)
-                stack.callback(self._connection.close)
-                self._prepare()
+        with ExitStack() as stack, self._translated():
+            try:
+                # Durable, and for this user alone.
+                missing = [path for path in (folder, *folder.parents) if not path.exists()]
+                for path in reversed(missing):
+                    path.mkdir(mode=0o700, exist_ok=True)
+                    OS_FILES.fsync_folder(path.parent)
+                # One count for all threads: whoever closes the journal need not have opened it.
+                lock = filelock.FileLock(folder / LOCK_NAME, 0, mode=0o600, thread_local=False)
+                stack.enter_context(lock)
+                # SQLite would create it for all to read; its rollback journal gets the same mode.
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except filelock.Timeout:
+                raise StoreError(
+                    f"{folder} is in use by another service: stop that one, or give this one a "
+                    "folder of its own (RWS_STATE)."
+                ) from None
+            except OSError as error:
+                raise StoreError(
+                    f"{folder} cannot hold the journal ({error.strerror or error}): make it a "
+                    "folder that this user may write, or choose another (RWS_STATE)."
+                ) from error
+            self._connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            stack.callback(self._connection.close)
+            # All text is ASCII. Damaged text must get as far as the comparison with its chain.
+            self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            self._prepare()
             self._resources = stack.pop_all()
         self._open = True
 
@@ -143,7 +164,13 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException as error:
-                _roll_back(connection, forget=isinstance(error, sqlite3.Error))
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    # Of what was written and not synced, the log goes: a service that was killed
+                    # next would find it and take it for committed.
+                    if isinstance(error, sqlite3.Error):
+                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 raise
 
     def damage(self, what: str) -> IntegrityError:
@@ -154,11 +181,21 @@ class Database:
         )
 
     def _prepare(self) -> None:
-        """Make the schema of a new file; check an old one."""
+        """Make the schema of a new file; refuse one that is no sound journal of this version."""
         connection = self._connection
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        new = self._is_new()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        new = version == application == objects == 0
+        if not new and application != APPLICATION:
+            raise self.damage("it is an SQLite database, and not a journal of this service")
+        if not new and version != VERSION:
+            raise StoreError(
+                f"{self._path} has schema {version}, and this version of rwsstore knows {VERSION}: "
+                "install the version that wrote it, or choose another folder (RWS_STATE)."
+            )
         connection.execute("PRAGMA journal_mode = WAL")
         if new:
             connection.execute("BEGIN IMMEDIATE")
@@ -169,106 +206,24 @@ class Database:
         if found != "ok":
             raise self.damage(str(found).replace("\n", " "))
 
-    def _is_new(self) -> bool:
-        """Whether the file is empty; refuse it if it is not a journal of this version."""
-        connection = self._connection
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version == application == objects == 0:
-            return True
-        if application != APPLICATION:
-            raise self.damage("it is an SQLite database, and not a journal of this service")
-        if version != VERSION:
-            raise StoreError(
-                f"{self._path} has schema {version}, and this version of rwsstore knows {VERSION}: "
-                "install the version that wrote it, or choose another folder (RWS_STATE)."
-            )
-        return False
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Let errors of SQLite and of the operating system leave as the library's."""
+        """Let errors of SQLite leave as the library's."""
         try:
             yield
         except sqlite3.Error as error:
-            raise self._error_of(error) from error
-
-    def _error_of(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _FULL:
-            return StorageFullError(
-                f"{self._path} cannot be written ({error}): nothing was recorded. "
-                "Make space on its device, or see whether it is sound, and ask again."
-            )
-        if code in _DAMAGED:
-            return self.damage(str(error))
-        if code in _HELD:
-            return StoreError(
-                f"{self._path} is held by another program ({error}): nothing was recorded. "
-                "Close what reads it there, and ask again."
-            )
-        return StoreError(f"{self._path} cannot be used: {error}")
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durable and for this user alone."""
-    try:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        for path in reversed(missing):
-            path.mkdir(mode=0o700, exist_ok=True)
-            OS_FILES.fsync_folder(path.parent)
-    except OSError as error:
-        raise _unusable(folder, error) from error
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    # One count for all threads: whoever closes the journal need not be who opened it.
-    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0, mode=0o600, thread_local=False)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise StoreError(
-            f"{folder} is in use by another service: stop that one, or give this one a folder "
-            "of its own (RWS_STATE)."
-        ) from None
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        # SQLite would create it for all to read; its rollback journal gets the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise _unusable(path.parent, error) from error
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    # All text in it is ASCII. Damaged text must get as far as the comparison with its chain.
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
-    return connection
-
-
-def _roll_back(connection: sqlite3.Connection, *, forget: bool) -> None:
-    """Undo a transaction; where its log was written and not synced, drop that log.
-
-    Left there, a service that was killed next would find it and take it for committed.
-    """
-    with suppress(sqlite3.Error):
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if forget:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _unusable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{folder} cannot hold the journal ({error.strerror or error}): make it a folder that "
-        "this user may write, or choose another (RWS_STATE)."
-    )
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            found = StoreError(f"{self._path} cannot be used: {error}")
+            if code in _FULL:
+                found = StorageFullError(
+                    f"{self._path} cannot be written ({error}): nothing was recorded. "
+                    "Make space on its device, or see whether it is sound, and ask again."
+                )
+            elif code in _DAMAGED:
+                found = self.damage(str(error))
+            elif code in _HELD:
+                found = StoreError(
+                    f"{self._path} is held by another program ({error}): nothing was recorded. "
+                    "Close what reads it there, and ask again."
+                )
+            raise found from error

@@ -1,18 +1,4 @@
-"""What the engine refuses for reasons of its own.
-
-RwsError
-├── StaleGenerationError     another change came first
-├── UnknownGenerationError   no such generation
-├── PatchInUseError          the active set or the history refers to it
-├── DuplicatePatchError      it is the name's latest version already
-├── OtherModelError          a generation of other clean weights
-├── KeyReusedError           an idempotency key used for another request
-├── OverloadedError          the queue is full
-├── DeadlineError            its time was up before it was begun
-├── StoppingError            the service is stopping
-├── StateLostError           the active patch set could not be restored
-└── InvalidImageError (FormatError)   an upload that cannot be decoded
-"""
+"""What the engine refuses for reasons of its own."""
 
 from collections.abc import Iterable
 

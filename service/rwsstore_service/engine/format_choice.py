@@ -24,8 +24,6 @@ class FormatChoice:
     """The format in use, and how it came to be.
 
     Attributes:
-        format: in use.
-        why: it is.
         offered: what it was, or could have been, chosen from; float32 is among them.
         agreements: of each format that the model's card speaks of, by its name.
         milliseconds: that a batch took at the start, by format; empty where none was measured.
@@ -50,9 +48,11 @@ def choose_format(model: Classifier, settings: Settings) -> FormatChoice:
         settings: whose `compute` and `batching` decide.
     """
     agreements = _agreements(model, settings)
-    offered = tuple(one for one in FORMATS.values() if _is_offered(one, agreements))
+    good = {FLOAT32.name, *(name for name, found in agreements.items() if found.offered)}
+    offered = tuple(one for one in FORMATS.values() if one.name in good)
     if settings.compute != AUTO:
-        _warn(settings.compute, agreements)
+        if settings.compute not in good:
+            _warn(settings.compute, agreements.get(settings.compute))
         return FormatChoice(compute_format(settings.compute), "operator", offered, agreements, {})
     if not settings.batching:
         return FormatChoice(FLOAT32, "exact", offered, agreements, {})
@@ -82,16 +82,8 @@ def _agreements(model: Classifier, settings: Settings) -> dict[str, FormatAgreem
     return {one.name: one for one in formats}
 
 
-def _is_offered(compute: ComputeFormat, agreements: Mapping[str, FormatAgreement]) -> bool:
-    found = agreements.get(compute.name)
-    return compute == FLOAT32 or (found is not None and found.offered)
-
-
-def _warn(name: str, agreements: Mapping[str, FormatAgreement]) -> None:
+def _warn(name: str, found: FormatAgreement | None) -> None:
     """Say what is not known of a format that the operator asks for, or speaks against it."""
-    found = agreements.get(name)
-    if name == FLOAT32.name or (found is not None and found.offered):
-        return
     if found is None:
         _log.warning(
             "RWS_COMPUTE=%s: how far it agrees with float32 was not measured; rws card does", name

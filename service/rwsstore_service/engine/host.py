@@ -106,6 +106,7 @@ class ModelHost:
         on_change: told about every new active patch set.
 
     Attributes:
+        classes: names; their numbers where they have none.
         fault: why the active patch set is not served; None if it is.
     """
 
@@ -123,6 +124,7 @@ class ModelHost:
         on_change: Callable[[Active], None] = lambda _active: None,
     ) -> None:
         self.name, self.spec, self.format_choice = name, model.spec, format_choice
+        self.classes = model.spec.classes or tuple(map(str, range(model.spec.num_classes)))
         clean = CleanModel.of(model)
         fitting = FittingStore(store, clean.identity)
         self.live = LiveModel(
@@ -176,11 +178,6 @@ class ModelHost:
         active = self.active
         named = {one.digest for one in active.patches}
         return frozenset(named | {digest for digest, _ in active.variant.patches})
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; their numbers where they have none."""
-        return self.spec.classes or tuple(str(number) for number in range(self.spec.num_classes))
 
     @property
     def ready(self) -> bool:

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rwsstore.canonical import Digest, canonical_json
@@ -23,7 +23,7 @@ from rwsstore_service.engine.records import (
     decode,
     encode,
     fault,
-    find_faults,
+    faults,
     last_mention,
     mention,
     timestamp,
@@ -50,6 +50,7 @@ class Recorded:
 _log = logging.getLogger(__name__)
 
 _CHECKED_AT_START = 64
+_MOST_FAULTS = 1000
 _MOST = 2**63 - 1  # SQLite's greatest integer
 
 _FROM = f"SELECT {COLUMNS} FROM records WHERE"  # noqa: S608 - constant
@@ -57,10 +58,6 @@ _RECORDS = f"{_FROM} seq < ? ORDER BY seq DESC LIMIT ?"
 _GENERATIONS = f"""
 {_FROM} subject = ? AND generation IS NOT NULL AND generation < ? ORDER BY generation DESC LIMIT ?
 """
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Journal:
@@ -84,7 +81,7 @@ class Journal:
         self,
         folder: Path,
         *,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         keep_answers: int = 10_000,
         answers_for: timedelta = timedelta(hours=24),
     ) -> None:
@@ -93,10 +90,15 @@ class Journal:
         self._answers_for = answers_for
         self._database = Database(folder)
         try:
-            self._time = self._check_end()
+            with self._database.reading() as connection:
+                missing = check_end(connection)
+            if missing:
+                raise self._database.damage(missing)
+            latest = self.records(limit=_CHECKED_AT_START)
         except BaseException:
             self._database.close()
             raise
+        self._time = latest[0].at if latest else datetime.min.replace(tzinfo=UTC)
 
     def close(self) -> None:
         """Close the file and let others have it; a second time does nothing."""
@@ -105,12 +107,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def append(
@@ -132,7 +129,16 @@ class Journal:
                 nothing was recorded, and the next record gets the same number.
         """
         with self._database.writing() as connection:
-            row = self._next(connection, note)
+            values = connection.execute(_RECORDS, (_MOST, 1)).fetchone()
+            last = self._sound(Row(*values)) if values else None
+            generation = None
+            if note.activates:
+                (generation,) = connection.execute(
+                    "SELECT ifnull(max(generation), 0) + 1 FROM records "
+                    "WHERE subject = ? AND generation IS NOT NULL",
+                    (ascii_text(note.subject),),
+                ).fetchone()
+            row = encode(note, self._now(), generation, last)
             connection.execute(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
                 (row.seq, row.subject, row.generation, row.body, row.chain),
@@ -142,16 +148,22 @@ class Journal:
                 mention(connection, row.seq, note.digests)
             if key is not None and answer is not None:
                 self._keep(connection, note.actor.name, key, answer(entry))
-        _witness(entry)
+        # A witness: who can write the file could forge the whole chain, but not this line.
+        known = {
+            "seq": entry.seq,
+            "action": entry.action,
+            "subject": entry.subject,
+            "generation": entry.generation,
+            "actor": entry.actor.name,
+            "chain": entry.chain,
+        }
+        if entry.actor.request_id:
+            known["request_id"] = entry.actor.request_id
+        _log.info("recorded", extra=known)
         return entry
 
     def remember(self, actor: str, key: str, answer: Recorded) -> None:
-        """Keep an answer that goes with no record.
-
-        Args:
-            actor: name of the token.
-            key: idempotency key; an older answer under it is replaced.
-            answer: what was answered.
+        """Keep an answer that goes with no record; an older one under the key is replaced.
 
         Raises:
             StorageFullError: no space, or the device failed.
@@ -180,12 +192,7 @@ class Journal:
     def history(
         self, subject: str, *, limit: int, before: int | None = None
     ) -> tuple[JournalEntry, ...]:
-        """Generations of a subject, the newest first.
-
-        Args:
-            subject: whose.
-            limit: most of them, 1 or more.
-            before: only those with a lower number.
+        """Generations of a subject, the newest first: at most `limit`, numbered below `before`.
 
         Raises:
             IntegrityError: one of them is damaged.
@@ -195,11 +202,7 @@ class Journal:
             return self._entries(connection.execute(_GENERATIONS, values))
 
     def records(self, *, limit: int, before: int | None = None) -> tuple[JournalEntry, ...]:
-        """The whole audit log, the newest first.
-
-        Args:
-            limit: most records, 1 or more.
-            before: only those with a lower number (`JournalEntry.seq`).
+        """The whole audit log, the newest first: at most `limit`, with a `seq` below `before`.
 
         Raises:
             IntegrityError: one of them is damaged.
@@ -209,11 +212,7 @@ class Journal:
             return self._entries(connection.execute(_RECORDS, values))
 
     def refers_to(self, digests: Iterable[Digest]) -> int | None:
-        """The newest generation, of any subject, that names one of these patches.
-
-        Args:
-            digests: of patches, looked for in `patches` and in `resolved`.
-        """
+        """The newest generation, of any subject, that names one of these patches anywhere."""
         with self._database.reading() as connection:
             found = max((last_mention(connection, digest) for digest in set(digests)), default=0)
             row = connection.execute(
@@ -223,33 +222,12 @@ class Journal:
 
     def verify(self) -> tuple[str, ...]:
         """Walk the whole chain, while others go on; one line for each fault, at most 1000."""
-        return find_faults(self._database)
-
-    def _check_end(self) -> datetime:
-        """Check the latest records; tell the time of the last."""
-        with self._database.reading() as connection:
-            missing = check_end(connection)
-            if missing:
-                raise self._database.damage(missing)
-        entries = self.records(limit=_CHECKED_AT_START)
-        return entries[0].at if entries else datetime.min.replace(tzinfo=UTC)
+        return tuple(islice(faults(self._database), _MOST_FAULTS))
 
     def _now(self) -> datetime:
         """The time, never earlier than before."""
         self._time = max(self._time, self._clock().astimezone(UTC))
         return self._time
-
-    def _next(self, connection: sqlite3.Connection, note: Note) -> Row:
-        values = connection.execute(_RECORDS, (_MOST, 1)).fetchone()
-        last = self._sound(Row(*values)) if values else None
-        generation = None
-        if note.activates:
-            (generation,) = connection.execute(
-                "SELECT ifnull(max(generation), 0) + 1 FROM records "
-                "WHERE subject = ? AND generation IS NOT NULL",
-                (ascii_text(note.subject),),
-            ).fetchone()
-        return encode(note, self._now(), generation, last)
 
     def _keep(self, connection: sqlite3.Connection, actor: str, key: str, answer: Recorded) -> None:
         """Keep an answer, in place of an older one; let go of what is too old or too many."""
@@ -287,18 +265,3 @@ def _counted(limit: int) -> int:
     if limit < 1:  # SQLite takes a negative one for none
         raise ConfigError(f"limit is {limit}; 1 or more are listed")
     return min(limit, _MOST)
-
-
-def _witness(entry: JournalEntry) -> None:
-    """Log the record's chain: who can write the file could forge all of it, but not this."""
-    known: dict[str, object] = {
-        "seq": entry.seq,
-        "action": entry.action,
-        "subject": entry.subject,
-        "generation": entry.generation,
-        "actor": entry.actor.name,
-        "chain": entry.chain,
-    }
-    if entry.actor.request_id:
-        known["request_id"] = entry.actor.request_id
-    _log.info("recorded", extra=known)

@@ -31,8 +31,6 @@ class Described:
     Attributes:
         name: the name that reaches it, or its own.
         version: under that name; None where no name reaches it.
-        digest: of its file.
-        layer: where it lies.
         fits: whether it was extracted from the served clean model.
         contents: what it is.
         parts: (name, digest, α) of a composed patch.
@@ -52,16 +50,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Listing:
-    """What to list.
-
-    Attributes:
-        kind: of patches.
-        corruption: that they are for.
-        bits: of their tensors.
-        fits: whether made for the served model; None for all.
-        all_versions: older ones too.
-        sort: by what they are ordered.
-    """
+    """What to list; `fits` is whether made for the served model, None for all."""
 
     kind: str | None = None
     corruption: str | None = None
@@ -77,11 +66,7 @@ _log = logging.getLogger(__name__)
 class Library:
     """Reads may come from any thread; changes are made in one thread only.
 
-    Args:
-        store: the patches.
-        finder: finds them for the served model.
-        model: the served clean model.
-        journal: where changes are written down, and which history must stay whole.
+    The journal is where changes are written down, and its history must stay whole.
     """
 
     def __init__(
@@ -120,17 +105,24 @@ class Library:
             kind=wanted.kind, corruption=wanted.corruption, bits=wanted.bits, all_versions=True
         )
         if not wanted.all_versions:
-            entries = self._meant(entries)
+            meant: dict[str, Entry] = {}
+            for entry in entries:
+                before = meant.get(entry.name)
+                if before is None or self._fits(entry) or not self._fits(before):
+                    meant[entry.name] = entry
+            entries = tuple(meant.values())
         if wanted.fits is not None:
             entries = tuple(one for one in entries if self._fits(one) == wanted.fits)
         sound = [one for one in in_order(entries, wanted.sort) if self._store.has(one.digest)]
-        while True:
-            page = sound[offset : offset + limit]
-            described = [found for one in page if (found := self._described_if_sound(one))]
-            if len(described) == len(page):
-                return tuple(described), len(sound)
-            digests = {found.digest for found in described}
-            sound = [one for one in sound if one not in page or one.digest in digests]
+        described: list[Described] = []
+        while len(described) < len(sound[offset : offset + limit]):
+            one = sound[offset + len(described)]
+            try:
+                described.append(self._described(one.name, one.version, one.digest, one.layer))
+            except (RefusedError, IntegrityError, UnknownPatchError) as error:
+                _log.warning("left out of the listing: %s", error)
+                sound.remove(one)
+        return tuple(described), len(sound)
 
     def content(self, reference: str) -> tuple[Digest, bytes]:
         """Read a patch's file.
@@ -200,7 +192,14 @@ class Library:
         if not own:
             raise ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
         digests = [version.digest for version in own]
-        self._refuse_in_use(name, digests, active)
+        if set(digests) & set(active):
+            raise PatchInUseError(f"patch {name!r} is in the active patch set: take it off first")
+        generation = self._journal.refers_to(digests)
+        if generation is not None:
+            raise PatchInUseError(
+                f"generation {generation} refers to patch {name!r}; it stays, so that the history "
+                "can be rolled back to"
+            )
         # First: nothing disappears without a record.
         self._write("delete", f"{name}@{own[-1].version}", digests[-1], actor)
         self._store.remove(name)
@@ -225,13 +224,7 @@ class Library:
             raise DuplicatePatchError(published.digest, published.name, published.version)
         return self._described(published.name, published.version, published.digest, "user")
 
-    def _write(
-        self,
-        action: StoreAction,
-        subject: str,
-        digest: Digest,
-        actor: Actor,
-    ) -> None:
+    def _write(self, action: StoreAction, subject: str, digest: Digest, actor: Actor) -> None:
         note = Note(
             actor=actor,
             action=action,
@@ -244,61 +237,23 @@ class Library:
         )
         self._journal.append(note)
 
-    def _refuse_in_use(
-        self, name: str, digests: Sequence[Digest], active: Collection[Digest]
-    ) -> None:
-        if set(digests) & set(active):
-            raise PatchInUseError(f"patch {name!r} is in the active patch set: take it off first")
-        generation = self._journal.refers_to(digests)
-        if generation is not None:
-            raise PatchInUseError(
-                f"generation {generation} refers to patch {name!r}; it stays, so that the history "
-                "can be rolled back to"
-            )
-
-    def _meant(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Of each name the newest version that fits the model, or else the newest."""
-        meant: dict[str, Entry] = {}
-        for entry in entries:
-            before = meant.get(entry.name)
-            if before is None or self._fits(entry) or not self._fits(before):
-                meant[entry.name] = entry
-        return tuple(meant.values())
-
     def _fits(self, entry: Entry) -> bool:
         return entry.clean_weights == self._model.clean_weights
-
-    def _described_if_sound(self, entry: Entry) -> Described | None:
-        try:
-            return self._described(entry.name, entry.version, entry.digest, entry.layer)
-        except (RefusedError, IntegrityError, UnknownPatchError) as error:
-            _log.warning("left out of the listing: %s", error)
-            return None
 
     def _described(
         self, name: str, version: int | None, digest: Digest, layer: Literal["user", "bundled"]
     ) -> Described:
         contents = self._contents(digest)
-        parts = tuple(
-            (self._name_of(part.digest), part.digest, part.alpha)
-            for part in contents.metadata.parts
-        )
         fits = contents.metadata.clean_weights == self._model.clean_weights
-        touched = self._touched_bytes(contents)
-        return Described(name, version, digest, layer, fits, contents, parts, touched)
-
-    def _touched_bytes(self, contents: Contents) -> int | None:
-        """What it touches of the model; None where not all of its parts can be read."""
-        try:
-            parts = [self._contents(part.digest).metadata for part in contents.metadata.parts]
-        except RwsError:
-            return None
-        return reach_of(contents.metadata, parts).touched_bytes
-
-    def _name_of(self, digest: Digest) -> str:
-        try:
-            return self._contents(digest).metadata.name
-        except UnknownPatchError:
-            return ""
-        except RwsError:
-            return "(damaged)"
+        parts, known = [], []
+        for part in contents.metadata.parts:
+            try:
+                known.append(self._contents(part.digest).metadata)
+                part_name = known[-1].name
+            except RwsError as error:
+                part_name = "" if isinstance(error, UnknownPatchError) else "(damaged)"
+            parts.append((part_name, part.digest, part.alpha))
+        touched = None
+        if len(known) == len(parts):
+            touched = reach_of(contents.metadata, known).touched_bytes
+        return Described(name, version, digest, layer, fits, contents, tuple(parts), touched)

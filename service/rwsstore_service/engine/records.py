@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -40,13 +39,7 @@ DROPPED: tuple[Dropped, ...] = get_args(Dropped)
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks.
-
-    Attributes:
-        name: of the token; "anonymous" where none is needed.
-        address: where the request comes from.
-        request_id: of the request.
-    """
+    """Who asks: the token's name ("anonymous" without one), from where, in which request."""
 
     name: str
     address: str
@@ -242,15 +235,8 @@ def last_mention(connection: sqlite3.Connection, digest: Digest) -> int:
     return int(row[0]) if row else 0
 
 
-MOST_FAULTS = 1000
-
-_PAGE = 64
+_PAGE = f"SELECT {COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT 64"  # noqa: S608 - constant
 _BEFORE_ALL = -(2**63)
-
-
-def find_faults(database: Database) -> tuple[str, ...]:
-    """Compare every record with its chain and its index entries, a page at a time."""
-    return tuple(islice(_faults(database), MOST_FAULTS))
 
 
 def check_end(connection: sqlite3.Connection) -> str | None:
@@ -262,32 +248,24 @@ def check_end(connection: sqlite3.Connection) -> str | None:
     return _missing(last + 1, given) if last < given else None
 
 
-def _faults(database: Database) -> Iterator[str]:
-    after = 0
-    first = _BEFORE_ALL
+def faults(database: Database) -> Iterator[str]:
+    """Compare every record with its chain and its index entries, a page at a time."""
+    after, first = 0, _BEFORE_ALL
     try:
         while True:
             with database.reading() as connection:
-                rows = _page(connection, first)
-                found = list(_faults_of(connection, rows, after)) if rows else []
-                end = None if rows else check_end(connection)
+                rows = [Row(*values) for values in connection.execute(_PAGE, (first,))]
+                found = list(_faults_of(connection, rows, after))
+                missing = None if rows else check_end(connection)
             yield from found
             if not rows:
                 break
             first = rows[-1].seq
             after = max(after, first)
-        if end:
-            yield end
+        if missing:
+            yield missing
     except IntegrityError as error:
         yield str(error)
-
-
-def _page(connection: sqlite3.Connection, after: int) -> list[Row]:
-    rows = connection.execute(
-        f"SELECT {COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - constant
-        (after, _PAGE),
-    )
-    return [Row(*values) for values in rows]
 
 
 def _faults_of(connection: sqlite3.Connection, rows: list[Row], after: int) -> Iterator[str]:
@@ -298,22 +276,17 @@ def _faults_of(connection: sqlite3.Connection, rows: list[Row], after: int) -> I
             found = fault(row)
             if found is not None:
                 yield found
-            elif row.generation is not None:
-                yield from _unindexed(connection, row)
+            elif row.generation is not None:  # a sound one is found by what it says
+                indexed = connection.execute(
+                    "SELECT seq FROM records WHERE subject = ? AND generation = ?",
+                    (row.subject, row.generation),
+                ).fetchone()
+                if indexed != (row.seq,):
+                    yield f"record {row.seq} is not found as generation {row.generation}"
+                for digest in sorted(decode(row).digests):
+                    if last_mention(connection, digest) < row.seq:
+                        yield f"record {row.seq} is not found by its patch {digest}"
         after = max(after, row.seq)
-
-
-def _unindexed(connection: sqlite3.Connection, row: Row) -> Iterator[str]:
-    """What a sound generation should be found by, and is not."""
-    found = connection.execute(
-        "SELECT seq FROM records WHERE subject = ? AND generation = ?",
-        (row.subject, row.generation),
-    ).fetchone()
-    if found != (row.seq,):
-        yield f"record {row.seq} is not found as generation {row.generation}"
-    for digest in sorted(decode(row).digests):
-        if last_mention(connection, digest) < row.seq:
-            yield f"record {row.seq} is not found by its patch {digest}"
 
 
 def _missing(first: int, last: int) -> str:

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -74,8 +73,7 @@ class Decoder:
                 with its number.
         """
         start = self._clock()
-        size = self._size
-        batch = np.empty((len(files), 3, size, size), dtype=np.uint8)
+        batch = np.empty((len(files), 3, self._size, self._size), dtype=np.uint8)
         if not self._decode_small(files, batch):
             await self._decode_in_pool(files, batch)
         return torch.from_numpy(batch), self._clock() - start
@@ -119,16 +117,12 @@ class Decoder:
 
     def _decode_into(self, data: bytes, place: NDArray[np.uint8], max_pixels: int) -> None:
         """Decode one image into its place [3, H, W] of the batch; its pixels are copied once."""
-        _lay_out(decode_image(data, size=self._size, max_pixels=max_pixels), place)
-
-
-def _lay_out(pixels: NDArray[np.uint8], place: NDArray[np.uint8]) -> None:
-    """Copy [H, W, 3] to [3, H, W]."""
-    if pixels.size > _FEW_NUMBERS:
-        place[...] = pixels.transpose(2, 0, 1)
-        return
-    flat = pixels.tobytes()
-    place.data.cast("B")[:] = b"".join((flat[::3], flat[1::3], flat[2::3]))
+        pixels = decode_image(data, size=self._size, max_pixels=max_pixels)  # [H, W, 3]
+        if pixels.size > _FEW_NUMBERS:
+            place[...] = pixels.transpose(2, 0, 1)
+            return
+        flat = pixels.tobytes()
+        place.data.cast("B")[:] = b"".join((flat[::3], flat[1::3], flat[2::3]))
 
 
 def _numbered(error: FormatError, number: int, total: int) -> FormatError:
@@ -144,7 +138,7 @@ _log = logging.getLogger(__name__)
 
 
 class Counts(Protocol):
-    """Is told what happens here."""
+    """Is told what happens here; the metrics are."""
 
     def batch(self, *, images: int, requests: int, patch_sets: int) -> None:
         """A batch was computed."""
@@ -167,12 +161,15 @@ class Counts(Protocol):
 class Service:
     """The served model, its patches and its journal.
 
-    Nothing is read or started before `start`.
+    Nothing is read or started before `start`, which sets `journal`, `library` and `decoder`.
 
-    Args:
-        settings: what the operator chose.
-        counts: is told what happens.
+    Attributes:
+        hosts: the served models by name; there is one.
     """
+
+    journal: Journal
+    library: Library
+    decoder: Decoder
 
     def __init__(self, settings: Settings, counts: Counts) -> None:
         self.settings, self._counts = settings, counts
@@ -180,45 +177,24 @@ class Service:
         self._changes = ThreadPoolExecutor(
             1, thread_name_prefix="rwsstore-changes", initializer=self._take_share
         )
-        self._hosts: dict[str, ModelHost] = {}
-        self._parts: tuple[Journal, Library, Decoder] | None = None
-
-    @property
-    def hosts(self) -> Mapping[str, ModelHost]:
-        """The served models by name."""
-        return MappingProxyType(self._hosts)
+        self.hosts: dict[str, ModelHost] = {}
 
     @property
     def host(self) -> ModelHost:
         """The one served model."""
-        return next(iter(self._hosts.values()))
-
-    @property
-    def journal(self) -> Journal:
-        """Generations and audit log."""
-        return self._started()[0]
-
-    @property
-    def library(self) -> Library:
-        """The patches."""
-        return self._started()[1]
-
-    @property
-    def decoder(self) -> Decoder:
-        """Decodes uploaded images."""
-        return self._started()[2]
+        return next(iter(self.hosts.values()))
 
     @property
     def ready(self) -> bool:
         """Whether predictions are served."""
-        return bool(self._hosts) and not self.stopping and self.host.ready
+        return bool(self.hosts) and not self.stopping and self.host.ready
 
     @property
     def why_not_ready(self) -> str:
         """What hinders it."""
         if self.stopping:
             return "the service is stopping"
-        if not self._hosts:
+        if not self.hosts:
             return "the service is starting"
         return self.host.fault or "a thread that computes has ended"
 
@@ -231,21 +207,24 @@ class Service:
         settings = self.settings
         threads = settings.threads or thread_count()
         set_own_threads(threads)
-        model, store = _load_model(settings), _open_store(settings)
-        journal = Journal(settings.state_path)
+        if settings.model == BUNDLED:
+            model = bundled_model()
+        else:
+            model = load_clean_model(Path(settings.model).expanduser())
+        store = _open_store(settings)
+        self.journal = Journal(settings.state_path)
         try:
-            host = self._start_host(model, store, journal)
+            host = self._start_host(model, store)
         except BaseException:
-            journal.close()
+            self.journal.close()
             raise
-        decoder = Decoder(
+        self.decoder = Decoder(
             model.spec.input_size,
             threads=settings.decode_threads or threads,
             max_pixels=settings.max_pixels,
         )
-        library = Library(store, host.finder, host.identity, journal)
-        self._parts = journal, library, decoder
-        self._hosts[host.name] = host
+        self.library = Library(store, host.finder, host.identity, self.journal)
+        self.hosts[host.name] = host
         _log.info(
             "serving model %s (%s), generation %d, %d thread(s), computed in %s (%s)",
             host.name, host.identity.clean_weights[:12], host.active.generation, threads,
@@ -256,12 +235,10 @@ class Service:
         """Finish what was accepted, then close everything."""
         self.stopping = True
         self._changes.shutdown(wait=True)
-        for host in self._hosts.values():
+        for host in self.hosts.values():
             host.stop(self.settings.shutdown_timeout)
-        if self._parts is not None:
-            journal, _, decoder = self._parts
-            decoder.close()
-            journal.close()
+            self.decoder.close()
+            self.journal.close()
 
     async def in_turn(self, change: Callable[[], _T]) -> _T:
         """Run a change in the one thread that makes them, after those asked for before.
@@ -286,12 +263,7 @@ class Service:
         lanes = lane_count(settings.lanes, threads=threads, batching=settings.batching)
         set_own_threads(threads // lanes)
 
-    def _started(self) -> tuple[Journal, Library, Decoder]:
-        if self._parts is None:
-            raise ConfigError("the service has not been started")
-        return self._parts
-
-    def _start_host(self, model: Classifier, store: Store, journal: Journal) -> ModelHost:
+    def _start_host(self, model: Classifier, store: Store) -> ModelHost:
         name, counts = self.settings.served_name, self._counts
 
         def changed(active: Active) -> None:
@@ -304,7 +276,7 @@ class Service:
             name,
             model.eval(),
             store,
-            journal,
+            self.journal,
             self.settings,
             format_choice=choose_format(model.eval(), self.settings),
             on_batch=computed,
@@ -320,12 +292,6 @@ class Service:
         )
         counts.watch(name, waiting=lambda: host.waiting, resident=lambda: host.live.resident)
         return host
-
-
-def _load_model(settings: Settings) -> Classifier:
-    if settings.model == BUNDLED:
-        return bundled_model()
-    return load_clean_model(Path(settings.model).expanduser())
 
 
 def _open_store(settings: Settings) -> Store:

@@ -100,8 +100,7 @@ class RateLimiter:
         capacity: int = 10_000,
     ) -> None:
         self._interval = 1 / rate if rate else 0.0
-        self._burst = burst
-        self._clock = clock
+        self._burst, self._clock = burst, clock
         self._full_at = LruCache[str, float](capacity)
 
     def __len__(self) -> int:
@@ -317,11 +316,8 @@ class Gate:
         limiter: RateLimiter,
         hosts: Hosts,
     ) -> None:
-        self._app = app
-        self._tokens = tokens
-        self._access = access
-        self._limiter = limiter
-        self._hosts = hosts
+        self._app, self._tokens, self._access = app, tokens, access
+        self._limiter, self._hosts = limiter, hosts
 
     @classmethod
     def of(cls, app: ASGIApp, settings: Settings, tokens: Tokens, access: Access) -> "Gate":

@@ -1,7 +1,7 @@
 """Limits on a request's body and on requests at once, and headers that browsers obey: pure ASGI."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -74,8 +74,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self.limit_for(scope)
-        headers = Headers(scope=scope)
-        problem = _compressed(headers) or _declared_too_large(headers, limit)
+        problem = _refused(Headers(scope=scope), limit)
         if problem is not None:
             await send_problem(problem, scope, receive, send)
             return
@@ -116,7 +115,8 @@ class _LimitedBody:
         await self._send(message)
 
 
-def _compressed(headers: Headers) -> ProblemError | None:
+def _refused(headers: Headers, limit: int) -> ProblemError | None:
+    """What is wrong with a body by its headers alone."""
     for value in headers.getlist("content-encoding"):
         if value.strip().lower() not in ("", "identity"):
             return ProblemError(
@@ -124,10 +124,6 @@ def _compressed(headers: Headers) -> ProblemError | None:
                 "the body has a Content-Encoding; bodies are read as they are, so send it without",
                 headers={"Accept-Encoding": "identity", **CLOSE},
             )
-    return None
-
-
-def _declared_too_large(headers: Headers, limit: int) -> ProblemError | None:
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         return _too_large(limit, int(declared))
@@ -191,7 +187,7 @@ _ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_POLICY = "Content-Security-Policy"
+_POLICY = b"content-security-policy"
 _CACHE = (b"cache-control", b"no-store")  # unless the route says how long to keep its answer
 
 
@@ -208,8 +204,11 @@ class SecurityHeaders:
         always = dict(_ALWAYS)
         if not cors:
             always["Cross-Origin-Resource-Policy"] = "same-origin"
-        self._for_api = _Raw({**always, _POLICY: API_POLICY})
-        self._for_docs = _Raw({**always, _POLICY: DOCS_POLICY})
+        raw = [(name.lower().encode("ascii"), value.encode()) for name, value in always.items()]
+        # As they are sent, made once for all answers; they take the place of an answer's own.
+        self._for_api = [*raw, (_POLICY, API_POLICY.encode())]
+        self._for_docs = [*raw, (_POLICY, DOCS_POLICY.encode())]
+        self._names = frozenset(name for name, _ in self._for_api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and put the headers on its answer."""
@@ -222,27 +221,11 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": ours.put_on(message.get("headers", ()))}
+                own = [(name.lower(), value) for name, value in message.get("headers", ())]
+                headers = [one for one in own if one[0] not in self._names] + ours
+                if not any(name == _CACHE[0] for name, _ in own):
+                    headers.append(_CACHE)
+                message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-class _Raw:
-    """Headers as they are sent, made once for all answers.
-
-    Args:
-        headers: that take the place of an answer's own.
-    """
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = [
-            (name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()
-        ]
-        self._names = frozenset(name for name, _ in self._headers)
-
-    def put_on(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        own = [(name.lower(), value) for name, value in headers]
-        kept = [one for one in own if one[0] not in self._names]
-        told = any(name == _CACHE[0] for name, _ in kept)
-        return [*kept, *self._headers] if told else [*kept, *self._headers, _CACHE]

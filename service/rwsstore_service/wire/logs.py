@@ -26,7 +26,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 # Headers are never logged; this is for what a library may quote in an error.
 _BEARER = re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE)
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
-_RESET = "\x1b[0m"
 _ID_SHOWN = 8
 
 
@@ -78,7 +77,9 @@ class JsonFormatter(logging.Formatter):
             "request_id": _request_id(record),
         }
         for name, value in _extras(record):
-            line.setdefault(name, _plain(value))
+            finite = isinstance(value, float) and math.isfinite(value)
+            plain = value is None or isinstance(value, bool | int) or finite
+            line.setdefault(name, value if plain else _text(value))
         exception = _exception(self, record)
         if exception:
             line["exception"] = exception
@@ -100,11 +101,15 @@ class ConsoleFormatter(logging.Formatter):
         """Write a record; only its traceback has further lines, and these are indented."""
         level = f"{record.levelname.lower():<8}"
         if self._colour:
-            level = f"{_COLOURS.get(record.levelname, '')}{level}{_RESET}"
+            level = f"{_COLOURS.get(record.levelname, '')}{level}\x1b[0m"
         request = escape(_request_id(record))[:_ID_SHOWN] or "-"
         parts = [_time(record), level, f"{request:<{_ID_SHOWN}}", escape(record.name)]
         parts.append(escape(_message(record)))
-        parts += [f"{escape(name)}={_quoted(value)}" for name, value in _extras(record)]
+        for name, value in _extras(record):
+            text = escape(_text(value))
+            if not text or any(one in text for one in ' ="'):
+                text = '"' + text.replace('"', '\\"') + '"'
+            parts.append(f"{escape(name)}={text}")
         lines = [" ".join(parts)]
         lines += [f"    {escape(one)}" for one in _exception(self, record).splitlines()]
         return "\n".join(lines)
@@ -115,13 +120,6 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
-def _quoted(value: object) -> str:
-    text = escape(_text(value))
-    if text and not any(one in text for one in ' ="'):
-        return text
-    return '"' + text.replace('"', '\\"') + '"'
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -151,14 +149,6 @@ def _exception(formatter: logging.Formatter, record: logging.LogRecord) -> str:
         except Exception:
             return record.exc_info[0].__name__
     return _redacted(record.exc_text or "")
-
-
-def _plain(value: object) -> object:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    return _text(value)
 
 
 def _text(value: object) -> str:

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import h11
 from uvicorn.config import Config
@@ -51,19 +50,15 @@ class ClientTransport(asyncio.Transport):
         still_sending: Callable[[], bool],
     ) -> None:
         super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._write_timeout = write_timeout
-        self._still_sending = still_sending
+        self._transport, self._loop = transport, loop
+        self._write_timeout, self._still_sending = write_timeout, still_sending
         self._closing = False
         self._linger: asyncio.TimerHandle | None = None
         self._check: asyncio.TimerHandle | None = None
         self._unsent: list[bytes | bytearray | memoryview] = []
         self._unsent_bytes = 0
         self._sending: asyncio.Handle | None = None
-        self._written = 0
-        self._taken = 0
-        self._taken_at = 0.0
+        self._written, self._taken, self._taken_at = 0, 0, 0.0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the real transport knows."""
@@ -133,16 +128,13 @@ class ClientTransport(asyncio.Transport):
         self._written += len(data)
         if self._check is None and self._transport.get_write_buffer_size():
             self._taken_at = self._loop.time()
-            self._check_later()
+            self._check_progress()
 
     def _forget(self) -> None:
         self._unsent, self._unsent_bytes = [], 0
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
-
-    def _check_later(self) -> None:
-        self._check = self._loop.call_later(self._write_timeout / _CHECKS, self._check_progress)
 
     def _check_progress(self) -> None:
         self._check = None
@@ -156,7 +148,7 @@ class ClientTransport(asyncio.Transport):
         if now - self._taken_at >= self._write_timeout:
             self.abort()
         else:
-            self._check_later()
+            self._check = self._loop.call_later(self._write_timeout / _CHECKS, self._check_progress)
 
 
 # A chunk costs a client six bytes and the event loop five microseconds. After the first thousand,
@@ -195,7 +187,12 @@ class StrictConnection(h11.Connection):
             if isinstance(event, h11.Request):
                 self._check_request(event)
             elif isinstance(event, h11.Data):
-                self._check_chunks(event)
+                self._chunks += event.chunk_start
+                self._chunk_bytes += len(event.data)
+                if (self._chunks - _FREE_CHUNKS) * _LEAST_AVERAGE_CHUNK > self._chunk_bytes:
+                    raise h11.RemoteProtocolError(
+                        f"{self._chunks} chunks for {self._chunk_bytes} bytes; send larger ones"
+                    )
         except h11.RemoteProtocolError as error:
             self.refusal = self._describe(error, in_headers=in_headers)
             raise
@@ -204,7 +201,9 @@ class StrictConnection(h11.Connection):
     def _check_request(self, request: h11.Request) -> None:
         self._chunks = self._chunk_bytes = 0
         headers = dict(request.headers)
-        if self._size(request) > self._max_header_bytes:
+        size = len(request.method) + len(request.target) + len("  HTTP/1.1\r\n\r\n")
+        size += sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers)
+        if size > self._max_header_bytes:
             raise h11.RemoteProtocolError("headers too long", error_status_hint=431)
         if request.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("neither HTTP/1.0 nor HTTP/1.1")
@@ -214,19 +213,6 @@ class StrictConnection(h11.Connection):
             raise h11.RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             raise h11.RemoteProtocolError("there are no WebSockets here")
-
-    def _size(self, request: h11.Request) -> int:
-        line = len(request.method) + len(request.target) + len(" HTTP/1.1\r\n") + 1
-        fields = sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers)
-        return line + fields + len("\r\n")
-
-    def _check_chunks(self, data: h11.Data) -> None:
-        self._chunks += data.chunk_start
-        self._chunk_bytes += len(data.data)
-        if (self._chunks - _FREE_CHUNKS) * _LEAST_AVERAGE_CHUNK > self._chunk_bytes:
-            raise h11.RemoteProtocolError(
-                f"{self._chunks} chunks for {self._chunk_bytes} bytes; send larger ones"
-            )
 
     def _describe(self, error: h11.RemoteProtocolError, *, in_headers: bool) -> ProblemError:
         limit = self._max_header_bytes
@@ -243,12 +229,8 @@ class StrictConnection(h11.Connection):
         return ProblemError("bad-request", f"not a request that is read here: {reason}")
 
 
-class _Wait(Enum):
-    """What a connection waits for the client to send."""
-
-    HEADERS = auto()
-    BODY = auto()
-    REQUEST = auto()
+_Wait = Literal["header", "body", "idle"]
+"""What a connection waits for the client to send, as settings name it; idle is for a request."""
 
 
 class GuardedProtocol(H11Protocol):
@@ -350,10 +332,10 @@ class GuardedProtocol(H11Protocol):
         if self.transport.is_closing():
             return None
         if self.conn.their_state is h11.SEND_BODY:
-            return _Wait.BODY
+            return "body"
         if self.conn.their_state is h11.IDLE:
             begun, _ = self.conn.trailing_data
-            return _Wait.HEADERS if begun or not self.cycle else _Wait.REQUEST
+            return "header" if begun or not self.cycle else "idle"
         return None
 
     def _watch(self) -> None:
@@ -367,25 +349,20 @@ class GuardedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         if wait is not None:
-            self._deadline = self.loop.call_later(self._seconds(wait), self._expire, wait)
+            seconds: float = getattr(self.settings, f"{wait}_timeout")
+            self._deadline = self.loop.call_later(seconds, self._expire, wait, seconds)
 
-    def _seconds(self, wait: _Wait) -> float:
-        match wait:
-            case _Wait.HEADERS:
-                return self.settings.header_timeout
-            case _Wait.BODY:
-                return self.settings.body_timeout
-            case _Wait.REQUEST:
-                return self.settings.idle_timeout
-
-    def _expire(self, wait: _Wait) -> None:
+    def _expire(self, wait: _Wait, seconds: float) -> None:
         if self.transport.is_closing():
             return
         begun, _ = self.conn.trailing_data
-        if wait is _Wait.BODY:
-            self._refuse(_too_slow("body", self._seconds(wait), "RWS_BODY_TIMEOUT"))
-        elif begun:
-            self._refuse(_too_slow("headers", self._seconds(wait), "RWS_HEADER_TIMEOUT"))
+        if wait == "body":
+            what, setting = "body", "RWS_BODY_TIMEOUT"
+        else:
+            what, setting = "headers", "RWS_HEADER_TIMEOUT"
+        if wait == "body" or begun:
+            detail = f"the request's {what} did not end within {seconds:g} s ({setting})"
+            self._refuse(ProblemError("request-timeout", detail))
         else:
             self.transport.close()
         self._watch()
@@ -417,16 +394,6 @@ class GuardedProtocol(H11Protocol):
         return head + fields + b"\r\n" + (b"" if without_body else bytes(response.body))
 
 
-def _too_slow(what: str, seconds: float, setting: str) -> ProblemError:
-    detail = f"the request's {what} did not end within {seconds:g} s ({setting})"
-    return ProblemError("request-timeout", detail)
-
-
 def protocol_of(settings: Settings) -> type[GuardedProtocol]:
     """Return the protocol class that keeps these settings, for `uvicorn.Config(http=...)`."""
-
-    class Protocol(GuardedProtocol):
-        pass
-
-    Protocol.settings = settings
-    return Protocol
+    return type("Protocol", (GuardedProtocol,), {"settings": settings})

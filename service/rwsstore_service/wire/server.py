@@ -79,10 +79,7 @@ def bind(settings: Settings) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our protocol, our socket and our errors; listens from the start.
-
-    Args: those of `run`.
-    """
+    """uvicorn with our protocol, our socket and our errors; listens from the start (see `run`)."""
 
     def __init__(
         self,
@@ -94,10 +91,25 @@ class Server(uvicorn.Server):
     ) -> None:
         _allow_files(settings.max_connections + _OTHER_FILES)
         self._edge = _Edge(app)
-        self._announce = announce
-        self._on_stopping = on_stopping
+        self._announce, self._on_stopping = announce, on_stopping
         self._loop: asyncio.AbstractEventLoop | None = None
-        super().__init__(_config(self._edge, settings))
+        config = uvicorn.Config(
+            self._edge,
+            http=protocol_of(settings),
+            ws="none",
+            loop="asyncio",
+            interface="asgi3",
+            lifespan="on",
+            workers=1,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=True,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+        )
+        super().__init__(config)
         self._listener = bind(settings)
 
     @property
@@ -177,63 +189,30 @@ class _Edge:
         self.failure: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-        else:
-            await self._answer(scope, receive, send)
-
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_quietly(message: Message) -> None:
-            # This failure leaves `run` as an exception; its traceback need not be logged too.
-            failed = message["type"] == "lifespan.startup.failed"
-            await send({"type": message["type"]} if failed else message)
-
-        try:
-            await self._app(scope, receive, send_quietly)
-        except Exception as error:
-            self.failure = error
-            raise
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         answered = False
 
         async def send_on(message: Message) -> None:
             nonlocal answered
             answered = True
+            if message["type"] == "lifespan.startup.failed":
+                # It leaves `run` as an exception; its traceback need not be logged too.
+                message = {"type": message["type"]}
             await send(message)
 
         try:
             await self._app(scope, receive, send_on)
         except (Exception, asyncio.CancelledError) as error:
-            if answered:
+            if scope["type"] == "lifespan" and isinstance(error, Exception):
+                self.failure = error
+            if scope["type"] == "lifespan" or answered:
                 raise
-            await send_problem(_broken_off(error), scope, receive, send)
-
-
-def _broken_off(error: BaseException) -> ProblemError:
-    if isinstance(error, asyncio.CancelledError):
-        return ProblemError("unavailable", "the service is stopping", headers=CLOSE)
-    _log.error("a request failed", exc_info=error)
-    return ProblemError("internal", "the request failed; the log says why", headers=CLOSE)
-
-
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=protocol_of(settings),
-        ws="none",
-        loop="asyncio",
-        interface="asgi3",
-        lifespan="on",
-        workers=1,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=True,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
-    )
+            if isinstance(error, asyncio.CancelledError):
+                problem = ProblemError("unavailable", "the service is stopping", headers=CLOSE)
+            else:
+                _log.error("a request failed", exc_info=error)
+                detail = "the request failed; the log says why"
+                problem = ProblemError("internal", detail, headers=CLOSE)
+            await send_problem(problem, scope, receive, send)
 
 
 def _allow_files(count: int) -> None:
