@@ -6,7 +6,7 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.making.bundle import build_bundle as build_bundle
-    from rwsstore.making.card import BundleCard as BundleCard
+    from rwsstore.making.card import BundleCard as BundleCard, card_markdown as card_markdown
     from rwsstore.making.config import (
         BundleConfig as BundleConfig,
         DeltaConfig as DeltaConfig,
@@ -30,7 +30,6 @@ if typing.TYPE_CHECKING:
         ExportOptions as ExportOptions,
         Layout as Layout,
     )
-    from rwsstore.making.markdown import card_markdown as card_markdown
     from rwsstore.making.options import (
         Anchor as Anchor,
         DeltaOptions as DeltaOptions,

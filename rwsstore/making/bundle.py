@@ -13,10 +13,15 @@ from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, match_classes
 from rwsstore.errors import ConfigError, DataError, FormatError, UnknownPatchError
 from rwsstore.files import make_folders, read_bounded, staged_folder, write_atomic
-from rwsstore.making.card import BundleCard, DeltaSummary, PatchSummary, TrainingSummary
+from rwsstore.making.card import (
+    BundleCard,
+    DeltaSummary,
+    PatchSummary,
+    TrainingSummary,
+    card_markdown,
+)
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.evidence import LATER
-from rwsstore.making.markdown import card_markdown
 from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
 from rwsstore.measure import EvaluationOptions, accuracy, evaluate
 from rwsstore.models import (

@@ -1,13 +1,14 @@
-"""The model card of a bundle: what it is, how it was made, what was measured, what it is not."""
+"""The model card of a bundle, as data and as Markdown for people."""
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from rwsstore import __version__
 from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
 from rwsstore.making.config import BundleConfig
-from rwsstore.measure import EvaluationReport
-from rwsstore.models import FormatAgreement
+from rwsstore.measure import CorruptionResult, EvaluationReport, Interval, StoredResult
+from rwsstore.models import LEAST_AGREEMENT, FormatAgreement
 
 
 class TrainingSummary(CardPart):
@@ -106,3 +107,220 @@ class BundleCard(CardPart):
     def to_json(self) -> str:
         """Write the card as canonical JSON, with a newline at its end."""
         return canonical_json(self.model_dump(mode="json")) + "\n"
+
+
+def card_markdown(card: BundleCard) -> str:
+    """Render a card; the same card gives the same text."""
+    blocks = (
+        f"# {card.name}: model card\n",
+        _summary(card),
+        _figures(card),
+        _corruptions(card),
+        *_deltas(card),
+        *_formats(card),
+        _making(card),
+        _limits(card),
+    )
+    return "\n".join(blocks)
+
+
+def _summary(card: BundleCard) -> str:
+    spec, sides = card.config.network, card.config.network.input_size
+    more = f" {len(card.deltas)} more are against failing weights or adversaries."
+    return (
+        f"A `{spec.network}` classifier of width {spec.width:g} with its BatchNorm folded "
+        f"({card.parameters:,} parameters, {card.report.model_bytes:,} bytes in float32) for "
+        f"{sides}×{sides} RGB images of {len(card.config.data.classes)} classes "
+        f"({', '.join(card.config.data.classes)}), and {len(card.config.corruptions)} Robust "
+        "Weight Signature patches, one for each corruption below at severity "
+        f"{card.config.extraction.severity}. A patch covers the weights and biases of the "
+        f"shallowest {card.config.extraction.layers} layers."
+        f"{more if card.deltas else ''}\n"
+    )
+
+
+def _figures(card: BundleCard) -> str:
+    report, images = card.report, card.report.images
+    stored = str(card.config.extraction.bits)
+    mean = _percent(report.mean.clean_model, report.mean.clean_model_interval)
+    rows = [
+        ("TA, clean model", _percent(report.clean_accuracy, report.clean_accuracy_interval)),
+        ("mean RA, clean model", mean),
+    ]
+    for bits in map(str, card.config.measuring.bits):
+        mark = " (as shipped)" if bits == stored else ""
+        rows += _width_rows(f"{bits} bits{mark}", report.by_bits[bits], report.model_bytes)
+    return (
+        f"## Figures\n\nMeasured once, on {images:,} test images, when everything was chosen. "
+        "In brackets the 95 % bootstrap interval over the images: what another draw of test images "
+        "would change; another training seed changes more. RA is accuracy under a patch's own "
+        "corruption, told by an oracle which one it is; gap recovered is (mean RA with patches − "
+        "mean RA without) / (TA − mean RA without).\n\n" + _table(("figure", "value"), rows)
+    )
+
+
+def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tuple[str, str]]:
+    gap, interval = result.gap_recovered, result.gap_recovered_interval
+    recovered = "-" if gap is None else f"{gap:.3f}"
+    if interval is not None:
+        recovered += f" ({interval.low:.3f} to {interval.high:.3f})"
+    payload, mean = result.patch_payload_bytes, result.mean
+    size = (
+        f"{payload:,} bytes of payload, {payload / model_bytes:.3f} of the model's; "
+        f"files {result.patch_file_bytes:,}"
+    )
+    return [
+        (f"mean RA, patches at {label}", _percent(mean.patched, mean.patched_interval)),
+        (f"gap recovered, {label}", recovered),
+        (f"all patches at {label}", size),
+    ]
+
+
+def _corruptions(card: BundleCard) -> str:
+    stored = card.report.by_bits[str(card.config.extraction.bits)]
+    rows = [_corruption_row(name, stored.corruptions[name]) for name in card.config.corruptions]
+    header = ("corruption", "RA, no patch", "RA, its patch", "TA while it is on")
+    source = ""
+    if "frost" in stored.corruptions:
+        source = f"\nFrost is {card.report.frost_source}: not the benchmark's photographs.\n"
+    return "## By corruption\n\nIn percent.\n\n" + _table(header, rows) + source
+
+
+def _corruption_row(name: str, found: CorruptionResult) -> tuple[str, ...]:
+    return (
+        name,
+        _percent(found.clean_model, found.clean_model_interval),
+        _percent(found.patched, found.patched_interval),
+        _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
+    )
+
+
+def _deltas(card: BundleCard) -> Iterator[str]:
+    """Patches against failing weights or adversaries, where there are some."""
+    if not card.deltas:
+        return
+    strengths = {delta.patch_name: delta.alpha for delta in card.config.deltas}
+    rows = [
+        (
+            found.name,
+            f"{strengths[found.name]:g}",
+            f"{found.attack}, {found.budget:g}",
+            f"{found.ta:.1f}",
+            f"{found.clean_model:.1f}",
+            f"{found.patched:.1f}",
+            f"{found.layers}",
+            f"{found.touched_bytes:,}",
+            f"{found.file_bytes:,}",
+        )
+        for found in card.deltas
+    ]
+    header = (
+        "patch", "strength", "against, ε", "TA with it", "accuracy under that, no patch",
+        "its patch", "layers", "bytes touched", "file",
+    )  # fmt: skip
+    images = ", ".join(sorted({f"{found.images:,}" for found in card.deltas}))
+    yield (
+        "## Against failing weights and adversaries\n\nIn percent, at each patch's recommended "
+        f"strength. TA on all test images, accuracy under what a patch is against on {images} of "
+        "them: bits are flipped one at a time and the mean is taken, parameters are corrupted "
+        "along the gradient on these very images.\n\n" + _table(header, rows)
+    )
+
+
+def _formats(card: BundleCard) -> Iterator[str]:
+    """Compute formats, where they were measured."""
+    if not card.formats:
+        return
+    rows = [
+        (
+            one.name,
+            f"{one.top1_agreement:.2f}",
+            f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})",
+            "not finite" if one.largest_difference is None else f"{one.largest_difference:g}",
+            "yes" if one.offered else "no",
+        )
+        for one in card.formats
+    ]
+    header = (
+        "compute format", "clean model", "lowest, and with which patch", "largest logit difference",
+        "offered",
+    )  # fmt: skip
+    images = ", ".join(sorted({f"{one.images:,}" for one in card.formats}))
+    yield (
+        f"## Compute formats\n\nImages of the {images} split off the training set whose likeliest "
+        "class is the same as in float32, in percent: the clean model, and with each patch on at "
+        f"its recommended strength. From {LEAST_AGREEMENT:g} on for all of them a format is "
+        "offered to the service.\n\n" + _table(header, rows)
+    )
+
+
+def _making(card: BundleCard) -> str:
+    config, training = card.config, card.training
+    schedule, extraction = config.training, config.extraction
+    trained = "all layers trained, the deeper ones cut off"
+    if extraction.training_mode == "shallow":
+        trained = "the patched layers trained alone"
+    return (
+        "## How it was made\n\n"
+        f"- Data: {config.data.name}; {training.images:,} training images, and "
+        f"{training.validation_images:,} split off them (seed {config.data.seed}) on which every "
+        "choice was made. Digest of the training images: "
+        f"`{card.images}`; of the test images: `{card.test_images}`.\n"
+        f"- Clean model: {schedule.epochs} epochs of SGD with Nesterov momentum, learning rate "
+        f"{schedule.learning_rate:g} with a cosine to zero, weight decay "
+        f"{schedule.weight_decay:g}, batch {schedule.batch_size}, label smoothing "
+        f"{schedule.label_smoothing:g}, random crop and flip, seed {schedule.seed}, arithmetic "
+        f"{config.mode}{_averaging(card)}. {training.validation_accuracy:.1f} % of the split-off "
+        "images.\n"
+        f"- Patches: from the clean model as anchor, {extraction.training.epochs} epochs each, "
+        f"learning rate {extraction.training.learning_rate:g}, {trained}, "
+        f"{extraction.bits} bits, seed {extraction.training.seed}.\n"
+        f"{_delta_making(card)}"
+        f"- Weights: `{card.weights}`. Made by {card.tool}. Every parameter is in card.json and in "
+        "the configuration; `rws bundle` repeats it.\n"
+    )
+
+
+def _delta_making(card: BundleCard) -> str:
+    return "".join(
+        f"- {delta.patch_name}: recipe {delta.recipe}, layers {delta.layers or 'all'}, "
+        f"{delta.bits} bits, recommended strength {delta.alpha:g}"
+        + "".join(f", {name} {value}" for name, value in sorted(delta.settings.items()))
+        + ".\n"
+        for delta in card.config.deltas
+    )
+
+
+def _averaging(card: BundleCard) -> str:
+    averaging = card.config.averaging
+    if averaging is None:
+        return ""
+    return (
+        f"; then the mean of the weights at the ends of {averaging.cycles} more epochs, each with "
+        f"its own cosine from {averaging.learning_rate:g} (stochastic weight averaging)"
+    )
+
+
+def _limits(card: BundleCard) -> str:
+    side = card.config.network.input_size
+    return (
+        "## What it must not be used for\n\n"
+        "It is there to show, test and study patches. It must not be used for decisions about "
+        f"people, safety or property: it knows {len(card.config.data.classes)} classes, sees "
+        f"{side} pixels a side, calls everything else one of its classes, and its figures hold "
+        "for images like those that it was tested on. The corruptions are synthetic; weather and "
+        "lenses in the field differ. A patch is for its corruption: the wrong one, or one on a "
+        "clean image, usually costs accuracy (last column). Nothing here stops an adversary: where "
+        "a patch is against attacks, its figure is what the attacks named left, an upper bound.\n"
+    )
+
+
+def _percent(value: float, interval: Interval | None) -> str:
+    if interval is None:
+        return f"{value:.1f}"
+    return f"{value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    marks = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, marks, *rows))
