@@ -24,6 +24,7 @@ if typing.TYPE_CHECKING:
         Hazard as Hazard,
         KindRow as KindRow,
         hazard_for as hazard_for,
+        patch_kind as patch_kind,
     )
     from rwsstore.making.layouts import (
         PICTURE_FORMATS as PICTURE_FORMATS,

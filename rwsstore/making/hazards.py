@@ -17,7 +17,6 @@ from rwsstore.making.projection import Difference, changes, signature
 from rwsstore.measure.accuracy import accuracy, correct_under, percent
 from rwsstore.probes.bitflips import StoredWeights, sample_sites, survey
 from rwsstore.probes.parameter_corruption import (
-    Constraint,
     Sample,
     corrupted_copy,
     gradient_corruption,
@@ -57,10 +56,6 @@ class Hazard:
     budget: float | None = None
     recorded: Mapping[str, int] = field(default_factory=dict)
 
-    def accuracy(self, model: nn.Module, images: ImageSet, seed: int) -> float:
-        """Measure one model."""
-        return self.on(images, seed)(model)
-
     @property
     def described(self) -> dict[str, Any]:
         """As a patch's description says it."""
@@ -79,6 +74,34 @@ class KindRow:
 
     difference: Difference
     hazard: Callable[[Recipe, Any], Hazard]
+
+
+KINDS: dict[str, KindRow] = {}
+"""A row for each kind of patch that can be made; applying one needs none."""
+
+_Hazards = TypeVar("_Hazards", bound=Callable[..., Hazard])
+
+
+def patch_kind(name: str, difference: Difference = changes) -> Callable[[_Hazards], _Hazards]:
+    """Have patches of a kind made; the function below says what they are against.
+
+    A recipe makes them by its `kind`.
+
+    Args:
+        name: of the kind.
+        difference: that becomes the patch.
+
+    Raises:
+        ConfigError: the kind has a row already.
+    """
+    if name in KINDS:
+        raise ConfigError(f"there is a kind of patch {name!r} already; name it otherwise")
+
+    def add(hazard: _Hazards) -> _Hazards:
+        KINDS[name] = KindRow(difference, hazard)
+        return hazard
+
+    return add
 
 
 def row_of(recipe: Recipe) -> KindRow:
@@ -106,73 +129,76 @@ def hazard_for(recipe: Recipe, options: DeltaOptions | ExtractionOptions) -> Haz
     return row_of(recipe).hazard(recipe, options)
 
 
+@patch_kind("rws", signature)
 def _image_corruption(recipe: Recipe, _options: ExtractionOptions) -> Hazard:
     """A corruption of images; they are corrupted once for all models."""
     if not isinstance(recipe, RobustRecipe):
         raise ConfigError(f"recipe {recipe.name!r} is for no image corruption")
+    name, severity = recipe.corruption, recipe.severity
 
     def on(images: ImageSet, seed: int) -> Measure:
-        shown = corrupt(
-            images.images,
-            recipe.corruption,
-            recipe.severity,
-            seed=seed,
-            indices=torch.arange(len(images)),
-        )
+        places = torch.arange(len(images))
+        shown = corrupt(images.images, name, severity, seed=seed, indices=places)
         return lambda model: accuracy(model, shown, images.labels)
 
-    return Hazard(on, corruption=recipe.corruption, severity=recipe.severity)
+    return Hazard(on, corruption=name, severity=severity)
 
 
+@patch_kind("corruption_resistant")
 def _parameter_corruption(recipe: Recipe, options: DeltaOptions) -> Hazard:
-    """The gradient-based corruption of all parameters (Sun et al., AAAI 2021, equation 7)."""
+    """The gradient-based corruption of all parameters (Sun et al., AAAI 2021, equation 7).
+
+    Accuracy at w + â, the gradient taken at the model that is measured, on these very images.
+    """
     chosen = _settings(recipe, CorruptionResistantOptions).constraint
     constraint = replace(chosen, epsilon=options.card_budget or chosen.epsilon)
+
+    def on(images: ImageSet, _seed: int) -> Measure:
+        def measured(model: nn.Module) -> float:
+            sample = Sample.of(model, images.images, images.labels)
+            corruption = gradient_corruption(loss_gradient(model, sample).tensors, constraint)
+            return measure(corrupted_copy(model, corruption), sample).accuracy
+
+        return measured
+
     norm = "linf" if constraint.p == math.inf else f"l{constraint.p:g}"
     few = "" if constraint.n is None else f"_n{constraint.n}"
-    return Hazard(
-        lambda images, _seed: lambda model: _corrupted(model, images, constraint),
-        attack=f"parameter_corruption_{norm}{few}",
-        budget=constraint.epsilon,
-    )
+    return Hazard(on, attack=f"parameter_corruption_{norm}{few}", budget=constraint.epsilon)
 
 
-def _corrupted(model: nn.Module, images: ImageSet, constraint: Constraint) -> float:
-    """Accuracy at w + â, the gradient taken at this model, on these very images."""
-    sample = Sample.of(model, images.images, images.labels)
-    gradient = loss_gradient(model, sample).tensors
-    corruption = gradient_corruption(gradient, constraint)
-    return measure(corrupted_copy(model, corruption), sample).accuracy
-
-
+@patch_kind("hessian_aware")
 def _bit_flip(_recipe: Recipe, options: DeltaOptions) -> Hazard:
-    """One flipped bit: the exponent's highest, of any of the float32 parameters."""
+    """One flipped bit: the exponent's highest, of any of the float32 parameters.
+
+    Mean accuracy over seeded flips; of a model that is no better than guessing, as it is.
+    """
     if options.card_budget is not None:
         raise ConfigError("card_budget is for other hazards: of bits, one at a time is flipped")
-    return Hazard(
-        lambda images, seed: lambda model: _flipped(model, images, options.card_flips, seed),
-        attack="bit_flip_exponent",
-        budget=1.0,
-        recorded={"card.flips": options.card_flips},
-    )
+    flips = options.card_flips
+
+    def on(images: ImageSet, seed: int) -> Measure:
+        def measured(model: nn.Module) -> float:
+            plain = accuracy(model, unit_images(images.images), images.labels)
+            if plain * len(images.classes) <= 100:
+                return plain
+            memory = StoredWeights(model)
+            sites = sample_sites(memory, flips, bits="top", seed=seed)
+            found = survey(memory, images, sites)
+            return 100.0 * float(found.right.double().mean()) / found.images
+
+        return measured
+
+    return Hazard(on, attack="bit_flip_exponent", budget=1.0, recorded={"card.flips": flips})
 
 
-def _flipped(model: nn.Module, images: ImageSet, flips: int, seed: int) -> float:
-    """Mean accuracy over seeded flips; as it is, of a model that is no better than guessing."""
-    plain = accuracy(model, unit_images(images.images), images.labels)
-    if plain * len(images.classes) <= 100:
-        return plain
-    memory = StoredWeights(model)
-    found = survey(memory, images, sample_sites(memory, flips, bits="top", seed=seed))
-    return 100.0 * float(found.right.double().mean()) / found.images
-
-
+@patch_kind("selective")
 def _fgsm(recipe: Recipe, options: DeltaOptions) -> Hazard:
     """FGSM, made on the model that is measured (Goodfellow et al., ICLR 2015)."""
     epsilon = options.card_budget or _settings(recipe, SelectiveOptions).attack_epsilon
     return Hazard(_under(Fgsm(epsilon)), attack="fgsm_linf", budget=epsilon)
 
 
+@patch_kind("clat")
 def _worst_case(recipe: Recipe, options: DeltaOptions) -> Hazard:
     """PGD with 20 steps and APGD-CE with 100, on the model that is measured; the worse of both."""
     epsilon = options.card_budget or _settings(recipe, ClatOptions).epsilon
@@ -200,13 +226,3 @@ def _settings(recipe: Recipe, wanted: type[_Options]) -> _Options:
             "how strong the hazard is"
         )
     return settings
-
-
-KINDS: dict[str, KindRow] = {
-    "rws": KindRow(signature, _image_corruption),
-    "corruption_resistant": KindRow(changes, _parameter_corruption),
-    "hessian_aware": KindRow(changes, _bit_flip),
-    "selective": KindRow(changes, _fgsm),
-    "clat": KindRow(changes, _worst_case),
-}
-"""A row for each kind of patch that can be made; applying one needs none."""

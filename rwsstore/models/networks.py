@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError
+from rwsstore.models.registry import network
 from rwsstore.models.spec import ModelSpec
 
 _MULTIPLE = 8
@@ -84,6 +85,7 @@ def _features(groups: tuple[tuple[int, ...], ...], *, batch_norm: bool) -> nn.Se
     return nn.Sequential(layers)
 
 
+@network
 def vgg16(spec: ModelSpec) -> nn.Module:
     """Build VGG-16: 13 convolutions and one linear layer."""
     groups = tuple(tuple(scaled(channels, spec.width) for channels in group) for group in _VGG16)
@@ -211,16 +213,13 @@ class ResNet(nn.Module):
         return logits
 
 
+@network
 def resnet18(spec: ModelSpec) -> nn.Module:
     """Build ResNet-18: the stem, 8 basic blocks and one linear layer."""
     return ResNet(spec, BasicBlock, (2, 2, 2, 2))
 
 
-def resnet50(spec: ModelSpec) -> nn.Module:
-    """Build ResNet-50: the stem, 16 bottleneck blocks and one linear layer."""
-    return ResNet(spec, Bottleneck, (3, 4, 6, 3))
-
-
+@network
 def resnet32(spec: ModelSpec) -> nn.Module:
     """Build ResNet-32 as for CIFAR-10 (He et al., 2016, section 4.2): 15 basic blocks, 3 stages.
 
@@ -229,6 +228,13 @@ def resnet32(spec: ModelSpec) -> nn.Module:
     return ResNet(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES)
 
 
+@network
 def resnet32_stride2(spec: ModelSpec) -> nn.Module:
     """Build ResNet-32 behind a stem of stride 2: the same tensors for a quarter of the work."""
     return ResNet(spec, BasicBlock, (5, 5, 5), stages=_SMALL_STAGES, stride=2)
+
+
+@network
+def resnet50(spec: ModelSpec) -> nn.Module:
+    """Build ResNet-50: the stem, 16 bottleneck blocks and one linear layer."""
+    return ResNet(spec, Bottleneck, (3, 4, 6, 3))

@@ -1,52 +1,59 @@
-"""Networks by name. A new one is a function in `networks.py` and one row here."""
+"""Networks by name. A new one is a function with `network` above it, as in `networks.py`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import ast
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rwsstore.errors import UnknownNameError
+from rwsstore.errors import ConfigError, UnknownNameError
 
-if TYPE_CHECKING:  # the rows are listed where nothing is built
+if TYPE_CHECKING:  # the names are listed where nothing is built
     from torch import nn
 
     from rwsstore.models.classifier import Classifier
     from rwsstore.models.spec import ModelSpec
 
-_Builder = Callable[["ModelSpec"], "nn.Module"]
+Builder = Callable[["ModelSpec"], "nn.Module"]
+"""Takes a specification to a network with random weights, BatchNorm not folded."""
+
+_OWN = "rwsstore.models.networks"
 
 
-@dataclass(frozen=True)
-class Network:
-    """One row of the registry.
+def _own_names() -> list[str]:
+    """The networks of `networks.py`, read from its source: to import it takes torch a second."""
+    source = Path(__file__).with_name("networks.py").read_text("utf-8")
+    return [
+        function.name
+        for function in ast.parse(source).body
+        if isinstance(function, ast.FunctionDef) and function.decorator_list
+    ]
 
-    Attributes:
-        name: as in `ModelSpec.network`, and of the function in `networks.py`.
-        summary: one line for listings.
-    """
 
-    name: str
-    summary: str
-
-    @property
-    def build(self) -> _Builder:
-        """Takes a specification to a network with random weights, BatchNorm not folded."""
+def _own(name: str) -> Builder:
+    def build_own(spec: "ModelSpec") -> "nn.Module":
         from rwsstore.models import networks
 
-        found: _Builder = getattr(networks, self.name)
-        return found
+        made: nn.Module = getattr(networks, name)(spec)
+        return made
+
+    return build_own
 
 
-_ROWS = (
-    Network("vgg16", "13 convolutions and one linear layer, BatchNorm optional"),
-    Network("resnet18", "8 basic residual blocks, for small images"),
-    Network("resnet32", "15 small basic residual blocks, for CIFAR"),
-    Network("resnet32_stride2", "the same behind a stem of stride 2"),
-    Network("resnet50", "16 bottleneck residual blocks, for small images"),
-)
+NETWORKS: dict[str, Builder] = {name: _own(name) for name in _own_names()}
+"""What builds a network, by its name; torchvision's are not listed: torchvision:NAME."""
 
-NETWORKS: Mapping[str, Network] = MappingProxyType({row.name: row for row in _ROWS})
-"""The networks of this project by name; torchvision's have names of the form torchvision:NAME."""
+
+def network(builder: Builder) -> Builder:
+    """Have a builder found by its name.
+
+    Raises:
+        ConfigError: there is a network of that name.
+    """
+    name = builder.__name__
+    if name in NETWORKS and builder.__module__ != _OWN:
+        raise ConfigError(f"there is a network {name!r} already; name it otherwise")
+    NETWORKS[name] = builder
+    return builder
 
 
 def build(spec: "ModelSpec", *, seed: int = 0) -> "Classifier":
@@ -87,9 +94,9 @@ def _assemble(spec: "ModelSpec", seed: int, device: str) -> "Classifier":
 
     if spec.network.startswith(PREFIX):
         import_torchvision()  # before the device is set: an import may make tensors
-        make_network: _Builder = torchvision_network
+        make_network: Builder = torchvision_network
     elif spec.network in NETWORKS:
-        make_network = NETWORKS[spec.network].build
+        make_network = NETWORKS[spec.network]
     else:
         raise UnknownNameError("network", spec.network, [*NETWORKS, PREFIX + "NAME"])
     with torch.random.fork_rng(devices=[]), torch.device(device):

@@ -66,8 +66,8 @@ def test_the_card_says_what_the_delta_does_on_the_test_images(made: Made, digits
     assert found.ta == accuracy(on, test.images, test.labels)
     assert found.images == 60
     hazard = hazard_for(wanted.recipe_for(model), wanted.options)
-    assert found.patched == hazard.accuracy(on.module, test.limit(60, 0), 0)
-    assert found.clean_model == hazard.accuracy(model, test.limit(60, 0), 0)
+    assert found.patched == hazard.on(test.limit(60, 0), 0)(on.module)
+    assert found.clean_model == hazard.on(test.limit(60, 0), 0)(model)
     assert "steady" in (made.out / "CARD.md").read_text()
 
 

@@ -104,7 +104,7 @@ def test_the_card_is_measured_under_the_hazard() -> None:
     for point in card.points:
         model = live.variant({patch.name: point.alpha})
         assert point.ta == accuracy(model, images.images, images.labels)
-        assert point.ra == hazard.accuracy(model.module, images, derive_seed(0, "card"))
+        assert point.ra == hazard.on(images, derive_seed(0, "card"))(model.module)
     assert card.points[0].ta > card.points[0].ra
     assert card.points[-1].ra > card.points[0].ra
 

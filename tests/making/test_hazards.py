@@ -63,8 +63,8 @@ def test_the_card_may_have_a_budget_of_its_own(kind: str) -> None:
     assert strong.budget == 0.5
     weak = hazard(kind, card_budget=1e-6)
     plain = accuracy(clean_model(), VALIDATION.images, VALIDATION.labels)
-    assert weak.accuracy(clean_model(), VALIDATION, 0) == plain
-    assert strong.accuracy(clean_model(), VALIDATION, 0) < plain
+    assert weak.on(VALIDATION, 0)(clean_model()) == plain
+    assert strong.on(VALIDATION, 0)(clean_model()) < plain
 
 
 def test_corruption_is_a_step_along_the_gradient() -> None:
@@ -79,7 +79,7 @@ def test_corruption_is_a_step_along_the_gradient() -> None:
         for name, parameter in moved.named_parameters():
             parameter.add_((constraint.epsilon / length * gradient[name]).float())
     expected = accuracy(moved, VALIDATION.images, VALIDATION.labels)
-    assert found.accuracy(model, VALIDATION, 0) == pytest.approx(expected)
+    assert found.on(VALIDATION, 0)(model) == pytest.approx(expected)
     assert expected < accuracy(model, VALIDATION.images, VALIDATION.labels)
 
 
@@ -95,7 +95,7 @@ def test_flips_are_averaged() -> None:
         weights = damaged.get_parameter(memory.arrays[array].parameter).data
         weights.view(torch.int32).view(-1)[index] ^= 1 << 30
         accuracies.append(accuracy(damaged, VALIDATION.images, VALIDATION.labels))
-    assert found.accuracy(model, VALIDATION, 3) == pytest.approx(sum(accuracies) / 6)
+    assert found.on(VALIDATION, 3)(model) == pytest.approx(sum(accuracies) / 6)
     assert len(set(accuracies)) > 1
     assert found.recorded == {"card.flips": 6}
 
@@ -103,7 +103,7 @@ def test_flips_are_averaged() -> None:
 def test_flips_take_nothing_from_a_model_that_only_guesses() -> None:
     model = fresh()
     nn.init.zeros_(model.fc.weight)
-    found = hazard("hessian_aware").accuracy(model, VALIDATION, 0)
+    found = hazard("hessian_aware").on(VALIDATION, 0)(model)
     assert found == pytest.approx(100 / 3)
 
 
@@ -111,7 +111,7 @@ def test_fgsm_is_made_on_the_model_itself() -> None:
     model = clean_model()
     attacked = Fgsm(0.15).perturb(model, VALIDATION.images, VALIDATION.labels)
     expected = accuracy(model, attacked, VALIDATION.labels)
-    assert hazard("selective", card_budget=0.15).accuracy(model, VALIDATION, 0) == expected
+    assert hazard("selective", card_budget=0.15).on(VALIDATION, 0)(model) == expected
     assert expected < accuracy(model, VALIDATION.images, VALIDATION.labels)
 
 
@@ -125,12 +125,12 @@ def standing(attack: Attack, images: ImageSet, seed: int) -> torch.Tensor:
 def test_adversarial_accuracy_is_the_worst_case_of_two_attacks_image_by_image(
     epsilon: float,
 ) -> None:
-    measured = hazard("clat", card_budget=epsilon).accuracy
+    measured = hazard("clat", card_budget=epsilon)
     for seed in (0, 1):
         one = standing(Pgd(epsilon, steps=20), VALIDATION, seed)
         other = standing(Apgd(epsilon, steps=100), VALIDATION, seed)
         wanted = 100 * float((one & other).double().mean())
-        assert measured(clean_model(), VALIDATION, seed) == pytest.approx(wanted)
+        assert measured.on(VALIDATION, seed)(clean_model()) == pytest.approx(wanted)
 
 
 def test_the_second_attack_is_tried_on_what_the_first_left_alone(
@@ -149,13 +149,13 @@ def test_the_second_attack_is_tried_on_what_the_first_left_alone(
 
     for kind in (Pgd, Apgd):
         noted(kind)
-    hazard("clat", card_budget=0.09).accuracy(clean_model(), VALIDATION, 0)
+    hazard("clat", card_budget=0.09).on(VALIDATION, 0)(clean_model())
     (first, everything), (second, rest) = tried
     assert (first, second) == (Pgd(0.09, steps=20), Apgd(0.09, steps=100))
     assert everything == list(range(18))
     assert 0 < len(rest) < 18
     tried.clear()
-    assert hazard("clat", card_budget=0.9).accuracy(clean_model(), VALIDATION, 0) == 0
+    assert hazard("clat", card_budget=0.9).on(VALIDATION, 0)(clean_model()) == 0
     assert [type(attack) for attack, _ in tried] == [Pgd]
 
 
@@ -165,7 +165,7 @@ def test_the_model_is_left_as_it_is(kind: str) -> None:
     model.load_state_dict(clean_model().state_dict())
     flags = [parameter.requires_grad for parameter in model.parameters()]
     state = torch.random.get_rng_state()
-    hazard(kind).accuracy(model, VALIDATION, 0)
+    hazard(kind).on(VALIDATION, 0)(model)
     assert same(model, clean_model())
     assert [parameter.requires_grad for parameter in model.parameters()] == flags
     assert all(parameter.grad is None for parameter in model.parameters())
