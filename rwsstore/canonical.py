@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 Digest = str
 """64 lower-case hexadecimal digits of a SHA-256."""
 
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+
 
 def canonical_json(value: Any) -> str:
     """Write JSON with sorted keys, no spaces and ASCII only.

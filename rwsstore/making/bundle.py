@@ -21,8 +21,7 @@ from rwsstore.making.card import (
     card_markdown,
 )
 from rwsstore.making.config import BundleConfig
-from rwsstore.making.evidence import LATER
-from rwsstore.making.pipeline import Plan, delta_plan, signature_plans
+from rwsstore.making.pipeline import LATER, Plan, delta_plan, signature_plans
 from rwsstore.measure import EvaluationOptions, accuracy, evaluate
 from rwsstore.models import (
     Classifier,

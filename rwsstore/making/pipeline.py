@@ -4,21 +4,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
+from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, UnknownPatchError
-from rwsstore.making.evidence import probe_for, recorded, run_file, with_evidence
 from rwsstore.making.hazards import Hazard, hazard_for, row_of
 from rwsstore.making.options import DeltaOptions, ExtractionOptions
 from rwsstore.making.projection import starting_point
-from rwsstore.models import ordered_layers, shallowest, weights_fingerprint
-from rwsstore.patches import AlphaRange, Patch, RecordedRecipe, identify, make_patch
+from rwsstore.measure.accuracy import accuracy
+from rwsstore.models import shallowest, touched_layers, weights_fingerprint
+from rwsstore.patches import (
+    AlphaRange,
+    CardPoint,
+    GoldenProbe,
+    Patch,
+    RecordedRecipe,
+    RobustnessCard,
+    check_golden,
+    identify,
+    make_patch,
+    probe_images,
+    record_golden,
+)
 from rwsstore.progress import SILENT, Reporter
+from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store, check_name
 from rwsstore.training import (
     RobustRecipe,
@@ -27,14 +41,72 @@ from rwsstore.training import (
     derive_seed,
     fit,
 )
+from rwsstore.training.resume import images_digest
+
+LATER = {"optimizer": "sgd"}
+"""Fields of a training's configuration that came later, as they always were before."""
+
+_PROBE_IMAGES = 8
+_LONGEST_TEXT = 4096
+
+
+def recorded(
+    name: str,
+    training: TrainingConfig,
+    train: ImageSet,
+    validation: ImageSet,
+    own: Mapping[str, Any],
+) -> RecordedRecipe:
+    """What a patch records of its training; equal recipes, options and images, equal records.
+
+    What came later is left out where it is as it always was, so that the same training goes on
+    making the same bytes.
+
+    Args:
+        name: of the recipe.
+        training: its schedule.
+        train: trained on.
+        validation: the best epoch was chosen on.
+        own: the recipe's settings by name; lists are recorded as JSON text, long ones as its hash.
+    """
+    schedule = training.model_dump(mode="json", exclude={"version", "seed"})
+    images = images_digest(train) + images_digest(validation)
+    parameters = {
+        **{name: value for name, value in schedule.items() if LATER.get(name) != value},
+        "training_images": len(train),
+        "validation_images": len(validation),
+        "images": sha256_hex(images.encode()),
+        **{key: _recorded_value(value) for key, value in own.items()},
+    }
+    return RecordedRecipe(name=name, seed=training.seed, parameters=parameters)
+
+
+def _recorded_value(value: Any) -> bool | int | float | str:
+    if isinstance(value, bool | int | float | str):
+        return value
+    text = canonical_json(value)
+    return text if len(text) <= _LONGEST_TEXT else f"sha256:{sha256_hex(text.encode())}"
+
+
+class Running(TypedDict, total=False):
+    """How a patch is made, and nothing that its bytes tell.
+
+    Attributes:
+        state_folder: where the states of trainings are kept, to go on after an interruption.
+        mode: bf16 and channels_last for the training, or not.
+        progress: where to report.
+    """
+
+    state_folder: Path | None
+    mode: ComputeMode | None
+    progress: Reporter
 
 
 @dataclass(frozen=True)
 class SweepItem:
-    """One patch of a sweep.
+    """One patch of a sweep, in the store.
 
     Attributes:
-        patch: in the store.
         version: under its name.
         extracted: False where it was there already.
     """
@@ -86,19 +158,8 @@ class Plan:
         """The same training, with other options: bits, or what the card is measured on."""
         return replace(self, options=self.options.model_copy(update=options))
 
-    def make(
-        self,
-        *,
-        state_file: Path | None = None,
-        mode: ComputeMode | None = None,
-        progress: Reporter = SILENT,
-    ) -> Patch:
+    def make(self, **running: Unpack[Running]) -> Patch:
         """Train, and make a patch of the difference.
-
-        Args:
-            state_file: where the training's state is kept, to go on after an interruption.
-            mode: bf16 and channels_last for the training, or not.
-            progress: where to report.
 
         Raises:
             ConfigError: options that contradict each other or the model, or a training that
@@ -107,10 +168,11 @@ class Plan:
             GoldenError: the patch does nothing.
         """
         said = self._description()
-        probe_for(self.validation, self.training.seed)  # refused before the training
+        self._probe()  # refused before the training
         result = fit(
             self.start, self.recipe, self.train, self.validation, self.training,
-            label=self.name, state_file=state_file, mode=mode, progress=progress,
+            label=self.name, state_file=self._state_file(running.get("state_folder")),
+            mode=running.get("mode"), progress=running.get("progress", SILENT),
         )  # fmt: skip
         deltas = row_of(self.recipe).difference(
             self.names,
@@ -123,16 +185,15 @@ class Plan:
                 f"recipe {self.recipe.name!r} changed no weight, so there is no patch: train "
                 "longer, or with a larger learning rate"
             )
-        touched = [one for one in ordered_layers(self.clean) if deltas.keys() & {*one.parameters}]
         patch = make_patch(
             name=self.name,
             model=identify(self.clean.state_dict()),
-            layers=tuple(layer.name for layer in touched),
+            layers=tuple(layer.name for layer in touched_layers(self.clean, deltas)),
             deltas=deltas,
             dataset=self.train.name,
             **said,
         )
-        return self.measured(patch, progress=progress)
+        return self.measured(patch, progress=running.get("progress", SILENT))
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -149,12 +210,32 @@ class Plan:
         Raises:
             GoldenError: the patch changes no logit of the probe batch.
         """
-        seed = self.training.seed
+        seed, probe = self.training.seed, self._probe()
         images = self.validation.limit(self._card_images(), seed)
-        return with_evidence(
-            self.clean, patch, images, self.hazard.on(images, derive_seed(seed, "card")),
-            alphas=self.options.alphas, seed=seed, progress=progress,
-        )  # fmt: skip
+        hardened = self.hazard.on(images, derive_seed(seed, "card"))
+        live = LiveModel(self.clean, PatchBag([patch]))
+        batch = probe_images(probe.seed, probe.count, probe.size)
+        models = live.variant({}), live.variant({patch.name: None})
+        golden = record_golden(*models, batch)
+        check_golden(golden, *models, batch)
+        points = []
+        grid = sorted({0.0, *self.options.alphas})
+        with progress.task(f"{patch.name}, robustness card", total=len(grid)) as task:
+            for alpha in grid:
+                model = live.variant({patch.name: alpha})
+                ta, ra = accuracy(model, images.images, images.labels), hardened(model.module)
+                points.append(CardPoint(alpha=alpha, ta=ta, ra=ra))
+                task.advance(note=f"alpha {alpha:g}: TA {ta:.1f}, RA {ra:.1f}")
+        card = RobustnessCard(images=len(images), points=tuple(points))
+        return patch.with_evidence(card=card, golden=golden, probe=probe)
+
+    def _probe(self) -> GoldenProbe:
+        """The probe batch for a model that takes images of this size."""
+        size = int(self.validation.images.shape[-1])
+        try:
+            return GoldenProbe(seed=self.training.seed, count=_PROBE_IMAGES, size=size)
+        except ValueError as error:
+            raise ConfigError(f"no golden logits for images of {size} pixels: {error}") from None
 
     def _card_images(self) -> int:
         return min(self.options.card_images, len(self.validation))
@@ -170,22 +251,18 @@ class Plan:
             and card.images == self._card_images()
         )
 
-    def publish(
-        self,
-        store: Store,
-        *,
-        state_folder: Path | None = None,
-        mode: ComputeMode | None = None,
-        progress: Reporter = SILENT,
-    ) -> SweepItem:
-        """Take the patch from the store, or make and publish it.
+    def _state_file(self, folder: Path | None) -> Path | None:
+        """Where the state of its training is kept; no other run shares it."""
+        if folder is None:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        clean = weights_fingerprint(self.clean.state_dict())
+        parts = self.options.model_dump(mode="json"), self.record.model_dump(mode="json")
+        key = sha256_hex(canonical_json([clean, *parts]).encode())
+        return folder / f"{self.name}-{key[:16]}.safetensors"
 
-        Args:
-            store: where it goes.
-            state_folder: where the training's state is kept; its file is deleted once the patch
-                is published.
-            mode: bf16 and channels_last for the training, or not.
-            progress: where to report.
+    def publish(self, store: Store, **running: Unpack[Running]) -> SweepItem:
+        """Take the patch from the store, or make and publish it; then its training has no state.
 
         Raises:
             ConfigError: the name is not allowed; nothing was trained.
@@ -200,13 +277,9 @@ class Plan:
             version, latest = newest.version, store.get(newest.digest)
             if self.is_current(latest):
                 return SweepItem(latest, version, extracted=False)
-        state_file = None
-        if state_folder is not None:
-            state_folder.mkdir(parents=True, exist_ok=True)
-            parts = self.options.model_dump(mode="json"), self.record.model_dump(mode="json")
-            state_file = state_folder / run_file(self.name, self.clean, *parts)
-        patch = self.make(state_file=state_file, mode=mode, progress=progress)
+        patch = self.make(**running)
         published = store.publish(patch, name=self.name, expected=version)
+        state_file = self._state_file(running.get("state_folder"))
         if state_file is not None:
             state_file.unlink(missing_ok=True)
         return SweepItem(patch, published.version, extracted=True)
@@ -303,14 +376,11 @@ def extract_patch(
     *,
     anchor: nn.Module | None = None,
     name: str | None = None,
-    state_file: Path | None = None,
-    mode: ComputeMode | None = None,
-    progress: Reporter = SILENT,
+    **running: Unpack[Running],
 ) -> Patch:
     """Make the patch of one corruption: what `signature_plans` plans and `Plan.make` makes."""
     (plan,) = signature_plans(clean, [corruption], train, validation, options, anchor=anchor)
-    named = replace(plan, name=name or corruption)
-    return named.make(state_file=state_file, mode=mode, progress=progress)
+    return replace(plan, name=name or corruption).make(**running)
 
 
 def extract_delta(
@@ -321,13 +391,10 @@ def extract_delta(
     options: DeltaOptions,
     *,
     name: str | None = None,
-    state_file: Path | None = None,
-    mode: ComputeMode | None = None,
-    progress: Reporter = SILENT,
+    **running: Unpack[Running],
 ) -> Patch:
     """Make the patch of a recipe: what `delta_plan` plans and `Plan.make` makes."""
-    plan = delta_plan(clean, recipe, train, validation, options, name=name)
-    return plan.make(state_file=state_file, mode=mode, progress=progress)
+    return delta_plan(clean, recipe, train, validation, options, name=name).make(**running)
 
 
 def extract_all(
@@ -339,23 +406,18 @@ def extract_all(
     store: Store,
     *,
     anchor: nn.Module | None = None,
-    state_folder: Path | None = None,
-    mode: ComputeMode | None = None,
-    progress: Reporter = SILENT,
+    **running: Unpack[Running],
 ) -> Iterator[SweepItem]:
     """Make a patch for each corruption, published under its name as soon as it is finished.
 
-    A second run makes only what the store lacks: see `signature_plans` and `Plan.publish`.
-
-    Yields:
-        Each patch, once it is in the store.
+    A second run makes only what the store lacks.
 
     Raises:
         UnknownNameError: no such corruption; nothing was extracted.
         RwsError: as `Plan.publish` does; what was published stays.
     """
     for plan in signature_plans(clean, corruptions, train, validation, options, anchor=anchor):
-        yield plan.publish(store, state_folder=state_folder, mode=mode, progress=progress)
+        yield plan.publish(store, **running)
 
 
 def publish_delta(
@@ -367,10 +429,8 @@ def publish_delta(
     store: Store,
     *,
     name: str | None = None,
-    state_folder: Path | None = None,
-    mode: ComputeMode | None = None,
-    progress: Reporter = SILENT,
+    **running: Unpack[Running],
 ) -> SweepItem:
     """Make the patch of a recipe where the store lacks it: see `delta_plan`, `Plan.publish`."""
     plan = delta_plan(clean, recipe, train, validation, options, name=name)
-    return plan.publish(store, state_folder=state_folder, mode=mode, progress=progress)
+    return plan.publish(store, **running)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, StrictFloat, StrictStr, ValidationError, model_validator
 
 from rwsstore import __version__
-from rwsstore.canonical import Digest, canonical_json
+from rwsstore.canonical import DIGEST_PATTERN, Digest, canonical_json
 from rwsstore.config import Frozen, first_fault
 from rwsstore.errors import ConfigError, FormatError, MismatchError
 from rwsstore.files import read_bounded, write_atomic
@@ -99,7 +99,7 @@ _LARGEST_FILE = 2**20
 
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Name = Annotated[str, Field(min_length=1, max_length=100)]
-_Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Fingerprint = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 
 
 class FormatAgreement(Frozen, strict=True, allow_inf_nan=False):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rwsstore.canonical import Digest, canonical_json, sha256_hex
+from rwsstore.canonical import DIGEST_PATTERN, Digest, canonical_json, sha256_hex
 from rwsstore.config import Frozen, validated
 from rwsstore.errors import ConfigError
 
@@ -27,7 +27,7 @@ def _positive_zero(value: float) -> float:
     return value + 0.0
 
 
-Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Hex64 = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 # What a description says may reach a terminal, so it holds no control characters.
 Text = Annotated[str, Field(max_length=4096, pattern=rf"^{_NO_CONTROLS}*$")]

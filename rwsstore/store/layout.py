@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import Field, ValidationError
 
-from rwsstore.canonical import Digest, canonical_json
+from rwsstore.canonical import DIGEST_PATTERN, Digest, canonical_json
 from rwsstore.config import Frozen
 from rwsstore.errors import ConfigError, IntegrityError, MissingFileError, StoreError
 from rwsstore.files import OsFiles, is_temporary, make_folders, read_bounded, write_atomic
@@ -219,7 +219,7 @@ RESERVED = frozenset({"active", "bundled", "none"})
 """Words that stand for a patch set or a model where a patch's name could stand."""
 
 _NAME = re.compile(NAME_PATTERN)
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(DIGEST_PATTERN)
 _PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},64}}")
 _VERSION = re.compile(r"[1-9][0-9]{0,5}")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from rwsstore.canonical import Digest, canonical_json, sha256_hex
+from rwsstore.canonical import DIGEST_PATTERN, Digest, canonical_json, sha256_hex
 from rwsstore.config import Frozen
 from rwsstore.errors import (
     ConfigError,
@@ -168,7 +168,7 @@ class _RefFile(Frozen, strict=True):
     format: Literal[1] = 1
     name: str
     versions: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+        tuple[Annotated[str, Field(pattern=DIGEST_PATTERN)], ...],
         Field(min_length=1, max_length=MAX_VERSIONS),
     ]
 

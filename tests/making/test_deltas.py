@@ -7,7 +7,7 @@ import torch
 
 from rwsstore.errors import ConfigError
 from rwsstore.making import DeltaOptions, delta_plan, extract_delta, hazard_for
-from rwsstore.making.evidence import recorded
+from rwsstore.making.pipeline import recorded
 from rwsstore.measure import accuracy
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch, RecordedRecipe, check_golden, identify, probe_images
@@ -24,12 +24,12 @@ def extract(
     wanted: DeltaOptions | None = None,
     *,
     name: str | None = None,
-    state_file: Path | None = None,
+    state_folder: Path | None = None,
 ) -> Patch:
     chosen = recipes()[recipe] if isinstance(recipe, str) else recipe
     return extract_delta(
         clean_model(), chosen, TRAIN, VALIDATION, wanted or options(),
-        name=name, state_file=state_file,
+        name=name, state_folder=state_folder,
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_golden_logits_are_recorded() -> None:
 def test_the_same_extraction_gives_the_same_bytes_and_the_name_may_be_chosen(
     tmp_path: Path,
 ) -> None:
-    assert extract().digest == extract(state_file=tmp_path / "state").digest
+    assert extract().digest == extract(state_folder=tmp_path / "state").digest
     assert extract(name="hard").name == "hard"
 
 

@@ -52,12 +52,12 @@ def extract(
     clean: nn.Module | None = None,
     corruption: str = "contrast",
     name: str | None = None,
-    state_file: Path | None = None,
+    state_folder: Path | None = None,
 ) -> Patch:
     wanted = wanted or options()
     return extract_patch(
         clean or trained()[0], corruption, TRAIN, VALIDATION, wanted,
-        anchor=anchor_for(wanted.anchor), name=name, state_file=state_file,
+        anchor=anchor_for(wanted.anchor), name=name, state_folder=state_folder,
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_the_clean_model_is_left_as_it_is() -> None:
 
 
 def test_the_same_extraction_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert extract().digest == extract(state_file=tmp_path / "state").digest
+    assert extract().digest == extract(state_folder=tmp_path / "state").digest
     assert (
         extract(options(training={**config(2).model_dump(), "seed": 1})).digest != extract().digest
     )
