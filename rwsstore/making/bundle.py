@@ -22,7 +22,7 @@ from rwsstore.making.card import (
 )
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.pipeline import LATER, Plan, delta_plan, signature_plans
-from rwsstore.measure import EvaluationOptions, accuracy, evaluate
+from rwsstore.measure import EvaluationOptions, EvaluationReport, accuracy, evaluate
 from rwsstore.models import (
     Classifier,
     FormatAgreement,
@@ -51,97 +51,8 @@ _WIDE_BITS = 32
 _WIDE_IMAGES = {"corruption": 500, "attack": 100}
 """The 32-bit patches stay in the work folder: a small card is enough to tell a failed training."""
 
-_SHIPPED = "store"
-"""Where the patches lie in the work folder as they are shipped."""
-
 _STORE_PARTS = ("store.json", "objects", "refs")
 """What a read-only store needs; its index and lock would be the building machine's."""
-
-_LATER = {("training",): LATER, ("extraction", "training"): LATER}
-"""Keys that configurations did not have at first, where they stand, and what they meant then."""
-
-
-def claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> None:
-    """Mark a work folder as this bundle's, or see that it is.
-
-    Patches against failing weights may be added, changed and left out between runs: each knows
-    itself what it was made with. Everything else may not.
-
-    Raises:
-        ConfigError: it is another bundle's; the first difference is named.
-        FormatError: the mark is damaged.
-        StoreError: it could not be written.
-    """
-    run = config.model_dump(mode="json", exclude={"deltas": True, "measuring": {"hazard_images"}})
-    for path, fields in _LATER.items():
-        place = run
-        for step in path:
-            place = place[step]
-        for name, value in fields.items():
-            if place[name] == value:
-                del place[name]
-    mark, text = work / "run.json", canonical_json({"config": run, **origin}) + "\n"
-    if not mark.exists():
-        make_folders(work)
-        write_atomic(mark, text.encode())
-        return
-    try:
-        found = json.loads(read_bounded(mark, limit=_LARGEST_MARK, what=str(mark)))
-    except ValueError:
-        raise FormatError(f"{mark} is damaged: delete the folder to start again") from None
-    difference = first_difference(found, json.loads(text))
-    if difference is not None:
-        raise ConfigError(
-            f"{work} belongs to another run: {difference}. Nothing was changed; give this run "
-            "another folder, or delete that one to start again"
-        )
-
-
-def measure_formats(
-    clean: Classifier,
-    patches: Iterable[Patch],
-    held_out: ImageSet,
-    *,
-    progress: Reporter = SILENT,
-) -> tuple[FormatAgreement, ...]:
-    """Compare every compute format with float32: clean, and with each patch as recommended."""
-    found = tuple(patches)
-    return measure_agreement(
-        clean,
-        held_out.images,
-        patches=PatchBag(found),
-        requests=[{patch.name: None} for patch in found],
-        progress=progress,
-    )
-
-
-def measured_again(
-    folder: Path, card: BundleCard, held_out: ImageSet, *, progress: Reporter = SILENT
-) -> BundleCard:
-    """Measure the formats of a finished bundle, and write them into its card; the rest stays.
-
-    Args:
-        folder: of the bundle.
-        card: that lies there.
-        held_out: the images on which everything was chosen.
-        progress: where to report.
-
-    Returns:
-        The new card.
-    """
-    store = Store(store_path(folder), read_only=True)
-    patches = [store.get(summary.digest) for summary in card.patches]
-    clean = load_clean_model(model_path(folder))
-    formats = measure_formats(clean, patches, held_out, progress=progress)
-    card = card.model_copy(update={"formats": formats})
-    write_card(folder, card)
-    return card
-
-
-def write_card(folder: Path, card: BundleCard) -> None:
-    """Write a card into its bundle, as JSON and for people."""
-    write_atomic(card_path(folder), card.to_json().encode())
-    write_atomic(folder / "CARD.md", card_markdown(card).encode())
 
 
 def build_bundle(
@@ -181,40 +92,16 @@ def build_bundle(
     origin = {"images": images_digest(train), "test_images": images_digest(test)}
     rest, held_out = hold_out(train, validation=config.data.validation, seed=config.data.seed)
     if card_path(out).exists():
-        card = BundleCard.read(card_path(out))
-        made_of = {"images": card.images, "test_images": card.test_images}
-        if card.config != config or made_of != origin:
-            raise ConfigError(
-                f"{out} holds the finished bundle {card.name!r} of another configuration or of "
-                "other images: nothing was changed; choose another folder"
-            )
-        if measure_again or FORMATS.keys() - {one.name for one in card.formats}:
-            card = measured_again(out, card, held_out, progress=progress)
-        return card
+        return _finished(out, config, origin, held_out, measure_again, progress)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds something, but no bundle: choose another folder")
-    claim_work(work, config, origin)
+    _claim_work(work, config, origin)
     clean, summary = _trained(config, rest, held_out, work, progress)
-    plans = signature_plans(clean, config.corruptions, rest, held_out, config.extraction)
-    plans += [
-        delta_plan(clean, one.recipe_for(clean), rest, held_out, one.options, name=one.patch_name)
-        for one in config.deltas
-    ]
-    patches = [_made(plan, work, config.compute_mode, progress) for plan in plans]
-    shipped = Store(work / _SHIPPED)
+    plans = _planned(config, clean, rest, held_out)
+    shipped = Store(work / "store")
+    patches = [_made(plan, shipped, work, config.compute_mode, progress) for plan in plans]
     _keep_only(shipped, patches)
-    settings = EvaluationOptions(
-        severities=(config.extraction.severity,),
-        bits=config.measuring.bits,
-        seed=config.measuring.seed,
-        resamples=config.measuring.resamples,
-    )
-    count = len(config.corruptions)
-    signatures = {patch.name: patch for patch in patches[:count]}
-    report = evaluate(clean, signatures, test, settings, progress=progress)
-    others = [*zip(plans, patches, strict=True)][count:]
-    deltas = _measured(config, others, test, progress=progress)
-    formats = measure_formats(clean, patches, held_out, progress=progress)
+    made = [*zip(plans, patches, strict=True)]
     card = BundleCard(
         name=config.name,
         config=config,
@@ -223,27 +110,84 @@ def build_bundle(
         weights=weights_fingerprint(clean.state_dict()),
         parameters=sum(tensor.numel() for tensor in clean.parameters()),
         patches=tuple(PatchSummary(**_file(patch)) for patch in patches),
-        report=report,
-        deltas=deltas,
-        formats=formats,
+        report=_evaluated(config, clean, patches, test, progress),
+        deltas=_measured(config, made[len(config.corruptions) :], test, progress),
+        formats=_agreements(clean, patches, held_out, progress),
     )
     _write(out, clean, shipped, card)
     return card
 
 
 def _named(config: BundleConfig, images: ImageSet) -> ImageSet:
-    if set(images.classes) != set(config.data.classes):
-        missing = sorted(set(config.data.classes) - set(images.classes))
-        extra = sorted(set(images.classes) - set(config.data.classes))
+    wanted, found = set(config.data.classes), set(images.classes)
+    if found != wanted:
+        faults = [
+            f"{word} {', '.join(sorted(names)[:5])}"
+            for word, names in (("it lacks", wanted - found), ("it has besides", found - wanted))
+            if names
+        ]
         raise DataError(
             f"{images.name} has other classes than the configuration (data.classes): "
-            + "; ".join(
-                f"{word} {', '.join(names[:5])}"
-                for word, names in (("it lacks", missing), ("it has besides", extra))
-                if names
-            )
+            + "; ".join(faults)
         )
     return replace(match_classes(images, config.data.classes), name=config.data.name)
+
+
+def _finished(
+    out: Path,
+    config: BundleConfig,
+    origin: Mapping[str, str],
+    held_out: ImageSet,
+    measure_again: bool,
+    progress: Reporter,
+) -> BundleCard:
+    """The card of a finished bundle, its compute formats measured again where that is wanted."""
+    card = BundleCard.read(card_path(out))
+    if card.config != config or {key: getattr(card, key) for key in origin} != origin:
+        raise ConfigError(
+            f"{out} holds the finished bundle {card.name!r} of another configuration or of "
+            "other images: nothing was changed; choose another folder"
+        )
+    if measure_again or FORMATS.keys() - {one.name for one in card.formats}:
+        store = Store(store_path(out), read_only=True)
+        patches = [store.get(summary.digest) for summary in card.patches]
+        formats = _agreements(load_clean_model(model_path(out)), patches, held_out, progress)
+        card = card.model_copy(update={"formats": formats})
+        _write_card(out, card)
+    return card
+
+
+def _claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> None:
+    """Mark a work folder as this bundle's, or see that it is.
+
+    Patches against failing weights may be added, changed and left out between runs: each knows
+    itself what it was made with. Everything else may not.
+
+    Raises:
+        ConfigError: it is another bundle's; the first difference is named.
+        FormatError: the mark is damaged.
+        StoreError: it could not be written.
+    """
+    run = config.model_dump(mode="json", exclude={"deltas": True, "measuring": {"hazard_images"}})
+    for training in (run["training"], run["extraction"]["training"]):
+        for name, value in LATER.items():
+            if training[name] == value:
+                del training[name]
+    mark, text = work / "run.json", canonical_json({"config": run, **origin}) + "\n"
+    if not mark.exists():
+        make_folders(work)
+        write_atomic(mark, text.encode())
+        return
+    try:
+        found = json.loads(read_bounded(mark, limit=_LARGEST_MARK, what=str(mark)))
+    except ValueError:
+        raise FormatError(f"{mark} is damaged: delete the folder to start again") from None
+    difference = first_difference(found, json.loads(text))
+    if difference is not None:
+        raise ConfigError(
+            f"{work} belongs to another run: {difference}. Nothing was changed; give this run "
+            "another folder, or delete that one to start again"
+        )
 
 
 def _trained(
@@ -277,9 +221,20 @@ def _trained(
     return clean, summary
 
 
-def _made(plan: Plan, work: Path, mode: ComputeMode, progress: Reporter) -> Patch:
+def _planned(
+    config: BundleConfig, clean: Classifier, train: ImageSet, held_out: ImageSet
+) -> list[Plan]:
+    """The patches against corruptions, then those against failing weights and adversaries."""
+    signatures = signature_plans(clean, config.corruptions, train, held_out, config.extraction)
+    deltas = [
+        delta_plan(clean, one.recipe_for(clean), train, held_out, one.options, name=one.patch_name)
+        for one in config.deltas
+    ]
+    return signatures + deltas
+
+
+def _made(plan: Plan, shipped: Store, work: Path, mode: ComputeMode, progress: Reporter) -> Patch:
     """Make it at 32 bits, so that every width can be compared, and store it as it is shipped."""
-    shipped = Store(work / _SHIPPED)
     try:
         stored = shipped.get(plan.name)
     except UnknownPatchError:
@@ -300,11 +255,37 @@ def _made(plan: Plan, work: Path, mode: ComputeMode, progress: Reporter) -> Patc
     return patch
 
 
+def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
+    """Take out what an earlier configuration made besides."""
+    names = {patch.name for patch in patches}
+    for entry in store.list():
+        if entry.name not in names:
+            store.remove(entry.name)
+    store.gc()
+
+
+def _evaluated(
+    config: BundleConfig,
+    clean: Classifier,
+    patches: Sequence[Patch],
+    test: ImageSet,
+    progress: Reporter,
+) -> EvaluationReport:
+    """Measure the patches against corruptions, which come first, on the test images."""
+    settings = EvaluationOptions(
+        severities=(config.extraction.severity,),
+        bits=config.measuring.bits,
+        seed=config.measuring.seed,
+        resamples=config.measuring.resamples,
+    )
+    signatures = {patch.name: patch for patch in patches[: len(config.corruptions)]}
+    return evaluate(clean, signatures, test, settings, progress=progress)
+
+
 def _measured(
     config: BundleConfig,
     made: Sequence[tuple[Plan, Patch]],
     test: ImageSet,
-    *,
     progress: Reporter,
 ) -> tuple[DeltaSummary, ...]:
     """Measure each patch once on the test images: TA, and accuracy under its hazard."""
@@ -338,13 +319,17 @@ def _file(patch: Patch) -> dict[str, Any]:
     }
 
 
-def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
-    """Take out what an earlier configuration made besides."""
-    names = {patch.name for patch in patches}
-    for entry in store.list():
-        if entry.name not in names:
-            store.remove(entry.name)
-    store.gc()
+def _agreements(
+    clean: Classifier, patches: Sequence[Patch], held_out: ImageSet, progress: Reporter
+) -> tuple[FormatAgreement, ...]:
+    """Compare every compute format with float32: clean, and with each patch as recommended."""
+    return measure_agreement(
+        clean,
+        held_out.images,
+        patches=PatchBag(patches),
+        requests=[{patch.name: None} for patch in patches],
+        progress=progress,
+    )
 
 
 def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None:
@@ -359,4 +344,9 @@ def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None
                 shutil.copytree(source, target / name)
             else:
                 shutil.copy(source, target / name)
-        write_card(folder, card)
+        _write_card(folder, card)
+
+
+def _write_card(folder: Path, card: BundleCard) -> None:
+    write_atomic(card_path(folder), card.to_json().encode())
+    write_atomic(folder / "CARD.md", card_markdown(card).encode())

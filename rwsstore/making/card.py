@@ -1,25 +1,19 @@
 """The model card of a bundle, as data and as Markdown for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 from rwsstore import __version__
 from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
 from rwsstore.making.config import BundleConfig
-from rwsstore.measure import CorruptionResult, EvaluationReport, Interval, StoredResult
+from rwsstore.measure import EvaluationReport, Interval, StoredResult
 from rwsstore.models import LEAST_AGREEMENT, FormatAgreement
+from rwsstore.tables import Column, Table
 
 
 class TrainingSummary(CardPart):
-    """How the training of the clean model went.
-
-    Attributes:
-        images: trained on.
-        validation_images: held out.
-        validation_accuracy: on the latter, in percent.
-        weights: fingerprint of the folded model.
-    """
+    """How the training of the clean model went: accuracy in percent, weights those folded."""
 
     images: int
     validation_images: int
@@ -28,14 +22,7 @@ class TrainingSummary(CardPart):
 
 
 class PatchSummary(CardPart):
-    """One patch of the bundle.
-
-    Attributes:
-        name: in the store.
-        digest: of its file.
-        payload_bytes: codes, scales and float32 deltas.
-        file_bytes: of the whole file.
-    """
+    """One patch of the bundle; its payload are codes, scales and float32 deltas."""
 
     name: str
     digest: str
@@ -47,11 +34,8 @@ class DeltaSummary(PatchSummary):
     """One that is against failing weights or adversaries, measured once on the test images.
 
     Attributes:
-        kind: of the patch.
-        attack: what it is against.
-        budget: ε of that.
-        touched_bytes: of the model's tensors that it touches.
-        layers: how many layers that are.
+        attack: what it is against, with its budget ε.
+        touched_bytes: of the model's tensors that it touches; `layers`: how many layers that are.
         images: test images that accuracy under the hazard was measured on.
         ta: accuracy on all test images with the patch on, in percent.
         clean_model: accuracy under the hazard without it.
@@ -74,20 +58,13 @@ class BundleCard(CardPart):
 
     Attributes:
         version: of this description.
-        name: of the bundle.
-        config: what it was made with.
-        images: digest of the training images and their labels.
-        test_images: digest of the test images.
-        training: of the clean model.
-        weights: weights fingerprint of the clean model.
-        parameters: how many it has.
-        patches: by name.
+        images: digest of the training images and their labels; `test_images`: of the test images.
+        weights: weights fingerprint of the clean model; `parameters`: how many it has.
         report: the one measurement on the test images.
         deltas: those of the patches that are against failing weights or adversaries, with what was
             measured of them on the test images.
         formats: agreement of each compute format with float32, on the held-out images, of the
             clean model and with each patch on at its recommended strength.
-        tool: what made it.
     """
 
     version: Literal[1] = 1
@@ -140,59 +117,59 @@ def _summary(card: BundleCard) -> str:
 
 
 def _figures(card: BundleCard) -> str:
-    report, images = card.report, card.report.images
-    stored = str(card.config.extraction.bits)
-    mean = _percent(report.mean.clean_model, report.mean.clean_model_interval)
+    report, mean = card.report, card.report.mean
     rows = [
         ("TA, clean model", _percent(report.clean_accuracy, report.clean_accuracy_interval)),
-        ("mean RA, clean model", mean),
+        ("mean RA, clean model", _percent(mean.clean_model, mean.clean_model_interval)),
     ]
-    for bits in map(str, card.config.measuring.bits):
-        mark = " (as shipped)" if bits == stored else ""
-        rows += _width_rows(f"{bits} bits{mark}", report.by_bits[bits], report.model_bytes)
+    for bits in card.config.measuring.bits:
+        mark = " (as shipped)" if bits == card.config.extraction.bits else ""
+        label, found = f"{bits} bits{mark}", report.by_bits[str(bits)]
+        payload, model = found.patch_payload_bytes, report.model_bytes
+        size = (
+            f"{payload:,} bytes of payload, {payload / model:.3f} of the model's; "
+            f"files {found.patch_file_bytes:,}"
+        )
+        patched = _percent(found.mean.patched, found.mean.patched_interval)
+        rows += [
+            (f"mean RA, patches at {label}", patched),
+            (f"gap recovered, {label}", _recovered(found)),
+            (f"all patches at {label}", size),
+        ]
     return (
-        f"## Figures\n\nMeasured once, on {images:,} test images, when everything was chosen. "
-        "In brackets the 95 % bootstrap interval over the images: what another draw of test images "
-        "would change; another training seed changes more. RA is accuracy under a patch's own "
-        "corruption, told by an oracle which one it is; gap recovered is (mean RA with patches − "
-        "mean RA without) / (TA − mean RA without).\n\n" + _table(("figure", "value"), rows)
+        f"## Figures\n\nMeasured once, on {report.images:,} test images, when everything was "
+        "chosen. In brackets the 95 % bootstrap interval over the images: what another draw of "
+        "test images would change; another training seed changes more. RA is accuracy under a "
+        "patch's own corruption, told by an oracle which one it is; gap recovered is (mean RA with "
+        "patches − mean RA without) / (TA − mean RA without).\n\n"
+        + Table.of(("figure", "value"), rows).to_markdown()
     )
 
 
-def _width_rows(label: str, result: StoredResult, model_bytes: int) -> list[tuple[str, str]]:
-    gap, interval = result.gap_recovered, result.gap_recovered_interval
-    recovered = "-" if gap is None else f"{gap:.3f}"
+def _recovered(found: StoredResult) -> str:
+    gap, interval = found.gap_recovered, found.gap_recovered_interval
+    shown = "-" if gap is None else f"{gap:.3f}"
     if interval is not None:
-        recovered += f" ({interval.low:.3f} to {interval.high:.3f})"
-    payload, mean = result.patch_payload_bytes, result.mean
-    size = (
-        f"{payload:,} bytes of payload, {payload / model_bytes:.3f} of the model's; "
-        f"files {result.patch_file_bytes:,}"
-    )
-    return [
-        (f"mean RA, patches at {label}", _percent(mean.patched, mean.patched_interval)),
-        (f"gap recovered, {label}", recovered),
-        (f"all patches at {label}", size),
-    ]
+        shown += f" ({interval.low:.3f} to {interval.high:.3f})"
+    return shown
 
 
 def _corruptions(card: BundleCard) -> str:
     stored = card.report.by_bits[str(card.config.extraction.bits)]
-    rows = [_corruption_row(name, stored.corruptions[name]) for name in card.config.corruptions]
-    header = ("corruption", "RA, no patch", "RA, its patch", "TA while it is on")
+    rows = []
+    for name in card.config.corruptions:
+        found = stored.corruptions[name]
+        row = (
+            _percent(found.clean_model, found.clean_model_interval),
+            _percent(found.patched, found.patched_interval),
+            _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
+        )
+        rows.append((name, *row))
+    heads = ("corruption", "RA, no patch", "RA, its patch", "TA while it is on")
     source = ""
     if "frost" in stored.corruptions:
         source = f"\nFrost is {card.report.frost_source}: not the benchmark's photographs.\n"
-    return "## By corruption\n\nIn percent.\n\n" + _table(header, rows) + source
-
-
-def _corruption_row(name: str, found: CorruptionResult) -> tuple[str, ...]:
-    return (
-        name,
-        _percent(found.clean_model, found.clean_model_interval),
-        _percent(found.patched, found.patched_interval),
-        _percent(found.patched_clean_accuracy, found.patched_clean_accuracy_interval),
-    )
+    return f"## By corruption\n\nIn percent.\n\n{Table.of(heads, rows).to_markdown()}{source}"
 
 
 def _deltas(card: BundleCard) -> Iterator[str]:
@@ -200,30 +177,23 @@ def _deltas(card: BundleCard) -> Iterator[str]:
     if not card.deltas:
         return
     strengths = {delta.patch_name: delta.alpha for delta in card.config.deltas}
-    rows = [
-        (
-            found.name,
-            f"{strengths[found.name]:g}",
-            f"{found.attack}, {found.budget:g}",
-            f"{found.ta:.1f}",
-            f"{found.clean_model:.1f}",
-            f"{found.patched:.1f}",
-            f"{found.layers}",
-            f"{found.touched_bytes:,}",
-            f"{found.file_bytes:,}",
-        )
-        for found in card.deltas
-    ]
-    header = (
-        "patch", "strength", "against, ε", "TA with it", "accuracy under that, no patch",
-        "its patch", "layers", "bytes touched", "file",
-    )  # fmt: skip
+    columns = (
+        Column("patch", "name", left=True),
+        Column("strength", lambda found: strengths[found.name], "g"),
+        Column("against, ε", lambda found: f"{found.attack}, {found.budget:g}"),
+        Column("TA with it", "ta", ".1f"),
+        Column("accuracy under that, no patch", "clean_model", ".1f"),
+        Column("its patch", "patched", ".1f"),
+        Column("layers", "layers"),
+        Column("bytes touched", "touched_bytes", ","),
+        Column("file", "file_bytes", ","),
+    )
     images = ", ".join(sorted({f"{found.images:,}" for found in card.deltas}))
     yield (
         "## Against failing weights and adversaries\n\nIn percent, at each patch's recommended "
         f"strength. TA on all test images, accuracy under what a patch is against on {images} of "
         "them: bits are flipped one at a time and the mean is taken, parameters are corrupted "
-        "along the gradient on these very images.\n\n" + _table(header, rows)
+        "along the gradient on these very images.\n\n" + Table(columns, card.deltas).to_markdown()
     )
 
 
@@ -231,27 +201,28 @@ def _formats(card: BundleCard) -> Iterator[str]:
     """Compute formats, where they were measured."""
     if not card.formats:
         return
-    rows = [
-        (
-            one.name,
-            f"{one.top1_agreement:.2f}",
-            f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})",
-            "not finite" if one.largest_difference is None else f"{one.largest_difference:g}",
-            "yes" if one.offered else "no",
-        )
-        for one in card.formats
-    ]
-    header = (
-        "compute format", "clean model", "lowest, and with which patch", "largest logit difference",
-        "offered",
-    )  # fmt: skip
+    columns = (
+        Column("compute format", "name", left=True),
+        Column("clean model", "top1_agreement", ".2f"),
+        Column("lowest, and with which patch", _lowest),
+        Column("largest logit difference", _difference, "g"),
+        Column("offered", "offered"),
+    )
     images = ", ".join(sorted({f"{one.images:,}" for one in card.formats}))
     yield (
         f"## Compute formats\n\nImages of the {images} split off the training set whose likeliest "
         "class is the same as in float32, in percent: the clean model, and with each patch on at "
         f"its recommended strength. From {LEAST_AGREEMENT:g} on for all of them a format is "
-        "offered to the service.\n\n" + _table(header, rows)
+        "offered to the service.\n\n" + Table(columns, card.formats).to_markdown()
     )
+
+
+def _lowest(one: FormatAgreement) -> str:
+    return f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})"
+
+
+def _difference(one: FormatAgreement) -> float | str:
+    return "not finite" if one.largest_difference is None else one.largest_difference
 
 
 def _making(card: BundleCard) -> str:
@@ -319,8 +290,3 @@ def _percent(value: float, interval: Interval | None) -> str:
     if interval is None:
         return f"{value:.1f}"
     return f"{value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    marks = ["---", *["---:"] * (len(header) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, marks, *rows))

@@ -112,9 +112,9 @@ class _Candidate:
 
     @classmethod
     def of(
-        cls, model: nn.Module, patches: PatchSource | None, compute: ComputeFormat
+        cls, clean: CleanModel, patches: PatchSource | None, compute: ComputeFormat
     ) -> "_Candidate":
-        live = LiveModel(model, patches, resident_bytes=0, compute=compute)
+        live = LiveModel(clean, patches, resident_bytes=0, compute=compute)
         return cls(compute, live, live.active)
 
     def turn_to(self, wanted: Request) -> None:
@@ -175,12 +175,13 @@ def measure_agreement(
     """
     if not len(images):
         raise DataError("no images to compare the compute formats on: give at least one")
-    reference = _Candidate.of(model, patches, FLOAT32)
+    clean = CleanModel.of(model)
+    reference = _Candidate.of(clean, patches, FLOAT32)
     reference.logits(images[:2])  # refuses images that do not fit
     lanes = [
         lane
         for compute in formats
-        if (lane := _try_format(model, patches, compute, images[:2])) is not None
+        if (lane := _try_format(clean, patches, compute, images[:2])) is not None
     ]
     sets: list[Request] = [{}, *requests]
     starts = range(0, len(images), _BATCH)
@@ -198,11 +199,11 @@ def measure_agreement(
 
 
 def _try_format(
-    model: nn.Module, patches: PatchSource | None, compute: ComputeFormat, images: Tensor
+    clean: CleanModel, patches: PatchSource | None, compute: ComputeFormat, images: Tensor
 ) -> _Candidate | None:
     """The model in a format; None if it cannot be computed in it."""
     try:
-        lane = _Candidate.of(model, patches, compute)
+        lane = _Candidate.of(clean, patches, compute)
         lane.logits(images)
     except ConfigError:
         return None
