@@ -1,6 +1,6 @@
 """`rws extract`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +32,17 @@ from rwsstore.cli.recipes import (
 from rwsstore.config import validated
 from rwsstore.making import DeltaOptions, ExtractionOptions
 from rwsstore.patches import BIT_WIDTHS
-from rwsstore.progress import ConsoleReporter, Reporter
-from rwsstore.training import WEIGHT_OPTIONS
+from rwsstore.progress import ConsoleReporter
+from rwsstore.training import WEIGHT_OPTIONS, TrainingConfig
 
 if TYPE_CHECKING:
+    from rwsstore.cpu import ComputeMode
     from rwsstore.data import ImageSet
-    from rwsstore.making import DeltaConfig, ExtractionRun, SweepItem
+    from rwsstore.making import ExtractionRun, Plan, SweepItem
     from rwsstore.models import Classifier
     from rwsstore.store import Store
 
-    _Told = tuple[SweepItem, tuple[str, ...]]
-    """A patch, and what its training has to say."""
+    _Work = tuple[Store, list[Plan], ComputeMode]
 
 _ROBUST = "robust"
 _OPTIONS = ExtractionOptions()
@@ -154,9 +154,28 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
       rws extract --recipe hessian_aware --dataset imagefolder:photos --layers 9-14 --set draws=2
       rws extract --recipe clat --dataset imagefolder:photos --set epsilon=0.0157 --set k=2
     """
-    store, items = _extract(config, options)
+    if config is not None:
+        found = given(*sorted(set(options)))
+        if found:
+            raise click.UsageError(
+                f"--config takes every parameter from its file; leave out {', '.join(found)}"
+            )
+        store, plans, mode = _signatures(making.read_run(config))
+    else:
+        robust = options["recipe"] == _ROBUST
+        refuse(options["recipe"], *(_OF_DELTAS if robust else _OF_SIGNATURES))
+        if options["dataset"] is None:
+            raise click.UsageError("--dataset is missing (or give --config FILE)")
+        store, plans, mode = _signatures(_run_of(options)) if robust else _delta(options)
     done = []
-    for item, remarks in items:
+    for plan in plans:
+        item = plan.publish(
+            store,
+            state_folder=platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs",
+            mode=mode,
+            progress=ConsoleReporter(),
+        )
+        remarks = plan.recipe.remarks() if item.extracted else ()
         done.append(_document(item, remarks))
         if not as_json:
             write_lines(_lines(item, remarks))
@@ -166,30 +185,9 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
         write_lines([f"store: {store.root}"])
 
 
-def _extract(config: Path | None, options: dict[str, Any]) -> "tuple[Store, Iterable[_Told]]":
-    if config is not None:
-        return _signatures(making.read_run(_alone(config)))
-    refuse(options["recipe"], *(_OF_DELTAS if options["recipe"] == _ROBUST else _OF_SIGNATURES))
-    if options["dataset"] is None:
-        raise click.UsageError("--dataset is missing (or give --config FILE)")
-    if options["recipe"] == _ROBUST:
-        return _signatures(_run_of(options))
-    return _delta(_config_of(options), options)
-
-
-def _alone(config: Path) -> Path:
-    names = set(click.get_current_context().params) - {"config", "as_json"}
-    found = given(*sorted(names))
-    if found:
-        raise click.UsageError(
-            f"--config takes every parameter from its file; leave out {', '.join(found)}"
-        )
-    return config
-
-
 def _run_of(options: dict[str, Any]) -> "ExtractionRun":
     layers = options["layers"]
-    named = training.TrainingConfig.model_fields.keys() & options.keys()
+    named = TrainingConfig.model_fields.keys() & options.keys()
     return making.ExtractionRun.of(
         model=options["model_path"],
         network=spec_of(options),
@@ -209,80 +207,51 @@ def _run_of(options: dict[str, Any]) -> "ExtractionRun":
     )  # fmt: skip
 
 
-def _config_of(options: dict[str, Any]) -> "DeltaConfig":
+def _signatures(run: "ExtractionRun") -> "_Work":
+    clean = read_model(run.model, run.network)
+    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
+    sets = _images(clean, run.dataset, run.limit, run.validation, run.seed)
+    store = open_store(run.store)
+    plans = making.signature_plans(clean, run.corruptions, *sets, run.extraction, anchor=anchor)
+    return store, plans, _mode(run.mode, clean, run.extraction.training)
+
+
+def _delta(options: dict[str, Any]) -> "_Work":
     recipe = training.WEIGHT_RECIPES[options["recipe"]]
+    names = ("name", "layers", "card_images", "card_budget", "card_flips")
     fields = {
         "recipe": recipe.name,
         "settings": read_settings(recipe, options["settings"]),
         "bits": int(options["bits"]),
         "training": training_of(recipe.defaults, options),
-        **{
-            name: options[name]
-            for name in ("name", "layers", "card_images", "card_budget", "card_flips")
-        },
+        **{name: options[name] for name in names},
     }
-    return validated(making.DeltaConfig, fields, what="extraction")
-
-
-def _signatures(run: "ExtractionRun") -> "tuple[Store, Iterable[_Told]]":
-    reporter, options = ConsoleReporter(), run.extraction
-    clean = read_model(run.model, run.network)
-    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
-    sets = _images(clean, run.dataset, run.limit, run.validation, run.seed, reporter)
-    store = open_store(run.store)
-    items = making.extract_all(
-        clean, run.corruptions, *sets, options, store, anchor=anchor, state_folder=_states(),
-        mode=pick_mode(run.mode, clean, clean.spec.input_size, options.training.batch_size),
-        progress=reporter,
-    )  # fmt: skip
-    return store, ((item, ()) for item in items)
-
-
-def _delta(config: "DeltaConfig", asked: dict[str, Any]) -> "tuple[Store, Iterable[_Told]]":
-    reporter, options = ConsoleReporter(), config.options
-    clean = load_model(asked)
-    recipe = config.recipe_for(clean)
+    config = validated(making.DeltaConfig, fields, what="extraction")
+    clean = load_model(options)
+    configured = config.recipe_for(clean)
     sets = _images(
-        clean, asked["dataset"], asked["limit"], asked["validation"], asked["seed"], reporter
+        clean, options["dataset"], options["limit"], options["validation"], options["seed"]
     )
-    store = open_store(asked["store_path"])
-    batch_size = (options.training or recipe.defaults).batch_size
-    item = making.publish_delta(
-        clean, recipe, *sets, options, store, name=config.patch_name, state_folder=_states(),
-        mode=pick_mode(asked["mode"], clean, clean.spec.input_size, batch_size),
-        progress=reporter,
-    )  # fmt: skip
-    return store, [(item, recipe.remarks() if item.extracted else ())]
+    store = open_store(options["store_path"])
+    plan = making.delta_plan(clean, configured, *sets, config.options, name=config.patch_name)
+    return store, [plan], _mode(options["mode"], clean, plan.training)
 
 
 def _images(
-    clean: "Classifier",
-    dataset: str,
-    limit: int | None,
-    validation: int | None,
-    seed: int,
-    reporter: Reporter,
+    clean: "Classifier", dataset: str, limit: int | None, validation: int | None, seed: int
 ) -> "tuple[ImageSet, ImageSet]":
     """Images to train on, and those held out, labelled as the model's."""
-    images = data.load_images(dataset, "train", size=clean.spec.input_size, progress=reporter)
-    images = data.match_classes(images, clean.spec.classes, num_classes=clean.spec.num_classes)
+    spec = clean.spec
+    images = data.load_images(dataset, "train", size=spec.input_size, progress=ConsoleReporter())
+    images = data.match_classes(images, spec.classes, num_classes=spec.num_classes)
     return training.hold_out(images, validation=validation, limit=limit, seed=seed)
 
 
-def _states() -> Path:
-    """Where trainings under way are kept."""
-    return platformdirs.user_cache_path("rwsstore", appauthor=False) / "runs"
+def _mode(choice: str, clean: "Classifier", schedule: TrainingConfig) -> "ComputeMode":
+    return pick_mode(choice, clean, clean.spec.input_size, schedule.batch_size)
 
 
 def _lines(item: "SweepItem", remarks: tuple[str, ...]) -> Iterator[str]:
-    yield _line(item)
-    yield from (f"  {remark}" for remark in remarks)
-    if remarks:  # they tell of the whole training
-        layers = ", ".join(item.patch.metadata.layers)
-        yield f"  in the patch, from the epoch that was kept: {layers}"
-
-
-def _line(item: "SweepItem") -> str:
     patch = item.patch
     state = "extracted" if item.extracted else "already there"
     card = patch.metadata.card
@@ -291,21 +260,25 @@ def _line(item: "SweepItem") -> str:
         at = {point.alpha: point for point in card.points}
         clean, patched = at[0.0], at.get(1.0, card.points[-1])
         gain = f", validation RA {clean.ra:.1f} -> {patched.ra:.1f} %"
-    return (
+    yield (
         f"{patch.name}@{item.version} {patch.digest[:12]} {state}{gain}, {patch.file_bytes:,} bytes"
     )
+    yield from (f"  {remark}" for remark in remarks)
+    if remarks:  # they tell of the whole training
+        yield f"  in the patch, from the epoch that was kept: {', '.join(patch.metadata.layers)}"
 
 
 def _document(item: "SweepItem", remarks: tuple[str, ...]) -> dict[str, Any]:
+    metadata = item.patch.metadata
     return {
         "name": item.patch.name,
         "version": item.version,
         "digest": item.patch.digest,
         "extracted": item.extracted,
-        "bits": item.patch.metadata.bits,
+        "bits": metadata.bits,
         "file_bytes": item.patch.file_bytes,
         "payload_bytes": item.patch.payload_bytes,
-        "layers": list(item.patch.metadata.layers),
+        "layers": list(metadata.layers),
         "remarks": list(remarks),
-        "card": None if item.patch.metadata.card is None else item.patch.metadata.card.model_dump(),
+        "card": None if metadata.card is None else metadata.card.model_dump(),
     }

@@ -1,17 +1,18 @@
 """`rws inspect`."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.table import Table
 
 from rwsstore import models, patches
 from rwsstore.bundled import BUNDLED, bundled_model
 from rwsstore.cli.options import json_option, open_store, store_option
 from rwsstore.cli.output import write_result
 from rwsstore.errors import FormatError, MissingFileError, RwsError
+from rwsstore.tables import Column, Table
 
 if TYPE_CHECKING:
     from rwsstore.models import Classifier
@@ -40,9 +41,9 @@ def command(what: str, store_path: Path | None, as_json: bool) -> None:
         found = open_store(store_path).get(what)
     if isinstance(found, patches.Patch):
         show_patch(found, store_path, as_json=as_json)
-        return
-    document = _model_document(found)
-    write_result(as_json, document, _model_table(document))
+    else:
+        document = _model_document(found)
+        write_result(as_json, document, *_model_tables(document))
 
 
 def _read(path: Path) -> "Patch | Classifier":
@@ -58,9 +59,8 @@ def _is_patch(path: Path) -> bool:
     limit = patches.MAX_PATCH_BYTES
     if path.stat().st_size > limit:
         return False
-    data = read_bounded(path, limit=limit, what="file")
     try:
-        header = read_header(data, what=str(path))
+        header = read_header(read_bounded(path, limit=limit, what="file"), what=str(path))
     except FormatError:
         return True
     return '"kind":' in header.metadata.get("rwsstore", "")
@@ -74,36 +74,25 @@ def show_patch(patch: "Patch", store_path: Path | None, *, as_json: bool) -> Non
         store_path: as of `store_option`; the parts of a composed patch are there.
         as_json: as JSON instead of tables.
     """
-    reach = _reach(patch, store_path)
-    write_result(as_json, _patch_document(patch, reach), _patch_table(patch, reach))
-
-
-def _reach(patch: "Patch", store_path: Path | None) -> "Reach | None":
-    """What it touches; None where a part of a composed patch is not at hand."""
-    try:
-        if patch.parts:
-            return open_store(store_path).reach(patch)
-        return patches.reach_of(patch.metadata)
-    except RwsError:
-        return None
-
-
-def _patch_document(patch: "Patch", reach: "Reach | None") -> dict[str, Any]:
-    document = patch.metadata.model_dump(mode="json", exclude={"model"})
-    return {
+    reach: Reach | None = None
+    with suppress(RwsError):  # a part of a composed patch is not at hand
+        reach = (
+            open_store(store_path).reach(patch) if patch.parts else patches.reach_of(patch.metadata)
+        )
+    document = {
         "type": "patch",
         "digest": patch.digest,
         "file_bytes": patch.file_bytes,
         "payload_bytes": patch.payload_bytes,
         "touched_bytes": None if reach is None else reach.touched_bytes,
         "model_bytes": patches.reach_of(patch.metadata).model_bytes,
-        **document,
+        **patch.metadata.model_dump(mode="json", exclude={"model"}),
     }
+    write_result(as_json, document, *_patch_tables(patch, reach))
 
 
-def _patch_table(patch: "Patch", reach: "Reach | None") -> RenderableType:
+def _patch_tables(patch: "Patch", reach: "Reach | None") -> Iterator[Table]:
     metadata, alpha = patch.metadata, patch.metadata.alpha
-    table = _pairs(f"patch {patch.name}")
     rows: list[tuple[str, object]] = [
         ("kind", metadata.kind),
         ("digest", patch.digest),
@@ -111,7 +100,7 @@ def _patch_table(patch: "Patch", reach: "Reach | None") -> RenderableType:
         ("architecture", metadata.architecture),
         ("layers", ", ".join(metadata.layers) or "-"),
         ("touches", _touches(reach)),
-        ("bits", metadata.bits or "-"),
+        ("bits", metadata.bits),
         ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
         ("alpha", f"{alpha.recommended:g}, from {alpha.minimum:g} to {alpha.maximum:g}"),
     ]
@@ -126,9 +115,15 @@ def _patch_table(patch: "Patch", reach: "Reach | None") -> RenderableType:
         rows.append(("recipe", f"{metadata.recipe.name}, seed {metadata.recipe.seed}"))
     for digest, strength in patch.parts:
         rows.append(("part", f"{digest[:12]} at alpha {strength:g}"))
-    for name, value in rows:
-        table.add_row(name, str(value))
-    return Group(table, _card_table(patch)) if metadata.card is not None else table
+    yield Table.of(("", ""), rows, f"patch {patch.name}", left=2)
+    card = metadata.card
+    if card is not None:
+        columns = (
+            Column("alpha", "alpha", "g"),
+            Column("TA %", "ta", ".1f"),
+            Column("RA %", "ra", ".1f"),
+        )
+        yield Table(columns, card.points, f"robustness card, {card.images:,} images")
 
 
 def _touches(reach: "Reach | None") -> str:
@@ -138,17 +133,6 @@ def _touches(reach: "Reach | None") -> str:
         f"{len(reach.layers)} layers, {reach.weights} of {reach.model_weights} weight tensors, "
         f"{reach.touched_bytes:,} bytes ({100 * reach.share:.3g} %) of the model"
     )
-
-
-def _card_table(patch: "Patch") -> Table:
-    card = patch.metadata.card
-    assert card is not None  # noqa: S101  (asked before)
-    table = Table(title=f"robustness card, {card.images:,} images", title_justify="left")
-    for name in ("alpha", "TA %", "RA %"):
-        table.add_column(name, justify="right")
-    for point in card.points:
-        table.add_row(f"{point.alpha:g}", f"{point.ta:.1f}", f"{point.ra:.1f}")
-    return table
 
 
 def _model_document(model: "Classifier") -> dict[str, Any]:
@@ -167,25 +151,19 @@ def _model_document(model: "Classifier") -> dict[str, Any]:
     }
 
 
-def _model_table(document: dict[str, Any]) -> RenderableType:
-    table = _pairs(f"model {document['network']}")
-    for name in ("width", "batch_norm", "folded", "input_size", "num_classes"):
-        table.add_row(name.replace("_", " "), str(document[name]))
-    table.add_row("classes", ", ".join(document["classes"]) or "-")
-    table.add_row("parameters", f"{document['parameters']:,}")
-    table.add_row("architecture", document["architecture"])
-    table.add_row("weights", document["weights"])
-    layers = Table(title="layers, shallowest first", title_justify="left")
-    layers.add_column("K", justify="right")
-    layers.add_column("layer")
-    layers.add_column("tensors", justify="right")
-    for number, layer in enumerate(document["layers"], start=1):
-        layers.add_row(str(number), layer["name"], str(len(layer["parameters"])))
-    return Group(table, layers)
-
-
-def _pairs(title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
+def _model_tables(document: dict[str, Any]) -> Iterator[Table]:
+    names = ("width", "batch_norm", "folded", "input_size", "num_classes")
+    rows = [
+        *((name.replace("_", " "), str(document[name])) for name in names),
+        ("classes", ", ".join(document["classes"]) or "-"),
+        ("parameters", f"{document['parameters']:,}"),
+        ("architecture", document["architecture"]),
+        ("weights", document["weights"]),
+    ]
+    yield Table.of(("", ""), rows, f"model {document['network']}", left=2)
+    layers = [
+        (number, layer["name"], len(layer["parameters"]))
+        for number, layer in enumerate(document["layers"], start=1)
+    ]
+    columns = Column("K"), Column("layer", left=True), Column("tensors")
+    yield Table(columns, layers, "layers, shallowest first")
