@@ -16,6 +16,8 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.making.export import (
         LAYOUTS as LAYOUTS,
+        PICTURE_FORMATS as PICTURE_FORMATS,
+        ExportOptions as ExportOptions,
         ExportReport as ExportReport,
         export_corrupted as export_corrupted,
     )
@@ -25,11 +27,6 @@ if typing.TYPE_CHECKING:
         KindRow as KindRow,
         hazard_for as hazard_for,
         patch_kind as patch_kind,
-    )
-    from rwsstore.making.layouts import (
-        PICTURE_FORMATS as PICTURE_FORMATS,
-        ExportOptions as ExportOptions,
-        Layout as Layout,
     )
     from rwsstore.making.options import (
         Anchor as Anchor,

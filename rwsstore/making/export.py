@@ -1,33 +1,278 @@
-"""Writing a corrupted copy of a data set, and going on with one that was interrupted."""
+"""A corrupted copy of a data set, in one of two layouts; what was interrupted goes on.
+
+DIR/<corruption>.npy is uint8 [S·N, H, W, 3], severity by severity: rows 0 … N - 1 are all images
+at the first severity, and so on. DIR/labels.npy is int64 [S·N], the labels S times over.
+"""
 
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import PIL
 import torch
+from PIL import Image
+from torch import Tensor
 
 import rwsstore
 from rwsstore.corruptions import (
+    SEVERITIES,
+    Corrupt,
     UnchangedWarning,
+    corrupt,
     frost_source,
     load_frost_overlays,
     severity_table,
     table_for,
 )
+from rwsstore.corruptions.severity import check_severity
+from rwsstore.cpu import thread_count
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, FormatError, UnknownNameError
-from rwsstore.files import OS_FILES, make_folders, read_bounded, remove_temporaries, write_atomic
-from rwsstore.making.layouts import CifarC, ExportJob, ExportOptions, ImageFolder, Layout
-from rwsstore.progress import SILENT, Reporter
+from rwsstore.files import (
+    OS_FILES,
+    make_folders,
+    read_bounded,
+    remove_temporaries,
+    staged_file,
+    staged_folder,
+    write_atomic,
+)
+from rwsstore.progress import SILENT, Reporter, Task
+
+PICTURE_FORMATS: Mapping[str, str] = MappingProxyType({"png": ".png", "jpeg": ".jpg"})
+"""Formats of single pictures, with their suffixes."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a corrupted copy is made.
+
+    Attributes:
+        corruptions: names; each once.
+        severities: 1 to 5, also in between, each once, in the order in which they are written.
+        seed: of the corruptions.
+        table: name of the severity table; None for the one that suits the images' size.
+        frost_overlays: folder of photographs for the exact frost; None is the synthetic one.
+        picture_format: of single pictures. "png" holds the corrupted image to the bit. "jpeg"
+            (quality 85) is how ImageNet-C is published: smaller, but every picture gets a second,
+            unasked-for corruption on top.
+
+    Raises:
+        UnknownNameError: no such corruption, table or format.
+        ConfigError: another parameter is not as said.
+    """
+
+    corruptions: tuple[str, ...]
+    severities: tuple[float, ...] = SEVERITIES
+    seed: int = 0
+    table: str | None = None
+    frost_overlays: Path | None = None
+    picture_format: str = "png"
+
+    def __post_init__(self) -> None:
+        if not self.corruptions or len(set(self.corruptions)) != len(self.corruptions):
+            raise ConfigError(f"corruptions {self.corruptions}: none, or one named twice")
+        object.__setattr__(self, "severities", tuple(map(check_severity, self.severities)))
+        if not self.severities or len(set(self.severities)) != len(self.severities):
+            raise ConfigError(f"severities {self.severities}: none, or one named twice")
+        for name in self.corruptions:
+            Corrupt(name, seed=self.seed, table=self.table)
+        if self.picture_format not in PICTURE_FORMATS:
+            raise UnknownNameError("picture format", self.picture_format, PICTURE_FORMATS)
+
+
+_PIECE_BYTES = 8 * 2**20
+_MOST_IMAGES = 512
+
+Pictures = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """One export: what is corrupted, how, and where to.
+
+    Attributes:
+        indices: each image's index in its data set; its random numbers go by it.
+        overlays: frost photographs; None for synthetic frost.
+        workers: threads that corrupt side by side.
+        unchanged: counts, for (corruption, severity), the images that came out as they went in.
+    """
+
+    images: ImageSet
+    indices: Sequence[int]
+    options: ExportOptions
+    folder: Path
+    overlays: Sequence[Tensor] | None = None
+    workers: int = 1
+    unchanged: Counter[tuple[str, float]] = field(default_factory=Counter)
+
+    @property
+    def piece(self) -> int:
+        """How many images are worked on at a time, so that memory stays bounded."""
+        return max(1, min(_MOST_IMAGES, _PIECE_BYTES // self.images.images[0].numel()))
+
+    def corrupted(self, name: str, severity: float) -> Iterator[tuple[int, Pictures]]:
+        """Corrupt all images, piece by piece, a few pieces side by side.
+
+        Yields:
+            The position of the piece's first image, and the piece: uint8 [n, H, W, 3].
+        """
+        starts = iter(range(0, len(self.images), self.piece))
+        with ThreadPoolExecutor(self.workers) as pool:
+
+            def begun(start: int) -> tuple[int, Future[tuple[Pictures, int]]]:
+                return start, pool.submit(self._piece, name, severity, start)
+
+            # One piece waits for its turn, so that no worker does.
+            waiting = deque(map(begun, islice(starts, self.workers + 1)))
+            while waiting:
+                start, piece = waiting.popleft()
+                pictures, same = piece.result()
+                waiting.extend(map(begun, islice(starts, 1)))
+                if same:
+                    self.unchanged[name, severity] += same
+                yield start, pictures
+
+    def _piece(self, name: str, severity: float, start: int) -> tuple[Pictures, int]:
+        """A corrupted piece, and how many of its images came out as they went in."""
+        clean = self.images.images[start : start + self.piece]
+        made = corrupt(
+            clean,
+            name,
+            severity,
+            seed=self.options.seed,
+            indices=self.indices[start : start + len(clean)],
+            table=self.options.table,
+            frost_overlays=self.overlays,
+        )
+        same = int((made == clean).flatten(1).all(1).sum())
+        return np.ascontiguousarray(made.permute(0, 2, 3, 1).numpy()), same
+
+
+@dataclass(frozen=True)
+class ExportPart:
+    """What is written at once, a file or a folder: it is there whole, or not at all."""
+
+    corruption: str
+    severities: tuple[float, ...]
+    path: Path
+
+
+class Layout:
+    """A way to lay a corrupted data set out in files."""
+
+    name: ClassVar[str]
+
+    def prepare(self, job: ExportJob) -> None:
+        """Refuse what this layout cannot hold, before anything is written."""
+
+    def parts(self, job: ExportJob) -> Iterable[ExportPart]:
+        """What is to be written, in order."""
+        raise NotImplementedError
+
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
+        """Write one part whole, telling `task` of each image."""
+        raise NotImplementedError
+
+    def write_common(self, job: ExportJob) -> None:
+        """Write what belongs to all parts."""
+
+
+class CifarC(Layout):
+    """One array a corruption, written piece by piece, and labels.npy."""
+
+    name = "cifar-c"
+
+    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
+        """A file for each corruption."""
+        for name in job.options.corruptions:
+            yield ExportPart(name, job.options.severities, job.folder / f"{name}.npy")
+
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
+        """Write one corruption's array."""
+        count = len(part.severities) * len(job.images)
+        _, channels, height, width = job.images.images.shape
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, height, width, channels)}
+        with staged_file(part.path) as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            for severity in part.severities:
+                for _, pictures in job.corrupted(part.corruption, severity):
+                    stream.write(pictures.data)
+                    task.advance(len(pictures), note=f"{part.corruption} {severity}")
+
+    def write_common(self, job: ExportJob) -> None:
+        """Write the labels."""
+        labels = np.tile(job.images.labels.numpy(), len(job.options.severities))
+        with staged_file(job.folder / "labels.npy") as stream:
+            np.save(stream, labels.astype(np.int64), allow_pickle=False)
+
+
+_MOST_THREADS = 8
+# Noise hardly compresses: more effort takes ten times as long and saves a few percent.
+_PNG_EFFORT = 1
+# As ImageNet-C was published.
+_JPEG_QUALITY = 85
+
+
+class ImageFolder(Layout):
+    """One picture a file, in a folder for each corruption, severity and class."""
+
+    name = "imagefolder"
+
+    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
+        """A folder for each corruption and severity."""
+        for name in job.options.corruptions:
+            for severity in job.options.severities:
+                yield ExportPart(name, (severity,), job.folder / name / str(severity))
+
+    def prepare(self, job: ExportJob) -> None:
+        """Refuse a class whose name cannot name a folder."""
+        for name in job.images.classes:
+            if name.startswith(".") or "/" in name or "\0" in name:
+                raise ConfigError(
+                    f"the class {name!r} cannot name a folder; the layout cifar-c needs none"
+                )
+
+    def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
+        """Write one corruption at one severity."""
+        make_folders(part.path.parent)
+        (severity,) = part.severities
+        threads = min(_MOST_THREADS, thread_count())
+        with staged_folder(part.path) as folder, ThreadPoolExecutor(threads) as pool:
+            for name in job.images.classes:
+                (folder / name).mkdir()
+            for start, pictures in job.corrupted(part.corruption, severity):
+                paths = [_path(job, folder, start + place) for place in range(len(pictures))]
+                for _ in pool.map(_save, pictures, paths):
+                    pass
+                task.advance(len(pictures), note=f"{part.corruption} {severity}")
+
+
+def _path(job: ExportJob, folder: Path, place: int) -> Path:
+    """Named by the index in the data set, with leading zeros, so that names sort as indices do."""
+    digits = max(5, len(str(job.indices[-1])))  # they rise
+    index = f"{job.indices[place]:0{digits}d}{PICTURE_FORMATS[job.options.picture_format]}"
+    return folder / job.images.classes[int(job.images.labels[place])] / index
+
+
+def _save(pixels: Pictures, path: Path) -> None:
+    picture = Image.fromarray(pixels)
+    if path.suffix == PICTURE_FORMATS["png"]:
+        picture.save(path, "PNG", compress_level=_PNG_EFFORT)
+    else:
+        picture.save(path, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+
 
 MANIFEST = "rws-corrupt.json"
 """The manifest's name."""
@@ -38,72 +283,65 @@ _LIMIT = 2**20
 _GROWS = "corruptions"
 
 
-def manifest_of(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
+def _manifest(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
     """Describe everything that the corrupted images follow from."""
-    height, width = job.images.images.shape[2:]
-    table = job.options.table
+    images, options = job.images, job.options
+    height, width = images.images.shape[2:]
+    table = options.table
     chosen = table_for(height, width) if table is None else severity_table(table)
+    clean = hashlib.sha256()
+    for start in range(0, len(images), job.piece):
+        clean.update(images.images[start : start + job.piece].contiguous().numpy().data)
+    clean.update(images.labels.numpy().tobytes())
+    clean.update(np.array(job.indices, dtype="<i8").tobytes())
+    frost = frost_source(options.frost_overlays)
+    if job.overlays:
+        overlays = hashlib.sha256()
+        for overlay in job.overlays:
+            overlays.update(repr(list(overlay.shape)).encode("ascii"))
+            overlays.update(overlay.contiguous().numpy().data)
+        frost = f"{frost}, SHA-256 {overlays.hexdigest()}"
     return {
         "version": _VERSION,
         "layout": layout,
-        "picture_format": job.options.picture_format,
-        "dataset": job.images.name,
+        "picture_format": options.picture_format,
+        "dataset": images.name,
         "split": split,
-        "images": len(job.images),
+        "images": len(images),
         "height": height,
         "width": width,
-        "classes": list(job.images.classes),
-        "severities": list(job.options.severities),
-        "seed": job.options.seed,
+        "classes": list(images.classes),
+        "severities": list(options.severities),
+        "seed": options.seed,
         "table": chosen.name,
         "table_note": chosen.note(height, width),
-        "frost": _frost(job),
-        "clean_sha256": _digest(job),
+        "frost": frost,
+        "clean_sha256": clean.hexdigest(),
         "versions": {
             "rwsstore": rwsstore.__version__,
             "numpy": np.__version__,
             "pillow": PIL.__version__,
             "torch": torch.__version__.partition("+")[0],
         },
-        _GROWS: list(job.options.corruptions),
+        _GROWS: list(options.corruptions),
     }
 
 
-def _digest(job: ExportJob) -> str:
-    """Hash the clean images with their labels and indices."""
-    digest = hashlib.sha256()
-    for start in range(0, len(job.images), job.piece):
-        digest.update(job.images.images[start : start + job.piece].contiguous().numpy().data)
-    digest.update(job.images.labels.numpy().tobytes())
-    digest.update(np.array(job.indices, dtype="<i8").tobytes())
-    return digest.hexdigest()
-
-
-def _frost(job: ExportJob) -> str:
-    source = frost_source(job.options.frost_overlays)
-    if not job.overlays:
-        return source
-    digest = hashlib.sha256()
-    for overlay in job.overlays:
-        digest.update(repr(list(overlay.shape)).encode("ascii"))
-        digest.update(overlay.contiguous().numpy().data)
-    return f"{source}, SHA-256 {digest.hexdigest()}"
-
-
-def claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+def _claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Write the manifest, or see that the one in the folder agrees and add corruptions to it.
 
     Returns:
         What the manifest says now.
-
-    Raises:
-        ConfigError: the folder holds something else, or a copy made otherwise.
-        FormatError: its manifest cannot be read.
     """
     path = folder / MANIFEST
     if OS_FILES.is_file(path):
-        found = _read(path)
-        _compare(folder, found, wanted)
+        found = _read_manifest(path)
+        for key in [*wanted, *found]:
+            if key != _GROWS and found.get(key) != wanted.get(key):
+                raise ConfigError(
+                    f"{folder} was made with {key} {_short(found.get(key))}, now it is "
+                    f"{_short(wanted.get(key))}; choose another folder, or the same parameters"
+                )
         names = list(dict.fromkeys([*found[_GROWS], *wanted[_GROWS]]))
         if names == found[_GROWS]:
             return found
@@ -118,7 +356,7 @@ def claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(read_bounded(path, limit=_LIMIT, what="manifest"))
     except ValueError as error:
@@ -127,15 +365,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise FormatError(f"{path} is no manifest: it has no list of corruptions")
     return found
-
-
-def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for key in [*wanted, *found]:
-        if key != _GROWS and found.get(key) != wanted.get(key):
-            raise ConfigError(
-                f"{folder} was made with {key} {_short(found.get(key))}, now it is "
-                f"{_short(wanted.get(key))}; choose another folder, or the same parameters"
-            )
 
 
 def _short(value: Any) -> str:
@@ -173,10 +402,9 @@ class ExportReport:
         }
 
 
-_ROWS: tuple[Layout, ...] = (CifarC(), ImageFolder())
-
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({row.name: row for row in _ROWS})
-"""Layouts by name."""
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {row.name: row for row in (CifarC(), ImageFolder())}
+)
 
 _LOCK = ".rws-corrupt.lock"
 
@@ -222,26 +450,36 @@ def export_corrupted(
         raise ConfigError(f"{workers} workers; expected at least 1")
     if layout not in LAYOUTS:
         raise UnknownNameError("layout", layout, LAYOUTS)
-    place = LAYOUTS[layout]
-    overlays = options.frost_overlays
-    job = ExportJob(
-        images,
-        _checked(indices, len(images)),
-        options,
-        folder,
-        None if overlays is None else load_frost_overlays(overlays),
-        workers,
-    )
-    place.prepare(job)
-    manifest = manifest_of(job, layout, split)
+    count, overlays = len(images), options.frost_overlays
+    if indices is None:
+        indices = range(count)
+    elif (
+        len(indices) != count
+        or indices[0] < 0
+        or any(first >= second for first, second in pairwise(indices))
+    ):
+        raise ConfigError(f"{len(indices)} indices for {count} images; expected one each, rising")
+    frost = None if overlays is None else load_frost_overlays(overlays)
+    job = ExportJob(images, indices, options, folder, frost, workers)
+    LAYOUTS[layout].prepare(job)
+    manifest = _manifest(job, layout, split)
     make_folders(folder)
     with _alone(folder):
-        manifest = claim(folder, manifest)
+        manifest = _claim(folder, manifest)
         with warnings.catch_warnings():  # unchanged images are counted instead
             warnings.simplefilter("ignore", UnchangedWarning)
-            written, kept = _write(job, place, progress)
+            written, kept = _write(job, LAYOUTS[layout], progress)
     unchanged = tuple((name, at, count) for (name, at), count in job.unchanged.items())
     return ExportReport(manifest, tuple(written), tuple(kept), unchanged)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        with OS_FILES.lock(folder / _LOCK, 0):
+            yield
+    except TimeoutError:
+        raise ConflictError(f"another process is writing into {folder}; wait for it") from None
 
 
 def _write(job: ExportJob, layout: Layout, progress: Reporter) -> tuple[list[str], list[str]]:
@@ -258,21 +496,3 @@ def _write(job: ExportJob, layout: Layout, progress: Reporter) -> tuple[list[str
     written = [str(part.path.relative_to(job.folder)) for part in missing]
     kept = [str(p.path.relative_to(job.folder)) for p in parts if p not in missing]
     return written, kept
-
-
-def _checked(indices: Sequence[int] | None, count: int) -> Sequence[int]:
-    if indices is None:
-        return range(count)
-    rises = all(first < second for first, second in pairwise(indices))
-    if len(indices) != count or not rises or indices[0] < 0:
-        raise ConfigError(f"{len(indices)} indices for {count} images; expected one each, rising")
-    return indices
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        with OS_FILES.lock(folder / _LOCK, 0):
-            yield
-    except TimeoutError:
-        raise ConflictError(f"another process is writing into {folder}; wait for it") from None

@@ -32,7 +32,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise KeyboardInterrupt
         return corrupt(*arguments, **options)
 
-    monkeypatch.setattr("rwsstore.making.layouts.corrupt", stopping)
+    monkeypatch.setattr("rwsstore.making.export.corrupt", stopping)
     return left
 
 
