@@ -24,6 +24,10 @@ from rwsstore.training import (
     pixel_statistics,
 )
 
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_Count = Annotated[int, Field(ge=1)]
+
 
 def _resolved(value: Any) -> Any:
     if isinstance(value, list | tuple):
@@ -39,15 +43,15 @@ class DeltaConfig(DeltaOptions):
     """Which recipe, with which settings, on which layers, and how its patch is made.
 
     Attributes:
-        recipe: name of a recipe in `WEIGHT_RECIPES`.
+        recipe: a name in `WEIGHT_RECIPES`.
         name: of the patch; None: the recipe's.
-        settings: of the recipe, by name; what is left out is at its default.
+        settings: of the recipe; what is left out is at its default.
         layers: that train, as `parse_layers` reads them: `1-8`, or names; None: all.
         training: what a table leaves out is as the recipe's defaults have it.
     """
 
     recipe: str
-    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    name: _Name | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     layers: str | None = None
 
@@ -69,7 +73,7 @@ class DeltaConfig(DeltaOptions):
                 raise UnknownNameError("recipe", self.recipe, WEIGHT_RECIPES)
             if "layers" in self.settings:
                 raise ValueError("layers stand beside the settings, not among them")
-            hazard_for(self._configured({}), self)
+            hazard_for(WEIGHT_RECIPES[self.recipe].configured(self.settings), self)
         except RwsError as error:
             raise ValueError(str(error)) from None
         return self
@@ -88,14 +92,9 @@ class DeltaConfig(DeltaOptions):
         """Make the recipe, its layers those of a model.
 
         Raises:
-            ConfigError: no such layers.
-            UnknownNameError: no layer of that name.
+            ConfigError, UnknownNameError: as `parse_layers`.
         """
-        if self.layers is None:
-            return self._configured({})
-        return self._configured({"layers": parse_layers(model, self.layers)})
-
-    def _configured(self, chosen: Mapping[str, Any]) -> WeightRecipe:
+        chosen = {} if self.layers is None else {"layers": parse_layers(model, self.layers)}
         return WEIGHT_RECIPES[self.recipe].configured({**self.settings, **chosen})
 
 
@@ -103,19 +102,15 @@ class ExtractionRun(Frozen):
     """Which patches are extracted from which model, on which images, and how.
 
     Attributes:
-        version: of this description.
         model: path of the clean model's checkpoint, or "bundled".
         network: what the checkpoint holds, where it does not say so itself.
-        store: folder of the store; None is the default one.
-        dataset: name, as `load_images` takes it.
-        corruptions: names; in a file also "all" or a group.
+        store: its folder; None is the default one.
+        dataset: as `load_images` takes it.
         anchor_model: path of θ_init, where `extraction.anchor` is not "clean".
-        limit: use only so many training images.
         validation: training images held out, for the best epoch and the card; None: a tenth of
             them, at most 5,000.
         seed: of the limit and of the split; the training has its own.
-        mode: "plain", "bf16", or "auto", whichever is faster here.
-        extraction: how each patch is made.
+        mode: of arithmetic; "auto" is whichever is faster here.
     """
 
     version: Literal[1] = 1
@@ -125,9 +120,9 @@ class ExtractionRun(Frozen):
     dataset: str
     corruptions: _Corruptions
     anchor_model: Path | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    validation: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    limit: _Count | None = None
+    validation: _Count | None = None
+    seed: _Seed = 0
     mode: Literal["auto", "plain", "bf16"] = "auto"
     extraction: ExtractionOptions = Field(default_factory=ExtractionOptions)
 
@@ -136,7 +131,7 @@ class ExtractionRun(Frozen):
         """Validate a run's parameters.
 
         Raises:
-            ConfigError: an unknown key, or a value out of its range; it is named.
+            ConfigError: as `validated`, or an anchor without its checkpoint.
         """
         run = validated(cls, fields, what="extraction")
         if (run.anchor_model is None) != (run.extraction.anchor == "clean"):
@@ -151,22 +146,13 @@ def read_run(path: Path) -> ExtractionRun:
     """Read a run from a TOML file.
 
     Raises:
-        MissingFileError: there is none.
-        FormatError: it is not TOML.
-        ConfigError: an unknown key, or a value out of its range.
+        MissingFileError, FormatError, ConfigError: as `read_config`.
     """
     return ExtractionRun.of(**read_toml(path))
 
 
 class NetworkConfig(Frozen, allow_inf_nan=False):
-    """The network.
-
-    Attributes:
-        network: name in the registry.
-        width: factor on the number of channels.
-        batch_norm: train with BatchNorm; it is folded afterwards.
-        input_size: pixels.
-    """
+    """The network, as in `ModelSpec`; its BatchNorm is folded after the training."""
 
     network: str = "vgg16"
     width: Annotated[float, Field(gt=0, le=16)] = 1.0
@@ -186,8 +172,8 @@ class DataConfig(Frozen, allow_inf_nan=False):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    validation: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    validation: _Count
+    seed: _Seed = 0
 
 
 class MeasuringConfig(Frozen, allow_inf_nan=False):
@@ -202,25 +188,19 @@ class MeasuringConfig(Frozen, allow_inf_nan=False):
 
     bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (8, 4)
     resamples: Annotated[int, Field(ge=40, le=100_000)] = 1000
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    hazard_images: Annotated[int, Field(ge=1)] = 1000
+    seed: _Seed = 0
+    hazard_images: _Count = 1000
 
 
 class BundleConfig(Frozen, allow_inf_nan=False):
     """A model, its patches, and how they are measured.
 
     Attributes:
-        version: of this description.
-        name: of the bundle.
-        corruptions: names; in a file also "all" or a group.
         mode: arithmetic of the trainings; "auto" is left out, for it depends on the machine.
-        data: the images.
-        network: what is trained.
         training: of the clean model; its seed also draws the initial weights.
         averaging: cycles after the training whose ends are averaged; none without it.
         extraction: of each patch against a corruption.
-        deltas: patches against failing weights and adversaries, each with its recipe.
-        measuring: of the card.
+        deltas: patches against failing weights and adversaries.
     """
 
     version: Literal[1] = 1

@@ -15,13 +15,14 @@ _Bits = Literal[32, 16, 8, 4, 3, 2]
 _Alpha = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 _Alphas = Annotated[tuple[_Alpha, ...], Field(min_length=1, max_length=100)]
 _ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.25
+_Count = Annotated[int, Field(ge=1)]
 
 
 class DeltaOptions(Frozen, allow_inf_nan=False):
     """What is not the recipe's own: training, quantization and the robustness card.
 
     Attributes:
-        bits: a weight, as stored: 32, 16, 8, 4, 3 or 2.
+        bits: a weight, as stored.
         alpha: recommended strength; below 1 it gives some of the gain back for clean accuracy.
         training: None: the recipe's own defaults.
         alphas: grid of the card besides 0.
@@ -34,7 +35,7 @@ class DeltaOptions(Frozen, allow_inf_nan=False):
     alpha: _Alpha = 1.0
     training: TrainingConfig | None = None
     alphas: _Alphas = _ALPHAS
-    card_images: Annotated[int, Field(ge=1)] = 500
+    card_images: _Count = 500
     card_budget: Annotated[float, Field(gt=0)] | None = None
     card_flips: Annotated[int, Field(ge=1, le=1_000_000)] = 64
 
@@ -53,8 +54,7 @@ class ExtractionOptions(Frozen, allow_inf_nan=False):
         layers: how many of the shallowest layers the patch covers, the paper's K.
         training_mode: "shallow" trains just these layers, the deeper ones frozen; "full" trains
             all and cuts the rest off, the paper's protocol.
-        bits: a weight, as stored: 32, 16, 8, 4, 3 or 2.
-        anchor: where both trainings started.
+        bits: a weight, as stored.
         alphas: grid of the robustness card besides 0, rising.
         card_images: validation images that the card is measured on, at most.
         training: of the robust counterpart; what a file leaves out is as it is by default here,
@@ -62,12 +62,12 @@ class ExtractionOptions(Frozen, allow_inf_nan=False):
     """
 
     severity: Annotated[int, Field(ge=1, le=5)] = 5
-    layers: Annotated[int, Field(ge=1)] = 5
+    layers: _Count = 5
     training_mode: Literal["shallow", "full"] = "shallow"
     bits: _Bits = 8
     anchor: Anchor = "clean"
     alphas: _Alphas = _ALPHAS
-    card_images: Annotated[int, Field(ge=1)] = 2000
+    card_images: _Count = 2000
     training: TrainingConfig = Field(default_factory=_default_training)
 
     @field_validator("training", mode="before")

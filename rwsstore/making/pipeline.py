@@ -121,13 +121,11 @@ class Plan:
     """One patch before it is made: one of `signature_plans`, or from `delta_plan`.
 
     Attributes:
-        name: of the patch.
         clean: the clean model θ_std, float32; left as it is.
         start: the model at which the training starts.
         anchor: θ_init; None: the clean model itself.
         names: of the tensors that the patch may touch.
         recipe: what trains, against what.
-        training: its schedule.
         train: clean images.
         validation: images that are not in `train`; the best epoch is chosen on them and the card
             measured.
@@ -205,11 +203,7 @@ class Plan:
         }
 
     def measured(self, patch: Patch, *, progress: Reporter = SILENT) -> Patch:
-        """Add the robustness card and the golden logits to a patch that was made like this.
-
-        Raises:
-            GoldenError: the patch changes no logit of the probe batch.
-        """
+        """Add the robustness card and the golden logits to a patch that was made like this."""
         seed, probe = self.training.seed, self._probe()
         images = self.validation.limit(self._card_images(), seed)
         hardened = self.hazard.on(images, derive_seed(seed, "card"))

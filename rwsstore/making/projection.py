@@ -49,12 +49,9 @@ def signature(
 
     Args:
         names: of the tensors to extract.
-        clean: state of the clean model θ_std.
-        robust: state of the robust counterpart θ_c.
-        anchor: state of θ_init, from which both were trained; None: the clean model itself.
-
-    Returns:
-        float64 deltas by tensor name.
+        clean: state of θ_std.
+        robust: state of θ_c.
+        anchor: state of θ_init; None: the clean model itself.
 
     Raises:
         TensorError: a tensor is missing from a model, has another shape there, or is not finite.
@@ -62,33 +59,20 @@ def signature(
     start = clean if anchor is None else anchor
     deltas = {}
     for name in names:
-        weights = _tensor(clean, name, "clean model")
-        counterpart = _matching(robust, name, "robust counterpart", weights)
-        origin = _matching(start, name, "anchor", weights)
+        weights = _exact(clean, name, "clean model")
+        counterpart = _exact(robust, name, "robust counterpart", weights)
+        origin = _exact(start, name, "anchor", weights)
         deltas[name] = project_out(counterpart - origin, weights - origin)
     return deltas
 
 
-def changes(
-    names: Iterable[str], clean: State, trained: State, _anchor: State | None = None
-) -> dict[str, Tensor]:
-    """Take what a training that started at the clean model changed, in float64.
-
-    Args:
-        names: of the tensors to look at; those that are what they were are left out.
-        clean: state of the clean model.
-        trained: state of the model that the training made.
-    """
-    return {
-        name: trained[name].double() - clean[name].double()
-        for name in names
-        if not torch.equal(trained[name], clean[name])
-    }
-
-
-def _matching(state: State, name: str, what: str, like: Tensor) -> Tensor:
-    tensor = _tensor(state, name, what)
-    if tensor.shape != like.shape:
+def _exact(state: State, name: str, what: str, like: Tensor | None = None) -> Tensor:
+    if name not in state:
+        raise TensorError(f"the {what} has no tensor {name!r}: it is not the same network")
+    tensor = state[name].detach().double()
+    if not bool(tensor.isfinite().all()):
+        raise TensorError(f"{name!r} holds NaN or infinity in the {what}")
+    if like is not None and tensor.shape != like.shape:
         raise TensorError(
             f"{name!r} has shape {tuple(tensor.shape)} in the {what}, {tuple(like.shape)} in the "
             "clean model: they are not the same network"
@@ -96,13 +80,18 @@ def _matching(state: State, name: str, what: str, like: Tensor) -> Tensor:
     return tensor
 
 
-def _tensor(state: State, name: str, what: str) -> Tensor:
-    if name not in state:
-        raise TensorError(f"the {what} has no tensor {name!r}: it is not the same network")
-    tensor = state[name].detach().double()
-    if not bool(tensor.isfinite().all()):
-        raise TensorError(f"{name!r} holds NaN or infinity in the {what}")
-    return tensor
+def changes(
+    names: Iterable[str], clean: State, trained: State, _anchor: State | None = None
+) -> dict[str, Tensor]:
+    """Take what a training that started at the clean model changed, in float64.
+
+    Tensors that are what they were are left out.
+    """
+    return {
+        name: trained[name].double() - clean[name].double()
+        for name in names
+        if not torch.equal(trained[name], clean[name])
+    }
 
 
 def starting_point(
@@ -115,9 +104,6 @@ def starting_point(
         anchor: θ_init; None: the clean model itself.
         shallow: names of the tensors that train, where only these do: they start at θ_init, with
             the clean model's deep ones behind them. None: all train, and start at θ_init.
-
-    Returns:
-        One of the two models, or a new one.
 
     Raises:
         TensorError: the anchor lacks a tensor that it should give, or has it in another shape.

@@ -23,9 +23,6 @@ from rwsstore.models.spec import ModelSpec
 def check_finite(state: Mapping[str, Tensor]) -> None:
     """Refuse NaN and infinity.
 
-    Args:
-        state: tensors by name; those that hold integers pass.
-
     Raises:
         TensorError: a tensor holds a number that is not finite; the first one is named.
     """
@@ -55,14 +52,10 @@ def expected_tensors(spec: ModelSpec) -> Mapping[str, _Kind]:
 def check_agreement(state: Mapping[str, Tensor], spec: ModelSpec, *, what: str) -> None:
     """Refuse tensors that are not exactly those of a specified model.
 
-    Args:
-        state: tensors by name.
-        spec: the model.
-        what: where the tensors came from, for the message.
-
     Raises:
-        MismatchError: names the first difference: a tensor that is missing, of another shape or
-            dtype, or one too many; or a normalization other than the specification's.
+        MismatchError: names what they are of, and the first difference: a tensor that is missing,
+            of another shape or dtype, or one too many; or a normalization other than the
+            specification's.
     """
     expected = expected_tensors(spec)
     for name, kind in expected.items():
@@ -103,14 +96,17 @@ _ADVICE = "Save it anew with torch.save(model.state_dict(), path)."
 def read_pickled(data: bytes, *, what: str) -> dict[str, Tensor]:
     """Read the state dict in a file of `torch.save`; no code in it is run (`weights_only`).
 
-    Args:
-        data: the whole file: a state dict, or one under "state_dict" or "model".
-        what: what the file is called in messages.
-
     Raises:
-        FormatError: another file, a cut one, or one with objects other than tensors.
+        FormatError: another file, a cut one, or one with objects other than tensors. Compressed
+            entries, which torch never writes and which may unpack to any size, are refused first.
     """
-    _refuse_compression(data, what)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            compressed = any(entry.compress_type for entry in archive.infolist())
+    except zipfile.BadZipFile:  # the format before torch 1.6, or no such file at all
+        compressed = False
+    if compressed:
+        raise FormatError(f"{what} is a compressed archive, which torch.save never writes")
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile bytes may raise anything
@@ -118,7 +114,11 @@ def read_pickled(data: bytes, *, what: str) -> dict[str, Tensor]:
             f"{what} is no state dict, or holds objects other than tensors "
             f"({type(error).__name__}). {_ADVICE}"
         ) from error
-    return _plain_tensors(_unwrap(content), what)
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    return _plain_tensors(content, what)
 
 
 def adapt_names(state: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
@@ -139,25 +139,6 @@ def adapt_names(state: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tenso
         if name.endswith(".num_batches_tracked"):
             named.setdefault(name, torch.tensor(0))
     return named
-
-
-def _refuse_compression(data: bytes, what: str) -> None:
-    """Refuse compressed entries, which torch never writes and which may unpack to any size."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            compressed = any(entry.compress_type for entry in archive.infolist())
-    except zipfile.BadZipFile:
-        return  # the format before torch 1.6, or no such file at all
-    if compressed:
-        raise FormatError(f"{what} is a compressed archive, which torch.save never writes")
-
-
-def _unwrap(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        for key in _WRAPPERS:
-            if isinstance(content.get(key), Mapping):
-                return content[key]
-    return content
 
 
 def _plain_tensors(content: Any, what: str) -> dict[str, Tensor]:
@@ -184,12 +165,8 @@ _PICKLED = (".pth", ".pt")
 def save_checkpoint(path: str | Path, model: Classifier) -> None:
     """Write a model as safetensors with its specification; the same model gives the same bytes.
 
-    Args:
-        path: ends in `.safetensors`; replaced in one step if it exists.
-        model: of which every tensor is stored, whatever its device.
-
     Raises:
-        FormatError: `path` ends in something else.
+        FormatError: `path` does not end in `.safetensors`.
         MismatchError: the model's tensors are not those of its specification.
         TensorError: a weight is NaN or infinite.
         StoreError: the file could not be written.
@@ -224,9 +201,21 @@ def load_checkpoint(path: str | Path, *, spec: ModelSpec | None = None) -> Class
     """
     path = Path(path)
     state, stored = _read(path)
-    found = _one_spec(path, stored, spec)
+    found = stored or spec
+    if found is None:
+        raise ConfigError(
+            f"{path} does not say which network it holds. Give a specification: network, "
+            "num_classes, and where they differ from the defaults width, batch_norm, folded, "
+            "input_size, mean and std."
+        )
     if stored is None:
         state = adapt_names(state, found)
+    for field in ModelSpec.model_fields if spec is not None else ():
+        if getattr(found, field) != getattr(spec, field):
+            raise ConfigError(
+                f"{path} says {field} = {getattr(found, field)!r}, but {getattr(spec, field)!r} "
+                "was given. Leave the specification out, or give the file's."
+            )
     check_agreement(state, found, what=str(path))
     check_finite(state)
     model = build(found)
@@ -264,22 +253,3 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], ModelSpec | None]:
         f"{what}: unknown ending {path.suffix!r}; .safetensors, or .pth or .pt with a state dict, "
         "is expected"
     )
-
-
-def _one_spec(path: Path, stored: ModelSpec | None, given: ModelSpec | None) -> ModelSpec:
-    if stored is None:
-        if given is None:
-            raise ConfigError(
-                f"{path} does not say which network it holds. Give a specification: network, "
-                "num_classes, and where they differ from the defaults width, batch_norm, folded, "
-                "input_size, mean and std."
-            )
-        return given
-    for field in ModelSpec.model_fields if given is not None else ():
-        found, wanted = getattr(stored, field), getattr(given, field)
-        if found != wanted:
-            raise ConfigError(
-                f"{path} says {field} = {found!r}, but {wanted!r} was given. Leave the "
-                "specification out, or give the file's."
-            )
-    return stored

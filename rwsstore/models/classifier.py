@@ -10,13 +10,9 @@ from rwsstore.models.spec import ModelSpec
 
 
 class Normalize(nn.Module):
-    """Takes images to zero mean and unit deviation: (x − mean) / std, channel by channel.
+    """Takes images in [0, 1] to zero mean and unit deviation: (x − mean) / std, by channel.
 
     The two vectors are buffers, so they are stored with the weights and move with them.
-
-    Args:
-        mean: one value a channel, of images in [0, 1].
-        std: one value a channel, above 0.
     """
 
     mean: Tensor
@@ -28,13 +24,10 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalize a batch.
+        """Normalize a batch, into the dtype of the buffers: float32 unless the model was converted.
 
         Args:
             images: uint8 in 0…255, or floating point in [0, 1]; [B, C, H, W].
-
-        Returns:
-            [B, C, H, W] in the dtype of the buffers, float32 unless the model was converted.
 
         Raises:
             TensorError: another dtype, or another shape.
@@ -44,25 +37,19 @@ class Normalize(nn.Module):
                 f"images have the shape {list(images.shape)}; "
                 f"[B, {self.mean.numel()}, H, W] is expected"
             )
-        return (_unit_range(images, self.mean.dtype) - _column(self.mean)) / _column(self.std)
+        if images.dtype == torch.uint8:
+            values = images.to(self.mean.dtype) / 255
+        elif images.is_floating_point():
+            values = images.to(self.mean.dtype)
+        else:
+            raise TensorError(
+                f"images are {images.dtype}; uint8 in 0…255 or floating point in [0, 1] is expected"
+            )
+        return (values - self.mean.view(1, -1, 1, 1)) / self.std.view(1, -1, 1, 1)
 
     def extra_repr(self) -> str:
         """Show the two vectors where the model is printed."""
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
-
-
-def _unit_range(images: Tensor, dtype: torch.dtype) -> Tensor:
-    if images.dtype == torch.uint8:
-        return images.to(dtype) / 255
-    if images.is_floating_point():
-        return images.to(dtype)
-    raise TensorError(
-        f"images are {images.dtype}; uint8 in 0…255 or floating point in [0, 1] is expected"
-    )
-
-
-def _column(values: Tensor) -> Tensor:
-    return values.view(1, -1, 1, 1)
 
 
 class Classifier(nn.Module):
@@ -70,7 +57,7 @@ class Classifier(nn.Module):
 
     Args:
         spec: what the network is.
-        normalize: applied to the images first; its buffers hold `spec.mean` and `spec.std`.
+        normalize: its buffers hold `spec.mean` and `spec.std`.
         network: takes normalized images [B, 3, H, W] to logits [B, C].
     """
 
@@ -81,16 +68,9 @@ class Classifier(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify a batch.
+        """Take images as `Normalize` takes them to logits [B, C].
 
-        Args:
-            images: uint8 in 0…255, or floating point in [0, 1]; [B, 3, H, W].
-
-        Returns:
-            Logits [B, C], float32 unless the model was converted or autocast is on.
-
-        Raises:
-            TensorError: images of another dtype or shape.
+        Logits are float32 unless the model was converted or autocast is on.
         """
         logits: Tensor = self.network(self.normalize(images))
         return logits

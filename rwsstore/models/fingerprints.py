@@ -19,14 +19,7 @@ from rwsstore.errors import TensorError
 
 
 def architecture_fingerprint(state: Mapping[str, Tensor]) -> Digest:
-    """Hash the names, shapes and dtypes of a model's tensors.
-
-    Args:
-        state: tensors by name, as from `state_dict()`.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Hash the names, shapes and dtypes of a model's tensors."""
     return hashlib.sha256(_describe(state)).hexdigest()
 
 
@@ -34,12 +27,6 @@ def weights_fingerprint(state: Mapping[str, Tensor]) -> Digest:
     """Hash the names, shapes, dtypes and bytes of a model's tensors.
 
     Zeros of different sign differ, and so do NaNs of different bits.
-
-    Args:
-        state: tensors by name, as from `state_dict()`.
-
-    Returns:
-        64 hexadecimal digits.
 
     Raises:
         TensorError: a tensor is sparse, quantized or on the meta device.

@@ -30,12 +30,9 @@ def fold_batchnorm(model: _Model, *, leaves: _Leaves = ()) -> _Model:
     The sums are done in float64 and rounded once (Jacob et al., 2018, section 3.2).
 
     Args:
-        model: any traceable module; it is left as it is. A `Classifier` comes back with
-            `spec.folded` set.
+        model: any traceable module; it is left as it is, and shares no tensor with the result. A
+            `Classifier` comes back with `spec.folded` set.
         leaves: classes of modules not to look into.
-
-    Returns:
-        A new model that shares no tensors with the one given.
 
     Raises:
         ConfigError: the model cannot be traced.
@@ -45,7 +42,10 @@ def fold_batchnorm(model: _Model, *, leaves: _Leaves = ()) -> _Model:
     for layer_name, norm_name in pairs:
         norm = cast(_BatchNorm, folded.get_submodule(norm_name))
         _fold_into(folded.get_submodule(layer_name), norm)
-        _replace_by_identity(folded, norm)
+        for parent in folded.modules():
+            for name, child in list(parent.named_children()):
+                if child is norm:
+                    setattr(parent, name, nn.Identity().eval())
     if isinstance(folded, Classifier):
         folded.spec = folded.spec.model_copy(update={"folded": True})
     return folded
@@ -130,10 +130,3 @@ def _fold_into(layer: nn.Module, norm: _BatchNorm) -> None:
 def _exact(tensor: Tensor) -> Tensor:
     # Not every accelerator has float64, and the CPU's bits are the same everywhere.
     return tensor.detach().to("cpu", torch.float64)
-
-
-def _replace_by_identity(model: nn.Module, norm: nn.Module) -> None:
-    for parent in model.modules():
-        for name, child in list(parent.named_children()):
-            if child is norm:
-                setattr(parent, name, nn.Identity().eval())

@@ -40,10 +40,6 @@ def ordered_layers(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[Layer, ..
     last before them, those before every layer to the first. So the shallowest K layers are all
     that is trained before the layer K + 1. Buffers, running statistics among them, belong to none.
 
-    Args:
-        model: any traceable module.
-        leaves: classes of modules that are taken as one piece and not looked into.
-
     Raises:
         ConfigError: the model cannot be traced, or has no layer.
     """
@@ -74,7 +70,7 @@ def shallowest(model: nn.Module, k: int, *, leaves: _Leaves = ()) -> tuple[Layer
     """List the first `k` of a model's layers.
 
     Raises:
-        ConfigError: `k` is below 1 or above the number of layers, or as for `ordered_layers`.
+        ConfigError: there are not so many, or as for `ordered_layers`.
     """
     layers = ordered_layers(model, leaves=leaves)
     if not 1 <= k <= len(layers):
@@ -148,12 +144,9 @@ def main_path_convolutions(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[s
     ones, that with the smaller kernels; where these are equal too, both are main paths. Branches
     that are concatenated, as in DenseNet, are all main paths.
 
-    Args:
-        model: any traceable module.
-        leaves: classes of modules that are taken as one piece; convolutions inside are not seen.
-
     Returns:
-        Paths of the `nn.Conv2d` modules, each once, where it is first called.
+        Paths of the `nn.Conv2d` modules, each once, where it is first called; those inside of
+        `leaves` are not seen.
 
     Raises:
         ConfigError: the model cannot be traced, or has no such convolution.

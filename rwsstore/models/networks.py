@@ -48,19 +48,28 @@ class Vgg(nn.Module):
     round up, so that images of any size pass; at 32 pixels nothing is rounded.
 
     Args:
-        groups: output channels of the convolutions, group by group.
-        num_classes: number of logits.
-        batch_norm: put a BatchNorm behind each convolution, which then has no bias of its own.
+        spec: with its width, classes and BatchNorm; behind a BatchNorm, convolutions have no bias.
+        groups: output channels of the convolutions at width 1, group by group.
     """
 
-    def __init__(
-        self, groups: tuple[tuple[int, ...], ...], *, num_classes: int, batch_norm: bool
-    ) -> None:
+    def __init__(self, spec: ModelSpec, groups: tuple[tuple[int, ...], ...]) -> None:
         super().__init__()
-        self.features = _features(groups, batch_norm=batch_norm)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        before, number, norm = 3, 0, spec.batch_norm
+        for index, group in enumerate(groups):
+            if index:
+                layers[f"pool{index}"] = nn.MaxPool2d(2, ceil_mode=True)
+            for channels in (scaled(wide, spec.width) for wide in group):
+                number += 1
+                layers[f"conv{number}"] = nn.Conv2d(before, channels, 3, padding=1, bias=not norm)
+                if norm:
+                    layers[f"norm{number}"] = nn.BatchNorm2d(channels)
+                layers[f"relu{number}"] = nn.ReLU()
+                before = channels
+        self.features = nn.Sequential(layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.classifier = nn.Linear(groups[-1][-1], num_classes)
+        self.classifier = nn.Linear(before, spec.num_classes)
         he_initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,27 +78,10 @@ class Vgg(nn.Module):
         return logits
 
 
-def _features(groups: tuple[tuple[int, ...], ...], *, batch_norm: bool) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    before, number = 3, 0
-    for index, group in enumerate(groups):
-        if index:
-            layers[f"pool{index}"] = nn.MaxPool2d(2, ceil_mode=True)
-        for channels in group:
-            number += 1
-            layers[f"conv{number}"] = nn.Conv2d(before, channels, 3, padding=1, bias=not batch_norm)
-            if batch_norm:
-                layers[f"norm{number}"] = nn.BatchNorm2d(channels)
-            layers[f"relu{number}"] = nn.ReLU()
-            before = channels
-    return nn.Sequential(layers)
-
-
 @network
 def vgg16(spec: ModelSpec) -> nn.Module:
     """Build VGG-16: 13 convolutions and one linear layer."""
-    groups = tuple(tuple(scaled(channels, spec.width) for channels in group) for group in _VGG16)
-    return Vgg(groups, num_classes=spec.num_classes, batch_norm=spec.batch_norm)
+    return Vgg(spec, _VGG16)
 
 
 _STAGES = (64, 128, 256, 512)
@@ -164,7 +156,7 @@ class ResNet(nn.Module):
 
     Args:
         spec: with its width, classes and BatchNorm.
-        block: the kind of block.
+        block: its kind.
         depths: number of blocks in each stage.
         stages: channels of each stage at width 1; each but the first halves height and width.
         stride: of the stem.

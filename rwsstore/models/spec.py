@@ -22,7 +22,6 @@ class ModelSpec(Frozen, strict=True):
     """Everything that decides a classifier's tensors but their values.
 
     Attributes:
-        version: of this specification's format; 1.
         network: a name in the registry (`vgg16`), or `torchvision:NAME`.
         num_classes: number of logits, 2 to 100,000.
         classes: their names, in order; may be empty where they have none.
@@ -73,12 +72,8 @@ class ModelSpec(Frozen, strict=True):
     def from_json(cls, text: str, *, what: str) -> Self:
         """Read what `to_json` wrote.
 
-        Args:
-            text: JSON.
-            what: the file that it came from, for messages.
-
         Raises:
-            FormatError: no such specification.
+            FormatError: no such specification; `what` it came from is named.
         """
         try:
             return cls.model_validate_json(text)
@@ -106,8 +101,6 @@ class FormatAgreement(Frozen, strict=True, allow_inf_nan=False):
     """How far a model that is computed in a format says what it says in float32.
 
     Attributes:
-        name: of the compute format.
-        images: measured on.
         top1_agreement: images whose likeliest class is the same, clean model, in percent.
         patch_sets: how many were measured besides the clean model.
         lowest_agreement: the lowest of these and of the clean model, in percent.
@@ -144,10 +137,8 @@ class ModelCard(Frozen, strict=True, allow_inf_nan=False):
     """What was measured of a clean model.
 
     Attributes:
-        version: of the card's format; 1.
         weights: fingerprint of the clean model, its BatchNorm folded.
         dataset: what the images were called.
-        formats: agreement of each compute format.
         tool: what made it.
     """
 
@@ -175,14 +166,7 @@ def model_card_path(checkpoint: Path) -> Path:
 
 
 def write_model_card(checkpoint: Path, card: ModelCard) -> Path:
-    """Write a card beside its checkpoint, replaced in one step if there is one.
-
-    Returns:
-        Where it is.
-
-    Raises:
-        StoreError: the file could not be written.
-    """
+    """Write a card beside its checkpoint, replaced in one step if there is one; say where."""
     path = model_card_path(checkpoint)
     write_atomic(path, card.to_json().encode())
     return path

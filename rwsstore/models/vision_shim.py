@@ -76,23 +76,20 @@ def torchvision_network(spec: ModelSpec) -> nn.Module:
             f"batch_norm on, found width {spec.width} and batch_norm {spec.batch_norm}"
         )
     name = spec.network.removeprefix(PREFIX)
+    own: dict[str, Any] = {}
+    if name.startswith("vit_"):
+        own = {"image_size": spec.input_size}
+    elif name.startswith("maxvit"):
+        own = {"input_size": (spec.input_size, spec.input_size)}
+    elif name in ("googlenet", "inception_v3"):  # their auxiliary outputs serve training alone
+        own = {"aux_logits": False, "init_weights": True}
     models = import_torchvision().models
     try:
         network: nn.Module = models.get_model(
-            name, weights=None, num_classes=spec.num_classes, **_options(name, spec.input_size)
+            name, weights=None, num_classes=spec.num_classes, **own
         )
     except (AssertionError, ValueError) as error:
         raise ConfigError(
             f"{spec.network} cannot be built for images of {spec.input_size} pixels: {error}"
         ) from error
     return network
-
-
-def _options(name: str, size: int) -> dict[str, Any]:
-    if name.startswith("vit_"):
-        return {"image_size": size}
-    if name.startswith("maxvit"):
-        return {"input_size": (size, size)}
-    if name in ("googlenet", "inception_v3"):  # their auxiliary outputs serve training alone
-        return {"aux_logits": False, "init_weights": True}
-    return {}

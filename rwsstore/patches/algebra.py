@@ -24,15 +24,12 @@ from rwsstore.patches.quantization import Payload, all_finite
 
 
 def patched_tensor(name: str, clean: Tensor, parts: Iterable[tuple[Payload, float]]) -> Tensor:
-    """Put deltas on one tensor.
+    """Put deltas on one tensor; a new float32 tensor in the clean one's memory format.
 
     Args:
         name: of the tensor, for messages.
         clean: float32, never modified.
         parts: (payload, α), in the order of the patches' digests.
-
-    Returns:
-        A new float32 tensor in the clean one's shape and memory format.
 
     Raises:
         TensorError: the clean weights are not float32, a delta has another shape, or the patched
@@ -109,9 +106,7 @@ class PatchSet:
 
     @classmethod
     def of(cls, chosen: Iterable[tuple[Patch, float]]) -> "PatchSet":
-        """Make a patch set of patches at checked strengths.
-
-        Composed patches expand to their parts, each at its α times the composed one's.
+        """Make a patch set; composed patches expand to their parts, each at its α times theirs.
 
         Args:
             chosen: (patch, α), in any order; an α of 0 leaves its patch out.
@@ -122,13 +117,15 @@ class PatchSet:
         """
         items: dict[Digest, float] = {}
         for patch, alpha in chosen:
-            for digest, part in _expand(patch, alpha):
+            checked = patch.metadata.alpha.check(alpha, patch.name)
+            own = patch.parts if patch.metadata.kind == "composed" else ((patch.digest, 1.0),)
+            for digest, share in own:
                 if digest in items:
                     raise ConfigError(
                         f"patch {patch.name!r} ({digest[:12]}) is in the set twice, on its own or "
                         "inside a composed patch"
                     )
-                items[digest] = part
+                items[digest] = checked * share
         kept = sorted((digest, part) for digest, part in items.items() if part != 0)
         if len(kept) > MAX_PATCHES:
             raise ConfigError(f"{len(kept)} patches in one set; at most {MAX_PATCHES} are allowed")
@@ -141,19 +138,11 @@ class PatchSet:
         return iter(self.items)
 
 
-def _expand(patch: Patch, alpha: float) -> list[tuple[Digest, float]]:
-    checked = patch.metadata.alpha.check(alpha, patch.name)
-    if patch.metadata.kind == "composed":
-        return [(digest, checked * part) for digest, part in patch.parts]
-    return [(patch.digest, checked)]
-
-
 def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
     """Make a patch that stands for several; it names them by digest and holds no tensors.
 
-    Wherever it is used at strength α it expands to its parts at α times theirs, so it equals
-    that patch set to the bit. Parts that are composed themselves are resolved now. It takes the
-    strengths at which each part stays within its own range.
+    It equals that patch set to the bit. Parts that are composed themselves are resolved now. It
+    takes the strengths at which each part stays within its own range.
 
     Args:
         name: of the composed patch.
@@ -169,7 +158,8 @@ def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
         raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
     first = chosen[0][0].metadata
     for patch, _ in chosen[1:]:
-        if _model(patch.metadata) != _model(first):
+        other = patch.metadata
+        if (other.architecture, other.clean_weights) != (first.architecture, first.clean_weights):
             raise MismatchError(
                 f"patches {first.name!r} and {patch.name!r} were extracted from different clean "
                 "models; only patches of one model compose"
@@ -190,19 +180,10 @@ def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
 def scale(patch: Patch, alpha: float, *, name: str) -> Patch:
     """Make a patch whose strength 1 is another's strength α; a composed patch of one part.
 
-    Args:
-        patch: to be scaled.
-        alpha: its strength, not 0.
-        name: of the new patch.
-
     Raises:
-        ConfigError: as `compose` does.
+        ConfigError: as `compose` does, and for an α of 0.
     """
     return compose(name, [(patch, alpha)])
-
-
-def _model(metadata: PatchMetadata) -> tuple[str, str]:
-    return metadata.architecture, metadata.clean_weights
 
 
 def _range(chosen: Sequence[tuple[Patch, float]]) -> AlphaRange:

@@ -17,18 +17,12 @@ from rwsstore.errors import MismatchError, TensorError
 from rwsstore.models import architecture_fingerprint, weights_fingerprint
 from rwsstore.patches.metadata import Kind, ModelTensor, PatchMetadata
 from rwsstore.patches.patch import Patch
-from rwsstore.patches.quantization import check_bits, quantize
+from rwsstore.patches.quantization import quantize
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """A clean model's fingerprints and the tensors that they cover.
-
-    Attributes:
-        architecture: fingerprint over names, shapes and dtypes.
-        clean_weights: fingerprint over these and the tensors' bytes.
-        tensors: every tensor of the model, by name.
-    """
+    """A clean model's fingerprints and the tensors that they cover, by name."""
 
     architecture: Digest
     clean_weights: Digest
@@ -56,21 +50,11 @@ def identify(state: Mapping[str, Tensor]) -> ModelIdentity:
     )
 
 
-def check_fit(
-    patch: Patch,
-    model: ModelIdentity,
-    *,
-    allow_transfer: bool = False,
-) -> bool:
+def check_fit(patch: Patch, model: ModelIdentity, *, allow_transfer: bool = False) -> bool:
     """Check that a patch fits a clean model.
 
-    Args:
-        patch: to be put on.
-        model: the clean model that it is to be put on.
-        allow_transfer: accept a patch that was extracted from other clean weights.
-
     Returns:
-        Whether the patch is transferred (other clean weights, same architecture).
+        Whether it is transferred: extracted from other clean weights of the same architecture.
 
     Raises:
         MismatchError: another architecture (the first difference is named), or other clean
@@ -120,10 +104,8 @@ class Reach:
     Attributes:
         layers: the patched layers, in forward order; of a composed patch those of its parts, in
             the order in which the parts name them.
-        weights: tensors of two dimensions and more that it touches: the weights of layers.
-        model_weights: such tensors of the model.
-        touched_bytes: of the model's tensors that it touches, in float32.
-        model_bytes: of all the model's tensors, buffers with them.
+        weights: tensors of two dimensions and more that it touches, of `model_weights`.
+        touched_bytes: of the model's tensors that it touches, of `model_bytes`, buffers with them.
     """
 
     layers: tuple[str, ...]
@@ -141,35 +123,28 @@ class Reach:
 def reach_of(patch: PatchMetadata, parts: Iterable[PatchMetadata] = ()) -> Reach:
     """Measure how much of its model a patch touches.
 
-    Args:
-        patch: its description. A composed one touches what its parts touch, each tensor counted
-            once.
-        parts: descriptions of all parts of a composed patch.
+    A composed one touches what its parts touch, each tensor counted once.
     """
     every = [patch, *parts]
     touched = {name for metadata in every for name in metadata.tensors}
     own = [entry for entry in patch.model if entry.name in touched]
     return Reach(
         layers=tuple(dict.fromkeys(name for metadata in every for name in metadata.layers)),
-        weights=_weights(own),
-        model_weights=_weights(patch.model),
+        weights=sum(len(entry.shape) >= 2 for entry in own),
+        model_weights=sum(len(entry.shape) >= 2 for entry in patch.model),
         touched_bytes=_bytes(own),
         model_bytes=_bytes(patch.model),
     )
 
 
-def _weights(entries: Iterable[ModelTensor]) -> int:
-    return sum(len(entry.shape) >= 2 for entry in entries)
-
-
 def _bytes(entries: Iterable[ModelTensor]) -> int:
-    return min(sum(math.prod(entry.shape) * _item(entry.dtype) for entry in entries), _MOST_BYTES)
-
-
-def _item(dtype: str) -> int:
-    """Bytes of one number; of a type that this torch does not know none are counted."""
-    found = getattr(torch, dtype, None)
-    return found.itemsize if isinstance(found, torch.dtype) else 0
+    """Those of types that this torch does not know are not counted."""
+    total = 0
+    for entry in entries:
+        dtype = getattr(torch, entry.dtype, None)
+        if isinstance(dtype, torch.dtype):
+            total += math.prod(entry.shape) * dtype.itemsize
+    return min(total, _MOST_BYTES)
 
 
 def make_patch(
@@ -186,18 +161,17 @@ def make_patch(
 
     Args:
         kind: what made the deltas.
-        name: under which the patch is published unless told otherwise.
+        name: as in `PatchMetadata`, as `layers` and `bits` are.
         model: the clean model that they belong to.
         layers: the patched layers, in forward order.
         deltas: float32 or float64, by tensor name, shaped as the model's tensors.
-        bits: 32, 16, 8, 4, 3 or 2.
+        bits: one of `BIT_WIDTHS`.
         **draft: further fields of `PatchMetadata`: corruption, severity, recipe, …
 
     Raises:
         TensorError: a delta is empty or not finite, or does not have its tensor's shape.
         ConfigError: `bits` or another field is out of its range.
     """
-    check_bits(bits)
     shapes = {entry.name: entry.shape for entry in model.tensors}
     tensors = {}
     for tensor, delta in deltas.items():

@@ -49,20 +49,17 @@ def write_patch_bytes(
         if isinstance(payload, RawTensor):
             entries[f"{name}.f32"] = payload.values
         else:
-            entries[f"{name}.q"] = _pack(f"{name}.q", payload)
+            try:
+                packed = pack(payload.codes.numpy(), payload.bits)
+            except TensorError as error:
+                raise TensorError(f"patch: tensor {name + '.q'!r}: {error}") from None
+            entries[f"{name}.q"] = torch.from_numpy(packed)
             entries[f"{name}.scale"] = payload.scale
     if golden is not None:
         entries[_CLEAN], entries[_PATCHED] = golden.clean, golden.patched
     contiguous = {name: tensor.contiguous() for name, tensor in entries.items()}
     text = canonical_json(metadata.model_dump(mode="json"))
     return save(contiguous, metadata={_KEY: text})
-
-
-def _pack(name: str, payload: QuantizedTensor) -> Tensor:
-    try:
-        return torch.from_numpy(pack(payload.codes.numpy(), payload.bits))
-    except TensorError as error:
-        raise TensorError(f"patch: tensor {name!r}: {error}") from None
 
 
 def read_patch_bytes(data: bytes) -> tuple[PatchMetadata, dict[str, Payload], Golden | None]:
@@ -92,7 +89,15 @@ def _read_metadata(found: Mapping[str, str]) -> PatchMetadata:
         keys = short(", ".join(sorted(found)))
         raise FormatError(f"patch: metadata keys are [{keys}]; expected [{_KEY}] alone")
     text = found[_KEY]
-    _check_version(text)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FormatError("patch: metadata is not JSON") from None
+    version = document.get("version") if isinstance(document, dict) else None
+    if version != 1 or isinstance(version, bool):  # of another one, nothing else can be said
+        raise FormatError(
+            f"patch: format version {short(str(version))}; this rwsstore reads version 1"
+        )
     try:
         metadata = PatchMetadata.model_validate_json(text)
     except ValidationError as error:
@@ -105,19 +110,6 @@ def _read_metadata(found: Mapping[str, str]) -> PatchMetadata:
     return metadata
 
 
-def _check_version(text: str) -> None:
-    """Ask for the version first: of another one, nothing else can be said."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise FormatError("patch: metadata is not JSON") from None
-    version = document.get("version") if isinstance(document, dict) else None
-    if version != 1 or isinstance(version, bool):
-        raise FormatError(
-            f"patch: format version {short(str(version))}; this rwsstore reads version 1"
-        )
-
-
 def _read_payload(
     entries: dict[str, Tensor], name: str, shape: tuple[int, ...], bits: int
 ) -> Payload:
@@ -127,20 +119,15 @@ def _read_payload(
         return RawTensor(values)
     scale = _take(entries, f"{name}.scale", torch.float32, shape[:1])
     _check_scale(f"{name}.scale", scale)
-    codes = _read_codes(entries, f"{name}.q", shape, bits)
+    count = math.prod(shape)
+    packed = _take(entries, f"{name}.q", torch.uint8, (packed_size(count, bits),))
+    try:
+        codes = torch.from_numpy(unpack(packed.numpy(), count, bits)).reshape(shape)
+    except (FormatError, TensorError) as error:
+        raise type(error)(f"patch: tensor {name + '.q'!r}: {error}") from None
     if bool(codes[scale == 0].any()):
         raise TensorError(f"patch: tensor {name + '.q'!r} has codes in a channel of scale 0")
     return QuantizedTensor(codes, scale, bits)
-
-
-def _read_codes(entries: dict[str, Tensor], name: str, shape: tuple[int, ...], bits: int) -> Tensor:
-    count = math.prod(shape)
-    packed = _take(entries, name, torch.uint8, (packed_size(count, bits),))
-    try:
-        codes = unpack(packed.numpy(), count, bits)
-    except (FormatError, TensorError) as error:
-        raise type(error)(f"patch: tensor {name!r}: {error}") from None
-    return torch.from_numpy(codes).reshape(shape)
 
 
 def _read_golden(entries: dict[str, Tensor], metadata: PatchMetadata) -> Golden | None:

@@ -24,12 +24,7 @@ _CELLS = (1, 4, 8)
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Logits on the probe batch.
-
-    Attributes:
-        clean: float32 [B, C], of the clean model.
-        patched: float32 [B, C], of the clean model with the patch at its recommended α.
-    """
+    """Logits on the probe batch, float32 [B, C]; `patched` with the patch at its recommended α."""
 
     clean: Tensor
     patched: Tensor
@@ -62,13 +57,7 @@ def probe_images(seed: int, count: int, size: int) -> Tensor:
 
 @torch.inference_mode()
 def record_golden(clean: Predict, patched: Predict, probe: Tensor) -> Golden:
-    """Record the logits of both models on the probe batch.
-
-    Args:
-        clean: the clean model, images to logits [B, C].
-        patched: the same with the patch at its recommended α.
-        probe: uint8 [B, 3, H, W], of `probe_images`.
-    """
+    """Record the logits of both models on the probe batch; see `check_golden`."""
     return Golden(_logits(clean, probe).clone(), _logits(patched, probe).clone())
 
 

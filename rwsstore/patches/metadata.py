@@ -27,6 +27,10 @@ def _positive_zero(value: float) -> float:
     return value + 0.0
 
 
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""What made a patch. `rwsstore.making` has a row for each that it makes, and `composed` has parts;
+any other is read, listed and applied like them: its tensors say all that is needed."""
+
 Hex64 = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 # What a description says may reach a terminal, so it holds no control characters.
@@ -39,13 +43,7 @@ Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AfterValida
 
 
 class CardPoint(Frozen, strict=True):
-    """Accuracies at one strength.
-
-    Attributes:
-        alpha: strength of the patch.
-        ta: accuracy on clean images, in percent.
-        ra: accuracy on images with the patch's corruption at its severity, in percent.
-    """
+    """Accuracies at one strength, in percent: TA on clean images, RA under the patch's hazard."""
 
     alpha: Alpha
     ta: Percent
@@ -56,7 +54,7 @@ class RobustnessCard(Frozen, strict=True):
     """TA and RA over a grid of strengths, measured when the patch was extracted.
 
     Attributes:
-        images: how many images each accuracy was measured on.
+        images: how many each accuracy was measured on.
         points: by rising α, from 0 (no patch).
     """
 
@@ -101,19 +99,8 @@ MAX_PROBE_PIXELS = 2**23
 """The largest probe batch, count · size²: 8 images of 1024 pixels square."""
 
 
-Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-"""What made a patch. `rwsstore.making` has a row for each that it makes, and `composed` has parts;
-any other is read, listed and applied like them: its tensors say all that is needed."""
-
-
 class ModelTensor(Frozen, strict=True):
-    """One tensor of the model that the patch belongs to.
-
-    Attributes:
-        name: as in the model's state.
-        shape: of the tensor.
-        dtype: as torch writes it, without `torch.` ("float32").
-    """
+    """One tensor of the model that the patch belongs to; its dtype is torch's: "float32"."""
 
     name: TensorName
     shape: Annotated[tuple[Annotated[Int64, Field(ge=0)], ...], Field(max_length=16)]
@@ -121,13 +108,7 @@ class ModelTensor(Frozen, strict=True):
 
 
 class AlphaRange(Frozen, strict=True):
-    """Strengths that a patch may be given.
-
-    Attributes:
-        recommended: the strength that it was made for.
-        minimum: smallest allowed.
-        maximum: largest allowed.
-    """
+    """Strengths that a patch may be given; `recommended` is the one that it was made for."""
 
     recommended: Alpha = 1.0
     minimum: Alpha = 0.0
@@ -163,7 +144,6 @@ class RecordedRecipe(Frozen, strict=True):
     """How the weights behind a patch were trained.
 
     Attributes:
-        name: of the training recipe.
         seed: of everything random in it.
         parameters: hyper-parameters that were not left at their defaults, and those that matter.
     """
@@ -174,13 +154,7 @@ class RecordedRecipe(Frozen, strict=True):
 
 
 class GoldenProbe(Frozen, strict=True):
-    """The probe batch of the golden logits: see `rwsstore.patches.golden.probe_images`.
-
-    Attributes:
-        seed: of its images.
-        count: how many there are.
-        size: their height and width in pixels.
-    """
+    """The probe batch of the golden logits: arguments of `probe_images`."""
 
     seed: Int64
     count: Annotated[int, Field(ge=1, le=64)]
@@ -197,12 +171,7 @@ class GoldenProbe(Frozen, strict=True):
 
 
 class Part(Frozen, strict=True):
-    """One part of a composed patch.
-
-    Attributes:
-        digest: of a patch that has tensors.
-        alpha: its strength where the composed patch has strength 1; above 0.
-    """
+    """A patch with tensors inside a composed patch, its strength where that has strength 1."""
 
     digest: Hex64
     alpha: Annotated[Alpha, Field(gt=0)]
@@ -212,8 +181,6 @@ class PatchMetadata(Frozen, strict=True):
     """The description that travels inside a patch file, version 1.
 
     Attributes:
-        version: of this description.
-        kind: what made it.
         name: the name under which it is published unless told otherwise.
         architecture: SHA-256 over `model`.
         clean_weights: weights fingerprint of the clean model that it was extracted from.
@@ -221,7 +188,6 @@ class PatchMetadata(Frozen, strict=True):
         layers: the patched layers, in forward order.
         tensors: bits of each patched tensor: `bits`, or 32 where it has less than two dimensions.
         bits: one of `BIT_WIDTHS`; None for a composed patch.
-        alpha: strengths that it may be given.
         corruption: the image corruption that it is for, with its severity, 1 to 5.
         attack: the attack that it is for, with its budget ε.
         dataset: what it was trained on.
@@ -229,9 +195,8 @@ class PatchMetadata(Frozen, strict=True):
         anchor: where clean and robust training started: "clean" (the clean model itself),
             "pretrained" or "early"; None where there is no such thing.
         projected: whether the projection on the base direction was taken out.
-        card: TA and RA over α.
         golden: the probe batch of its golden logits.
-        parts: what a composed patch is made of, by digest.
+        parts: of a composed patch, by digest.
         tool: what wrote it, and its version.
     """
 
@@ -311,18 +276,16 @@ class PatchMetadata(Frozen, strict=True):
         for name, bits in self.tensors.items():
             if name not in model:
                 raise ValueError(f"tensors: {name!r} is not a tensor of the model")
-            self._check_tensor(model[name], bits)
+            shape, dtype = model[name].shape, model[name].dtype
+            if dtype != "float32" or 0 in shape:
+                raise ValueError(
+                    f"tensors: {name!r} is {dtype}{list(shape)} in the model; only float32 "
+                    "tensors that are not empty are patched"
+                )
+            expected = self.bits if len(shape) >= 2 else 32
+            if bits != expected:
+                raise ValueError(f"tensors: {name!r} has {bits} bits; expected {expected}")
         return self
-
-    def _check_tensor(self, entry: ModelTensor, bits: int) -> None:
-        if entry.dtype != "float32" or 0 in entry.shape:
-            raise ValueError(
-                f"tensors: {entry.name!r} is {entry.dtype}{list(entry.shape)} in the model; only "
-                "float32 tensors that are not empty are patched"
-            )
-        expected = self.bits if len(entry.shape) >= 2 else 32
-        if bits != expected:
-            raise ValueError(f"tensors: {entry.name!r} has {bits} bits; expected {expected}")
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:

@@ -13,7 +13,7 @@ from rwsstore.files import read_bounded, write_atomic
 from rwsstore.patches.format import MAX_PATCH_BYTES, read_patch_bytes, write_patch_bytes
 from rwsstore.patches.golden import Golden
 from rwsstore.patches.metadata import GoldenProbe, PatchMetadata, RobustnessCard
-from rwsstore.patches.quantization import Payload, check_bits, check_fewer, requantize
+from rwsstore.patches.quantization import Payload, check_bits, requantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +38,7 @@ class Patch:
     def build(
         cls, metadata: PatchMetadata, tensors: Mapping[str, Payload], golden: Golden | None
     ) -> Self:
-        """Make a patch of its pieces; it passes the same checks as one that is read.
-
-        Raises:
-            FormatError: the pieces contradict each other.
-            TensorError: a number in them is not finite or out of range.
-        """
+        """Make a patch of its pieces; it passes the same checks as one that is read."""
         return cls.from_bytes(write_patch_bytes(metadata, tensors, golden))
 
     @classmethod
@@ -64,7 +59,7 @@ class Patch:
 
         Raises:
             MissingFileError: there is no such file.
-            FormatError: it is not a patch file.
+            FormatError, TensorError: as `from_bytes`.
         """
         return cls.from_bytes(read_bounded(path, limit=MAX_PATCH_BYTES, what="patch"))
 
@@ -107,11 +102,7 @@ class Patch:
         return self.file_bytes + sum(payload.memory_bytes for payload in self.tensors.values())
 
     def alpha_for(self, ta_loss: float) -> float:
-        """Find the strength that costs at most `ta_loss` points of clean accuracy.
-
-        Raises:
-            ConfigError: as `PatchMetadata.alpha_for`.
-        """
+        """Find a strength: see `PatchMetadata.alpha_for`."""
         return self.metadata.alpha_for(ta_loss)
 
     def at_bits(self, bits: int) -> "Patch":
@@ -119,19 +110,16 @@ class Patch:
 
         Card and golden logits are dropped: they were measured at the stored bits.
 
-        Args:
-            bits: one of `BIT_WIDTHS`; the stored ones give the patch itself.
-
         Raises:
-            ConfigError: `bits` is more than what is stored, or the patch is composed.
+            ConfigError: `bits` is none of `BIT_WIDTHS`, is more than what is stored, or the patch
+                is composed.
         """
-        check_bits(bits)
         stored = self.metadata.bits
+        check_bits(bits, stored)
         if stored is None:
             raise ConfigError(f"patch {self.name!r} is composed: quantize its parts")
         if bits == stored:
             return self
-        check_fewer(bits, stored)
         tensors = {name: requantize(payload, bits) for name, payload in self.tensors.items()}
         widths = {name: payload.bits for name, payload in tensors.items()}
         metadata = self.metadata.revised(bits=bits, tensors=widths, card=None, golden=None)
@@ -149,8 +137,7 @@ class Patch:
 
         Raises:
             ConfigError: the patch is composed.
-            FormatError: the logits are not those of such a batch.
-            TensorError: a logit is not finite.
+            FormatError, TensorError: the logits are not those of such a batch, or not finite.
         """
         metadata = self.metadata.revised(card=card, golden=probe)
         return Patch.build(metadata, self.tensors, golden)

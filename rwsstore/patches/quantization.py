@@ -107,24 +107,15 @@ def all_finite(values: Tensor) -> bool:
     return all(math.isfinite(float(value)) for value in torch.aminmax(values))
 
 
-def check_bits(bits: int) -> int:
-    """Return `bits` if it is one of `BIT_WIDTHS`.
+def check_bits(bits: int, stored: int | None = None) -> None:
+    """Refuse what is not one of `BIT_WIDTHS`, or more bits than are stored.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is so.
     """
     if not isinstance(bits, int) or bits not in BIT_WIDTHS:
         raise ConfigError(f"bits is {bits!r}; expected one of {', '.join(map(str, BIT_WIDTHS))}")
-    return bits
-
-
-def check_fewer(bits: int, stored: int) -> None:
-    """Refuse to make more bits of what is stored.
-
-    Raises:
-        ConfigError: `bits` is more than `stored`.
-    """
-    if bits > stored:
+    if stored is not None and bits > stored:
         raise ConfigError(
             f"{bits} bits asked of a patch stored at {stored}: ask for {stored} or fewer, or "
             "extract the patch anew"
@@ -133,11 +124,7 @@ def check_fewer(bits: int, stored: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class RawTensor:
-    """A delta kept as float32.
-
-    Attributes:
-        values: float32, any shape, finite.
-    """
+    """A delta kept as float32, of any shape and finite."""
 
     values: Tensor
 
@@ -220,12 +207,8 @@ def quantize(delta: Tensor, bits: int) -> Payload:
         raise TensorError("the delta holds NaN, infinity or numbers beyond float32")
     if bits == 32 or delta.dim() < 2:
         return RawTensor(single.clone(memory_format=torch.contiguous_format))
-    return _quantize_channels(single.double(), bits)
-
-
-def _quantize_channels(delta: Tensor, bits: int) -> QuantizedTensor:
     largest_code = (1 << (bits - 1)) - 1
-    rows = delta.reshape(delta.shape[0], -1)
+    rows = single.double().reshape(len(single), -1)
     scale = (rows.abs().amax(dim=1) / largest_code).float()
     # A channel that small would need a subnormal scale, which some processors flush to zero.
     scale[scale < SMALLEST_SCALE] = 0.0
@@ -243,10 +226,7 @@ def requantize(payload: Payload, bits: int) -> Payload:
         ConfigError: `bits` is more than what is stored, or not one of `BIT_WIDTHS`.
         TensorError: the stored delta overflows float32.
     """
-    check_bits(bits)
-    if isinstance(payload, RawTensor) and (len(payload.shape) < 2 or bits == 32):
+    check_bits(bits, payload.bits)
+    if bits == payload.bits or len(payload.shape) < 2:
         return payload
-    if bits == payload.bits:
-        return payload
-    check_fewer(bits, payload.bits)
     return quantize(payload.delta(1.0), bits)
