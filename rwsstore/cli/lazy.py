@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from rwsstore import plugins
+
 
 class LazyGroup(click.Group):
     """A group of commands, each a module of its own with a function `command`.
@@ -27,9 +29,10 @@ class LazyGroup(click.Group):
         return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command."""
+        """Import the plugins, whose names its options may list, and a command."""
         if cmd_name not in self._modules:
             return None
+        plugins.load()
         command: click.Command = importlib.import_module(self._modules[cmd_name]).command
         return command
 

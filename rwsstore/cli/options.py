@@ -12,6 +12,7 @@ import click
 
 from rwsstore import data, models, patches, store
 from rwsstore.bundled import BUNDLED, bundled_model, bundled_store
+from rwsstore.corruptions.rows import ROWS
 from rwsstore.corruptions.severity import check_severity, severity_table
 from rwsstore.errors import ConfigError
 from rwsstore.progress import Reporter
@@ -52,7 +53,7 @@ def seed_option(
 
 def corruption_option(help: str) -> Callable[[_Command], _Command]:  # noqa: A002
     """Make --corruption, the name of one."""
-    names = sorted(severity_table("cifar").numbers)
+    names = sorted({*severity_table("cifar").numbers, *ROWS})
     return click.option("--corruption", type=click.Choice(names), metavar="NAME", help=help)
 
 

@@ -10,9 +10,11 @@ if typing.TYPE_CHECKING:
         frost_source as frost_source,
         load_frost_overlays as load_frost_overlays,
     )
+    from rwsstore.corruptions.keys import Setting as Setting
     from rwsstore.corruptions.registry import (
         CORRUPTIONS as CORRUPTIONS,
         GROUPS as GROUPS,
+        corruption as corruption,
         parse_corruptions as parse_corruptions,
     )
     from rwsstore.corruptions.rows import Corruption as Corruption

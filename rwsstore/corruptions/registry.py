@@ -1,21 +1,21 @@
-"""The 19 corruptions of the benchmark by name, and how to name several of them."""
+"""The corruptions by name, those of plugins too, and how to name several of them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from rwsstore.corruptions import blur, digital, noise, weather  # noqa: F401  (they hold the rows)
-from rwsstore.corruptions.rows import ROWS, Corruption
+from rwsstore.corruptions.rows import (
+    NAMES_BY_GROUP,
+    ROWS,
+    Corruption,
+    corruption as corruption,  # from here, so that the benchmark's own rows are there first
+)
 from rwsstore.errors import ConfigError, UnknownNameError
 
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(ROWS)
 """Corruptions by name, group by group."""
 
-GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        group: tuple(row.name for row in ROWS.values() if row.group == group)
-        for group in dict.fromkeys(row.group for row in ROWS.values())
-    }
-)
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(NAMES_BY_GROUP)
 """Names of the corruptions in each group."""
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torch import Tensor
+from rwsstore.corruptions.severity import SEVERITIES, Numbers, Rule, linear, severity_table
+from rwsstore.errors import ConfigError
 
-from rwsstore.corruptions.keys import Setting
-from rwsstore.corruptions.severity import Numbers, Rule, linear
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rwsstore.corruptions.keys import Setting
 
 Group = Literal["noise", "blur", "weather", "digital"]
-Function = Callable[[Tensor, Setting], Tensor]
+Function = Callable[["Tensor", "Setting"], "Tensor"]
 
 FLAT = "images of one colour"
 BLACK = "black images"
@@ -49,16 +52,38 @@ class Corruption:
 ROWS: dict[str, Corruption] = {}
 """Corruptions by name, group by group, in the order in which their files have them."""
 
+NAMES_BY_GROUP: dict[str, tuple[str, ...]] = {}
+"""Names of the corruptions in each group."""
+
 
 def corruption(group: Group, summary: str, **others: Any) -> Callable[[Function], Function]:
-    """Declare a function as a corruption of its name; `others` are further fields of the row."""
+    """Declare a function as a corruption of its name; `others` are further fields of the row.
+
+    Raises:
+        ConfigError: there is one of that name, or `numbers` are neither five nor severity.json's.
+    """
 
     def declared(function: Function) -> Function:
         row = Corruption(function.__name__, group, function, summary, **others)
-        rows = [*ROWS.values(), row]
-        rows.sort(key=lambda row: get_args(Group).index(row.group))
-        ROWS.clear()
-        ROWS.update((row.name, row) for row in rows)
+        if row.name in ROWS:
+            raise ConfigError(f"there is a corruption {row.name!r} already; name it otherwise")
+        if len(row.numbers) != len(SEVERITIES) and (
+            row.numbers or row.name not in severity_table("cifar").numbers
+        ):
+            raise ConfigError(
+                f"corruption {row.name!r} has constants for {len(row.numbers)} severities; "
+                "expected numbers=(...), five tuples, severity 1 first"
+            )
+        _sort([*ROWS.values(), row])
         return function
 
     return declared
+
+
+def _sort(rows: list[Corruption]) -> None:
+    groups = get_args(Group)
+    rows.sort(key=lambda row: groups.index(row.group))
+    ROWS.clear()
+    ROWS.update((row.name, row) for row in rows)
+    for group in groups:
+        NAMES_BY_GROUP[group] = tuple(row.name for row in rows if row.group == group)

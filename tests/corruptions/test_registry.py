@@ -1,6 +1,8 @@
 import pytest
+from torch import Tensor
 
-from rwsstore.corruptions import CORRUPTIONS, GROUPS, parse_corruptions
+from rwsstore.corruptions import CORRUPTIONS, GROUPS, Setting, corruption, parse_corruptions
+from rwsstore.errors import ConfigError
 
 BENCHMARK = {
     "noise": {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"},
@@ -26,3 +28,18 @@ def test_names_groups_and_all_are_understood() -> None:
     assert parse_corruptions("fog,snow") == ("fog", "snow")
     assert parse_corruptions(" weather ") == GROUPS["weather"]
     assert parse_corruptions("snow, noise,snow") == ("snow", *GROUPS["noise"])
+
+
+def test_a_row_that_cannot_be_used_is_refused() -> None:
+    def fog(images: Tensor, setting: Setting) -> Tensor:
+        return images
+
+    def mist(images: Tensor, setting: Setting) -> Tensor:
+        return images
+
+    with pytest.raises(ConfigError, match="already"):
+        corruption("weather", "a second fog")(fog)
+    for numbers in ((), ((1.0,), (2.0,))):
+        with pytest.raises(ConfigError, match="five tuples"):
+            corruption("weather", "no constants", numbers=numbers)(mist)
+    assert "mist" not in CORRUPTIONS
