@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rwsstore.cli.main import cli
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.making import KINDS, Hazard, KindRow, changes, publish_delta
+from rwsstore.making import KINDS, Hazard, patch_kind, publish_delta
 from rwsstore.measure import accuracy
 from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel
@@ -41,7 +41,10 @@ def darkness(recipe: Any, wanted: Any) -> Hazard:
 def patch(store: Store, monkeypatch: pytest.MonkeyPatch) -> Patch:
     """Published, and its kind's row is gone."""
     with monkeypatch.context() as patched:
-        patched.setitem(KINDS, "darkness", KindRow(changes, darkness))
+        patched.setattr("rwsstore.making.hazards.KINDS", dict(KINDS))
+        patch_kind("darkness")(darkness)
+        with pytest.raises(ConfigError, match="there is a kind of patch 'darkness' already"):
+            patch_kind("darkness")
         recipe = Dusk.configured({})
         made = publish_delta(clean_model(), recipe, TRAIN, VALIDATION, options(), store)
         assert made.extracted

@@ -1,7 +1,19 @@
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 
-from rwsstore.models import NETWORKS, ModelSpec, build, unfoldable_batchnorms
+from rwsstore.errors import ConfigError, UnknownNameError
+from rwsstore.models import (
+    NETWORKS,
+    ModelSpec,
+    build,
+    load_checkpoint,
+    network,
+    save_checkpoint,
+    unfoldable_batchnorms,
+)
 from rwsstore.models.registry import outline
 from tests.models.networks import pictures, spec
 
@@ -51,3 +63,32 @@ def test_the_outline_has_the_tensors_of_the_network(network: str, folded: bool) 
         n: (t.shape, t.dtype) for n, t in meta.items()
     }
     assert all(tensor.is_meta for tensor in meta.values())
+
+
+def test_a_network_from_outside_is_built_stored_and_read_while_it_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "flat.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr("rwsstore.models.registry.NETWORKS", dict(NETWORKS))
+
+        @network
+        def flat(spec: ModelSpec) -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.Linear(3 * spec.input_size**2, spec.num_classes))
+
+        with pytest.raises(ConfigError, match="there is a network 'flat' already"):
+            network(flat)
+        made = build(ModelSpec(network="flat", num_classes=4, input_size=8)).eval()
+        save_checkpoint(path, made)
+        images = torch.zeros(2, 3, 8, 8)
+        assert torch.equal(load_checkpoint(path)(images), made(images))
+    with pytest.raises(UnknownNameError, match="flat"):
+        load_checkpoint(path)
+
+
+def test_the_names_of_the_package_are_taken() -> None:
+    def vgg16(spec: ModelSpec) -> nn.Module:
+        raise NotImplementedError
+
+    with pytest.raises(ConfigError, match="name it otherwise"):
+        network(vgg16)
