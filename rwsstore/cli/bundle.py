@@ -1,18 +1,15 @@
 """`rws bundle`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import platformdirs
 
+from rwsstore import data, making, measure
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.cli.options import DATASET_HELP, json_option
-from rwsstore.cli.output import write_json, write_lines, write_table
+from rwsstore.cli.output import write_result
 from rwsstore.progress import ConsoleReporter
-
-if TYPE_CHECKING:
-    from rwsstore.making import BundleCard
 
 
 @click.command("bundle", short_help="Train a model and all its patches from one file.")
@@ -55,38 +52,24 @@ def command(
     Example:
       rws bundle --config rwsstore/bundle/cifar10.toml --dataset imagefolder:cifar10 --out mine
     """
-    from rwsstore.data import load_images
-    from rwsstore.making import build_bundle, read_config
-    from rwsstore.measure import report_table
-
-    settings = read_config(config)
+    settings = making.read_config(config)
     reporter = ConsoleReporter()
     size = settings.network.input_size
-    train = load_images(dataset, "train", size=size, progress=reporter)
-    test = load_images(dataset, "test", size=size, progress=reporter)
-    card = build_bundle(
-        settings, train, test, out, work=work or _default_work(settings.model_dump_json(), out),
-        measure_again=measure_again, progress=reporter,
-    )  # fmt: skip
-    if as_json:
-        write_json(card.model_dump(mode="json"))
-    else:
-        write_table(report_table(card.report))
-        write_lines(_lines(card, out))
-
-
-def _default_work(config: str, out: Path) -> Path:
-    """A folder that two bundles never share."""
-    key = sha256_hex(canonical_json([config, str(out.absolute())]).encode())[:16]
-    return platformdirs.user_cache_path("rwsstore", appauthor=False) / "bundles" / key
-
-
-def _lines(card: "BundleCard", out: Path) -> list[str]:
+    train = data.load_images(dataset, "train", size=size, progress=reporter)
+    test = data.load_images(dataset, "test", size=size, progress=reporter)
+    if work is None:  # a folder that two bundles never share
+        key = canonical_json([settings.model_dump_json(), str(out.absolute())])
+        cache = platformdirs.user_cache_path("rwsstore", appauthor=False)
+        work = cache / "bundles" / sha256_hex(key.encode())[:16]
+    card = making.build_bundle(
+        settings, train, test, out, work=work, measure_again=measure_again, progress=reporter
+    )
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return [
+    write_result(
+        as_json,
+        card.model_dump(mode="json"),
+        measure.report_table(card.report),
         f"wrote {out}: {len(card.patches)} patches, {size:,} bytes altogether",
-        (
-            f"read {out / 'CARD.md'}, and use it: rws evaluate --model {out / 'model.safetensors'} "
-            f"--store {out / 'store'} --dataset ..."
-        ),
-    ]
+        f"read {out / 'CARD.md'}, and use it: rws evaluate --model {out / 'model.safetensors'} "
+        f"--store {out / 'store'} --dataset ...",
+    )

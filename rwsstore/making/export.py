@@ -8,7 +8,7 @@ import hashlib
 import json
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -174,11 +174,8 @@ class Layout:
 
     name: ClassVar[str]
 
-    def prepare(self, job: ExportJob) -> None:
-        """Refuse what this layout cannot hold, before anything is written."""
-
-    def parts(self, job: ExportJob) -> Iterable[ExportPart]:
-        """What is to be written, in order."""
+    def parts(self, job: ExportJob) -> list[ExportPart]:
+        """What is to be written, in order; refuses what this layout cannot hold."""
         raise NotImplementedError
 
     def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
@@ -194,10 +191,13 @@ class CifarC(Layout):
 
     name = "cifar-c"
 
-    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
+    def parts(self, job: ExportJob) -> list[ExportPart]:
         """A file for each corruption."""
-        for name in job.options.corruptions:
-            yield ExportPart(name, job.options.severities, job.folder / f"{name}.npy")
+        severities = job.options.severities
+        return [
+            ExportPart(name, severities, job.folder / f"{name}.npy")
+            for name in job.options.corruptions
+        ]
 
     def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one corruption's array."""
@@ -230,19 +230,18 @@ class ImageFolder(Layout):
 
     name = "imagefolder"
 
-    def parts(self, job: ExportJob) -> Iterator[ExportPart]:
-        """A folder for each corruption and severity."""
-        for name in job.options.corruptions:
-            for severity in job.options.severities:
-                yield ExportPart(name, (severity,), job.folder / name / str(severity))
-
-    def prepare(self, job: ExportJob) -> None:
-        """Refuse a class whose name cannot name a folder."""
+    def parts(self, job: ExportJob) -> list[ExportPart]:
+        """A folder for each corruption and severity; no class whose name cannot name a folder."""
         for name in job.images.classes:
             if name.startswith(".") or "/" in name or "\0" in name:
                 raise ConfigError(
                     f"the class {name!r} cannot name a folder; the layout cifar-c needs none"
                 )
+        return [
+            ExportPart(name, (severity,), job.folder / name / str(severity))
+            for name in job.options.corruptions
+            for severity in job.options.severities
+        ]
 
     def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one corruption at one severity."""
@@ -461,14 +460,14 @@ def export_corrupted(
         raise ConfigError(f"{len(indices)} indices for {count} images; expected one each, rising")
     frost = None if overlays is None else load_frost_overlays(overlays)
     job = ExportJob(images, indices, options, folder, frost, workers)
-    LAYOUTS[layout].prepare(job)
+    parts = LAYOUTS[layout].parts(job)
     manifest = _manifest(job, layout, split)
     make_folders(folder)
     with _alone(folder):
         manifest = _claim(folder, manifest)
         with warnings.catch_warnings():  # unchanged images are counted instead
             warnings.simplefilter("ignore", UnchangedWarning)
-            written, kept = _write(job, LAYOUTS[layout], progress)
+            written, kept = _write(job, LAYOUTS[layout], parts, progress)
     unchanged = tuple((name, at, count) for (name, at), count in job.unchanged.items())
     return ExportReport(manifest, tuple(written), tuple(kept), unchanged)
 
@@ -482,8 +481,10 @@ def _alone(folder: Path) -> Iterator[None]:
         raise ConflictError(f"another process is writing into {folder}; wait for it") from None
 
 
-def _write(job: ExportJob, layout: Layout, progress: Reporter) -> tuple[list[str], list[str]]:
-    parts = tuple(layout.parts(job))
+def _write(
+    job: ExportJob, layout: Layout, parts: Sequence[ExportPart], progress: Reporter
+) -> tuple[list[str], list[str]]:
+    """Write what is missing; names of what was written, and of what was there."""
     for place in {job.folder, *(part.path.parent for part in parts)}:
         if place.is_dir():  # a run that was killed may have left something half-made
             remove_temporaries(place)

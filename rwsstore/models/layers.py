@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
@@ -133,10 +133,6 @@ def _joining_additions(graph: Graph) -> Iterator[fx.Node]:
             yield node
 
 
-_Sources = Mapping[fx.Node, Set[str]]
-"""Paths of the convolutions that lie before a node."""
-
-
 def main_path_convolutions(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[str, ...]:
     """List a model's convolutions without those on shortcuts: the layers of CLAT.
 
@@ -153,7 +149,10 @@ def main_path_convolutions(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[s
     """
     graph = Graph(model, leaves)
     called = {str(node.target): None for node, one in graph.modules.items() if is_convolution(one)}
-    before = _sources(graph, called)
+    before: dict[fx.Node, Set[str]] = {}  # paths of the convolutions that lie before a node
+    for node in graph.nodes:
+        own = {str(node.target)} & called.keys() if node in graph.modules else set()
+        before[node] = own.union(*(before[source] for source in node.all_input_nodes))
     shortcuts: set[str] = set()
     for node in _joining_additions(graph):
         shortcuts |= _shortcut(model, [before[source] for source in node.all_input_nodes])
@@ -166,28 +165,19 @@ def main_path_convolutions(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[s
     return found
 
 
-def _sources(graph: Graph, convolutions: Mapping[str, None]) -> _Sources:
-    found: dict[fx.Node, Set[str]] = {}
-    for node in graph.nodes:
-        own = {str(node.target)} & convolutions.keys() if node in graph.modules else set()
-        found[node] = own.union(*(found[source] for source in node.all_input_nodes))
-    return found
-
-
 def _shortcut(model: nn.Module, branches: Sequence[Set[str]]) -> Set[str]:
     """The convolutions of the shorter of two branches; none where there is no shorter one."""
     if len(branches) != 2:
         return frozenset()
     first, second = branches[0] - branches[1], branches[1] - branches[0]
-    sizes = [(len(branch), _taps(model, branch)) for branch in (first, second)]
+    sizes = []
+    for branch in (first, second):
+        kernels = [model.get_submodule(name).kernel_size for name in branch]
+        taps = sum(math.prod(kernel) for kernel in kernels if isinstance(kernel, tuple))
+        sizes.append((len(branch), taps))
     if sizes[0] == sizes[1]:
         return frozenset()
     return first if sizes[0] < sizes[1] else second
-
-
-def _taps(model: nn.Module, branch: Set[str]) -> int:
-    kernels = [model.get_submodule(name).kernel_size for name in branch]
-    return sum(math.prod(kernel) for kernel in kernels if isinstance(kernel, tuple))
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.cli.conftest import Rws
 from tests.making.conftest import TOML
 
-QUICK = TOML.replace("epochs = 3", "epochs = 1").replace("cycles = 2", "cycles = 1")
+QUICK = TOML.replace("epochs = 2", "epochs = 1").replace("cycles = 2", "cycles = 1")
 
 
 def test_a_bundle_is_made_used_and_left_alone_by_others(rws: Rws, tmp_path: Path) -> None:

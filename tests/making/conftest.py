@@ -22,9 +22,10 @@ validation = 100
 
 [network]
 width = 0.125
+input_size = 16
 
 [training]
-epochs = 3
+epochs = 2
 batch_size = 64
 padding = 2
 flip = false
@@ -77,7 +78,8 @@ class Made:
 @pytest.fixture(scope="session")
 def digits() -> tuple[ImageSet, ImageSet]:
     """400 images to train on, 100 to test on."""
-    return load_images("digits", "train").limit(400), load_images("digits", "test").limit(100)
+    train, test = (load_images("digits", split, size=16) for split in ("train", "test"))
+    return train.limit(400), test.limit(100)
 
 
 @pytest.fixture(scope="session")

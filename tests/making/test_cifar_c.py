@@ -56,7 +56,7 @@ def test_pieces_and_workers_do_not_show(tmp_path: Path, workers: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::rwsstore.corruptions.UnchangedWarning")
 def test_workers_may_share_every_corruption(tmp_path: Path) -> None:
-    many = small_set(1100, 16)
+    many = small_set(600, 8)  # two pieces
     options = ExportOptions(tuple(CORRUPTIONS), severities=(5,))
     export_corrupted(many, tmp_path, options, workers=3)
     for name in CORRUPTIONS:

@@ -17,6 +17,12 @@ SETTINGS = {"steps": 2, "images": 12, "epsilon": 0.05, "k": 1, "strength": 0.1, 
 TRAINING = config(4, learning_rate=0.05)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepItem, ClatRecipe]:
+    """Made once, at 32 bits."""
+    return made(Store(tmp_path_factory.mktemp("clat")), bits=32)
+
+
 def made(store: Store, *, bits: int = 8, **settings: Any) -> tuple[SweepItem, ClatRecipe]:
     recipe = ClatRecipe.configured({**SETTINGS, **settings})
     training = TRAINING.model_dump()
@@ -28,8 +34,8 @@ def tensors(*layers: str) -> set[str]:
     return {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")}
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_it_is_a_quantized_patch_that_says_what_it_is_for(store: Store, bits: int) -> None:
+def test_it_is_a_quantized_patch_that_says_what_it_is_for(store: Store) -> None:
+    bits = 4
     item, recipe = made(store, bits=bits)
     patch = store.get("clat")
     found = patch.metadata
@@ -60,9 +66,8 @@ def test_its_tensors_are_the_layers_selected_up_to_the_kept_epoch(
     assert set(item.patch.tensors) == tensors(*layers)
 
 
-def test_put_on_and_taken_off_without_a_trace(store: Store) -> None:
-    item, _ = made(store)
-    patch = Patch.from_bytes(item.patch.to_bytes())
+def test_put_on_and_taken_off_without_a_trace(shared: tuple[SweepItem, ClatRecipe]) -> None:
+    patch = Patch.from_bytes(shared[0].patch.at_bits(8).to_bytes())
     live = LiveModel(clean_model(), PatchBag([patch]))
     before = {name: t.clone() for name, t in live.variant({}).state().items()}
     images = VALIDATION.images
@@ -77,8 +82,8 @@ def test_put_on_and_taken_off_without_a_trace(store: Store) -> None:
     assert torch.equal(live.variant({})(images), clean)
 
 
-def test_what_it_trained_is_what_it_puts_on(store: Store) -> None:
-    item, recipe = made(store, bits=32)
+def test_what_it_trained_is_what_it_puts_on(shared: tuple[SweepItem, ClatRecipe]) -> None:
+    item, recipe = shared
     again = ClatRecipe.configured(recipe.options())
     trained = fit(clean_model(), again, TRAIN, VALIDATION, TRAINING).model.state_dict()
     live = LiveModel(clean_model(), PatchBag([item.patch]))

@@ -41,7 +41,7 @@ def test_groups_are_resolved(write: Write) -> None:
         ("bits = [8, 4]", "bits = [4]", "measuring.bits leaves out 8"),
         ("layers = 3", "layers = 99", "99"),
         ("layers = 3", 'layers = 3\nanchor = "early"', "start at its clean model"),
-        ("epochs = 3", "epochs = 0", "training.epochs"),
+        ("epochs = 2", "epochs = 0", "training.epochs"),
         ("width = 0.125", "width = -1.0", "network.width"),
         ("validation = 100", "validaton = 100", "data.validation"),
         ("version = 1", "version = 2", "version"),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_it_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.patch.digest == first.patch.digest
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published") / "store"
+    publish(Store(folder))
+    return folder
+
+
+@pytest.fixture
+def begun(published: Path, tmp_path: Path) -> Store:
+    """A store with the patch."""
+    return Store(Path(copytree(published, tmp_path / "begun")))
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -44,23 +58,20 @@ def test_it_is_made_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_changed_options_make_a_new_version(store: Store, fields: dict[str, object]) -> None:
-    publish(store)
-    item = publish(store, options(**fields))
+def test_changed_options_make_a_new_version(begun: Store, fields: dict[str, object]) -> None:
+    item = publish(begun, options(**fields))
     assert (item.version, item.extracted) == (2, True)
-    assert not publish(store, options(**fields)).extracted
+    assert not publish(begun, options(**fields)).extracted
 
 
-def test_another_setting_makes_a_new_version(store: Store) -> None:
-    publish(store)
+def test_another_setting_makes_a_new_version(begun: Store) -> None:
     other = CorruptionResistantRecipe.configured({"epsilon": 0.25, "weight": 0.4})
-    assert publish(store, recipe=other).version == 2
+    assert publish(begun, recipe=other).version == 2
 
 
-def test_other_names_are_other_patches(store: Store) -> None:
-    publish(store)
-    assert publish(store, name="hard").patch.name == "hard"
-    assert [entry.name for entry in store.list()] == ["corruption_resistant", "hard"]
+def test_other_names_are_other_patches(begun: Store) -> None:
+    assert publish(begun, name="hard").patch.name == "hard"
+    assert [entry.name for entry in begun.list()] == ["corruption_resistant", "hard"]
 
 
 def test_an_interrupted_training_goes_on(store: Store, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -35,6 +36,20 @@ def run(
             anchor=anchor or anchor_for(wanted.anchor), state_folder=state_folder,
         )
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the patch of one corruption."""
+    folder = tmp_path_factory.mktemp("published") / "store"
+    run(Store(folder), names=["contrast"])
+    return folder
+
+
+@pytest.fixture
+def begun(published: Path, tmp_path: Path) -> Store:
+    """A copy of that store."""
+    return Store(Path(copytree(published, tmp_path / "begun")))
 
 
 @pytest.fixture
@@ -74,9 +89,8 @@ def test_a_second_run_extracts_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_second_run_adds_what_is_missing(store: Store) -> None:
-    run(store, names=["contrast"])
-    assert [item.extracted for item in run(store)] == [False, True]
+def test_a_second_run_adds_what_is_missing(begun: Store) -> None:
+    assert [item.extracted for item in run(begun)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -88,19 +102,17 @@ def test_a_second_run_adds_what_is_missing(store: Store) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_changed_options_extract_a_new_version(store: Store, fields: dict[str, object]) -> None:
-    run(store, names=["contrast"])
-    (item,) = run(store, options(**fields), names=["contrast"])
+def test_changed_options_extract_a_new_version(begun: Store, fields: dict[str, object]) -> None:
+    (item,) = run(begun, options(**fields), names=["contrast"])
     assert (item.extracted, item.version) == (True, 2)
-    (again,) = run(store, options(**fields), names=["contrast"])
+    (again,) = run(begun, options(**fields), names=["contrast"])
     assert (again.extracted, again.version) == (False, 2)
 
 
 @pytest.mark.parametrize("what", ["clean", "train", "validation"])
-def test_another_model_or_other_images_extract_a_new_version(store: Store, what: str) -> None:
-    run(store, names=["contrast"])
+def test_another_model_or_other_images_extract_a_new_version(begun: Store, what: str) -> None:
     (item,) = run(
-        store,
+        begun,
         names=["contrast"],
         clean=trained()[1] if what == "clean" else None,
         train=pictures(36, size=16, seed=5) if what == "train" else TRAIN,
