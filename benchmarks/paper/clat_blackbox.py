@@ -33,7 +33,7 @@ from rwsstore.drawing import draw_heat_map
 from rwsstore.files import Results
 from rwsstore.measure import Figure, Resampling, bootstrap, mean_of
 from rwsstore.models import weights_fingerprint
-from rwsstore.training.resume import images_digest
+from rwsstore.training.loop import images_digest
 
 Matrix = Mapping[tuple[str, str], Figure]
 """Accuracy in percent by attacked model and by the one it is tried on, in the white box on the

@@ -35,7 +35,7 @@ from rwsstore.files import Results
 from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
 from rwsstore.models import weights_fingerprint
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.training.resume import images_digest
+from rwsstore.training.loop import images_digest
 
 MEASURES = ("clean", "pgd", "apgd", "worst")
 """Accuracy on clean images, under PGD, under APGD-CE, and of what all three leave right."""

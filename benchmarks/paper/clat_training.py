@@ -40,7 +40,7 @@ from rwsstore.training import (
     fit,
     pixel_statistics,
 )
-from rwsstore.training.resume import RunState, load_run, save_run
+from rwsstore.training.loop import RunState, load_run, save_run
 
 Method = Literal["pgd_at", "fast_at", "trades"]
 

@@ -46,7 +46,7 @@ from rwsstore.progress import SILENT, ConsoleReporter, Reporter
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store
 from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_out
-from rwsstore.training.resume import RunState, images_digest, load_run, run_key, save_run
+from rwsstore.training.loop import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
 _CONFIG = Path(__file__).with_name("paper.toml")

@@ -8,14 +8,12 @@ if typing.TYPE_CHECKING:
     from rwsstore.attacks.apgd import Apgd as Apgd
     from rwsstore.attacks.ball import Ball as Ball, Norm as Norm
     from rwsstore.attacks.base import Attack as Attack
-    from rwsstore.attacks.feature_pgd import (
-        FeaturePgd as FeaturePgd,
-        ascend_features as ascend_features,
-    )
     from rwsstore.attacks.pgd import (
+        FeaturePgd as FeaturePgd,
         Fgsm as Fgsm,
         Pgd as Pgd,
         ascend_divergence as ascend_divergence,
+        ascend_features as ascend_features,
         ascend_loss as ascend_loss,
         divergence as divergence,
     )

@@ -13,8 +13,15 @@ from torch import Tensor
 
 from rwsstore.attacks.ball import Ball, per_image
 from rwsstore.attacks.base import Attack, check_count
-from rwsstore.attacks.objectives import CrossEntropy, ObjectiveValues, differentiate, measure
-from rwsstore.attacks.search import AttackBatch, Best, search
+from rwsstore.attacks.search import (
+    AttackBatch,
+    Best,
+    CrossEntropy,
+    ObjectiveValues,
+    differentiate,
+    measure,
+    search,
+)
 from rwsstore.errors import ConfigError
 
 _MOMENTUM = 0.75  # the paper's α

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks.ball import Ball, Norm
-from rwsstore.attacks.objectives import CrossEntropy, measure, plain_float32
-from rwsstore.attacks.search import AttackBatch
+from rwsstore.attacks.search import AttackBatch, CrossEntropy, measure, plain_float32
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, DataError, TensorError
 from rwsstore.models import check_evaluating, unchanged

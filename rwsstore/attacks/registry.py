@@ -7,8 +7,7 @@ from dataclasses import replace
 from rwsstore.attacks.apgd import Apgd
 from rwsstore.attacks.ball import Norm
 from rwsstore.attacks.base import Attack
-from rwsstore.attacks.feature_pgd import FeaturePgd
-from rwsstore.attacks.pgd import Fgsm, Pgd
+from rwsstore.attacks.pgd import FeaturePgd, Fgsm, Pgd
 from rwsstore.errors import UnknownNameError
 
 ATTACKS: Mapping[str, type[Attack]] = {

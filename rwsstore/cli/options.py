@@ -12,8 +12,7 @@ import click
 
 from rwsstore import data, models, patches, store
 from rwsstore.bundled import BUNDLED, bundled_model, bundled_store
-from rwsstore.corruptions.rows import ROWS
-from rwsstore.corruptions.severity import check_severity, severity_table
+from rwsstore.corruptions.rows import ROWS, check_severity, severity_table
 from rwsstore.errors import ConfigError
 from rwsstore.progress import Reporter
 

@@ -17,9 +17,9 @@ if typing.TYPE_CHECKING:
         corruption as corruption,
         parse_corruptions as parse_corruptions,
     )
-    from rwsstore.corruptions.rows import Corruption as Corruption
-    from rwsstore.corruptions.severity import (
+    from rwsstore.corruptions.rows import (
         SEVERITIES as SEVERITIES,
+        Corruption as Corruption,
         SeverityTable as SeverityTable,
         severity_table as severity_table,
         table_for as table_for,

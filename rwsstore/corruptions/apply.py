@@ -10,11 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rwsstore.corruptions.filters import floats, luma, rounded, to_levels, truncated
 from rwsstore.corruptions.keys import ImageKeys, Setting
-from rwsstore.corruptions.ops.levels import floats, luma, rounded, to_levels, truncated
 from rwsstore.corruptions.registry import find_corruption
-from rwsstore.corruptions.rows import Corruption
-from rwsstore.corruptions.severity import SeverityTable, check_severity, severity_table, table_for
+from rwsstore.corruptions.rows import (
+    Corruption,
+    SeverityTable,
+    check_severity,
+    severity_table,
+    table_for,
+)
 from rwsstore.errors import ConfigError, TensorError
 
 _BYTES = 31 << 20

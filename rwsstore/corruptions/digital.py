@@ -9,12 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rwsstore.corruptions.filters import floats, gaussian_filter, truncated
 from rwsstore.corruptions.keys import Setting
-from rwsstore.corruptions.ops.filters import gaussian_filter
-from rwsstore.corruptions.ops.levels import floats, truncated
-from rwsstore.corruptions.ops.resampling import sample
-from rwsstore.corruptions.rows import FLAT, corruption
-from rwsstore.corruptions.severity import whole_at
+from rwsstore.corruptions.resampling import sample
+from rwsstore.corruptions.rows import FLAT, corruption, whole_at
 
 # Sums of levels below this are exact in float32, in whatever order they are taken.
 _EXACT_PIXELS = (1 << 24) // 255

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rwsstore.corruptions.apply import corrupt
 from rwsstore.corruptions.registry import CORRUPTIONS, GROUPS, find_corruption
-from rwsstore.corruptions.severity import SEVERITIES, severity_table, table_for
+from rwsstore.corruptions.rows import SEVERITIES, severity_table, table_for
 from rwsstore.errors import ConfigError, TensorError
 
 _PAPER, _INK, _MUTED = "#ffffff", "#1f2933", "#7b8794"

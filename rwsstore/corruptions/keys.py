@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions.severity import SeverityTable
+from rwsstore.corruptions.rows import SeverityTable
 
 _Words = npt.NDArray[np.uint64]
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rwsstore.corruptions.filters import floats, truncated
 from rwsstore.corruptions.keys import Setting, looked_up, normal_quantiles
-from rwsstore.corruptions.ops.levels import floats, truncated
 from rwsstore.corruptions.rows import BLACK, corruption
 
 

@@ -44,7 +44,7 @@ from rwsstore.training import (
     hold_out,
     train_averaged,
 )
-from rwsstore.training.resume import images_digest
+from rwsstore.training.loop import images_digest
 
 _LARGEST_MARK = 2**20
 _WIDE_BITS = 32

@@ -35,7 +35,7 @@ from rwsstore.corruptions import (
     severity_table,
     table_for,
 )
-from rwsstore.corruptions.severity import check_severity
+from rwsstore.corruptions.rows import check_severity
 from rwsstore.cpu import thread_count
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, FormatError, UnknownNameError

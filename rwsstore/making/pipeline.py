@@ -41,7 +41,7 @@ from rwsstore.training import (
     derive_seed,
     fit,
 )
-from rwsstore.training.resume import images_digest
+from rwsstore.training.loop import images_digest
 
 LATER = {"optimizer": "sgd"}
 """Fields of a training's configuration that came later, as they always were before."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, frost_source, load_frost_overlays
 from rwsstore.corruptions.registry import find_corruption
-from rwsstore.corruptions.severity import check_severity
+from rwsstore.corruptions.rows import check_severity
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, UnknownPatchError
 from rwsstore.measure.accuracy import correctness, percent

@@ -22,9 +22,8 @@ from rwsstore.measure.accuracy import accuracy
 from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
-from rwsstore.training.loop import augmented, fit
+from rwsstore.training.loop import augmented, beside, fit
 from rwsstore.training.recipes.base import Recipe
-from rwsstore.training.resume import beside
 
 
 class AveragingConfig(Frozen, allow_inf_nan=False):

@@ -13,9 +13,8 @@ from rwsstore.errors import ConfigError
 from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
-from rwsstore.training.loop import fit
+from rwsstore.training.loop import beside, fit
 from rwsstore.training.recipes.base import Recipe
-from rwsstore.training.resume import beside
 
 Channels = tuple[float, float, float]
 """Red, green, blue."""

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from rwsstore.attacks import Apgd, Norm, Pgd
 from rwsstore.attacks.apgd import checkpoints
-from rwsstore.attacks.objectives import CrossEntropy
-from rwsstore.attacks.search import random_changes
+from rwsstore.attacks.search import CrossEntropy, random_changes
 from tests.attacks.making import Linear, Trained, noise, weights
 
 

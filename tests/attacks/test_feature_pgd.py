@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from rwsstore.attacks import Ball, FeaturePgd, Norm, Pgd, ascend_features
-from rwsstore.attacks.feature_pgd import FeatureChange
+from rwsstore.attacks.pgd import FeatureChange
 from tests.attacks.making import Trained, accuracy, noise, sizes, snapshot
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from rwsstore.attacks.feature_pgd import layer_outputs
+from rwsstore.attacks.pgd import layer_outputs
 from rwsstore.errors import ConfigError
 from tests.attacks.making import noise
 

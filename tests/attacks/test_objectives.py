@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.attacks import Ball, ascend_divergence, ascend_features, ascend_loss
-from rwsstore.attacks.objectives import CrossEntropy, differentiate, measure
+from rwsstore.attacks.search import CrossEntropy, differentiate, measure
 from tests.attacks.making import Linear, Trained, noise, weights
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, severity_table
 from rwsstore.corruptions.keys import Setting
-from rwsstore.corruptions.severity import linear, liquid, whole_at, zoom_factors
+from rwsstore.corruptions.rows import linear, liquid, whole_at, zoom_factors
 from tests.corruptions.pictures import TABLES, keys_of, smooth_pictures
 
 NAMES = tuple(CORRUPTIONS)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
+from rwsstore.corruptions.blur import Surround, disc_area, half_widths
 from rwsstore.corruptions.noise import photon_levels
-from rwsstore.corruptions.ops.discs import Surround, disc_area, half_widths
 from tests.corruptions.pictures import smooth_pictures
 
 

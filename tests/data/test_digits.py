@@ -6,7 +6,7 @@ from sklearn import datasets
 
 from rwsstore.canonical import sha256_hex
 from rwsstore.data import ImageSet, load_images
-from rwsstore.data.digits import raw_digits
+from rwsstore.data.sources import raw_digits
 
 
 def test_the_embedded_numbers_are_scikit_learns() -> None:

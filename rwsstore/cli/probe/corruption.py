@@ -87,7 +87,7 @@ def command(**options: Any) -> None:
       rws probe corruption --model m.unfolded.safetensors --unfolded --by type --p inf --n 10 \\
         --dataset digits
     """
-    from rwsstore.training.resume import images_digest
+    from rwsstore.training.loop import images_digest
 
     check_outputs(options)
     settings = _settings(options)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Pgd
-from rwsstore.attacks.feature_pgd import layer_outputs
-from rwsstore.attacks.objectives import plain_float32
+from rwsstore.attacks.pgd import layer_outputs
+from rwsstore.attacks.search import plain_float32
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.files import Results

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.attacks import Pgd, ascend_divergence, ascend_loss, divergence
-from rwsstore.attacks.objectives import plain_float32
+from rwsstore.attacks.search import plain_float32
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.measure.accuracy import accuracy, correct_under, percent
 from rwsstore.training.config import TrainingConfig

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rwsstore.attacks import ascend_features, ascend_loss
-from rwsstore.attacks.feature_pgd import layer_outputs
+from rwsstore.attacks.pgd import layer_outputs
 from rwsstore.config import Frozen
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.errors import ConfigError

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from rwsstore.corruptions.ops.filters import Border, fold_index, padded
+from rwsstore.corruptions.filters import Border, fold_index, padded
 
 NUMPY_MODES = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect"}
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import torch
 
-from rwsstore.corruptions.ops.edges import canny
+from rwsstore.corruptions.weather import canny
 from tests.corruptions.pictures import smooth_pictures
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from rwsstore.corruptions.ops.edges import chamfer_distance
+from rwsstore.corruptions.weather import chamfer_distance
 
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.3])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rwsstore.corruptions.ops.filters import Border, correlate, gaussian_filter
+from rwsstore.corruptions.filters import Border, correlate, gaussian_filter
 
 FIELD = torch.rand(2, 3, 11, 14, generator=torch.Generator().manual_seed(0))
 

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from rwsstore.corruptions.ops.edges import equalized
+from rwsstore.corruptions.weather import equalized
 from tests.corruptions.pictures import smooth_pictures
 
 

@@ -1,7 +1,7 @@
 import torch
 from hypothesis import given, strategies as st
 
-from rwsstore.corruptions.ops.levels import floats, rounded, to_levels, truncated
+from rwsstore.corruptions.filters import floats, rounded, to_levels, truncated
 
 
 @given(st.floats(-500, 800, width=32))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rwsstore.corruptions.ops.plasma import map_side, plasma
+from rwsstore.corruptions.frost import map_side, plasma
 from tests.corruptions.pictures import Floats
 
 

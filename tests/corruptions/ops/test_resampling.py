@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rwsstore.corruptions.ops.filters import Border
-from rwsstore.corruptions.ops.resampling import centre_zoom, sample
+from rwsstore.corruptions.filters import Border
+from rwsstore.corruptions.resampling import centre_zoom, sample
 from tests.corruptions.pictures import Floats
 
 MODES: dict[Border, str] = {"nearest": "nearest", "reflect": "reflect", "mirror": "mirror"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rwsstore.corruptions.ops.filters import streak_filter
+from rwsstore.corruptions.filters import streak_filter
 from tests.corruptions.pictures import Floats
 
 

@@ -14,8 +14,8 @@ from rwsstore.corruptions import (
     load_frost_overlays,
     severity_table,
 )
+from rwsstore.corruptions.filters import luma
 from rwsstore.corruptions.frost import PROFILES, crop_overlays, synthetic_frost
-from rwsstore.corruptions.ops.levels import luma
 from tests.corruptions.pictures import TABLES, keys_of, numbers_of, smooth_pictures
 
 # For each profile, the slope of the log power spectrum at 32, 64 and 224 px, as measured.

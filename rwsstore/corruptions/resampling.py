@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions.ops.filters import Border, padded
+from rwsstore.corruptions.filters import Border, padded
 
 # Values worked on at a time, to stay in the processor's cache.
 _BLOCK_VALUES = 1 << 18

@@ -1,1 +1,0 @@
-"""Numerical building blocks that several corruptions share: pure functions on tensors."""
