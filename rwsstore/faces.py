@@ -25,6 +25,24 @@ def lazy(package: str) -> None:
     sys.modules[package].__class__ = _Face
 
 
+def later(module: str) -> ModuleType:
+    """Stand in for a module, which is imported when something of it is used.
+
+    For modules of recipes, which a --help reads and which compute with torch:
+
+        if typing.TYPE_CHECKING:
+            import torch
+        else:
+            torch = faces.later("torch")
+    """
+    return _Later(module)
+
+
+class _Later(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
 class _Face(ModuleType):
     @cached_property
     def _homes(self) -> dict[str, str]:

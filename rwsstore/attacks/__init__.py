@@ -15,7 +15,9 @@ if typing.TYPE_CHECKING:
         ascend_divergence as ascend_divergence,
         ascend_features as ascend_features,
         ascend_loss as ascend_loss,
+        default_step_size as default_step_size,
         divergence as divergence,
+        layer_outputs as layer_outputs,
     )
     from rwsstore.attacks.registry import ATTACKS as ATTACKS, parse_attack as parse_attack
 else:

@@ -33,7 +33,7 @@ from rwsstore.config import validated
 from rwsstore.making import DeltaOptions, ExtractionOptions
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training import WEIGHT_OPTIONS, TrainingConfig
+from rwsstore.training import WEIGHT_RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
     from rwsstore.cpu import ComputeMode
@@ -65,7 +65,7 @@ _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
 @model_options
 @click.option(
     "--recipe",
-    type=click.Choice([_ROBUST, *WEIGHT_OPTIONS]),
+    type=click.Choice([_ROBUST, *WEIGHT_RECIPES]),
     default=_ROBUST,
     show_default=True,
     help="robust: a patch for each image corruption. The others: one patch against failing weights "
@@ -217,7 +217,7 @@ def _signatures(run: "ExtractionRun") -> "_Work":
 
 
 def _delta(options: dict[str, Any]) -> "_Work":
-    recipe = training.WEIGHT_RECIPES[options["recipe"]]
+    recipe = WEIGHT_RECIPES[options["recipe"]]
     names = ("name", "layers", "card_images", "card_budget", "card_flips")
     fields = {
         "recipe": recipe.name,

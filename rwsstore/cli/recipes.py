@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from rwsstore import models, training
 from rwsstore.cli.options import given, limit_option, seed_option, several
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.training import RECIPE_OPTIONS, WEIGHT_OPTIONS, RecipeOptions, TrainingConfig
+from rwsstore.training import CONFIGURED_RECIPES, RECIPES, WEIGHT_RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,7 +97,7 @@ def read_settings(recipe: "type[ConfiguredRecipe]", pairs: Iterable[str]) -> dic
         ConfigError: it is not KEY=VALUE, or a key stands twice.
         UnknownNameError: the recipe has no such setting.
     """
-    fields = _fields(recipe.Options)
+    fields = _fields(recipe)
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -109,9 +109,9 @@ def read_settings(recipe: "type[ConfiguredRecipe]", pairs: Iterable[str]) -> dic
     return found
 
 
-def _fields(options: type[RecipeOptions]) -> dict[str, FieldInfo]:
+def _fields(recipe: "type[ConfiguredRecipe]") -> dict[str, FieldInfo]:
     """The settings; --layers has an option of its own."""
-    return {name: one for name, one in options.model_fields.items() if name != "layers"}
+    return {name: one for name, one in recipe.Options.model_fields.items() if name != "layers"}
 
 
 def _value(field: FieldInfo, text: str) -> str | list[str] | None:
@@ -131,15 +131,15 @@ def recipes_help(*, patches: bool = False) -> str:
         patches: only those that make a patch.
     """
     head = "\b\nRecipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:"
-    return "\n".join([head, *_lines(WEIGHT_OPTIONS if patches else RECIPE_OPTIONS)])
+    return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
 
 
-def _lines(recipes: Mapping[str, type[RecipeOptions]]) -> Iterator[str]:
-    for name, options in recipes.items():
-        suits = options.training
+def _lines(recipes: "Mapping[str, type[ConfiguredRecipe]]") -> Iterator[str]:
+    for name, recipe in recipes.items():
+        suits = recipe.defaults
         epochs = "1 epoch" if suits.epochs == 1 else f"{suits.epochs} epochs"
         yield f"  {name}: {epochs}, {suits.optimizer}, learning rate {suits.learning_rate:g}"
-        for key, field in _fields(options).items():
+        for key, field in _fields(recipe).items():
             described = _description(field)
             yield f"    {key}={_shown(field.default)}" + (f"  {described}" if described else "")
 
@@ -207,7 +207,7 @@ def check_together(options: dict[str, Any]) -> None:
     recipe = options["recipe"]
     if (recipe == "robust") != (options["corruption"] is not None):
         raise ConfigError("--recipe robust and --corruption go together")
-    if recipe in WEIGHT_OPTIONS:
+    if recipe in WEIGHT_RECIPES:
         if options["init"] is None and options["batch_norm"]:
             raise ConfigError(
                 f"--recipe {recipe} goes on training a model, and leaves BatchNorm's statistics as "
@@ -216,9 +216,9 @@ def check_together(options: dict[str, Any]) -> None:
         refuse(recipe, "anchor_epoch", "severity")
         if options["init"] is not None:
             refuse(f"{recipe} --init", *_OF_A_NEW_NETWORK)
-    elif options["layers"] is not None and recipe not in ("robust", *RECIPE_OPTIONS):
+    elif options["layers"] is not None and recipe not in ("robust", *CONFIGURED_RECIPES):
         raise ConfigError("--layers goes with --recipe robust and those that have settings")
-    elif recipe not in RECIPE_OPTIONS:
+    elif recipe not in CONFIGURED_RECIPES:
         refuse(recipe, "settings")
 
 
@@ -228,8 +228,8 @@ def training_config(options: dict[str, Any]) -> TrainingConfig:
     Raises:
         ConfigError: one is out of its range.
     """
-    if options["recipe"] in RECIPE_OPTIONS:
-        fields = training_of(RECIPE_OPTIONS[options["recipe"]].training, options)
+    if options["recipe"] in CONFIGURED_RECIPES:
+        fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
     else:
         fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
     try:
@@ -246,8 +246,8 @@ def recipe_of(options: dict[str, Any], start: "Classifier") -> "Recipe":
         UnknownNameError: no such setting or layer.
     """
     name = options["recipe"]
-    if name in RECIPE_OPTIONS:
-        recipe = training.CONFIGURED_RECIPES[name]
+    if name in CONFIGURED_RECIPES:
+        recipe = CONFIGURED_RECIPES[name]
         settings: dict[str, Any] = read_settings(recipe, options["settings"])
         if options["layers"] is not None:
             settings["layers"] = models.parse_layers(start, options["layers"])
@@ -258,4 +258,4 @@ def recipe_of(options: dict[str, Any], start: "Classifier") -> "Recipe":
         return training.RobustRecipe(options["corruption"], options["severity"], layers=count)
     if name == "augmented":
         return training.AugmentedRecipe(severity=options["severity"])
-    return training.CleanRecipe()
+    return RECIPES[name]()

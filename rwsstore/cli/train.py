@@ -21,7 +21,7 @@ from rwsstore.cli.recipes import (
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.models import NETWORKS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training import RECIPE_NAMES, TrainingConfig
+from rwsstore.training import RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
     from rwsstore.data import ImageSet
@@ -55,7 +55,7 @@ _CARD_IMAGES = 1000
 )
 @click.option(
     "--recipe",
-    type=click.Choice(RECIPE_NAMES),
+    type=click.Choice(list(RECIPES)),
     default="clean",
     show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "

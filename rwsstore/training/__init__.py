@@ -26,47 +26,41 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.training.loop import fit as fit
     from rwsstore.training.recipes.adversarial import (
+        AdversarialTrainingOptions as AdversarialTrainingOptions,
+        FastAtOptions as FastAtOptions,
         FastAtRecipe as FastAtRecipe,
         PgdAtRecipe as PgdAtRecipe,
+        TradesOptions as TradesOptions,
         TradesRecipe as TradesRecipe,
     )
-    from rwsstore.training.recipes.base import Recipe as Recipe
-    from rwsstore.training.recipes.clat import ClatRecipe as ClatRecipe
-    from rwsstore.training.recipes.corruption_resistant import (
-        CorruptionResistantRecipe as CorruptionResistantRecipe,
-    )
-    from rwsstore.training.recipes.hessian_aware import HessianAwareRecipe as HessianAwareRecipe
-    from rwsstore.training.recipes.options import (
-        RECIPE_NAMES as RECIPE_NAMES,
-        RECIPE_OPTIONS as RECIPE_OPTIONS,
-        WEIGHT_OPTIONS as WEIGHT_OPTIONS,
-        AdversarialTrainingOptions as AdversarialTrainingOptions,
-        ClatOptions as ClatOptions,
-        CorruptionResistantOptions as CorruptionResistantOptions,
-        FastAtOptions as FastAtOptions,
-        HessianAwareOptions as HessianAwareOptions,
+    from rwsstore.training.recipes.base import (
+        CONFIGURED_RECIPES as CONFIGURED_RECIPES,
+        RECIPES as RECIPES,
+        WEIGHT_RECIPES as WEIGHT_RECIPES,
+        ConfiguredRecipe as ConfiguredRecipe,
+        Recipe as Recipe,
         RecipeOptions as RecipeOptions,
-        SelectiveOptions as SelectiveOptions,
+        WeightRecipe as WeightRecipe,
+        recipe as recipe,
+    )
+    from rwsstore.training.recipes.failing import (
+        CorruptionResistantOptions as CorruptionResistantOptions,
+        CorruptionResistantRecipe as CorruptionResistantRecipe,
+        HessianAwareOptions as HessianAwareOptions,
+        HessianAwareRecipe as HessianAwareRecipe,
         SharpnessAwareOptions as SharpnessAwareOptions,
-        TradesOptions as TradesOptions,
+        SharpnessAwareRecipe as SharpnessAwareRecipe,
+    )
+    from rwsstore.training.recipes.layers import (
+        ClatOptions as ClatOptions,
+        ClatRecipe as ClatRecipe,
+        SelectiveOptions as SelectiveOptions,
+        SelectiveRecipe as SelectiveRecipe,
     )
     from rwsstore.training.recipes.plain import (
         AugmentedRecipe as AugmentedRecipe,
         CleanRecipe as CleanRecipe,
         RobustRecipe as RobustRecipe,
-    )
-    from rwsstore.training.recipes.registry import (
-        CONFIGURED_RECIPES as CONFIGURED_RECIPES,
-        RECIPES as RECIPES,
-        WEIGHT_RECIPES as WEIGHT_RECIPES,
-    )
-    from rwsstore.training.recipes.selective import SelectiveRecipe as SelectiveRecipe
-    from rwsstore.training.recipes.sharpness_aware import (
-        SharpnessAwareRecipe as SharpnessAwareRecipe,
-    )
-    from rwsstore.training.recipes.weight import (
-        ConfiguredRecipe as ConfiguredRecipe,
-        WeightRecipe as WeightRecipe,
     )
 else:
     faces.lazy(__name__)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import rwsstore.training.recipes.clat as module
+from rwsstore.probes import criticality as module
 from rwsstore.probes.criticality import Criticality
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training import ClatRecipe, TrainingConfig, TrainingResult, fit

@@ -9,8 +9,8 @@ from torch.autograd.functional import hessian
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from rwsstore.training.recipes import hessian_aware as curvature
-from rwsstore.training.recipes.hessian_aware import leading_trace
+from rwsstore.training.recipes import failing as curvature
+from rwsstore.training.recipes.failing import leading_trace
 from tests.training.tiny import pictures, two_convs
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-import rwsstore.training.recipes.selective as module
 from rwsstore.errors import ConfigError
+from rwsstore.probes import filtering as module
 from rwsstore.probes.filtering import (
     FilteringOptions,
     ScoringOptions,

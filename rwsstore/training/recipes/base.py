@@ -1,15 +1,33 @@
-"""What a training recipe is: a plug for the one training loop."""
+"""What a training recipe is: a plug for the one training loop; and all of them by name."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from pydantic import Field
 
-from rwsstore.data import ImageSet
-from rwsstore.measure.accuracy import accuracy
+from rwsstore import measure, models
+from rwsstore.config import Frozen, validated
+from rwsstore.errors import ConfigError
+from rwsstore.faces import later
+from rwsstore.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from rwsstore.data import ImageSet
+    from rwsstore.patches import Kind
+else:
+    torch = later("torch")
+
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Recipe(ABC):
@@ -85,7 +103,7 @@ class Recipe(ABC):
             labels: int64 [N].
             seed: of whatever is drawn, the same in every epoch.
         """
-        return accuracy(model, images, labels)
+        return measure.accuracy(model, images, labels)
 
     def scored_on(self, images: int) -> str:
         """Say what `score` is measured on, of so many validation images; for people."""
@@ -114,7 +132,7 @@ class Recipe(ABC):
             smoothing: share of the target spread over all classes.
         """
         logits = model(images)
-        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
     def descend(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> float:
         """Leave a step's gradient on the parameters, and say what the loss was.
@@ -126,3 +144,139 @@ class Recipe(ABC):
         with torch.autocast(loss.device.type, enabled=False):  # it is for forward passes alone
             loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
+
+
+FAILING_WEIGHTS = TrainingConfig(epochs=4, learning_rate=0.01, clip_norm=1.0)
+"""What suits a clean model that is to bear failing weights."""
+
+
+class RecipeOptions(Frozen, allow_inf_nan=False):
+    """What all recipes with settings take.
+
+    Attributes:
+        layers: names of the layers that train, as `ordered_layers` has them; None: all.
+    """
+
+    recipe: ClassVar[str]
+    training: ClassVar[TrainingConfig] = TrainingConfig()
+
+    layers: Annotated[
+        tuple[str, ...] | None, Field(min_length=1, description="layers that train")
+    ] = None
+
+
+class ConfiguredRecipe(Recipe):
+    """A recipe with settings of its own, on clean images.
+
+    Args:
+        options: of the recipe's own class `Options`.
+
+    Attributes:
+        defaults: the training that suits it.
+        settings: the options.
+    """
+
+    Options: ClassVar[type[RecipeOptions]] = RecipeOptions
+    defaults: ClassVar[TrainingConfig] = TrainingConfig()
+
+    def __init__(self, options: RecipeOptions | None = None) -> None:
+        chosen = self.Options() if options is None else options
+        if type(chosen) is not self.Options:
+            raise ConfigError(
+                f"recipe {self.name!r} takes {self.Options.__name__}, not {type(chosen).__name__}"
+            )
+        self.settings = chosen
+
+    @classmethod
+    def configured(cls, settings: Mapping[str, Any]) -> Self:
+        """Make the recipe from settings by name.
+
+        Raises:
+            ConfigError: an unknown setting, or a value out of its range.
+        """
+        return cls(validated(cls.Options, dict(settings), what=f"recipe {cls.name}"))
+
+    def options(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return self.settings.model_dump(mode="json")
+
+    def trainable(self, model: nn.Module) -> frozenset[str]:
+        """The parameters of the chosen layers, or all.
+
+        Raises:
+            ConfigError: a layer that the model does not have.
+        """
+        if self.settings.layers is None:
+            return super().trainable(model)
+        chosen = models.named_layers(model, self.settings.layers)
+        return frozenset(name for layer in chosen for name in layer.parameters)
+
+    def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002
+        """The images as they are."""
+        return images
+
+
+class WeightRecipe(ConfiguredRecipe):
+    """Training of the clean model against failing weights, or adversaries, on clean images.
+
+    Attributes:
+        kind: of the patch that its delta becomes.
+    """
+
+    kind: ClassVar[Kind]
+    defaults: ClassVar[TrainingConfig] = FAILING_WEIGHTS
+    freeze_batchnorm = True
+
+
+_RECIPES: dict[str, type[Recipe]] = {}
+_CONFIGURED: dict[str, type[ConfiguredRecipe]] = {}
+_WEIGHT: dict[str, type[WeightRecipe]] = {}
+
+RECIPES: Mapping[str, type[Recipe]] = MappingProxyType(_RECIPES)
+"""Recipe classes by name."""
+
+CONFIGURED_RECIPES: Mapping[str, type[ConfiguredRecipe]] = MappingProxyType(_CONFIGURED)
+"""Recipes with settings by name."""
+
+WEIGHT_RECIPES: Mapping[str, type[WeightRecipe]] = MappingProxyType(_WEIGHT)
+"""Recipes whose difference to the clean model becomes a patch, by name."""
+
+_Declared = TypeVar("_Declared", bound=Recipe)
+
+
+def recipe(declared: type[_Declared]) -> type[_Declared]:
+    """Declare a class as the recipe of its `name`.
+
+    Raises:
+        ConfigError: there is one of that name.
+    """
+    if declared.name in RECIPES:
+        raise ConfigError(f"there is a recipe {declared.name!r} already; name it otherwise")
+    _RECIPES[declared.name] = declared
+    if issubclass(declared, ConfiguredRecipe):
+        _CONFIGURED[declared.name] = declared
+    if issubclass(declared, WeightRecipe):
+        _WEIGHT[declared.name] = declared
+    # Listed in this order: without settings, for patches, others.
+    for name in [name for name in _CONFIGURED if name not in _WEIGHT]:
+        _CONFIGURED[name] = _CONFIGURED.pop(name)
+    for name in _CONFIGURED:
+        _RECIPES[name] = _RECIPES.pop(name)
+    return declared
+
+
+@contextmanager
+def still_statistics(model: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm from counting the batch a second time; it normalizes as before."""
+    from rwsstore.models.graph import is_batchnorm
+
+    counting = [
+        module for module in model.modules() if is_batchnorm(module) and module.track_running_stats
+    ]
+    for norm in counting:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in counting:
+            norm.track_running_stats = True

@@ -1,16 +1,21 @@
 """Training on images as they are, under one corruption, or under all of them."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
-from rwsstore.corruptions import CORRUPTIONS, Random, corrupt
-from rwsstore.models import shallowest
-from rwsstore.patches import Kind
-from rwsstore.training.recipes.base import Recipe
+from rwsstore import corruptions, models
+from rwsstore.training.recipes.base import Recipe, recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from rwsstore.patches import Kind
 
 
+@recipe
 class CleanRecipe(Recipe):
     """Plain training of the clean model θ_std."""
 
@@ -21,6 +26,7 @@ class CleanRecipe(Recipe):
         return images
 
 
+@recipe
 class RobustRecipe(Recipe):
     """Training of θ_c on images with corruption c (Cai et al., ICML 2023, section 2.1).
 
@@ -42,14 +48,17 @@ class RobustRecipe(Recipe):
         if self.layers is None:
             return super().trainable(model)
         return frozenset(
-            name for layer in shallowest(model, self.layers) for name in layer.parameters
+            name for layer in models.shallowest(model, self.layers) for name in layer.parameters
         )
 
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:
         """The images with the corruption; a new draw in every epoch."""
-        return corrupt(images, self.corruption, self.severity, seed=seed, indices=indices)
+        return corruptions.corrupt(
+            images, self.corruption, self.severity, seed=seed, indices=indices
+        )
 
 
+@recipe
 class AugmentedRecipe(Recipe):
     """Data augmentation: each image clean, or with one of the corruptions, drawn anew each epoch.
 
@@ -61,12 +70,14 @@ class AugmentedRecipe(Recipe):
     name = "augmented"
 
     def __init__(self, corruptions: Sequence[str] | None = None, severity: int = 5) -> None:
+        from rwsstore.corruptions import CORRUPTIONS
+
         self.corruptions = tuple(CORRUPTIONS if corruptions is None else corruptions)
         self.severity = severity
 
     def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:
         """The images, each with what was drawn for it."""
-        mixture = Random(
+        mixture = corruptions.Random(
             self.corruptions,
             severities=(self.severity,),
             clean=1 / (len(self.corruptions) + 1),
