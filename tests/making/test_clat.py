@@ -26,7 +26,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepItem, ClatRec
 def made(store: Store, *, bits: int = 8, **settings: Any) -> tuple[SweepItem, ClatRecipe]:
     recipe = ClatRecipe.configured({**SETTINGS, **settings})
     training = TRAINING.model_dump()
-    wanted = options(bits=bits, alphas=(0.5, 1.0), card_images=12, training=training)
+    wanted = options(bits=bits, alphas=(1.0,), card_images=5, training=training)
     return publish_delta(clean_model(), recipe, TRAIN, VALIDATION, wanted, store), recipe
 
 
@@ -47,7 +47,7 @@ def test_it_is_a_quantized_patch_that_says_what_it_is_for(store: Store) -> None:
     assert found.recipe is not None
     assert found.recipe.parameters["set.strength"] == 0.1
     assert found.card is not None
-    assert [point.alpha for point in found.card.points] == [0.0, 0.5, 1.0]
+    assert [point.alpha for point in found.card.points] == [0.0, 1.0]
     assert item.extracted
     assert not made(store, bits=bits)[0].extracted
 

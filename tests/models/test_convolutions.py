@@ -19,10 +19,13 @@ def layers(network: str, *, folded: bool = False) -> tuple[str, ...]:
     return tuple(name.removeprefix("network.") for name in found)
 
 
-@pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize(
-    ("network", "count"), [("vgg16", 13), ("resnet18", 17), ("resnet32", 31), ("resnet50", 49)]
-)
+    ("network", "count", "folded"),
+    [
+        ("vgg16", 13, False), ("resnet18", 17, True), ("resnet32", 31, False),
+        ("resnet50", 49, False),
+    ],
+)  # fmt: skip
 def test_our_networks(network: str, count: int, folded: bool) -> None:
     found = layers(network, folded=folded)
     assert len(found) == len(set(found)) == count

@@ -43,9 +43,15 @@ def test_resnet50_is_a_stem_sixteen_blocks_and_one_linear_layer(network: str) ->
 
 
 @pytest.mark.parametrize(
-    "network", ["vgg16", "resnet18", "torchvision:densenet121", "torchvision:vit_b_32"]
+    ("network", "folded"),
+    [
+        ("vgg16", True),
+        ("resnet18", False),
+        ("torchvision:densenet121", False),
+        ("torchvision:densenet121", True),
+        ("torchvision:vit_b_32", False),
+    ],
 )
-@pytest.mark.parametrize("folded", [False, True])
 def test_every_parameter_belongs_to_one_layer_and_no_buffer_does(
     network: str, folded: bool
 ) -> None:

@@ -77,12 +77,6 @@ def test_torchvision_networks_may_not_fit_the_images() -> None:
         build(ModelSpec(network="torchvision:vit_b_16", num_classes=2, input_size=30))
 
 
-@pytest.mark.parametrize("network", ["resnet18", "resnet50"])
-def test_resnets_have_batchnorm(network: str) -> None:
-    with pytest.raises(ConfigError, match="without BatchNorm"):
-        build(ModelSpec(network=network, num_classes=2, batch_norm=False))
-
-
 # Tracing
 
 

@@ -28,7 +28,7 @@ def test_logits_have_the_shape_and_dtype_promised(network: str) -> None:
     assert bool(logits.isfinite().all())
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["vgg16", "resnet18"])
 def test_the_seed_decides_the_weights(network: str) -> None:
     torch.manual_seed(5)
     first, second, other = (build(spec(network), seed=seed).state_dict() for seed in (3, 3, 4))
@@ -54,8 +54,10 @@ def test_folded_networks_are_built_folded_and_train() -> None:
     assert unfoldable_batchnorms(model) == ()
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize(
+    ("network", "folded"),
+    [*((network, False) for network in NETWORKS), ("vgg16", True), ("resnet50", True)],
+)
 def test_the_outline_has_the_tensors_of_the_network(network: str, folded: bool) -> None:
     wanted = spec(network).model_copy(update={"folded": folded})
     real, meta = build(wanted).state_dict(), outline(wanted).state_dict()

@@ -14,7 +14,7 @@ def test_names_are_those_of_torchvision() -> None:
     assert not any("segmentation" in name or "rcnn" in name for name in torchvision_names())
 
 
-@pytest.mark.parametrize("network", ["resnet18", "squeezenet1_1", "googlenet", "vit_b_32"])
+@pytest.mark.parametrize("network", ["googlenet", "vit_b_32"])
 def test_builds_and_classifies(network: str) -> None:
     model = build(spec(f"torchvision:{network}", size=64)).eval()
     with torch.no_grad():
