@@ -96,14 +96,8 @@ class _Measured(CardPart):
 def packaged_formats(checkpoint: Path, *, weights: Digest) -> tuple[FormatAgreement, ...]:
     """Read what was measured of a checkpoint: its own card, or that of the bundle it belongs to.
 
-    Args:
-        checkpoint: the file of the model; it is not read.
-        weights: fingerprint of that model, its BatchNorm folded.
-
     Raises:
-        MissingFileError: there is no card.
-        FormatError: the card is damaged, or a newer rwsstore wrote it.
-        MismatchError: the card is of other weights.
+        MissingFileError, FormatError, MismatchError: as `read_model_card`.
     """
     path = card_path(checkpoint.parent)
     in_bundle = checkpoint == model_path(checkpoint.parent) and path.exists()

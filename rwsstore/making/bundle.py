@@ -71,17 +71,14 @@ def build_bundle(
 
     Args:
         config: every parameter.
-        train: training images; the images on which everything is chosen are split off.
-        test: test images.
+        train: the images on which everything is chosen are split off.
+        test: looked at once.
         out: folder of the bundle; must not exist, or hold this very bundle.
-        work: folder for what is kept between runs; the unfolded network and the patches at 32
-            bits stay there.
-        measure_again: where the bundle is finished, measure its compute formats again; done
-            anyway where its card says nothing of some.
+        work: folder for what is kept between runs, the unfolded network and the patches at 32
+            bits among it.
+        measure_again: measure the compute formats of a finished bundle again; done anyway where
+            its card says nothing of some.
         progress: where to report.
-
-    Returns:
-        The card, as it lies in `out`.
 
     Raises:
         DataError: the images' classes are not those of the configuration.
@@ -162,11 +159,6 @@ def _claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> 
 
     Patches against failing weights may be added, changed and left out between runs: each knows
     itself what it was made with. Everything else may not.
-
-    Raises:
-        ConfigError: it is another bundle's; the first difference is named.
-        FormatError: the mark is damaged.
-        StoreError: it could not be written.
     """
     run = config.model_dump(mode="json", exclude={"deltas": True, "measuring": {"hazard_images"}})
     for training in (run["training"], run["extraction"]["training"]):

@@ -35,11 +35,10 @@ class DeltaSummary(PatchSummary):
 
     Attributes:
         attack: what it is against, with its budget ε.
-        touched_bytes: of the model's tensors that it touches; `layers`: how many layers that are.
-        images: test images that accuracy under the hazard was measured on.
+        touched_bytes: of the model's tensors that it touches.
+        images: that accuracy under the hazard was measured on.
         ta: accuracy on all test images with the patch on, in percent.
-        clean_model: accuracy under the hazard without it.
-        patched: with it.
+        clean_model: accuracy under the hazard without it; `patched`: with it.
     """
 
     kind: str
@@ -57,12 +56,10 @@ class BundleCard(CardPart):
     """Everything that is known of a bundle.
 
     Attributes:
-        version: of this description.
         images: digest of the training images and their labels; `test_images`: of the test images.
-        weights: weights fingerprint of the clean model; `parameters`: how many it has.
+        weights: weights fingerprint of the clean model.
         report: the one measurement on the test images.
-        deltas: those of the patches that are against failing weights or adversaries, with what was
-            measured of them on the test images.
+        deltas: the patches against failing weights or adversaries, measured there.
         formats: agreement of each compute format with float32, on the held-out images, of the
             clean model and with each patch on at its recommended strength.
     """

@@ -165,9 +165,8 @@ class DataConfig(Frozen, allow_inf_nan=False):
 
     Attributes:
         name: what the dataset is called in patches and cards.
-        classes: their names, in the order of the outputs; a folder with others is refused.
-        validation: training images held out, on which everything is chosen.
-        seed: of that choice.
+        classes: in the order of the outputs; a folder with others is refused.
+        validation: training images held out, by `seed`, on which everything is chosen.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -181,7 +180,6 @@ class MeasuringConfig(Frozen, allow_inf_nan=False):
 
     Attributes:
         bits: widths that are compared, the stored one among them.
-        resamples: of the bootstrap intervals.
         seed: of the corruptions, the resamples and the hazards.
         hazard_images: test images that accuracy under a delta's hazard is measured on, at most.
     """

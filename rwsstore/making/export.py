@@ -377,8 +377,7 @@ class ExportReport:
 
     Attributes:
         manifest: what was written down in the folder.
-        written: files or folders that were made, relative to the folder.
-        kept: that were complete already.
+        written: files or folders that were made, relative to it; `kept`: were complete already.
         unchanged: corruption, severity and the number of images that came out as they went in, of
             what was written now.
     """
@@ -433,8 +432,8 @@ def export_corrupted(
         layout: a name in `LAYOUTS`.
         split: of the data set that the images are from; written down.
         indices: each image's index in its data set, rising; 0 … N - 1 by default.
-        workers: threads that corrupt side by side. torch's own threads come on top: with several
-            workers, leave it one (`torch.set_num_threads(1)`), or they get in each other's way.
+        workers: threads that corrupt side by side. Leave torch one thread then
+            (`torch.set_num_threads(1)`), or they get in each other's way.
         progress: told of every image.
 
     Raises:

@@ -85,11 +85,7 @@ _Hazards = TypeVar("_Hazards", bound=Callable[..., Hazard])
 def patch_kind(name: str, difference: Difference = changes) -> Callable[[_Hazards], _Hazards]:
     """Have patches of a kind made; the function below says what they are against.
 
-    A recipe makes them by its `kind`.
-
-    Args:
-        name: of the kind.
-        difference: that becomes the patch.
+    A recipe makes them by its `kind`, and `difference` becomes the patch.
 
     Raises:
         ConfigError: the kind has a row already.

@@ -22,7 +22,6 @@ class DeltaOptions(Frozen, allow_inf_nan=False):
     """What is not the recipe's own: training, quantization and the robustness card.
 
     Attributes:
-        bits: a weight, as stored.
         alpha: recommended strength; below 1 it gives some of the gain back for clean accuracy.
         training: None: the recipe's own defaults.
         alphas: grid of the card besides 0.
@@ -54,7 +53,6 @@ class ExtractionOptions(Frozen, allow_inf_nan=False):
         layers: how many of the shallowest layers the patch covers, the paper's K.
         training_mode: "shallow" trains just these layers, the deeper ones frozen; "full" trains
             all and cuts the rest off, the paper's protocol.
-        bits: a weight, as stored.
         alphas: grid of the robustness card besides 0, rising.
         card_images: validation images that the card is measured on, at most.
         training: of the robust counterpart; what a file leaves out is as it is by default here,

@@ -290,13 +290,7 @@ def signature_plans(
 ) -> list[Plan]:
     """Plan Robust Weight Signature patches, each called after its corruption.
 
-    Args:
-        clean: the clean model θ_std, its BatchNorm folded; left as it is.
-        corruptions: their names.
-        train: clean images; they are corrupted on the fly.
-        validation: images that are not in `train`.
-        options: all parameters.
-        anchor: θ_init where `options.anchor` is not "clean": the same network as `clean`.
+    Of `Plan`'s images and models; the anchor is given where `options.anchor` is not "clean".
 
     Raises:
         UnknownNameError: no such corruption.
@@ -337,15 +331,7 @@ def delta_plan(
     *,
     name: str | None = None,
 ) -> Plan:
-    """Plan a patch of what a recipe's training changes in the clean model.
-
-    Args:
-        clean: the clean model θ_std, float32; left as it is.
-        recipe: what trains, against what.
-        train: clean images.
-        validation: images that are not in `train`.
-        options: everything that is not the recipe's own.
-        name: of the patch; the recipe's by default.
+    """Plan a patch of what a recipe's training changes in the clean model, called after it.
 
     Raises:
         ConfigError: options that contradict each other or the model.

@@ -12,14 +12,9 @@ from rwsstore.models.graph import is_batchnorm
 
 
 def check_evaluating(model: nn.Module, images: Tensor) -> int:
-    """See that a model is in evaluation mode and answers there.
+    """See that a model is in evaluation mode and answers there; return its number of classes.
 
-    Args:
-        model: called once, with the first image.
-        images: float [B, 3, H, W] in [0, 1], B at least 1.
-
-    Returns:
-        The number of classes.
+    Called once, with the first of the images: float [B, 3, H, W] in [0, 1].
 
     Raises:
         ConfigError: a module is in training mode, a BatchNorm has no running statistics (its

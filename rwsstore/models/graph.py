@@ -165,12 +165,7 @@ def operation_of_module(module: nn.Module) -> Operation | None:
 
 
 def operation_of(node: fx.Node, module: nn.Module | None = None) -> Operation | None:
-    """The row of an operation of a forward pass; None where it is not known.
-
-    Args:
-        node: the operation.
-        module: that it calls, if it calls one.
-    """
+    """The row of an operation, and of the module that it calls if it calls one; None: unknown."""
     if node.op == "call_module" and module is not None:
         return None if is_hooked(module) else operation_of_module(module)
     if node.op == "call_method":
@@ -265,12 +260,8 @@ class _Tracer(fx.Tracer):
 class Graph:
     """The operations of a model's forward pass in their order, and what they read.
 
-    Args:
-        model: in evaluation mode; left as it is.
-        leaves: classes of modules that are taken as one piece and not looked into.
-
     Attributes:
-        model: as given.
+        model: in evaluation mode; left as it is.
         nodes: the operations.
         modules: that operations call.
 
@@ -292,12 +283,7 @@ class Graph:
         return operation_of(node, self.modules.get(node))
 
     def rule(self, node: fx.Node, fact: str, rules: Mapping[str, _Rule]) -> _Rule:
-        """The rule for an operation.
-
-        Args:
-            node: the operation.
-            fact: attribute of its row.
-            rules: by the words that stand there.
+        """The rule for an operation, by the word that its row has for a fact.
 
         Raises:
             UnknownOperationError: it has no row, or its word no rule.

@@ -173,16 +173,12 @@ def write_model_card(checkpoint: Path, card: ModelCard) -> Path:
 
 
 def read_model_card(checkpoint: Path, *, weights: Digest) -> ModelCard:
-    """Read the card beside a checkpoint.
-
-    Args:
-        checkpoint: the file of the model; it is not read.
-        weights: fingerprint of that model, its BatchNorm folded.
+    """Read the card beside a checkpoint, which is not read.
 
     Raises:
         MissingFileError: there is no card.
         FormatError: it is damaged, over 1 MiB, or a newer rwsstore wrote it.
-        MismatchError: it is of other weights.
+        MismatchError: it is of other weights than those, BatchNorm folded.
     """
     path = model_card_path(checkpoint)
     data = read_bounded(path, limit=_LARGEST_FILE, what="model card")

@@ -159,14 +159,8 @@ def make_patch(
 ) -> Patch:
     """Quantize deltas and make a patch of them.
 
-    Args:
-        kind: what made the deltas.
-        name: as in `PatchMetadata`, as `layers` and `bits` are.
-        model: the clean model that they belong to.
-        layers: the patched layers, in forward order.
-        deltas: float32 or float64, by tensor name, shaped as the model's tensors.
-        bits: one of `BIT_WIDTHS`.
-        **draft: further fields of `PatchMetadata`: corruption, severity, recipe, …
+    Layers stand in forward order; deltas are float32 or float64, by tensor name, shaped as the
+    model's tensors; `draft` are further fields of `PatchMetadata`: corruption, severity, recipe, …
 
     Raises:
         TensorError: a delta is empty or not finite, or does not have its tensor's shape.

@@ -130,10 +130,8 @@ class Patch:
     ) -> "Patch":
         """Add what was measured on the clean model: the robustness card and golden logits.
 
-        Args:
-            card: TA and RA over α, where a labelled set was at hand.
-            golden: logits of both models on the probe batch.
-            probe: how to generate that batch again.
+        The card is TA and RA over α, where a labelled set was at hand; `probe` says how to
+        generate the batch of the golden logits again.
 
         Raises:
             ConfigError: the patch is composed.
