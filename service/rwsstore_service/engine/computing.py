@@ -206,8 +206,6 @@ class LaneCores:
     kept for when the lane has all.
 
     Args:
-        threads: when it is alone.
-        share: when it is not.
         core: that it is pinned to with its share; None for none.
         cores: that it may run on else.
         set_threads: sets how many threads the calling thread computes with.

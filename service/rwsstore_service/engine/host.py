@@ -95,12 +95,6 @@ class ModelHost:
     acknowledged survives everything.
 
     Args:
-        name: in URLs.
-        model: the clean model.
-        store: its patches.
-        journal: where generations are kept.
-        settings: of the service.
-        format_choice: the compute format, and why.
         on_batch: told of every batch.
         on_dropped: told of every prediction that waited and was not computed.
         on_change: told about every new active patch set.

@@ -45,7 +45,6 @@ class Decoder:
         size: height and width that the model takes.
         threads: how many images are decoded at a time.
         max_pixels: an image with more is refused from its header.
-        clock: seconds, ever rising.
     """
 
     def __init__(

@@ -297,14 +297,8 @@ class Gate:
 
     The principal (None without a token) is left in `scope["state"]["principal"]`, for the log of
     what is refused too. A token that is wrong is refused on open routes as well, so that its owner
-    hears of it. Health checks are neither limited nor asked for anything.
-
-    Args:
-        app: what answers the requests that pass.
-        tokens: that are known.
-        access: decides what their owners may do.
-        limiter: of requests; wrong tokens are counted by address.
-        hosts: that are answered to.
+    hears of it, and counts for its address. Health checks are neither limited nor asked for
+    anything.
     """
 
     def __init__(

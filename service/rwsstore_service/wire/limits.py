@@ -49,7 +49,6 @@ class BodyLimit:
     Compressed bodies are never unpacked: a few kilobytes may hold gigabytes.
 
     Args:
-        app: what is guarded.
         limit_for: the most bytes that a request (its scope) may bring.
     """
 
@@ -87,13 +86,8 @@ class _LimitedBody:
     """One request's channels, with the bytes counted."""
 
     def __init__(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
-        self._limit = limit
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._found = 0
-        self._answered = False
-        self._cut = False
+        self._limit, self._scope, self._receive, self._send = limit, scope, receive, send
+        self._found, self._answered, self._cut = 0, False, False
 
     async def receive(self) -> Message:
         if self._cut:
@@ -139,10 +133,6 @@ class InFlight:
     """Answers 503 while a number of requests is being handled, so that their bodies stay few.
 
     Health checks are neither counted nor refused.
-
-    Args:
-        app: what is guarded.
-        limit: the most requests at once.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -192,12 +182,7 @@ _CACHE = (b"cache-control", b"no-store")  # unless the route says how long to ke
 
 
 class SecurityHeaders:
-    """Middleware that puts security headers on every answer.
-
-    Args:
-        app: what answers.
-        cors: pages of other origins are configured to read answers.
-    """
+    """Middleware that puts security headers on every answer; `cors` lets other origins read it."""
 
     def __init__(self, app: ASGIApp, *, cors: bool = False) -> None:
         self._app = app

@@ -33,11 +33,7 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
     """Send the process's log lines to standard error, in the format that the settings say.
 
     For programs only (`rws serve`): it changes logging for the whole process. Called again, it
-    replaces what it did before.
-
-    Args:
-        settings: give format and level. Other libraries are logged from warnings on.
-        stream: instead of standard error.
+    replaces what it did before. Other libraries are logged from warnings on.
     """
     target = sys.stderr if stream is None else stream
     handler = _Handler(target)

@@ -220,8 +220,16 @@ class Metrics:
         Both must be quick and may be called from any thread. Should one fail, its gauge is NaN and
         the failure is logged; the other metrics are read all the same.
         """
-        self._depth.set_function(lambda: _value("queue_depth", waiting))
-        self._variants.labels(model).set_function(lambda: _value("variants_resident", resident))
+
+        def value(name: str, read: Callable[[], float]) -> float:
+            try:
+                return float(read())
+            except Exception:
+                _log.exception("cannot read %s", name)
+                return float("nan")
+
+        self._depth.set_function(lambda: value("queue_depth", waiting))
+        self._variants.labels(model).set_function(lambda: value("variants_resident", resident))
 
     def render(self, accept: str | None = None) -> tuple[bytes, str]:
         """Write all metrics; give the body and its content type.
@@ -234,14 +242,6 @@ class Metrics:
             body = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # it has none
             return body, _OPENMETRICS
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
-
-
-def _value(name: str, read: Callable[[], float]) -> float:
-    try:
-        return float(read())
-    except Exception:
-        _log.exception("cannot read %s", name)
-        return float("nan")
 
 
 def tracer_of(settings: Settings) -> "OtelTracer | None":
@@ -265,11 +265,6 @@ class RequestContext:
     It leaves `request_id` (also in `REQUEST_ID`) and `span` (None without a tracer) in
     `scope["state"]`, sends the id back as X-Request-ID, and turns what escapes the app into a
     problem.
-
-    Args:
-        app: what answers.
-        metrics: that requests are counted in.
-        tracer: that begins a span for each.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: "OtelTracer | None" = None) -> None:

@@ -44,7 +44,13 @@ class OtelTracer:
 
     def request(self, headers: Iterable[tuple[bytes, bytes]], /) -> "OtelSpan":
         """Begin the span of a request, the child of its traceparent (W3C) if it has a valid one."""
-        parent = self._parents.extract(_carrier(headers))
+        given = [(name, value.decode("latin-1")) for name, value in headers]
+        parents = [value for name, value in given if name == b"traceparent"]
+        carrier = {}
+        if len(parents) == 1:  # of two neither can be believed
+            states = ",".join(value for name, value in given if name == b"tracestate")
+            carrier = {"traceparent": parents[0], "tracestate": states}
+        parent = self._parents.extract(carrier)
         span = self._maker.start_span("request", context=parent, kind=SpanKind.SERVER)
         return OtelSpan(span, self._maker)
 
@@ -84,17 +90,9 @@ class OtelSpan:
         decoded: float | None,
         computed: float,
     ) -> None:
-        """Add a prediction that has just ended.
+        """Add a prediction that has just ended; seconds are those of `Metrics.predicted`.
 
         Its parts are taken as one after the other, the last ending now: decode, queue, compute.
-
-        Args:
-            model: the served name.
-            state_digest: of the weights that answered.
-            images: in the request.
-            queued: seconds that it waited.
-            decoded: seconds to decode its images; None where it brought arrays.
-            computed: seconds that its batch took.
         """
         self.set(model=model, state_digest=state_digest, batch_size=images)
         parent = set_span_in_context(self._span)
@@ -123,15 +121,6 @@ class OtelSpan:
         return wall + round((moment - counter) * _NANO)
 
 
-def _carrier(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    given = [(name, value.decode("latin-1")) for name, value in headers]
-    parents = [value for name, value in given if name == b"traceparent"]
-    if len(parents) != 1:  # of two neither can be believed
-        return {}
-    states = ",".join(value for name, value in given if name == b"tracestate")
-    return {"traceparent": parents[0], "tracestate": states}
-
-
 class _Telling(SpanExporter):
     """An exporter that tells once when it begins to fail, and once when it works again."""
 
@@ -148,16 +137,15 @@ class _Telling(SpanExporter):
         except Exception:
             _log.debug("the exporter failed", exc_info=True)
             result = SpanExportResult.FAILURE
-        if not self._closed.is_set():  # what is cut off by closing is no outage
-            self._tell(result is not SpanExportResult.SUCCESS)
-        return result
-
-    def _tell(self, failing: bool) -> None:
+        if self._closed.is_set():  # what is cut off by closing is no outage
+            return result
+        failing = result is not SpanExportResult.SUCCESS
         if failing and not self._failing:
             _log.warning("traces cannot be sent; they are dropped until the collector answers")
         elif self._failing and not failing:
             _log.info("traces are sent again")
         self._failing = failing
+        return result
 
     def shutdown(self) -> None:
         if not self._closed.is_set():

@@ -32,146 +32,84 @@ class ProblemKind:
 
 
 _KINDS = (
-    ProblemKind(
-        "bad-request", 400, "The request cannot be read",
-        "the JSON cannot be read: Expecting value: line 1 column 11 (char 10)",
-    ),
-    ProblemKind(
-        "unauthorized", 401, "A token is needed",
-        "an admin token is needed: send Authorization: Bearer TOKEN",
-    ),
-    ProblemKind(
-        "forbidden", 403, "This token does not allow it",
-        "token 'camera' is for reading and predicting; this needs an admin token",
-    ),
-    ProblemKind(
-        "not-found", 404, "There is no such thing", "there is nothing at /v1/model; see /docs"
-    ),
-    ProblemKind(
-        "unknown-patch", 404, "There is no such patch", "no patch named 'smog' in the store."
-    ),
-    ProblemKind(
-        "unknown-model", 404, "There is no such model",
-        "there is no model 'other'; served is: bundled",
-    ),
-    ProblemKind(
-        "unknown-generation", 404, "There is no such generation",
-        "there is no generation 99; 7 is active",
-    ),
-    ProblemKind(
-        "not-applied", 404, "The patch is not on",
-        "patch 'frost' is not on; on are: fog, gaussian_noise",
-    ),
-    ProblemKind(
-        "method-not-allowed", 405, "The resource has no such method",
-        "POST is not for /v1/models; see /docs",
-    ),
-    ProblemKind(
-        "request-timeout", 408, "The request came too slowly",
-        "the request's body did not end within 30 s (RWS_BODY_TIMEOUT)",
-    ),
-    ProblemKind(
-        "conflict", 409, "Somebody else was first",
-        "'foggy_night' is at version 2, not 1 as expected: look at it, then try again.",
-    ),
-    ProblemKind(
-        "duplicate-patch", 409, "The patch is stored already",
+    ProblemKind("bad-request", 400, "The request cannot be read",
+        "the JSON cannot be read: Expecting value: line 1 column 11 (char 10)"),
+    ProblemKind("unauthorized", 401, "A token is needed",
+        "an admin token is needed: send Authorization: Bearer TOKEN"),
+    ProblemKind("forbidden", 403, "This token does not allow it",
+        "token 'camera' is for reading and predicting; this needs an admin token"),
+    ProblemKind("not-found", 404, "There is no such thing",
+        "there is nothing at /v1/model; see /docs"),
+    ProblemKind("unknown-patch", 404, "There is no such patch",
+        "no patch named 'smog' in the store."),
+    ProblemKind("unknown-model", 404, "There is no such model",
+        "there is no model 'other'; served is: bundled"),
+    ProblemKind("unknown-generation", 404, "There is no such generation",
+        "there is no generation 99; 7 is active"),
+    ProblemKind("not-applied", 404, "The patch is not on",
+        "patch 'frost' is not on; on are: fog, gaussian_noise"),
+    ProblemKind("method-not-allowed", 405, "The resource has no such method",
+        "POST is not for /v1/models; see /docs"),
+    ProblemKind("request-timeout", 408, "The request came too slowly",
+        "the request's body did not end within 30 s (RWS_BODY_TIMEOUT)"),
+    ProblemKind("conflict", 409, "Somebody else was first",
+        "'foggy_night' is at version 2, not 1 as expected: look at it, then try again."),
+    ProblemKind("duplicate-patch", 409, "The patch is stored already",
         "foggy_night@1 is this very patch (0c52c2bd9a0e) already",
-        {"digest": "0c52c2bd9a0e" + 52 * "0", "name": "foggy_night", "version": 1},
-    ),
-    ProblemKind(
-        "patch-in-use", 409, "The patch is in use",
-        "patch 'foggy_night' is in the active patch set: take it off first",
-    ),
-    ProblemKind(
-        "read-only", 409, "This cannot be changed",
-        "patch 'fog' comes with rwsstore and cannot be deleted",
-    ),
-    ProblemKind(
-        "other-model", 409, "It belongs to another model",
-        "generation 3 belongs to the clean weights 5b0f7d41c2aa, this model has 12a9e2e4f0d3",
-    ),
-    ProblemKind(
-        "stale-generation", 412, "The patch set has changed since",
+        {"digest": "0c52c2bd9a0e" + 52 * "0", "name": "foggy_night", "version": 1}),
+    ProblemKind("patch-in-use", 409, "The patch is in use",
+        "patch 'foggy_night' is in the active patch set: take it off first"),
+    ProblemKind("read-only", 409, "This cannot be changed",
+        "patch 'fog' comes with rwsstore and cannot be deleted"),
+    ProblemKind("other-model", 409, "It belongs to another model",
+        "generation 3 belongs to the clean weights 5b0f7d41c2aa, this model has 12a9e2e4f0d3"),
+    ProblemKind("stale-generation", 412, "The patch set has changed since",
         "generation 6 was expected, 7 is active: read the patch set again, then change it",
-        {"current_generation": 7},
-    ),
-    ProblemKind(
-        "too-large", 413, "The request is too large",
+        {"current_generation": 7}),
+    ProblemKind("too-large", 413, "The request is too large",
         "the body has 314572800 bytes or more; at most 67108864 are read here",
-        {"limit": 67_108_864, "found": 314_572_800},
-    ),
-    ProblemKind(
-        "unsupported-media", 415, "This kind of content is not read",
-        "Content-Type is 'text/plain'; expected application/json",
-    ),
-    ProblemKind(
-        "misdirected", 421, "This host is not served here",
+        {"limit": 67_108_864, "found": 314_572_800}),
+    ProblemKind("unsupported-media", 415, "This kind of content is not read",
+        "Content-Type is 'text/plain'; expected application/json"),
+    ProblemKind("misdirected", 421, "This host is not served here",
         "the Host header holds a name that this service does not answer to; use localhost or an "
-        "address, or name the host in RWS_ALLOWED_HOSTS",
-    ),
-    ProblemKind(
-        "invalid-request", 422, "A value is not allowed",
+        "address, or name the host in RWS_ALLOWED_HOSTS"),
+    ProblemKind("invalid-request", 422, "A value is not allowed",
         "body.alpha: Input should be a finite number",
-        {"errors": [{"where": "body.alpha", "message": "Input should be a finite number"}]},
-    ),
-    ProblemKind(
-        "invalid-image", 422, "The image cannot be used", "image 2 of 3 is not a whole JPEG"
-    ),
-    ProblemKind(
-        "invalid-patch", 422, "This is not a patch",
-        "patch: 3 bytes; a safetensors file begins with 8 bytes of length.",
-    ),
-    ProblemKind(
-        "wrong-model", 422, "The patch does not belong on this model",
+        {"errors": [{"where": "body.alpha", "message": "Input should be a finite number"}]}),
+    ProblemKind("invalid-image", 422, "The image cannot be used",
+        "image 2 of 3 is not a whole JPEG"),
+    ProblemKind("invalid-patch", 422, "This is not a patch",
+        "patch: 3 bytes; a safetensors file begins with 8 bytes of length."),
+    ProblemKind("wrong-model", 422, "The patch does not belong on this model",
         "patch 'fog' was extracted from other clean weights (5b0f7d41c2aa) than the model's "
-        "(12a9e2e4f0d3)",
-    ),
-    ProblemKind(
-        "golden-mismatch", 422, "The patch does not do what it recorded",
-        "patch 'fog' gives other logits on its probe batch than it recorded",
-    ),
-    ProblemKind(
-        "not-finite", 422, "The numbers are not finite",
+        "(12a9e2e4f0d3)"),
+    ProblemKind("golden-mismatch", 422, "The patch does not do what it recorded",
+        "patch 'fog' gives other logits on its probe batch than it recorded"),
+    ProblemKind("not-finite", 422, "The numbers are not finite",
         "the logits of a probe batch are not finite with these patches; give them smaller "
-        "strengths",
-    ),
-    ProblemKind(
-        "idempotency-mismatch", 422, "The idempotency key was used for something else",
-        "this Idempotency-Key was used for another request: make a new one",
-    ),
-    ProblemKind(
-        "precondition-required", 428, "If-Match is needed",
-        "send If-Match with the ETag of the patch set that this replaces, or *",
-    ),
-    ProblemKind(
-        "rate-limited", 429, "Too many requests", "too many requests; the next one is taken in 1 s"
-    ),
-    ProblemKind(
-        "headers-too-large", 431, "The headers are too large",
+        "strengths"),
+    ProblemKind("idempotency-mismatch", 422, "The idempotency key was used for something else",
+        "this Idempotency-Key was used for another request: make a new one"),
+    ProblemKind("precondition-required", 428, "If-Match is needed",
+        "send If-Match with the ETag of the patch set that this replaces, or *"),
+    ProblemKind("rate-limited", 429, "Too many requests",
+        "too many requests; the next one is taken in 1 s"),
+    ProblemKind("headers-too-large", 431, "The headers are too large",
         "the request's line and headers have more than 32768 bytes",
-        {"limit": 32_768},
-    ),
+        {"limit": 32_768}),
     ProblemKind("internal", 500, "The service failed", "see the service's log"),
-    ProblemKind(
-        "overloaded", 503, "The service is busy",
+    ProblemKind("overloaded", 503, "The service is busy",
         "64 requests are being handled, which is as many as this service takes; try again in a "
-        "second",
-    ),
+        "second"),
     ProblemKind("unavailable", 503, "The service cannot do this now", "the service is stopping"),
-    ProblemKind(
-        "integrity", 503, "Stored data is damaged",
-        "object ec504355d639 does not have the content that its name says; it was set aside",
-    ),
-    ProblemKind(
-        "deadline-exceeded", 504, "The prediction was not begun in time",
+    ProblemKind("integrity", 503, "Stored data is damaged",
+        "object ec504355d639 does not have the content that its name says; it was set aside"),
+    ProblemKind("deadline-exceeded", 504, "The prediction was not begun in time",
         "the prediction was not begun in the time that it may wait: allow more (timeout_ms, or "
-        "timeout in microseconds), or ask for less at once",
-    ),
-    ProblemKind(
-        "storage-full", 507, "Nothing more can be stored",
-        "no space left to write the patch; nothing was changed",
-    ),
+        "timeout in microseconds), or ask for less at once"),
+    ProblemKind("storage-full", 507, "Nothing more can be stored",
+        "no space left to write the patch; nothing was changed"),
 )  # fmt: skip
 
 PROBLEMS: Mapping[str, ProblemKind] = MappingProxyType({kind.name: kind for kind in _KINDS})

@@ -35,9 +35,6 @@ class ClientTransport(asyncio.Transport):
     bytes wait for it, is cut off; also after `close`, which asyncio would wait for without end.
 
     Args:
-        transport: the real one.
-        loop: runs the deadlines.
-        write_timeout: in seconds.
         still_sending: whether the client may be in the middle of something.
     """
 
