@@ -1,8 +1,8 @@
 """The factory of the app: settings in, ASGI out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -59,11 +59,22 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
             "the token of %r is short enough to be guessed: make one of 16 characters", name
         )
     metrics, tracer = Metrics(ACTIONS, DROPPED), tracer_of(settings)
-    access = Access.of(settings, tokens)
+    access = Access(settings, tokens)
     # From here on only their hashes are at hand.
     nothing = SecretStr("")
     known = settings.model_copy(update={"admin_tokens": nothing, "predict_tokens": nothing})
     service = Service(known, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(service.stop)
+            if tracer is not None:
+                await run_in_threadpool(tracer.close)
+
     app = FastAPI(
         title="rwsstore",
         version=__version__,
@@ -75,7 +86,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=attrgetter("name"),  # operationIds
-        lifespan=_lifespan(service, tracer),
+        lifespan=lifespan,
         middleware=_middleware(settings, tokens, access, metrics, tracer),
     )
     app.state.service, app.state.metrics, app.state.access = service, metrics, access
@@ -92,22 +103,6 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     add_handlers(app)
     describe_with(app, settings, access)
     return app
-
-
-def _lifespan(
-    service: Service, tracer: "OtelTracer | None"
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(service.start)
-        try:
-            yield
-        finally:
-            await run_in_threadpool(service.stop)
-            if tracer is not None:
-                await run_in_threadpool(tracer.close)
-
-    return lifespan
 
 
 def _middleware(
@@ -129,7 +124,7 @@ def _middleware(
         Middleware(SecurityHeaders, cors=bool(settings.cors_origins)),
         Middleware(RequestContext, metrics, tracer),
         *([cors] if settings.cors_origins else []),
-        Middleware(Gate.of, settings, tokens, access),
+        Middleware(Gate, settings, tokens, access),
         Middleware(InFlight, settings.max_requests),
         Middleware(BodyLimit.of, settings),
     ]

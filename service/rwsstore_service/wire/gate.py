@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import Literal, Self
+from typing import Literal
 
 from starlette._utils import get_route_path  # the path that routers match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,23 +32,15 @@ _HOST = re.compile(r"([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re
 _WORD = re.compile(r"[a-z0-9-]{1,63}")
 
 
-@dataclass(frozen=True)
 class Hosts:
-    """Which Host headers are answered.
+    """Which Host headers are answered; addresses and names of one word (localhost) always are.
 
-    Attributes:
-        names: those with a dot that are answered, in lower case, without ports; None answers to
-            every name. Addresses and names of one word (localhost, edge-box) always are.
+    Of names with a dot those of the settings; without any, only a loopback address is choosy.
     """
 
-    names: frozenset[str] | None
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Take the names from the settings; without any, only a loopback address is choosy."""
-        if not settings.on_loopback and not settings.allowed_hosts:
-            return cls(None)
-        return cls(frozenset(name.lower() for name in settings.allowed_hosts))
+    def __init__(self, settings: Settings) -> None:
+        self._choosy = settings.on_loopback or bool(settings.allowed_hosts)
+        self._names = frozenset(name.lower() for name in settings.allowed_hosts)
 
     def check(self, values: Sequence[str]) -> None:
         """Refuse a request by the values of its Host header: one is expected.
@@ -56,11 +48,11 @@ class Hosts:
         Raises:
             ProblemError: `misdirected`.
         """
-        if self.names is None:
+        if not self._choosy:
             return
         match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
         name = match[1].lower() if match else ""
-        if not (name in self.names or _WORD.fullmatch(name) or _is_address(name)):
+        if not (name in self._names or _WORD.fullmatch(name) or _is_address(name)):
             raise ProblemError(
                 "misdirected",
                 "the Host header holds a name that this service does not answer to; use "
@@ -228,14 +220,14 @@ Need = Literal["admin", "reader", "token", "nobody"]
 class Access:
     """Decides who may do what: in the gate, before anything is read. OpenAPI says the same.
 
-    Args:
-        readers: some tokens are for reading and predicting; without any, that is open to all.
-        open_metrics: /metrics needs no token.
-        cors: browsers ask with OPTIONS before they send a token.
+    Without tokens for reading and predicting, that is open to all.
     """
 
-    def __init__(self, *, readers: bool, open_metrics: bool = True, cors: bool = False) -> None:
-        self._readers = readers
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._readers = tokens.has("predict")
+        metrics: Need = "nobody" if settings.open_metrics else "token"
+        # Browsers ask with OPTIONS before they send a token.
+        asking: Need = "nobody" if settings.cors_origins else "reader"
         reads, posts, options = ("GET", "HEAD"), ("POST",), ("OPTIONS",)
         # The first row that fits counts; what fits none is an admin's.
         rows: tuple[tuple[tuple[str, ...], str, Need], ...] = (
@@ -243,23 +235,14 @@ class Access:
             (posts, r"/v2/repository/index", "reader"),
             (reads, "|".join(HEALTH_PATHS), "nobody"),
             (reads, r"/docs(/.*)?|/openapi\.json", "nobody"),
-            (reads, r"/metrics.*", "nobody" if open_metrics else "token"),
+            (reads, r"/metrics.*", metrics),
             # Whatever else a router takes for the history ("history%0A") is an admin's too.
             (reads, r"(/v1/models/[^/]+/history|/v1/audit).*", "admin"),
             (reads, r".*", "reader"),
-            (options, r".*", "nobody" if cors else "reader"),
+            (options, r".*", asking),
         )
         self._rows = tuple(
             (methods, re.compile(path, re.DOTALL), need) for methods, path, need in rows
-        )
-
-    @classmethod
-    def of(cls, settings: Settings, tokens: Tokens) -> Self:
-        """Decide as the settings say."""
-        return cls(
-            readers=tokens.has("predict"),
-            open_metrics=settings.open_metrics,
-            cors=bool(settings.cors_origins),
         )
 
     def need(self, method: str, path: str) -> Need:
@@ -304,25 +287,15 @@ class Gate:
     def __init__(
         self,
         app: ASGIApp,
-        *,
+        settings: Settings,
         tokens: Tokens,
         access: Access,
-        limiter: RateLimiter,
-        hosts: Hosts,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._tokens, self._access = app, tokens, access
-        self._limiter, self._hosts = limiter, hosts
-
-    @classmethod
-    def of(cls, app: ASGIApp, settings: Settings, tokens: Tokens, access: Access) -> "Gate":
-        """Make the gate that the settings describe."""
-        return cls(
-            app,
-            tokens=tokens,
-            access=access,
-            limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
-            hosts=Hosts.of(settings),
-        )
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst, clock=clock)
+        self._hosts = Hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with a problem."""

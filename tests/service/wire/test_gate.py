@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rwsstore_service.wire.gate import Access, Gate, Hosts, Principal, RateLimiter
+from rwsstore_service.wire.gate import Access, Gate, Principal
 from rwsstore_service.wire.limits import SecurityHeaders
 from rwsstore_service.wire.tokens import read_tokens
 from tests.service.wire.asking import ADMIN, READER, Clock, Route, ask, bearer, settings_of
@@ -81,18 +81,14 @@ STATUS = {  # by need: without a token, a reader's, an admin's
 def gate(app: ASGIApp, clock: Clock | None = None, **values: Any) -> Gate:
     settings = settings_of(**values)
     tokens = read_tokens(settings)
-    return Gate(
-        app,
-        tokens=tokens,
-        access=Access.of(settings, tokens),
-        limiter=RateLimiter(settings.rate_limit, settings.rate_burst, clock=clock or Clock()),
-        hosts=Hosts.of(settings),
-    )
+    access = Access(settings, tokens)
+    return Gate(app, settings, tokens, access, clock=clock or Clock())
 
 
 @pytest.mark.parametrize(("method", "path", "need"), ROUTES)
 def test_routes_and_roles(method: str, path: str, need: str) -> None:
-    assert Access(readers=True).need(method, path) == need
+    settings = settings_of()
+    assert Access(settings, read_tokens(settings)).need(method, path) == need
     route = Route()
     answers = [
         ask(gate(route), method, path, *headers)
@@ -313,7 +309,7 @@ def test_a_gate_of_settings() -> None:
         rate_limit=1.0, rate_burst=1, open_metrics=False, cors_origins="http://a"
     )
     tokens = read_tokens(settings)
-    app = Gate.of(Route(), settings, tokens, Access.of(settings, tokens))
+    app = Gate(Route(), settings, tokens, Access(settings, tokens))
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 200
     assert ask(app, "GET", "/metrics", bearer(READER)).status == 429
     assert ask(app, "GET", "/metrics").status == 401

@@ -13,7 +13,7 @@ PRIVATE = [*LOOPBACK, "edge-box:8000", "testserver", "127.0.0.2", "192.168.1.7:8
 @pytest.mark.parametrize("value", PRIVATE)
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_addresses_and_names_of_one_word_are_answered(host: str, value: str) -> None:
-    Hosts.of(Settings.of(host=host)).check([value])
+    Hosts(Settings.of(host=host)).check([value])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_addresses_and_names_of_one_word_are_answered(host: str, value: str) -> 
 )
 def test_rebound_names_are_refused_on_loopback(values: list[str]) -> None:
     with pytest.raises(ProblemError) as caught:
-        Hosts.of(Settings.of()).check(values)
+        Hosts(Settings.of()).check(values)
     assert caught.value.kind.status == 421
     assert "RWS_ALLOWED_HOSTS" in caught.value.detail
     assert "evil" not in caught.value.detail
@@ -55,12 +55,12 @@ def test_rebound_names_are_refused_on_loopback(values: list[str]) -> None:
 
 @pytest.mark.parametrize("values", [[], ["evil.example"], ["\x00"], LOOPBACK])
 def test_elsewhere_every_name_is_answered(values: list[str]) -> None:
-    Hosts.of(Settings.of(host="0.0.0.0")).check(values)
+    Hosts(Settings.of(host="0.0.0.0")).check(values)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_configured_names_are_answered_and_the_loopback_ones_still(host: str) -> None:
-    hosts = Hosts.of(Settings.of(host=host, allowed_hosts="Box.example, [2001:db8::1]"))
+    hosts = Hosts(Settings.of(host=host, allowed_hosts="Box.example, [2001:db8::1]"))
     for value in ("box.example", "BOX.EXAMPLE:443", "[2001:DB8::1]:8000", *PRIVATE):
         hosts.check([value])
     for value in ("other.example", "1.2.3", "box.example.evil.example"):

@@ -110,7 +110,7 @@ def test_only_hashes_are_kept_and_under_another_key_in_each_process() -> None:
     settings = settings_of()
     tokens, again = read_tokens(settings), read_tokens(settings)
     grown, _ = provide_tokens(Settings.of(), make=lambda: "a-third-token-0123456789")
-    for kept in (tokens, Access.of(settings, tokens), grown):
+    for kept in (tokens, Access(settings, tokens), grown):
         seen = repr(kept) + repr(vars(kept)) + pickle.dumps(kept).decode("latin-1")
         for token in (ADMIN, READER, "a-third-token-0123456789"):
             assert token not in seen
@@ -234,7 +234,7 @@ DECISIONS = [
 @pytest.mark.parametrize(("need", "principal", "closed", "opened"), DECISIONS)
 def test_decisions(need: Need, principal: Principal | None, closed: int, opened: int) -> None:
     for settings, expected in ((settings_of(), closed), (settings_of(predict_tokens=""), opened)):
-        access = Access.of(settings, read_tokens(settings))
+        access = Access(settings, read_tokens(settings))
         if expected == 200:
             access.check(need, principal)
             continue

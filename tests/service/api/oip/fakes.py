@@ -95,7 +95,7 @@ def make_app(host: FakeHost, *, closed: bool = False) -> FastAPI:
 
     settings = settings_of() if closed else settings_of(predict_tokens="")
     tokens = read_tokens(settings)
-    gate = Middleware(Gate.of, settings, tokens, Access.of(settings, tokens))
+    gate = Middleware(Gate, settings, tokens, Access(settings, tokens))
     app = FastAPI(middleware=[gate])
     app.state.metrics = Metrics()
     app.include_router(router)
