@@ -6,6 +6,9 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.files.atomic import (
+        OS_FILES as OS_FILES,
+        FileMark as FileMark,
+        OsFiles as OsFiles,
         is_temporary as is_temporary,
         make_folders as make_folders,
         read_bounded as read_bounded,
@@ -23,7 +26,8 @@ if typing.TYPE_CHECKING:
         load_tensors as load_tensors,
         read_header as read_header,
     )
-    from rwsstore.files.layer import OS_FILES as OS_FILES, FileMark as FileMark, OsFiles as OsFiles
-    from rwsstore.files.results import Results as Results
+    from rwsstore.files.results import (
+        Results as Results,
+    )
 else:
     faces.lazy(__name__)

@@ -1,20 +1,212 @@
-"""Files and folders that appear whole or not at all, and reading within a bound.
+"""The few primitive operations through which all is written, and their failures as our errors.
+
+Everything above them (atomic writes, the store) takes an `OsFiles`, so that tests can stand a disk
+in its place that fails, or loses power, at any one of these operations.
 
 `write_atomic` does it for bytes in memory, `staged_file` and `staged_folder` for what is written
 piece by piece: under a temporary name first, synced, then renamed.
 """
 
+import errno
 import os
 import secrets
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from rwsstore.errors import FormatError
-from rwsstore.files.layer import FILE_MODE, OS_FILES, OsFiles, reading, writing
+import filelock
+
+from rwsstore.errors import (
+    FormatError,
+    MissingFileError,
+    ReadOnlyError,
+    RwsError,
+    StorageFullError,
+    StoreError,
+)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while writing at `path` into an error of ours.
+
+    Raises:
+        StorageFullError: no space or quota left, or the device failed.
+        ReadOnlyError: no permission to write here, or a read-only file system.
+        MissingFileError: the folder does not exist.
+        StoreError: anything else that the operating system refused.
+    """
+    try:
+        yield
+    except RwsError:  # some of ours are an OSError too
+        raise
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> Exception:
+    if error.errno in _FULL:
+        return StorageFullError(
+            f"cannot write {path}: {_reason(error)}. Free space or check the device, then retry."
+        )
+    if error.errno in _READ_ONLY:
+        return ReadOnlyError(f"cannot write {path}: {_reason(error)}. Choose a writable folder.")
+    if error.errno == errno.ENOENT:
+        return MissingFileError(f"cannot write {path}: its folder does not exist. Create it first.")
+    return StoreError(f"cannot write {path}: {_reason(error)}.")
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn an `OSError` while reading `path` into an error of ours.
+
+    Raises:
+        MissingFileError: no file is there.
+        FormatError: a folder is there.
+        StoreError: anything else that the operating system refused.
+    """
+    try:
+        yield
+    except RwsError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"{what}: no file {path}. Check the path.") from error
+    except IsADirectoryError as error:
+        raise FormatError(f"{what}: {path} is a folder, a file was expected.") from error
+    except OSError as error:
+        raise StoreError(f"{what}: cannot read {path}: {_reason(error)}.") from error
+
+
+FILE_MODE = 0o644
+
+
+class FileMark(NamedTuple):
+    """What tells one state of a file from every other, but for changes within one tick.
+
+    Attributes:
+        place: device and inode; another file under the same name has others.
+        size: in bytes.
+        written: when its content was last written, in ns.
+        changed: when anything about it last changed, in ns since 1970.
+    """
+
+    place: tuple[int, int]
+    size: int
+    written: int
+    changed: int
+
+
+class OsFiles:
+    """The operating system's files. All raise plain `OSError`; none retries or cleans up."""
+
+    def size(self, path: Path) -> int:
+        """Size of a file in bytes."""
+        return path.stat().st_size
+
+    def mark(self, path: Path) -> FileMark:
+        """What changes when a file is written, or replaced by another."""
+        found = path.stat()
+        return FileMark(
+            (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        )
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """The first `limit + 1` bytes of a file, or all of a shorter one; never waits on a pipe."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read(limit + 1)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Create a new file, write all of `data`, set mode 0644 and sync the content.
+
+        The content is durable afterwards, the name is not: that needs `fsync_folder`. All on one
+        descriptor: an error of the device that comes late is reported to the one that wrote.
+
+        Raises:
+            FileExistsError: the name is taken.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path, flags, FILE_MODE)
+        try:
+            _write_all(descriptor, data)
+            os.fchmod(descriptor, FILE_MODE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def fsync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file over `target` in one step, replacing what is there."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name."""
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """Create one folder; its parent exists, it itself does not."""
+        path.mkdir()
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """The names in a folder, sorted."""
+        return tuple(sorted(os.listdir(path)))  # noqa: PTH208 - names are wanted, not paths
+
+    def is_file(self, path: Path) -> bool:
+        """Whether a regular file is there."""
+        return path.is_file()
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder is there."""
+        return path.is_dir()
+
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
+        """Hold an exclusive lock (flock), shared by all threads and processes that name this file.
+
+        It does not work across network file systems.
+
+        Args:
+            path: the lock file, created when missing; its folder exists.
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: somebody else held the lock all the time.
+        """
+        return _locked(path, timeout)
+
+
+@contextmanager
+def _locked(path: Path, timeout: float) -> Iterator[None]:
+    # A new object each time: one `FileLock` is re-entrant and would let two threads in.
+    with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
+        yield
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+OS_FILES = OsFiles()
+"""The real files."""
+
 
 _PREFIX = ".rws-"
 _SUFFIX = ".tmp"

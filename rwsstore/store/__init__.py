@@ -5,12 +5,11 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.store.layout import (
+    from rwsstore.store.folder import (
+        MAX_OBJECT_BYTES as MAX_OBJECT_BYTES,
         check_digest as check_digest,
         check_name as check_name,
-        default_store_path as default_store_path,
     )
-    from rwsstore.store.objects import MAX_OBJECT_BYTES as MAX_OBJECT_BYTES
     from rwsstore.store.records import (
         Contents as Contents,
         Entry as Entry,
@@ -22,6 +21,10 @@ if typing.TYPE_CHECKING:
         Version as Version,
         in_order as in_order,
     )
-    from rwsstore.store.store import FittingStore as FittingStore, Store as Store
+    from rwsstore.store.store import (
+        FittingStore as FittingStore,
+        Store as Store,
+        default_store_path as default_store_path,
+    )
 else:
     faces.lazy(__name__)

@@ -1,5 +1,8 @@
 """The store: patches by digest and by name, over a read-only layer; and as one model sees it."""
 
+import difflib
+import logging
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -7,27 +10,46 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Optional
 
+import platformdirs
+
+from rwsstore.cache import LruCache
 from rwsstore.canonical import Digest
-from rwsstore.errors import ConfigError, ReadOnlyError
+from rwsstore.errors import ConfigError, ReadOnlyError, RwsError, UnknownPatchError
 from rwsstore.files import OS_FILES, FileMark, OsFiles
-from rwsstore.patches import ModelIdentity, Patch
-from rwsstore.store.index import Filters
-from rwsstore.store.layers import Lookup, StoreFolder
-from rwsstore.store.layout import check_digest, check_name, parse_reference
-from rwsstore.store.maintenance import Checker, Collector
-from rwsstore.store.publishing import Publisher, Witness
+from rwsstore.patches import ModelIdentity, Patch, Reach, reach_of
+from rwsstore.store.changes import Checker, Publisher, Witness, collect, remove_name
+from rwsstore.store.folder import StoreFolder, check_digest, check_name, parse_reference
+from rwsstore.store.index import Index
 from rwsstore.store.records import (
     Contents,
+    Description,
     Entry,
     FsckReport,
     GcReport,
     Published,
     Sort,
+    Version,
     in_order,
 )
 
+_log = logging.getLogger(__name__)
 
-class Store(Lookup):
+
+def default_store_path() -> Path:
+    """The folder in `RWS_STORE`, else `rwsstore/store` in the platform's data directory.
+
+    Nothing is created. The variable is read each time.
+    """
+    told = os.environ.get("RWS_STORE", "")
+    if told:
+        return Path(told).expanduser().absolute()
+    return platformdirs.user_data_path("rwsstore", appauthor=False) / "store"
+
+
+_SHOWN = 5
+
+
+class Store:
     """A folder of patches; threads and processes on one machine may share it.
 
     Opening one creates nothing; the first `publish` creates the folder. A *reference* is a name
@@ -57,17 +79,134 @@ class Store(Lookup):
         if base is not None and not base.read_only:
             raise ConfigError(f"the base {base.root} must be opened with read_only=True.")
         own = StoreFolder(Path(root).absolute(), read_only=read_only, files=files)
-        super().__init__((own, *(base._layers if base is not None else ())))
+        self._layers: tuple[StoreFolder, ...] = (own, *(base._layers if base is not None else ()))
+        self._indexes: tuple[Index, ...] = (
+            Index(own),
+            *(base._indexes if base is not None else ()),
+        )
 
     @property
     def root(self) -> Path:
         """The folder of the uppermost layer."""
-        return self._layers[0].layout.root
+        return self._layers[0].root
 
     @property
     def read_only(self) -> bool:
         """Whether writing is refused."""
         return self._layers[0].read_only
+
+    def has(self, digest: Digest) -> bool:
+        """Whether an object of this digest is in a layer.
+
+        Raises:
+            ConfigError: the digest is malformed.
+        """
+        return any(layer.objects.has(digest) for layer in self._layers)
+
+    def read(self, digest: Digest) -> bytes:
+        """Read an object's bytes from the uppermost layer that holds it, hashing them each time.
+
+        Raises:
+            ConfigError: the digest is malformed.
+            UnknownPatchError: no layer holds it.
+            IntegrityError: the bytes are not those that were written. The object has been moved
+                to quarantine, unless its layer is read-only.
+            StoreError: it could not be read.
+        """
+        holders = [layer for layer in self._layers if layer.objects.has(digest)]
+        if not holders:
+            raise UnknownPatchError(f"no patch {digest} in the store.")
+        return holders[0].read(digest)
+
+    def reach(self, patch: Patch) -> Reach:
+        """Measure how much of its model a patch touches.
+
+        Args:
+            patch: in the store or not; the parts of a composed one are read here.
+
+        Raises:
+            UnknownPatchError: a part is not in the store.
+            IntegrityError, StoreError: as `read`.
+            FormatError, TensorError: a part is not a patch that this rwsstore reads.
+        """
+        parts = [Patch.from_bytes(self.read(digest)).metadata for digest, _ in patch.parts]
+        return reach_of(patch.metadata, parts)
+
+    def _describe(self, digest: Digest) -> Description | None:
+        """Describe an object for the index; None, and a warning, where that cannot be done."""
+        try:
+            patch = Patch.from_bytes(self.read(digest))
+        except RwsError as error:
+            _log.warning("left out of the listing: %s", error)
+            return None
+        try:
+            return Description.of(patch, self.reach(patch))
+        except RwsError as error:
+            _log.warning("not known what %s touches: %s", patch.name, error)
+            return Description.of(patch, reach_of(patch.metadata), whole=False)
+
+    def versions(self, name: str) -> tuple[Version, ...]:
+        """All versions of a name, the oldest first; none if no layer has it.
+
+        Raises:
+            ConfigError: the name is malformed.
+            IntegrityError: the name's file is damaged.
+        """
+        check_name(name)
+        for layer in self._layers:
+            digests = layer.refs.read(name)
+            if digests:
+                return tuple(
+                    Version(name, version, digest, layer.name)
+                    for version, digest in enumerate(digests, start=1)
+                )
+        return ()
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        """All versions of a name that exists, the oldest first.
+
+        Raises:
+            ConfigError, IntegrityError: as `versions`.
+            UnknownPatchError: no layer has it; near names are suggested.
+        """
+        versions = self.versions(name)
+        if not versions:
+            names = {known for layer in self._layers for known in layer.refs.names()}
+            close = difflib.get_close_matches(name, sorted(names), n=3)
+            hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
+            raise UnknownPatchError(f"no patch named {name!r} in the store.{hint}")
+        return versions
+
+    def resolve(self, reference: str) -> Digest:
+        """Find the digest that a reference stands for.
+
+        Raises:
+            ConfigError: it is malformed, or a prefix of several digests.
+            UnknownPatchError: nothing of that name, version or prefix is in the store.
+            IntegrityError: the name's file is damaged.
+        """
+        wanted = parse_reference(reference)
+        if wanted.prefix:
+            return self._resolve_prefix(wanted.prefix)
+        versions = self.history(wanted.name)
+        number = wanted.version or len(versions)
+        if number > len(versions):
+            raise UnknownPatchError(
+                f"no patch {reference!r} in the store: {wanted.name!r} has versions 1 to "
+                f"{len(versions)}."
+            )
+        return versions[number - 1].digest
+
+    def _resolve_prefix(self, prefix: Digest) -> Digest:
+        found = sorted({name for layer in self._layers for name in layer.objects.matching(prefix)})
+        if not found:
+            raise UnknownPatchError(f"no patch whose digest begins with {prefix} in the store.")
+        if len(found) > 1:
+            raise ConfigError(
+                f"{prefix} begins the digests of {len(found)} patches: "
+                f"{', '.join(found[:_SHOWN])}. Give more digits."
+            )
+        return found[0]
 
     def get(self, reference: str) -> Patch:
         """Read a patch.
@@ -93,7 +232,7 @@ class Store(Lookup):
         """
         marks: list[FileMark | None] = []
         for layer in self._layers:
-            marks.append(layer.refs.mark(name))
+            marks.append(layer.mark(layer.refs.path(name)))
             if marks[-1] is not None:
                 break
         return tuple(marks)
@@ -126,15 +265,30 @@ class Store(Lookup):
         Raises:
             StoreError: the store could not be read.
         """
-        filters = Filters(kind, corruption, bits, architecture, max_touched, all_versions)
-        entries: dict[tuple[str, int], Entry] = {}
+        columns = {
+            "kind": kind,
+            "corruption": corruption,
+            "bits": bits,
+            "architecture": architecture,
+        }
+        wanted = [(column, value) for column, value in columns.items() if value is not None]
+
+        def passes(entry: Entry) -> bool:
+            if max_touched is not None:
+                touched = entry.touched_bytes
+                if touched is None or touched > max_touched:
+                    return False
+            return all(getattr(entry, column) == value for column, value in wanted)
+
+        found: list[Entry] = []
         hidden: set[str] = set()
-        for layer in self._layers:
-            for entry in layer.entries(filters, self._describe):
-                if entry.name not in hidden:
-                    entries[entry.name, entry.version] = entry
-            hidden.update(layer.refs.names())
-        return in_order(entries.values(), sort)
+        for index in self._indexes:
+            listing = index.listing(self._describe)
+            for entry in listing.entries if all_versions else listing.latest:
+                if entry.name not in hidden and passes(entry):
+                    found.append(entry)
+            hidden |= listing.names
+        return in_order(found, sort)
 
     def publish(
         self,
@@ -167,7 +321,8 @@ class Store(Lookup):
             StorageFullError: no space left, or the device failed.
             IntegrityError: the name's file, or a part, is damaged.
         """
-        return Publisher(self._layers).publish(patch, name, expected, witness)
+        publisher = Publisher(self._layers, self.versions)
+        return publisher.publish(patch, name, expected, witness)
 
     def remove(self, name: str) -> None:
         """Remove a name with all its versions; the objects stay until `gc`.
@@ -183,7 +338,7 @@ class Store(Lookup):
         top = self._layers[0]
         top.check_writable()
         check_name(name)
-        if not (top.layout.is_store() and top.remove(name)):
+        if not (top.is_store() and remove_name(top, name)):
             self.history(name)  # says so where no layer has it
             raise ReadOnlyError(f"name {name!r} lies in a read-only layer: it cannot be removed.")
 
@@ -200,7 +355,7 @@ class Store(Lookup):
         """
         patch = self.get(reference)
         for digest, _ in patch.parts:
-            self.get(digest)
+            Patch.from_bytes(self.read(digest))
         return patch.digest
 
     def fsck(self, *, repair: bool = False) -> FsckReport:
@@ -228,12 +383,11 @@ class Store(Lookup):
         )
 
     def _check(self, number: int, repair: bool) -> FsckReport:
-        layer, below = self._layers[number], Lookup(self._layers[number + 1 :])
-        if not layer.read_only and not layer.layout.is_store():
+        layer, below = self._layers[number], self._layers[number + 1 :]
+        if not layer.read_only and not layer.is_store():
             return FsckReport(0, 0, (), ())  # nothing was published yet
-        with nullcontext() if layer.read_only else layer.layout.locked():
-            check = Checker(layer.layout, layer.name, below.has, repair=repair and number == 0)
-            return check.run()
+        with nullcontext() if layer.read_only else layer.locked():
+            return Checker(layer, below, repair=repair and number == 0).run()
 
     def gc(self, *, keep: Iterable[Digest] = (), dry_run: bool = False) -> GcReport:
         """Remove objects that no name, composed patch with a name, or caller reaches.
@@ -255,10 +409,10 @@ class Store(Lookup):
         top = self._layers[0]
         top.check_writable()
         kept = [check_digest(digest) for digest in keep]
-        if not top.layout.is_store():
+        if not top.is_store():
             return GcReport((), 0, 0, 0, dry_run)
-        with top.layout.locked():
-            return Collector(top.layout).run(kept, dry_run=dry_run)
+        with top.locked():
+            return collect(top, kept, dry_run=dry_run)
 
 
 _LEARNT = 1024
@@ -283,8 +437,8 @@ class FittingStore:
 
     def __init__(self, store: Store, model: ModelIdentity) -> None:
         self._store, self._model = store, model
+        self._learnt = LruCache[Digest, Contents](_LEARNT)
         self._lock = threading.Lock()  # of what follows; not held while anything is read
-        self._learnt: OrderedDict[Digest, Contents] = OrderedDict()
         self._ahead: OrderedDict[Digest, Patch] = OrderedDict()
 
     def resolve(self, ref: str) -> Digest:
@@ -308,7 +462,7 @@ class FittingStore:
         digest = self.resolve(ref)
         with self._lock:
             patch = self._ahead.pop(digest, None)
-        return self._store.get(digest) if patch is None else patch
+        return Patch.from_bytes(self._store.read(digest)) if patch is None else patch
 
     def describe(self, digest: Digest) -> Contents:
         """Say what a patch is; its file is read the first time.
@@ -316,17 +470,14 @@ class FittingStore:
         Raises:
             RwsError: as `Store.get`.
         """
-        with self._lock:
-            known = self._learnt.get(digest)
-            if known is not None:
-                self._learnt.move_to_end(digest)
-                return known
-        patch = self._store.get(digest)
+        known = self._learnt.get(digest)
+        if known is not None:
+            return known
+        patch = Patch.from_bytes(self._store.read(digest))
         contents = Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)
+        self._learnt.put(digest, contents)
         with self._lock:
-            self._learnt[digest], self._ahead[digest] = contents, patch
-            if len(self._learnt) > _LEARNT:
-                self._learnt.popitem(last=False)
+            self._ahead[digest] = patch
             ahead = sum(waiting.file_bytes for waiting in self._ahead.values())
             while ahead > _AHEAD_BYTES and len(self._ahead) > 1:
                 ahead -= self._ahead.popitem(last=False)[1].file_bytes

@@ -40,7 +40,7 @@ def test_a_bundle_is_model_store_and_card(made: Made) -> None:
     assert {part.name: part.digest for part in made.card.patches} == {
         entry.name: entry.digest for entry in store.list()
     }
-    assert not {"lock", "index.sqlite"} & set(_files(store_path(made.out)))
+    assert not {"lock", "index.jsonl"} & set(_files(store_path(made.out)))
 
 
 def test_the_card_says_what_anyone_can_measure_again(made: Made, digits: Digits) -> None:

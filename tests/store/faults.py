@@ -43,11 +43,13 @@ class Folder:
     entries: dict[str, Node] = field(default_factory=dict)
     durable: dict[str, Node] = field(default_factory=dict)
     pending: list[dict[str, Node | None]] = field(default_factory=list)
+    changes: int = 0
 
     def change(self, names: dict[str, Node | None]) -> None:
         """Give names to nodes, None for taking one away; all at once."""
         _apply(self.entries, names)
         self.pending.append(names)
+        self.changes += 1
 
     def sync(self) -> None:
         self.durable = dict(self.entries)
@@ -129,6 +131,7 @@ class Process(OsFiles):
         self.count = 0
         self.trace: list[str] = []
         self.failures = 0
+        self.reads: list[Path] = []
         self._kill_at, self._fail_at = kill_at, fail_at
         self._number, self._lasting = number, lasting
         self._dead = False
@@ -173,10 +176,13 @@ class Process(OsFiles):
         return len(self._file(path).content)
 
     def mark(self, path: Path) -> FileMark:
-        file = self._file(path)
-        return FileMark((0, id(file)), self.size(path), 0, 0)
+        node = self._find(path)
+        if isinstance(node, File):
+            return FileMark((0, id(node)), len(node.content), 0, 0)
+        return FileMark((0, id(node)), 0, node.changes, node.changes)
 
     def read(self, path: Path, limit: int) -> bytes:
+        self.reads.append(path)
         return self._file(path).content[: limit + 1]
 
     def create(self, path: Path, data: bytes) -> None:

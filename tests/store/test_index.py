@@ -1,10 +1,9 @@
 """The index may be deleted, damaged or stale at any time: a listing is right all the same."""
 
 import hashlib
-import sqlite3
+import json
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ import pytest
 from rwsstore.files import OsFiles
 from rwsstore.patches import Patch
 from rwsstore.store import Entry, Store
-from tests.store.helpers import composed, patch
+from tests.store.faults import Disk, Process
+from tests.store.helpers import composed, open_store, patch
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def test_a_fresh_process_reads_no_object_for_a_listing(
 
 
 def test_deleted_it_is_rebuilt(store: Store, listed: tuple[Entry, ...]) -> None:
-    (store.root / "index.sqlite").unlink()
+    (store.root / "index.jsonl").unlink()
     assert relist(store) == listed
-    assert (store.root / "index.sqlite").exists()
+    assert (store.root / "index.jsonl").exists()
 
 
 def test_deleted_under_a_running_process_it_is_written_again(
     store: Store, listed: tuple[Entry, ...]
 ) -> None:
-    (store.root / "index.sqlite").unlink()
+    (store.root / "index.jsonl").unlink()
     assert store.list(all_versions=True) == listed
-    assert (store.root / "index.sqlite").exists()
+    assert (store.root / "index.jsonl").exists()
 
 
 def cut(data: bytes) -> bytes:
@@ -65,9 +65,9 @@ def cut(data: bytes) -> bytes:
 
 
 def swap_severity(data: bytes) -> bytes:
-    """Something that SQLite itself would never notice."""
-    assert b"frost" in data
-    return data.replace(b"frost", b"snows")
+    """Something that JSON itself would never notice."""
+    assert b'"severity":5' in data
+    return data.replace(b'"severity":5', b'"severity":4')
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def swap_severity(data: bytes) -> bytes:
         cut,
         swap_severity,
         lambda data: b"",
-        lambda data: b"SQLite format 3\0" + bytes(100),
+        lambda data: data.partition(b"\n")[2],
         lambda data: data[:100] + bytes(100) + data[200:],
         lambda data: data + b"\0",
         lambda data: hashlib.sha256(b"").digest(),
@@ -86,7 +86,7 @@ def swap_severity(data: bytes) -> bytes:
 def test_damaged_it_is_rebuilt(
     store: Store, listed: tuple[Entry, ...], damage: Callable[[bytes], bytes]
 ) -> None:
-    path = store.root / "index.sqlite"
+    path = store.root / "index.jsonl"
     path.write_bytes(damage(path.read_bytes()))
     assert relist(store) == listed
     files = Counting()
@@ -95,15 +95,15 @@ def test_damaged_it_is_rebuilt(
 
 
 def test_a_folder_in_its_place_does_no_harm(store: Store, listed: tuple[Entry, ...]) -> None:
-    (store.root / "index.sqlite").unlink()
-    (store.root / "index.sqlite").mkdir()
+    (store.root / "index.jsonl").unlink()
+    (store.root / "index.jsonl").mkdir()
     assert relist(store) == listed
 
 
 def test_of_another_version_it_is_rebuilt(
     store: Store, listed: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rwsstore.store.index._VERSION", 3)
+    monkeypatch.setattr("rwsstore.store.index._COLUMNS", '["digest"]')
     files = Counting()
     assert relist(store, files) == listed
     assert files.objects == len(listed)
@@ -123,29 +123,38 @@ def test_of_another_version_it_is_rebuilt(
 def test_stale_it_is_brought_up_to_date(
     store: Store, listed: tuple[Entry, ...], change: Callable[[Store], object]
 ) -> None:
-    old = (store.root / "index.sqlite").read_bytes()
+    old = (store.root / "index.jsonl").read_bytes()
     change(Store(store.root))
     expected = relist(store)
     assert expected != listed
     assert store.list(all_versions=True) == expected  # of the running process
-    (store.root / "index.sqlite").write_bytes(old)
+    (store.root / "index.jsonl").write_bytes(old)
     assert relist(store) == expected  # of one that finds an old file
     files = Counting()
     assert relist(store, files) == expected
     assert files.objects == 0  # what was brought up to date has been kept
 
 
-def test_an_index_of_the_first_version_is_rebuilt(store: Store, listed: tuple[Entry, ...]) -> None:
-    path = store.root / "index.sqlite"
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(
-            "CREATE TABLE objects (digest TEXT, alpha REAL);"
-            "CREATE TABLE refs (name TEXT, version INTEGER, digest TEXT, latest INTEGER);"
-            "PRAGMA user_version = 1"
-        )
-        image = database.serialize()
-    path.write_bytes(image + hashlib.sha256(image).digest())
-    assert relist(store) == listed
+def test_an_index_of_an_older_rwsstore_is_left_alone(store: Store) -> None:
+    store.root.mkdir()
+    (store.root / "index.sqlite").write_bytes(b"SQLite format 3")
+    store.publish(patch())
+    assert [entry.name for entry in relist(store)] == ["fog"]
+    assert (store.root / "index.sqlite").read_bytes() == b"SQLite format 3"
+
+
+def test_names_are_read_again_only_when_one_has_changed() -> None:
+    process = Process(Disk())
+    store = open_store(process)
+    store.publish(patch(0))
+    listed = store.list()
+    process.reads.clear()
+    assert store.list() == store.list(kind="rws") == listed
+    assert not process.reads
+    open_store(process).publish(patch(2, "frost"))
+    assert [entry.name for entry in store.list()] == ["fog", "frost"]
+    open_store(process).remove("fog")
+    assert [entry.name for entry in store.list()] == ["frost"]
 
 
 def test_a_part_that_comes_back_is_found_again(store: Store) -> None:
@@ -166,25 +175,24 @@ def test_a_part_that_comes_back_is_found_again(store: Store) -> None:
 def test_a_rebuilt_index_equals_one_that_grew(store: Store, listed: tuple[Entry, ...]) -> None:
     store.remove("frost")
     grown = store.list(all_versions=True)
-    (store.root / "index.sqlite").unlink()
+    (store.root / "index.jsonl").unlink()
     assert relist(store) == grown
 
 
-def test_it_is_a_database_that_any_tool_opens(store: Store, listed: tuple[Entry, ...]) -> None:
-    with closing(sqlite3.connect(store.root / "index.sqlite")) as database:
-        rows = database.execute(
-            "SELECT name, digest FROM refs WHERE latest ORDER BY name"
-        ).fetchall()
-    assert rows == [("fog", patch(1).digest), ("frost", patch(2, "frost").digest)]
+def test_it_is_lines_of_json_that_any_tool_reads(store: Store, listed: tuple[Entry, ...]) -> None:
+    _, *lines = (store.root / "index.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["digest"] for row in rows] == sorted(entry.digest for entry in listed)
+    assert {row["corruption"] for row in rows} == {entry.corruption for entry in listed}
 
 
 def test_it_is_not_written_while_somebody_else_writes(
     store: Store, listed: tuple[Entry, ...]
 ) -> None:
-    (store.root / "index.sqlite").unlink()
+    (store.root / "index.jsonl").unlink()
     with OsFiles().lock(store.root / "lock", 0):
         assert relist(store) == listed
-    assert not (store.root / "index.sqlite").exists()
+    assert not (store.root / "index.jsonl").exists()
 
 
 def test_threads_share_it(store: Store, listed: tuple[Entry, ...]) -> None:
@@ -203,8 +211,8 @@ def test_threads_share_it(store: Store, listed: tuple[Entry, ...]) -> None:
 
 
 def test_metadata_is_data_to_it(store: Store) -> None:
-    metadata = patch().metadata.model_copy(update={"corruption": "x'); DROP TABLE refs; --"})
-    hostile = Patch.build(metadata, patch().tensors, None)
-    store.publish(hostile)
-    assert [entry.corruption for entry in store.list()] == ["x'); DROP TABLE refs; --"]
-    assert store.list(corruption="x'); DROP TABLE refs; --") == store.list()
+    text = 'x"},{"digest":"'
+    metadata = patch().metadata.model_copy(update={"corruption": text})
+    store.publish(Patch.build(metadata, patch().tensors, None))
+    assert [entry.corruption for entry in store.list()] == [text]
+    assert store.list(corruption=text) == relist(store)

@@ -60,7 +60,7 @@ def test_nothing_is_ever_written_to_the_base(store: Store, bundled: Path) -> Non
     store.gc()
     store.fsck(repair=True)
     assert sorted(path for path in bundled.rglob("*")) == before
-    assert not (bundled / "index.sqlite").exists()
+    assert not (bundled / "index.jsonl").exists()
 
 
 def test_a_mark_tells_of_every_change_of_a_names_meaning(store: Store) -> None:

@@ -161,7 +161,7 @@ def test_a_patch_that_could_not_be_loaded_again_is_refused(store: Store) -> None
 def test_a_patch_that_is_too_large_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rwsstore.store.publishing.MAX_OBJECT_BYTES", 100)
+    monkeypatch.setattr("rwsstore.store.changes.MAX_OBJECT_BYTES", 100)
     with pytest.raises(FormatError, match="at most 100 are stored"):
         store.publish(patch())
     assert not store.root.exists()
@@ -171,7 +171,7 @@ def test_an_object_that_grew_too_large_is_not_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.publish(patch())
-    monkeypatch.setattr("rwsstore.store.objects.MAX_OBJECT_BYTES", 100)
+    monkeypatch.setattr("rwsstore.store.folder.MAX_OBJECT_BYTES", 100)
     with pytest.raises(IntegrityError, match="at most 100 are read"):
         store.get("fog")
 
@@ -253,7 +253,7 @@ def test_damaged_refs_are_refused(store: Store, content: str) -> None:
 
 
 def test_too_many_versions_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwsstore.store.objects.MAX_VERSIONS", 2)
+    monkeypatch.setattr("rwsstore.store.folder.MAX_VERSIONS", 2)
     store.publish(patch(0))
     store.publish(patch(1))
     with pytest.raises(ConfigError, match="has 2 versions"):

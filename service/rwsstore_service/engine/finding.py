@@ -11,7 +11,7 @@ from rwsstore.files import FileMark
 from rwsstore.patches import parse_request
 from rwsstore.runtime import Chosen, Edit, Patches, find_on, put_on, rescale, without_zeros
 from rwsstore.store import FittingStore, Store
-from rwsstore.store.layout import parse_reference
+from rwsstore.store.folder import parse_reference
 from rwsstore_service.engine.records import Wanted
 
 ACTIVE = "active"

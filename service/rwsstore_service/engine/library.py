@@ -17,7 +17,7 @@ from rwsstore.errors import (
 from rwsstore.patches import ModelIdentity, Patch, compose, reach_of
 from rwsstore.runtime import Chosen
 from rwsstore.store import Contents, Entry, Published, Sort, Store, in_order
-from rwsstore.store.layout import check_name, parse_reference
+from rwsstore.store.folder import check_name, parse_reference
 from rwsstore_service.engine.errors import DuplicatePatchError, PatchInUseError
 from rwsstore_service.engine.finding import Choice, Finder
 from rwsstore_service.engine.journal import Journal
