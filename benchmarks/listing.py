@@ -28,7 +28,14 @@ def fill(root: Path, names: int) -> None:
     model = identify({"fc.weight": torch.zeros(2, 4), "fc.bias": torch.zeros(2)})
     deltas = {"fc.bias": torch.ones(2)}
     first = make_patch(
-        kind="rws", name="fog", model=model, layers=("fc",), deltas=deltas, bits=8, corruption="fog"
+        kind="rws",
+        name="fog",
+        model=model,
+        layers=("fc",),
+        deltas=deltas,
+        bits=8,
+        corruption="fog",
+        severity=5,
     )
     Store(root).publish(first)
     for number in range(names - 1):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotAppliedError, NotFoundError
 from rwsstore.patches import Patch, PatchSet, Request
-from rwsstore.runtime.admission import Admission, PatchBag, PatchSource
+from rwsstore.runtime.admission import Admission, PatchBag, PatchSource, Resident
 from rwsstore.runtime.bounds import UNBOUNDED
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
-from rwsstore.runtime.variant import CleanModel, Resident, Variant, build_variant
+from rwsstore.runtime.variant import CleanModel, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
 
 

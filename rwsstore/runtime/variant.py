@@ -1,20 +1,23 @@
-"""Variants: the clean model with one patch set on it, their digests, and those kept for reuse."""
+"""Variants: the clean model with one patch set on it, and their digests."""
 
 import copy
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from types import MethodType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from rwsstore.canonical import Digest, canonical_json, sha256_hex
 from rwsstore.errors import TensorError
-from rwsstore.patches import ModelIdentity, Patch, PatchSet, identify, patched_tensor
+from rwsstore.patches import ModelIdentity, Patch, PatchSet, identify
 from rwsstore.runtime.building import BufferLayout, Builder
-from rwsstore.runtime.conversion import Conversion, Sharing
+
+if TYPE_CHECKING:  # it is made of what is here
+    from rwsstore.runtime.conversion import Conversion
 
 
 def state_digest(clean_weights: Digest, patches: PatchSet) -> Digest:
@@ -28,6 +31,127 @@ def state_digest(clean_weights: Digest, patches: PatchSet) -> Digest:
         "patches": [[digest, float(alpha)] for digest, alpha in patches],
     }
     return sha256_hex(canonical_json(document).encode())
+
+
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+
+
+class Sharing:
+    """Makes modules that compute with other tensors than a model's and share all the rest.
+
+    What can be known of the model is looked up once, so that a patch goes on in the time that its
+    arithmetic takes.
+
+    Args:
+        model: whose tensors are shared; it is left as it is, and must stay as it is.
+
+    Attributes:
+        ties: whether two names stand for one tensor.
+        reaches_around: whether a module holds others otherwise than as its children.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self.ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
+        self.reaches_around = any(_reaches_others(module) for module in model.modules())
+        self._below = {
+            id(module): frozenset(map(id, module.parameters())) for module in model.modules()
+        }
+
+    def with_tensors(self, replacements: Mapping[str, Tensor]) -> nn.Module:
+        """Make a module that computes with other tensors.
+
+        Only the modules on the way to a replaced tensor are copied, and only their Python
+        objects; a tensor that several places of the network share stays shared. Where a module
+        reaches others by plain attributes (a list of them, a bound method), all modules are
+        copied, so that none computes with the old tensors.
+
+        Args:
+            replacements: new tensors by the name of the parameter that they stand in for.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: two names of one shared tensor are given different numbers.
+        """
+        if self.ties:
+            self.check_tied(replacements)
+        new = {
+            id(self._parameters[name]): nn.Parameter(tensor, requires_grad=False)
+            for name, tensor in replacements.items()
+        }
+        if self.reaches_around:
+            tensors = [*self._model.parameters(), *self._model.buffers()]
+            shared = {id(tensor): new.get(id(tensor), tensor) for tensor in tensors}
+            return copy.deepcopy(self._model, shared)
+        return self._copy_touched(self._model, new, {})
+
+    def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
+        """Refuse different numbers for two names of one shared tensor.
+
+        Raises:
+            KeyError: the model has no parameter of such a name.
+            TensorError: there are two such names.
+        """
+        given: dict[int, Tensor] = {}
+        for name, tensor in replacements.items():
+            first = given.setdefault(id(self._parameters[name]), tensor)
+            if first is not tensor and not torch.equal(first, tensor):
+                raise TensorError(
+                    f"{name!r} shares its numbers with another tensor, which is given different "
+                    "ones"
+                )
+
+    def _copy_touched(
+        self, module: nn.Module, new: Mapping[int, nn.Parameter], done: dict[int, nn.Module]
+    ) -> nn.Module:
+        if self._below[id(module)].isdisjoint(new):
+            return module
+        if id(module) not in done:
+            children = {
+                name: None if child is None else self._copy_touched(child, new, done)
+                for name, child in module._modules.items()
+            }
+            parameters = {
+                name: None if parameter is None else new.get(id(parameter), parameter)
+                for name, parameter in module._parameters.items()
+            }
+            done[id(module)] = shell(module, children, parameters)
+        return done[id(module)]
+
+
+def _reaches_others(module: nn.Module) -> bool:
+    """Whether a module holds modules otherwise than as its children."""
+    values = (value for name, value in vars(module).items() if name not in _OWN_ATTRIBUTES)
+    return any(map(_holds_module, values))
+
+
+def _holds_module(value: object) -> bool:
+    if isinstance(value, MethodType):
+        return isinstance(value.__self__, nn.Module)
+    if isinstance(value, partial):
+        return any(map(_holds_module, (value.func, *value.args, *value.keywords.values())))
+    if isinstance(value, Mapping):
+        return any(map(_holds_module, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        items: Iterable[object] = value
+        return any(map(_holds_module, items))
+    return isinstance(value, nn.Module)
+
+
+def shell(
+    module: nn.Module,
+    children: dict[str, nn.Module | None],
+    parameters: dict[str, nn.Parameter | None],
+) -> nn.Module:
+    """A module like another one, with other children and parameters of the same names."""
+    # object.__new__ rather than the class: a GraphModule's __new__ makes a class of its own.
+    copy: nn.Module = object.__new__(type(module))
+    copy.__dict__.update(module.__dict__)
+    copy.__dict__["_modules"] = children
+    copy.__dict__["_parameters"] = parameters
+    copy.__dict__["_buffers"] = dict(module._buffers)
+    return copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +262,7 @@ class Variant:
         """The tensors by name as float32; do not write to them, they may be what predicts."""
         return self.module.state_dict()
 
-    def converted(self, conversion: Conversion) -> nn.Module:
+    def converted(self, conversion: "Conversion") -> nn.Module:
         """The network in another compute format; made once, and kept in place of the float32 one.
 
         Args:
@@ -154,7 +278,7 @@ class Variant:
                         self._head, self._module = None, None
         return kept[1]
 
-    def in_use(self, conversion: Conversion | None) -> nn.Module | None:
+    def in_use(self, conversion: "Conversion | None") -> nn.Module | None:
         """The network as `converted` made it; None where it computes in float32."""
         kept = self._converted
         return kept[1] if kept is not None and kept[0] is conversion else None
@@ -194,28 +318,6 @@ def build_variant(
     return Variant(clean, patches, sources, head, transferred)
 
 
-def patched_state(
-    clean: CleanModel, patches: PatchSet, available: Mapping[Digest, Patch]
-) -> dict[str, Tensor]:
-    """Compute the tensors that a patch set touches the plain way, tensor by tensor.
-
-    It uses nothing that is kept for speed, so that what is built with that can be compared.
-    """
-    touched = sorted({name for digest, _ in patches for name in available[digest].tensors})
-    return {
-        name: patched_tensor(
-            name,
-            clean.state[name],
-            [
-                (available[digest].tensors[name], alpha)
-                for digest, alpha in patches
-                if name in available[digest].tensors
-            ],
-        )
-        for name in touched
-    }
-
-
 @torch.inference_mode(False)  # whoever asks first, gradients may be wanted through it later
 def _module_of(clean: CleanModel, layout: BufferLayout, buffer: Tensor) -> nn.Module:
     tensors = layout.views(buffer)
@@ -224,106 +326,3 @@ def _module_of(clean: CleanModel, layout: BufferLayout, buffer: Tensor) -> nn.Mo
         if not like.is_contiguous():  # channels last, say: patched tensors lie as the clean ones
             tensors[name] = torch.empty_like(like).copy_(tensor)
     return clean.sharing.with_tensors(tensors)
-
-
-_Key = tuple[tuple[Digest, float], ...]
-
-
-class _Build:
-    """A build under way; who waits for it takes its lock."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._variant: Variant | None = None
-        self._error: BaseException | None = None
-
-    def end(self, variant: Variant | None, error: BaseException | None = None) -> None:
-        self._variant, self._error = variant, error
-        self._lock.release()
-
-    def result(self) -> Variant:
-        with self._lock:
-            if self._variant is None:
-                assert self._error is not None  # noqa: S101  (it ended with one of the two)
-                raise self._error
-            return self._variant
-
-
-class Resident:
-    """The variants used last; safe to use from any thread.
-
-    Counted are the tensors that each variant holds for itself, and once each patch that any of
-    them refers to: its file's bytes and its codes.
-
-    Args:
-        limit: most bytes; the variant used last stays even if it alone is larger.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._variants: OrderedDict[_Key, Variant] = OrderedDict()
-        self._patches: Counter[Digest] = Counter()
-        self._building: dict[_Key, _Build] = {}
-        self._nbytes = 0
-
-    def __len__(self) -> int:
-        return len(self._variants)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are counted now."""
-        return self._nbytes
-
-    def find(self, patches: PatchSet, build: Callable[[], Variant]) -> Variant:
-        """Find a variant, or build it; whoever asks for it meanwhile waits for this one.
-
-        Args:
-            patches: its patch set.
-            build: called without any lock held.
-
-        Raises:
-            Exception: whatever `build` raised; the next one who asks tries again.
-        """
-        key = patches.items
-        with self._lock:
-            found = self._variants.get(key)
-            if found is not None:
-                self._variants.move_to_end(key)
-                return found
-            others = self._building.get(key)
-            if others is None:
-                mine = self._building[key] = _Build()
-        if others is not None:
-            return others.result()
-        try:
-            variant = build()
-        except BaseException as error:
-            with self._lock:
-                del self._building[key]
-            mine.end(None, error)
-            raise
-        with self._lock:
-            del self._building[key]
-            self._keep(key, variant)
-        mine.end(variant)
-        return variant
-
-    def _keep(self, key: _Key, variant: Variant) -> None:
-        self._variants[key] = variant
-        self._nbytes += variant.nbytes
-        for digest, patch in variant.sources.items():
-            self._patches[digest] += 1
-            if self._patches[digest] == 1:
-                self._nbytes += patch.memory_bytes
-        while self._nbytes > self._limit and len(self._variants) > 1:
-            self._drop(self._variants.popitem(last=False)[1])
-
-    def _drop(self, variant: Variant) -> None:
-        self._nbytes -= variant.nbytes
-        for digest, patch in variant.sources.items():
-            self._patches[digest] -= 1
-            if not self._patches[digest]:
-                del self._patches[digest]
-                self._nbytes -= patch.memory_bytes

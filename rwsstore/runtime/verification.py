@@ -9,9 +9,9 @@ from torch import Tensor
 from rwsstore.canonical import Digest, sha256_hex
 from rwsstore.errors import RwsError
 from rwsstore.models import weights_fingerprint
-from rwsstore.patches import Patch
+from rwsstore.patches import Patch, PatchSet, patched_tensor
 from rwsstore.runtime.conversion import Conversion
-from rwsstore.runtime.variant import CleanModel, Variant, patched_state
+from rwsstore.runtime.variant import CleanModel, Variant
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,25 @@ def _read_again(variant: Variant) -> dict[Digest, Patch]:
             raise RwsError(f"the bytes of {patch.name!r} do not have its digest")
         again[digest] = Patch.from_bytes(data)
     return again
+
+
+def patched_state(
+    clean: CleanModel, patches: PatchSet, available: Mapping[Digest, Patch]
+) -> dict[str, Tensor]:
+    """Compute the tensors that a patch set touches the plain way, tensor by tensor.
+
+    It uses nothing that is kept for speed, so that what is built with that can be compared.
+    """
+    touched = sorted({name for digest, _ in patches for name in available[digest].tensors})
+    return {
+        name: patched_tensor(
+            name,
+            clean.state[name],
+            [
+                (available[digest].tensors[name], alpha)
+                for digest, alpha in patches
+                if name in available[digest].tensors
+            ],
+        )
+        for name in touched
+    }

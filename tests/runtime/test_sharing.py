@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rwsstore.errors import TensorError
-from rwsstore.runtime.conversion import Sharing
+from rwsstore.runtime.variant import Sharing
 from tests.runtime.making import MODELS, Loose, Tied, Twice, equal_bits, pixels, shallow_names
 
 everyone = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
