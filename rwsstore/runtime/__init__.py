@@ -28,7 +28,6 @@ if typing.TYPE_CHECKING:
         rescale as rescale,
         without_zeros as without_zeros,
     )
-    from rwsstore.runtime.splitting import Split as Split, split_after as split_after
     from rwsstore.runtime.variant import (
         CleanModel as CleanModel,
         Variant as Variant,

@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.models import Normalize
 from rwsstore.models.graph import Graph, UnknownOperationError, is_plain_call, unknown
 from rwsstore.patches import Patch
 
@@ -33,7 +32,7 @@ _Moved = Mapping[int, float]
 
 
 class ValueRange(NamedTuple):
-    """The bounds of all numbers in a tensor."""
+    """The bounds of all numbers of a tensor."""
 
     low: float
     high: float
@@ -83,8 +82,12 @@ class Bounds:
         if graph is not None:
             named = graph.model.named_parameters(remove_duplicate=False)
             self._ids = {name: id(tensor) for name, tensor in named}
+            places = {node: place for place, node in enumerate(graph.nodes)}
             with suppress(UnknownOperationError):
-                self._steps = _steps(graph)
+                self._steps = [
+                    (_bound_of(node, graph), [places[before] for before in node.all_input_nodes])
+                    for node in places
+                ]
 
     def logits(self, patches: Iterable[tuple[Patch, float]]) -> ValueRange:
         """Bound the logits for all images, of bytes or of floats in [0, 1].
@@ -99,7 +102,10 @@ class Bounds:
         """
         if not self._steps:
             return UNBOUNDED
-        moved = self._moved(patches)
+        moved: defaultdict[int, float] = defaultdict(float)
+        for patch, alpha in patches:
+            for name, reach in self._reach_of(patch).items():
+                moved[self._ids[name]] += abs(alpha) * reach
         values = [ValueRange(0.0, 1.0)]  # the images; the first step hands them on
         for bound, places in self._steps:
             inputs = [values[place + 1] for place in places] or values[:1]
@@ -108,13 +114,6 @@ class Bounds:
                 return UNBOUNDED
             values.append(value)
         return values[-1]
-
-    def _moved(self, patches: Iterable[tuple[Patch, float]]) -> _Moved:
-        moved: defaultdict[int, float] = defaultdict(float)
-        for patch, alpha in patches:
-            for name, reach in self._reach_of(patch).items():
-                moved[self._ids[name]] += abs(alpha) * reach
-        return moved
 
     def _reach_of(self, patch: Patch) -> Mapping[str, float]:
         """How far each tensor of a patch moves an output at strength 1."""
@@ -144,19 +143,6 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if tensor.dim() > 1 else tensor.reshape(-1, 1)
 
 
-def _steps(graph: Graph) -> list[tuple[_Bound, list[int]]]:
-    """How to bound what each operation gives, and the places of its inputs.
-
-    Raises:
-        UnknownOperationError: for one of them it is not known.
-    """
-    places = {node: place for place, node in enumerate(graph.nodes)}
-    return [
-        (_bound_of(node, graph), [places[before] for before in node.all_input_nodes])
-        for node in places
-    ]
-
-
 def _bound_of(node: fx.Node, graph: Graph) -> _Bound:
     if node.op in ("placeholder", "output"):
         return _either
@@ -171,7 +157,7 @@ def _weighted(layer: nn.Conv2d | nn.Linear) -> _Bound:
     rows, bias = _rows(layer.weight.detach()), layer.bias
     size, total = rows.abs().sum(1), rows.sum(1)
     shift = size.new_zeros(1) if bias is None else bias.detach()
-    gain = _gain((size + total) / 2, (size - total) / 2, shift)
+    gain = _gain((size + total) / 2, (size - total) / 2, shift)  # of its positive, negative weights
     weight_id, bias_id = id(layer.weight), id(bias)
 
     def bound(inputs: Sequence[ValueRange], moved: _Moved) -> ValueRange:
@@ -189,10 +175,6 @@ def _batch_norm(layer: nn.BatchNorm2d) -> _Bound:
     bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach()
     whole = _scaled(weight * scale, bias - mean * weight * scale)
     return _unpatched(layer, [*_centred(mean, scale), whole])
-
-
-def _normalize(layer: Normalize) -> _Bound:
-    return _unpatched(layer, _centred(layer.mean, 1 / layer.std))
 
 
 def _unpatched(layer: nn.Module, gains: Sequence[_Gain]) -> _Bound:
@@ -237,7 +219,7 @@ def _sum(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange | None:
 _RULES: Mapping[str, Callable[[Any], _Bound]] = {
     "weights": _weighted,
     "batch_norm": _batch_norm,
-    "normalize": _normalize,
+    "normalize": lambda layer: _unpatched(layer, _centred(layer.mean, 1 / layer.std)),
     "relu": lambda _module: _relu,
     "between": lambda _module: _either,
     "sum": lambda _module: _sum,

@@ -6,6 +6,7 @@ own. (The first d is written where the sum is to stand and the clean weights add
 fl(a + b) = fl(b + a).)
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctypes import c_float
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from rwsstore.cache import LruCache
 from rwsstore.canonical import Digest
 from rwsstore.errors import TensorError
 from rwsstore.patches import Patch, PatchSet, QuantizedTensor
-from rwsstore.patches.quantization import Payload, all_finite
+from rwsstore.patches.quantization import all_finite
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class BufferLayout:
 
         names = tuple(sorted(found, key=place))
         sizes = tuple(prod(found[name]) for name in names)
-        starts = tuple(accumulate((0, *sizes[:-1]))) if names else ()
+        starts = tuple(accumulate(sizes, initial=0))[:-1]
         return cls(names, tuple(found[name] for name in names), sizes, starts)
 
     @property
@@ -79,8 +80,7 @@ class Step:
     """Neighbouring numbers of a patch that one multiplication takes.
 
     Attributes:
-        start: place of their first number in the head's buffer.
-        stop: place behind their last.
+        start, stop: their places in the head's buffer.
         numbers: codes, int8 or int16, or float32 deltas; flat.
         rows: which of the patch's scales are theirs; None for float32 deltas.
         shape: of the codes: those of a row share a scale.
@@ -100,12 +100,14 @@ class _Place:
     Attributes:
         dtype: of its numbers: of codes, or float32.
         start: of its numbers, among those of this dtype.
+        size: how many they are.
         row: of its first scale.
         length: numbers that share a scale; 0 for float32 deltas.
     """
 
     dtype: torch.dtype
     start: int
+    size: int
     row: int
     length: int
 
@@ -125,17 +127,27 @@ class Decoded:
     def __init__(self, patch: Patch, device: torch.device) -> None:
         payloads = patch.tensors
         self._layout = BufferLayout.of({name: payload.shape for name, payload in payloads.items()})
-        self._places = self._place(payloads)
-        ordered = [payloads[name] for name in self._layout.names]
+        self._places: dict[str, _Place] = {}
         numbers: dict[torch.dtype, list[Tensor]] = {}
-        for payload in ordered:
-            found = _numbers(payload)
-            numbers.setdefault(found.dtype, []).append(found.flatten())
+        scales = [torch.empty(0, dtype=torch.float64)]
+        starts: Counter[torch.dtype] = Counter()
+        row, self.largest = 0, 0.0
+        for name, size in zip(self._layout.names, self._layout.sizes, strict=True):
+            payload, rows = payloads[name], 0
+            if isinstance(payload, QuantizedTensor):
+                own, rows = payload.codes, len(payload.scale)
+                scales.append(payload.scale.double())
+                largest = float(payload.scale.abs().max()) * ((1 << (payload.bits - 1)) - 1)
+            else:
+                own, largest = payload.values, float(payload.values.abs().max())
+            length = size // rows if rows else 0
+            self._places[name] = _Place(own.dtype, starts[own.dtype], size, row, length)
+            numbers.setdefault(own.dtype, []).append(own.flatten())
+            starts[own.dtype] += size
+            row += rows
+            self.largest = max(self.largest, largest)
         self._numbers = {dtype: torch.cat(some).to(device) for dtype, some in numbers.items()}
-        scales = [one.scale.double() for one in ordered if isinstance(one, QuantizedTensor)]
-        none = torch.empty(0, dtype=torch.float64)
-        self._scales = torch.cat([none, *scales])[:, None].to(device)
-        self.largest = max(_largest(payload) for payload in ordered)
+        self._scales = torch.cat(scales)[:, None].to(device)
         self.nbytes = sum(one.nbytes for one in (*self._numbers.values(), self._scales))
 
     def steps(self, layout: BufferLayout) -> tuple[Step, ...]:
@@ -147,7 +159,6 @@ class Decoded:
             TensorError: a tensor has another shape there.
         """
         there = dict(zip(layout.names, zip(layout.starts, layout.shapes, strict=True), strict=True))
-        sizes = dict(zip(self._layout.names, self._layout.sizes, strict=True))
         runs: list[tuple[_Place, int, int]] = []  # the first tensor, its start there, numbers
         for name, shape in zip(self._layout.names, self._layout.shapes, strict=True):
             start, wanted = there[name]
@@ -156,11 +167,13 @@ class Decoded:
                     f"weights of {name!r} have shape {wanted}, a delta for them {shape}"
                 )
             place = self._places[name]
-            if runs and _follows(runs[-1], place, start):
+            if runs:  # does it lie right behind the run before, among its patch's and there?
                 first, begin, count = runs[-1]
-                runs[-1] = first, begin, count + sizes[name]
-            else:
-                runs.append((place, start, sizes[name]))
+                alike = first.dtype == place.dtype and first.length == place.length
+                if alike and first.start + count == place.start and begin + count == start:
+                    runs[-1] = first, begin, count + place.size
+                    continue
+            runs.append((place, start, place.size))
         return tuple(step for run in runs for step in self._blocks(*run))
 
     def scales(self, alpha: float) -> Tensor:
@@ -172,18 +185,6 @@ class Decoded:
         """fl32(α), by which float32 deltas are multiplied."""
         return c_float(alpha).value
 
-    def _place(self, payloads: Mapping[str, Payload]) -> dict[str, _Place]:
-        places, row, starts = {}, 0, dict[torch.dtype, int]()
-        for name, size in zip(self._layout.names, self._layout.sizes, strict=True):
-            payload = payloads[name]
-            dtype = _numbers(payload).dtype
-            rows = len(payload.scale) if isinstance(payload, QuantizedTensor) else 0
-            length = size // rows if rows else 0
-            places[name] = _Place(dtype, starts.get(dtype, 0), row, length)
-            starts[dtype] = starts.get(dtype, 0) + size
-            row += rows
-        return places
-
     def _blocks(self, first: _Place, start: int, count: int) -> Iterator[Step]:
         length = first.length
         block = max(_BLOCK // length, 1) * length if length else _BLOCK
@@ -194,26 +195,10 @@ class Decoded:
             if not length:
                 yield Step(start + at, start + at + size, numbers, None, (1, size))
                 continue
-            row, count_of_rows = first.row + at // length, size // length
-            rows = slice(row, row + count_of_rows)
-            yield Step(start + at, start + at + size, numbers, rows, (count_of_rows, length))
-
-
-def _numbers(payload: Payload) -> Tensor:
-    return payload.codes if isinstance(payload, QuantizedTensor) else payload.values
-
-
-def _largest(payload: Payload) -> float:
-    if isinstance(payload, QuantizedTensor):
-        return float(payload.scale.abs().max()) * ((1 << (payload.bits - 1)) - 1)
-    return float(payload.values.abs().max())
-
-
-def _follows(run: tuple[_Place, int, int], place: _Place, start: int) -> bool:
-    """Whether a tensor lies right behind a run, among its patch's numbers and in the head."""
-    first, begin, count = run
-    alike = first.dtype == place.dtype and first.length == place.length
-    return alike and first.start + count == place.start and begin + count == start
+            row, rows = first.row + at // length, size // length
+            yield Step(
+                start + at, start + at + size, numbers, slice(row, row + rows), (rows, length)
+            )
 
 
 _DECODED_BYTES = 16 << 20
@@ -227,12 +212,9 @@ _SURELY_FINITE = 1e38
 class _Base:
     """What every build of the same tensors starts from.
 
-    Args:
+    Attributes:
         layout: where they lie.
         clean: the clean tensors, laid out so.
-
-    Attributes:
-        layout, clean: as given.
         largest: the clean tensors' largest absolute value.
     """
 
@@ -245,11 +227,10 @@ class _Base:
         """How a patch goes on these tensors; found once."""
         plan = self._plans.get(decoded)
         if plan is None:
-            plan = self._plans[decoded] = _Plan.of(self, decoded)
+            plan = self._plans[decoded] = _Plan(decoded.steps(self.layout), self.layout.size)
         return plan
 
 
-@dataclass(frozen=True, eq=False)
 class _Plan:
     """How a patch goes on some tensors.
 
@@ -259,15 +240,10 @@ class _Plan:
         whole: whether the steps reach every number.
     """
 
-    steps: tuple[Step, ...]
-    lengths: tuple[int, ...]
-    whole: bool
-
-    @classmethod
-    def of(cls, base: _Base, decoded: Decoded) -> "_Plan":
-        steps = tuple(sorted(decoded.steps(base.layout), key=lambda step: step.start))
-        lengths = tuple(step.stop - step.start for step in steps)
-        return cls(steps, lengths, sum(lengths) == base.layout.size)
+    def __init__(self, steps: Iterable[Step], size: int) -> None:
+        self.steps = tuple(sorted(steps, key=lambda step: step.start))
+        self.lengths = tuple(step.stop - step.start for step in self.steps)
+        self.whole = sum(self.lengths) == size
 
     def places(self, buffer: Tensor) -> Sequence[Tensor]:
         """The part of a buffer that each step reaches."""
@@ -317,7 +293,11 @@ class Builder:
                 _add(base.plan(decoded), decoded, alpha, total, spare)
         bound = base.largest + sum(abs(alpha) * decoded.largest for decoded, alpha in chosen)
         if not bound < _SURELY_FINITE:
-            _check_finite(base.layout, total)
+            for name, tensor in base.layout.views(total).items():
+                if not all_finite(tensor):
+                    raise TensorError(
+                        f"patched weights of {name!r} are not finite: use smaller alphas"
+                    )
         return base.layout, total
 
     def _base(self, touched: frozenset[str]) -> _Base:
@@ -365,9 +345,3 @@ def _write(step: Step, scales: Tensor, strength: float, out: Tensor) -> None:
         torch.mul(step.numbers, strength, out=out)
     else:
         out.copy_(step.numbers).view(step.shape).mul_(scales[step.rows])
-
-
-def _check_finite(layout: BufferLayout, total: Tensor) -> None:
-    for name, tensor in layout.views(total).items():
-        if not all_finite(tensor):
-            raise TensorError(f"patched weights of {name!r} are not finite: use smaller alphas")

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from rwsstore.runtime.admission import PatchSource
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, FORMATS, ComputeFormat
 from rwsstore.runtime.live import LiveModel
-from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+from rwsstore.runtime.variant import CleanModel, build_variant
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,13 @@ def fastest_format(
         return FormatProbe(offered[0], {})
     images = probe_images(0, batch, size)
     clean = CleanModel.of(model)
-    runs = {one: run for one in offered if (run := _ready(clean, one, images))}
+    bare = [build_variant(clean, PatchSet(), {})] * batch
+    runs = {}
+    for one in offered:
+        with suppress(ConfigError):  # the model cannot be computed in it
+            run = partial(Engine(clean, one).predict, images, bare)
+            run()  # the first builds kernels and allocates
+            runs[one] = run
     if not runs:
         raise ConfigError("no compute format is offered that the model can be computed in")
     medians = time_in_turns(runs, repeats=repeats, clock=clock)
@@ -66,81 +73,48 @@ def fastest_format(
     return FormatProbe(quickest(medians, FLOAT32), milliseconds)
 
 
-def _ready(
-    clean: CleanModel, compute: ComputeFormat, images: Tensor
-) -> Callable[[], Tensor] | None:
-    """Predicts a batch in a format, and did; None where the model cannot be computed in it."""
-    bare = build_variant(clean, PatchSet(), {})
-    try:
-        run = partial(Engine(clean, compute).predict, images, [bare] * len(images))
-        run()  # the first builds kernels and allocates
-    except ConfigError:
-        return None
-    return run
-
-
 _FORMATS = tuple(FORMATS.values())
 _BATCH = 100
 
 
-@dataclass
-class _Tally:
-    """What was seen of one patch set in one format."""
-
-    agreeing: int = 0
-    largest: float = 0.0
-    finite: bool = True
-
-    def add(self, expected: Tensor, found: Tensor) -> None:
-        """Compare logits [B, C] of the same images."""
-        self.agreeing += int((_top(expected) == _top(found)).sum())
-        sound = expected.isfinite().all(dim=1)
-        differences = (found - expected)[sound].abs()
-        self.finite &= bool(found[sound].isfinite().all())
-        if len(differences):
-            self.largest = max(self.largest, float(differences.max()))
-
-
-@dataclass
 class _Candidate:
     """The model in one format, and what was seen of it: clean first, then each patch set."""
 
-    compute: ComputeFormat
-    live: LiveModel
-    variant: Variant
-    tallies: list[tuple[str, _Tally]] = field(default_factory=list)
+    def __init__(
+        self, clean: CleanModel, patches: PatchSource | None, compute: ComputeFormat
+    ) -> None:
+        self.compute = compute
+        self._live = LiveModel(clean, patches, resident_bytes=0, compute=compute)
+        self._agreeing: list[int] = []
+        self._largest, self._finite = 0.0, True
 
-    @classmethod
-    def of(
-        cls, clean: CleanModel, patches: PatchSource | None, compute: ComputeFormat
-    ) -> "_Candidate":
-        live = LiveModel(clean, patches, resident_bytes=0, compute=compute)
-        return cls(compute, live, live.active)
+    def logits(self, images: Tensor, wanted: Request) -> Tensor:
+        variant = self._live.variant(wanted)  # the one used last is kept
+        return self._live.predict_mixed(images, [variant] * len(images)).float()
 
-    def turn_to(self, wanted: Request) -> None:
-        self.variant = self.live.variant(wanted)
-        self.tallies.append((_named(wanted), _Tally()))
+    def turn(self) -> None:
+        """Begin with the next patch set."""
+        self._agreeing.append(0)
 
-    def logits(self, images: Tensor) -> Tensor:
-        return self.live.predict_mixed(images, [self.variant] * len(images)).float()
+    def compare(self, expected: Tensor, images: Tensor, wanted: Request) -> None:
+        found = expected if self.compute == FLOAT32 else self.logits(images, wanted)
+        self._agreeing[-1] += int((_top(expected) == _top(found)).sum())
+        sound = expected.isfinite().all(dim=1)
+        differences = (found - expected)[sound].abs()
+        self._finite &= bool(found[sound].isfinite().all())
+        if len(differences):
+            self._largest = max(self._largest, float(differences.max()))
 
-    def compare(self, expected: Tensor, images: Tensor) -> None:
-        found = expected if self.compute == FLOAT32 else self.logits(images)
-        self.tallies[-1][1].add(expected, found)
-
-    def summary(self, images: int) -> FormatAgreement:
-        shares = [100 * tally.agreeing / images for _, tally in self.tallies]
-        lowest = min(shares)
-        finite = all(tally.finite for _, tally in self.tallies)
-        largest = max(tally.largest for _, tally in self.tallies)
+    def summary(self, images: int, sets: Sequence[Request]) -> FormatAgreement:
+        lowest = min(self._agreeing)
         return FormatAgreement(
             name=self.compute.name,
             images=images,
-            top1_agreement=shares[0],
-            patch_sets=len(shares) - 1,
-            lowest_agreement=lowest,
-            lowest_with=self.tallies[shares.index(lowest)][0],
-            largest_difference=float(f"{largest:.3g}") if finite else None,
+            top1_agreement=100 * self._agreeing[0] / images,
+            patch_sets=len(sets) - 1,
+            lowest_agreement=100 * lowest / images,
+            lowest_with=_named(sets[self._agreeing.index(lowest)]),
+            largest_difference=float(f"{self._largest:.3g}") if self._finite else None,
         )
 
 
@@ -176,38 +150,27 @@ def measure_agreement(
     if not len(images):
         raise DataError("no images to compare the compute formats on: give at least one")
     clean = CleanModel.of(model)
-    reference = _Candidate.of(clean, patches, FLOAT32)
-    reference.logits(images[:2])  # refuses images that do not fit
-    lanes = [
-        lane
-        for compute in formats
-        if (lane := _try_format(clean, patches, compute, images[:2])) is not None
-    ]
+    reference = _Candidate(clean, patches, FLOAT32)
+    reference.logits(images[:2], {})  # refuses images that do not fit
+    candidates = []
+    for compute in formats:
+        with suppress(ConfigError):  # the model cannot be computed in it
+            candidate = _Candidate(clean, patches, compute)
+            candidate.logits(images[:2], {})
+            candidates.append(candidate)
     sets: list[Request] = [{}, *requests]
     starts = range(0, len(images), _BATCH)
     with progress.task("compute formats", total=len(sets) * len(starts)) as task:
         for wanted in sets:
-            for lane in (reference, *lanes):
-                lane.turn_to(wanted)
+            for candidate in candidates:
+                candidate.turn()
             for start in starts:
                 batch = images[start : start + _BATCH]
-                expected = reference.logits(batch)
-                for lane in lanes:
-                    lane.compare(expected, batch)
+                expected = reference.logits(batch, wanted)
+                for candidate in candidates:
+                    candidate.compare(expected, batch, wanted)
                 task.advance(note=_named(wanted) or "clean model")
-    return tuple(lane.summary(len(images)) for lane in lanes)
-
-
-def _try_format(
-    clean: CleanModel, patches: PatchSource | None, compute: ComputeFormat, images: Tensor
-) -> _Candidate | None:
-    """The model in a format; None if it cannot be computed in it."""
-    try:
-        lane = _Candidate.of(clean, patches, compute)
-        lane.logits(images)
-    except ConfigError:
-        return None
-    return lane
+    return tuple(candidate.summary(len(images), sets) for candidate in candidates)
 
 
 def _top(logits: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ every call, which for one image takes longer than the arithmetic; a packed one h
 already (oneDNN's, through the operators that torch's own compiler uses).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -58,12 +58,7 @@ class PrepackedConv2d(nn.Module):
 
 
 class Lowered(nn.Module):
-    """A layer whose tensors are bfloat16, and which takes what it gets to that.
-
-    Args:
-        layer: of which it is made; its tensors are not kept.
-        dtype: of its tensors.
-    """
+    """A layer with copies of another's tensors in bfloat16, which takes what it gets to that."""
 
     def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -96,10 +91,10 @@ def can_prepack(layer: nn.Module) -> bool:
 def convert_layer(
     layer: nn.Module, compute: ComputeFormat, shape: tuple[int, ...] | None
 ) -> nn.Module:
-    """Put a convolution or linear layer into a compute format.
+    """Put a convolution or linear layer into a compute format; its tensors are not kept.
 
     Args:
-        layer: in float32; its tensors are not kept.
+        layer: in float32.
         compute: the format.
         shape: of the input of a convolution that is to be packed, else None.
     """
@@ -135,9 +130,6 @@ def _own(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.detach().to(dtype, copy=True)
 
 
-Shape = tuple[int, ...]
-
-
 class Conversion:
     """Converts the clean model once, and of each variant what it does not share with it.
 
@@ -151,10 +143,7 @@ class Conversion:
     """
 
     def __init__(
-        self,
-        clean: nn.Module,
-        compute: ComputeFormat,
-        shapes: Mapping[str, Shape],
+        self, clean: nn.Module, compute: ComputeFormat, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
         self._clean, self._compute = clean, compute
         self._shapes = {
@@ -166,14 +155,8 @@ class Conversion:
         self.root = self._convert(clean, "", self._known)
 
     def of(self, variant: nn.Module) -> nn.Module:
-        """A variant's float32 module in the format; keeps none of its own tensors.
-
-        Args:
-            variant: shares every module without patched tensors with the clean model.
-        """
-        if variant is self._clean:
-            return self.root
-        return self._convert(variant, "", {})
+        """A variant's float32 module in the format; keeps none of its own tensors."""
+        return self.root if variant is self._clean else self._convert(variant, "", {})
 
     def differences(self, module: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:
         """Names of tensors of a converted module that are not those wanted, to the bit.
@@ -182,11 +165,15 @@ class Conversion:
             module: the root, or what `of` gave.
             wanted: float32 tensors by name; what the format makes of them is compared.
         """
-        return [
-            name
-            for name, tensor in _tensors_of(module)
-            if name in wanted and not _same(tensor, wanted[name])
-        ]
+        modules, different = dict(module.named_modules(remove_duplicate=False)), []
+        for name, part in modules.items():
+            if isinstance(modules.get(name.rpartition(".")[0]), Lowered):
+                continue  # the layer inside is told of as the layer itself
+            for own, tensor in weights_of(part).items():
+                path = _join(name, own)
+                if path in wanted and not _same(tensor, wanted[path]):
+                    different.append(path)
+        return different
 
     def shares(self, module: nn.Module, patched: Collection[str]) -> bool:
         """Whether a converted variant computes with the root's own layers wherever it may.
@@ -220,19 +207,10 @@ class Conversion:
             child: None if part is None else self._convert(part, _join(name, child), done)
             for child, part in module._modules.items()
         }
-        if all(children[child] is part for child, part in module._modules.items()):
-            return module if of_clean else with_own_tensors(module)
         own = module if of_clean else with_own_tensors(module)
+        if all(children[child] is part for child, part in module._modules.items()):
+            return own
         return shell(own, children, dict(own._parameters))
-
-
-def _tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    modules = dict(module.named_modules(remove_duplicate=False))
-    for name, part in modules.items():
-        if isinstance(modules.get(name.rpartition(".")[0]), Lowered):
-            continue  # the layer inside is told of as the layer itself
-        for own, tensor in weights_of(part).items():
-            yield _join(name, own), tensor
 
 
 def _join(name: str, child: str) -> str:

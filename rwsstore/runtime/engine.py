@@ -35,9 +35,9 @@ class Engine:
     Safe to call from any thread: what it keeps depends on nothing but the clean model, the format
     and the names of the tensors that patches touch.
 
-    Args:
-        clean: the clean model of the variants.
+    Attributes:
         compute: the format.
+        conversion: the model in the format; None in float32, and before the first prediction.
 
     Raises:
         ConfigError: the model cannot be put into that format.
@@ -54,7 +54,7 @@ class Engine:
         self._lock = threading.RLock()
         self._traced: tuple[Graph | None] | None = None
         self._bounds: Bounds | None = None
-        self._conversion: Conversion | None = None
+        self.conversion: Conversion | None = None
         self._whole: Split | None = None
         self._ready = compute == FLOAT32
         self._found: WeakKeyDictionary[nn.Module, tuple[Split, tuple[nn.Module, ...]]] = (
@@ -62,30 +62,12 @@ class Engine:
         )
         self._splits = LruCache[frozenset[str], Split | None](_KEPT)
 
-    @property
-    def conversion(self) -> Conversion | None:
-        """The model in the format; None in float32, and before the first prediction."""
-        return self._conversion
-
     @torch.inference_mode()
     def predict(self, images: Tensor, variants: Sequence[Variant]) -> Tensor:
-        """Predict, each image with a variant of its own.
+        """Predict, each image with a variant of its own; `LiveModel.predict_mixed` says how.
 
         Images with the same patch set go through its head together, all of them through the rest.
-        In float32, one patch set for all gives the bits of the variant. Several give what each
-        variant alone gives for its images, but for the rounding of another batch. Where the
-        network cannot be cut, each variant runs whole.
-
-        Args:
-            images: uint8 or floats in [0, 1]; [B, 3, H, W].
-            variants: B of them, built from this clean model.
-
-        Returns:
-            Logits, float32 [B, C], in the order of the images.
-
-        Raises:
-            ConfigError: there are not as many variants as images, or no image; or the model cannot
-                be computed in the format.
+        Where the network cannot be cut, each variant runs whole.
         """
         if len(variants) != len(images) or not variants:
             raise ConfigError(
@@ -106,8 +88,8 @@ class Engine:
     @torch.inference_mode()
     def prepare(self, variant: Variant) -> None:
         """Put a variant into the format now, if the model is in it; else `predict` does."""
-        if self._conversion is not None:
-            variant.converted(self._conversion)
+        if self.conversion is not None:
+            variant.converted(self.conversion)
 
     @torch.inference_mode()
     def bound(self, variant: Variant) -> ValueRange:
@@ -134,7 +116,7 @@ class Engine:
         if split is None:
             parts = [self._run(variant, images[start:stop]) for variant, start, stop in groups]
             return torch.cat(parts)
-        root = self._clean.module if self._conversion is None else self._conversion.root
+        root = self._clean.module if self.conversion is None else self.conversion.root
         entering = split.root(root, images)
         if split.layers is None:
             heads = [
@@ -161,24 +143,23 @@ class Engine:
         module = self._module(variant)
         known = self._found.get(module)
         if known is None or known[0] is not split:
-            assert split.layers is not None  # noqa: S101  (it was asked)
-            found = tuple(module.get_submodule(name) for name in split.layers)
+            found = tuple(map(module.get_submodule, split.layers or ()))
             known = self._found[module] = split, found
         return known[1]
 
     def _module(self, variant: Variant) -> nn.Module:
-        if self._conversion is None:
+        if self.conversion is None:
             return variant.module
-        return variant.converted(self._conversion)
+        return variant.converted(self.conversion)
 
     def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
         graph = self._graph()
         if graph is None:
             return None
-        if self._conversion is None:  # float32 is the reference: plain operations of torch
+        if self.conversion is None:  # float32 is the reference: plain operations of torch
             model, found = self._clean.module, cut(graph, touched)
         else:
-            model = self._conversion.root
+            model = self.conversion.root
             found = cut(graph, touched, compiled_for=model)
         return found if found is not None and works(found, model, _pair(images)) else None
 
@@ -207,9 +188,10 @@ class Engine:
             whole = None if graph is None else cut(graph, (), compiled_for=root)
             if whole is not None and works(whole, root, probe):
                 self._whole = whole
-            self._conversion, self._ready = conversion, True
+            self.conversion, self._ready = conversion, True
 
     def _check(self, converted: nn.Module, probe: Tensor) -> None:
+        """Refuse a format in which the model cannot be computed, or gives other logits."""
         wanted = self._clean.module(probe)
         try:
             found = converted(probe).float()

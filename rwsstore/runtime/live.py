@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, NotAppliedError, NotFoundError
 from rwsstore.patches import Patch, PatchSet, Request
-from rwsstore.runtime.admission import Admission, PatchBag, PatchSource, Resident
+from rwsstore.runtime.admission import Admission, PatchBag, PatchSource
 from rwsstore.runtime.bounds import UNBOUNDED
 from rwsstore.runtime.engine import Engine
 from rwsstore.runtime.formats import FLOAT32, ComputeFormat
-from rwsstore.runtime.variant import CleanModel, Variant, build_variant
+from rwsstore.runtime.variant import CleanModel, Resident, Variant, build_variant
 from rwsstore.runtime.verification import Verification, verify_variant
 
 
@@ -47,12 +47,7 @@ Edit = Callable[[Patches], Patches]
 
 @dataclass(frozen=True)
 class ActiveSet:
-    """What is on; one reference, swapped whole.
-
-    Attributes:
-        patches: as it was asked for.
-        variant: the model with it.
-    """
+    """What is on, as it was asked for, and the model with it; one reference, swapped whole."""
 
     patches: Patches
     variant: Variant
@@ -78,8 +73,8 @@ def find_on(on: Patches, ref: str, resolve: Callable[[str], Digest]) -> Chosen:
 
     Args:
         on: what is on.
-        ref: what the patch is called.
-        resolve: finds the digest that a reference stands for; asked last.
+        ref: name, version or digest.
+        resolve: asked last which digest that stands for.
 
     Raises:
         NotAppliedError: it is not on.
@@ -130,9 +125,11 @@ class LiveModel:
         patches: where patches are found by name, version or digest: a store or a `PatchBag`.
         allow_transfer: accept patches that were extracted from other clean weights.
         resident_bytes: most bytes of variants, and of patches in use, that are kept for reuse
-            besides the active one; 256 MiB.
-        compute: the compute format of predictions; the weights of patch sets are the same bits in
-            each.
+            besides the active one.
+        compute: of predictions; the weights of patch sets are the same bits in each format.
+
+    Attributes:
+        clean: the clean model, frozen.
 
     Raises:
         TensorError: a weight of the model is NaN or infinite, or not float32.
@@ -150,13 +147,13 @@ class LiveModel:
     ) -> None:
         if resident_bytes < 0:
             raise ConfigError(f"resident_bytes is {resident_bytes}; expected 0 or more")
-        self._clean = model if isinstance(model, CleanModel) else CleanModel.of(model)
-        self._engine = Engine(self._clean, compute)
+        self.clean = model if isinstance(model, CleanModel) else CleanModel.of(model)
+        self._engine = Engine(self.clean, compute)
         self._source: PatchSource = patches if patches is not None else PatchBag()
-        self._admission = Admission(self._clean, allow_transfer=allow_transfer)
+        self._admission = Admission(self.clean, allow_transfer=allow_transfer)
         self._lock = threading.RLock()  # of what is on
         self._resident = Resident(resident_bytes)
-        self._clean_variant = build_variant(self._clean, PatchSet(), {})
+        self._clean_variant = build_variant(self.clean, PatchSet(), {})
         self._finding = threading.Lock()  # of what is at hand; never held while anything is built
         # A patch lives as long as a variant, or what is on, uses it. No variant holds composed
         # ones, which are small: the last of them are kept.
@@ -166,18 +163,13 @@ class LiveModel:
         self._block: ContextVar[Variant | None] = ContextVar("rwsstore_variant", default=None)
 
     @property
-    def clean(self) -> CleanModel:
-        """The clean model, frozen."""
-        return self._clean
-
-    @property
     def active(self) -> Variant:
         """The variant that is active for everybody who asks for nothing else."""
         return self._on.variant
 
     @property
     def on(self) -> ActiveSet:
-        """The active variant and what was asked for: what was activated, if that was such a set."""
+        """The active variant, and what was asked for."""
         return self._on
 
     @property
@@ -212,11 +204,12 @@ class LiveModel:
             variants: B of them, as `variant` or `active` gives them; they may repeat.
 
         Returns:
-            Logits [B, C]. One variant for all gives its bits; several give what each alone gives,
-            but for the rounding of another batch.
+            Logits, float32 [B, C]. One variant for all gives its bits; several give what each alone
+            gives, but for the rounding of another batch.
 
         Raises:
-            ConfigError: there are not as many variants as images, or no image.
+            ConfigError: there are not as many variants as images, or no image; or the model cannot
+                be computed in the format.
         """
         return self._engine.predict(images, variants)
 
@@ -232,9 +225,6 @@ class LiveModel:
 
         The weights tell it (docs/understand/runtime.md), with one step of a few additions for each
         layer. False says nothing: try some images.
-
-        Args:
-            variant: of this model.
         """
         return self._engine.bound(variant) != UNBOUNDED
 
@@ -304,12 +294,8 @@ class LiveModel:
         return self.set_patches({})
 
     def verify(self, variant: Variant | None = None) -> Verification:
-        """Compare the tensors in memory with a fresh build, to the bit.
-
-        Args:
-            variant: what to verify; the active one if None.
-        """
-        return verify_variant(self._clean, variant or self.active, self._engine.conversion)
+        """Compare the tensors in memory of a variant, or the active one, with a fresh build."""
+        return verify_variant(self.clean, variant or self.active, self._engine.conversion)
 
     def _change(self, edit: Edit) -> Variant:
         with self._lock:
@@ -362,4 +348,4 @@ class LiveModel:
             if self._admission.admit(part):
                 transferred.append(digest)
             parts[digest] = part
-        return build_variant(self._clean, patches, parts, tuple(transferred))
+        return build_variant(self.clean, patches, parts, tuple(transferred))

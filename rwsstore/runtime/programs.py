@@ -37,7 +37,12 @@ def write_layer(layer: nn.Module, x: str, take: Take) -> str:
         UnknownOperationError: another than those known here, or with options that are not.
     """
     if type(layer) is PrepackedConv2d:
-        return _packed(layer, x, take)
+        weight, bias = take(layer.packed), _maybe(layer.bias, take)
+        return _call(
+            "mkldnn._convolution_pointwise", _like(x, take(layer.like)), weight, bias,
+            layer.padding, layer.stride, layer.dilation, layer.groups,
+            '"none"', "[]", '""',
+        )  # fmt: skip
     if type(layer) is Lowered:
         return write_layer(layer.layer, _like(x, take(layer.like)), take)
     row = operation_of_module(layer)
@@ -58,25 +63,8 @@ def tensors_of(layer: nn.Module) -> list[Tensor]:
     return found
 
 
-def operation(node: fx.Node) -> str:
-    """Write down an operation that reads no tensor of the model.
-
-    Raises:
-        UnknownOperationError: another than those known here.
-    """
-    row = operation_of(node)
-    if row is None or row.text not in _CALLS:
-        raise unknown(node)
-    options = (f"{name}={text_of(value)}" for name, value in node.kwargs.items())
-    return _CALLS[row.text](*map(text_of, node.args), *options)
-
-
 def text_of(value: object) -> str:
-    """Write down a value, a number, or a list of these.
-
-    Raises:
-        UnknownOperationError: it is something else.
-    """
+    """Write down a value, a number, or a list of these; UnknownOperationError for another thing."""
     if isinstance(value, fx.Node):
         return value.name
     if isinstance(value, list | tuple):
@@ -90,23 +78,14 @@ def _call(name: str, *inputs: object) -> str:
     return f"torch.ops.{name}({', '.join(map(str, inputs))})"
 
 
-def _packed(layer: PrepackedConv2d, x: str, take: Take) -> str:
-    weight, bias = take(layer.packed), _maybe(layer.bias, take)
-    return _call(
-        "mkldnn._convolution_pointwise", _like(x, take(layer.like)), weight, bias,
-        layer.padding, layer.stride, layer.dilation, layer.groups,
-        '"none"', "[]", '""',
-    )  # fmt: skip
-
-
 def _convolution(layer: nn.Conv2d, take: Take) -> Sequence[object]:
     if not has_plain_padding(layer):
         raise UnknownOperationError(f"{layer} with its padding")
-    weight, bias = take(layer.weight), _maybe(layer.bias, take)
+    weight, bias = _linear(layer, take)
     return weight, bias, *map(list, (layer.stride, layer.padding, layer.dilation)), layer.groups
 
 
-def _linear(layer: nn.Linear, take: Take) -> Sequence[object]:
+def _linear(layer: nn.Conv2d | nn.Linear, take: Take) -> Sequence[object]:
     return take(layer.weight), _maybe(layer.bias, take)
 
 
@@ -154,10 +133,6 @@ def _sum(*terms: str) -> str:
     return f"({' + '.join(terms)})"
 
 
-def _named(name: str) -> Callable[..., str]:
-    return lambda *inputs: f"torch.{name}({', '.join(inputs)})"
-
-
 _ARGUMENTS: Mapping[str, Callable[[Any, Take], Sequence[object]]] = {
     "conv2d": _convolution,
     "linear": _linear,
@@ -173,8 +148,8 @@ _ARGUMENTS: Mapping[str, Callable[[Any, Take], Sequence[object]]] = {
 _CALLS: Mapping[str, Callable[..., str]] = {
     "add": _sum,
     "relu": lambda x, *_in_place: f"torch.relu({x})",
-    "flatten": _named("flatten"),
-    "cat": _named("cat"),
+    "flatten": lambda *inputs: f"torch.flatten({', '.join(inputs)})",
+    "cat": lambda *inputs: f"torch.cat({', '.join(inputs)})",
 }
 """The same operations, and others, as functions or methods."""
 
@@ -282,13 +257,21 @@ class _Writer:
         if node.op == "placeholder":
             return
         if node.op == "output":
-            yield f"return {_result(node.args[0])}"
+            value = node.args[0]
+            if isinstance(value, tuple):
+                yield f"return ({''.join(f'{text_of(one)}, ' for one in value)})"
+            else:
+                yield f"return {text_of(value)}"
         elif node.target is apply_each:
             yield from self._in_parts(node)
         elif node.op == "call_module":
             yield f"{node.name} = {self._layer(node)}"
         else:
-            yield f"{node.name} = {operation(node)}"
+            row = operation_of(node)
+            if row is None or row.text not in _CALLS:
+                raise unknown(node)
+            options = (f"{name}={text_of(value)}" for name, value in node.kwargs.items())
+            yield f"{node.name} = {_CALLS[row.text](*map(text_of, node.args), *options)}"
 
     def _layer(self, node: fx.Node) -> str:
         layer = self._module.get_submodule(str(node.target))
@@ -316,9 +299,3 @@ class _Writer:
         yield "for i in range(len(sizes)):"
         yield f"    parts_{place}.append({written})"
         yield f"{node.name} = parts_{place}[0] if len(sizes) == 1 else torch.cat(parts_{place})"
-
-
-def _result(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"({''.join(f'{text_of(one)}, ' for one in value)})"
-    return text_of(value)

@@ -10,7 +10,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.errors import ConfigError
 from rwsstore.models.graph import Graph, is_plain_call
 from rwsstore.runtime.programs import apply_each, program_of
 
@@ -27,7 +26,7 @@ class Split:
     image.
 
     Attributes:
-        operations: of the root, of the head, and of the trunk.
+        operations: how many are in the root, the head, and the trunk.
         layers: names of the modules that read patched tensors, where these are all that reads
             them and each is called with one tensor; else None.
         root: what comes before the first operation that reads a patched tensor: of a module (the
@@ -81,7 +80,10 @@ def cut(
     if end >= len(nodes) - 1:  # only the output is left
         return None
     parts = nodes[:start], nodes[start:end], nodes[end:]
-    layers = _layers([nodes[place] for place in readers])
+    calls = [nodes[place] for place in readers]
+    layers = None
+    if calls and all(map(is_plain_call, calls)):
+        layers = tuple(dict.fromkeys(str(node.target) for node in calls))
     entering = _needed(parts[0], [*parts[1], *parts[2]])
     crossing = _needed([*parts[0], *parts[1]], parts[2])
 
@@ -109,37 +111,6 @@ def _readers(graph: Graph, tensors: Collection[str]) -> list[int]:
         for reader in (node.users if node.op == "get_attr" else (node,))
     }
     return [place for place, node in enumerate(graph.nodes) if node in readers]
-
-
-def _layers(readers: _Nodes) -> tuple[str, ...] | None:
-    """Names of the modules that some operations call with one tensor; None for any other."""
-    if not all(is_plain_call(node) for node in readers):
-        return None
-    return tuple(dict.fromkeys(str(node.target) for node in readers)) or None
-
-
-def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> Split | None:
-    """Cut a network around the operations of its forward pass that read one of some tensors.
-
-    The parts give the same bits as the whole for the same batch: they are the same operations.
-
-    Args:
-        model: in evaluation mode; left as it is.
-        tensors: names of parameters and buffers, as in its state.
-        images: float or uint8 [B, 3, H, W], B at least 2: the parts are tried on them.
-
-    Returns:
-        The split; None where the network cannot be cut there: it cannot be traced, nothing is left
-        for the trunk, or what crosses a cut is not one tensor row for each image.
-
-    Raises:
-        Exception: whatever the model itself raises on these images.
-    """
-    try:
-        found = cut(Graph(model), tensors)
-    except ConfigError:
-        return None
-    return found if found is not None and works(found, model, images) else None
 
 
 @torch.inference_mode()

@@ -1,8 +1,10 @@
-"""Variants: the clean model with one patch set on it, and their digests."""
+"""Variants: the clean model with one patch set on it, their digests, and those kept for reuse."""
 
 import copy
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MethodType
@@ -39,11 +41,8 @@ _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 class Sharing:
     """Makes modules that compute with other tensors than a model's and share all the rest.
 
-    What can be known of the model is looked up once, so that a patch goes on in the time that its
-    arithmetic takes.
-
     Args:
-        model: whose tensors are shared; it is left as it is, and must stay as it is.
+        model: whose tensors are shared; it must stay as it is, for it is looked at only once.
 
     Attributes:
         ties: whether two names stand for one tensor.
@@ -54,7 +53,12 @@ class Sharing:
         self._model = model
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self.ties = len(set(map(id, self._parameters.values()))) < len(self._parameters)
-        self.reaches_around = any(_reaches_others(module) for module in model.modules())
+        self.reaches_around = any(
+            _holds_module(value)
+            for module in model.modules()
+            for name, value in vars(module).items()
+            if name not in _OWN_ATTRIBUTES
+        )
         self._below = {
             id(module): frozenset(map(id, module.parameters())) for module in model.modules()
         }
@@ -67,12 +71,9 @@ class Sharing:
         reaches others by plain attributes (a list of them, a bound method), all modules are
         copied, so that none computes with the old tensors.
 
-        Args:
-            replacements: new tensors by the name of the parameter that they stand in for.
-
         Raises:
             KeyError: the model has no parameter of such a name.
-            TensorError: two names of one shared tensor are given different numbers.
+            TensorError: as `check_tied`.
         """
         if self.ties:
             self.check_tied(replacements)
@@ -87,12 +88,7 @@ class Sharing:
         return self._copy_touched(self._model, new, {})
 
     def check_tied(self, replacements: Mapping[str, Tensor]) -> None:
-        """Refuse different numbers for two names of one shared tensor.
-
-        Raises:
-            KeyError: the model has no parameter of such a name.
-            TensorError: there are two such names.
-        """
+        """Refuse different numbers for two names of one shared tensor, by a TensorError."""
         given: dict[int, Tensor] = {}
         for name, tensor in replacements.items():
             first = given.setdefault(id(self._parameters[name]), tensor)
@@ -120,19 +116,13 @@ class Sharing:
         return done[id(module)]
 
 
-def _reaches_others(module: nn.Module) -> bool:
-    """Whether a module holds modules otherwise than as its children."""
-    values = (value for name, value in vars(module).items() if name not in _OWN_ATTRIBUTES)
-    return any(map(_holds_module, values))
-
-
 def _holds_module(value: object) -> bool:
     if isinstance(value, MethodType):
         return isinstance(value.__self__, nn.Module)
     if isinstance(value, partial):
         return any(map(_holds_module, (value.func, *value.args, *value.keywords.values())))
     if isinstance(value, Mapping):
-        return any(map(_holds_module, value.values()))
+        value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
         items: Iterable[object] = value
         return any(map(_holds_module, items))
@@ -193,19 +183,13 @@ class CleanModel:
 class Variant:
     """The clean model with one patch set on it; immutable, so it is safe to share.
 
-    It holds the tensors that its patches touch once, in one form: as float32, or, from its first
-    prediction in another compute format on, as that format has them. Where they are wanted as
-    float32 again, they are built again: the same bits.
-
-    Args:
-        clean: the clean model.
-        patches: what is on it; composed patches stand as their parts.
-        sources: the patches themselves, by digest.
-        head: its tensors, where they lie and the buffer; None without patches.
-        transferred: digests of the patches that come from other clean weights.
+    `build_variant` makes it. It holds the tensors that its patches touch once, in one form: as
+    float32, or, from its first prediction in another compute format on, as that format has them.
+    Where they are wanted as float32 again, they are built again: the same bits.
 
     Attributes:
-        patches, sources, transferred: as given.
+        patches, transferred: as in `build_variant`.
+        sources: the patches themselves, by digest.
         touched: names of the tensors that a patch touches.
         nbytes: of its own tensors, as float32.
     """
@@ -216,7 +200,7 @@ class Variant:
         patches: PatchSet,
         sources: Mapping[Digest, Patch],
         head: tuple[BufferLayout, Tensor] | None,
-        transferred: tuple[Digest, ...] = (),
+        transferred: tuple[Digest, ...],
     ) -> None:
         self.patches, self.sources, self.transferred = patches, sources, transferred
         self.touched = frozenset(head[0].names if head else ())
@@ -303,8 +287,8 @@ def build_variant(
 
     Args:
         clean: left as it is.
-        patches: the patch set.
-        available: its patches by digest, already checked to fit.
+        patches: composed patches stand as their parts.
+        available: the patches by digest, already checked to fit.
         transferred: digests of those that come from other clean weights.
 
     Raises:
@@ -326,3 +310,82 @@ def _module_of(clean: CleanModel, layout: BufferLayout, buffer: Tensor) -> nn.Mo
         if not like.is_contiguous():  # channels last, say: patched tensors lie as the clean ones
             tensors[name] = torch.empty_like(like).copy_(tensor)
     return clean.sharing.with_tensors(tensors)
+
+
+_Key = tuple[tuple[Digest, float], ...]
+
+
+class Resident:
+    """The variants used last; safe to use from any thread.
+
+    Counted are the tensors that each variant holds for itself, and once each patch that any of
+    them refers to: its file's bytes and its codes.
+
+    Args:
+        limit: most bytes; the variant used last stays even if it alone is larger.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._variants: OrderedDict[_Key, Variant] = OrderedDict()
+        self._patches: Counter[Digest] = Counter()
+        self._building: dict[_Key, Future[Variant] | None] = {}  # None: nobody waits for it
+        self._nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._variants)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are counted now."""
+        return self._nbytes
+
+    def find(self, patches: PatchSet, build: Callable[[], Variant]) -> Variant:
+        """Find a variant, or build it; whoever asks for it meanwhile waits for this one.
+
+        No lock is held while it is built. What that raises is told to all who wait; the next one
+        who asks tries again.
+        """
+        key = patches.items
+        with self._lock:
+            found = self._variants.get(key)
+            if found is not None:
+                self._variants.move_to_end(key)
+                return found
+            waiting = None
+            if key in self._building:
+                waiting = self._building[key] or Future()
+            self._building[key] = waiting
+        if waiting is not None:
+            return waiting.result()
+        try:
+            variant = build()
+        except BaseException as error:
+            with self._lock:
+                waiting = self._building.pop(key)
+            if waiting is not None:
+                waiting.set_exception(error)
+            raise
+        with self._lock:
+            waiting = self._building.pop(key)
+            self._keep(key, variant)
+        if waiting is not None:
+            waiting.set_result(variant)
+        return variant
+
+    def _keep(self, key: _Key, variant: Variant) -> None:
+        self._variants[key] = variant
+        self._nbytes += variant.nbytes
+        for digest, patch in variant.sources.items():
+            self._patches[digest] += 1
+            if self._patches[digest] == 1:
+                self._nbytes += patch.memory_bytes
+        while self._nbytes > self._limit and len(self._variants) > 1:
+            _, dropped = self._variants.popitem(last=False)
+            self._nbytes -= dropped.nbytes
+            for digest, patch in dropped.sources.items():
+                self._patches[digest] -= 1
+                if not self._patches[digest]:
+                    del self._patches[digest]
+                    self._nbytes -= patch.memory_bytes

@@ -64,10 +64,14 @@ def verify_variant(
         problems.append(f"a fresh build fails: {error}")
     else:
         problems += _compare_patched(clean, variant, fresh, conversion)
-    live = variant.state()
-    used = variant.in_use(conversion)
-    if conversion is None or used is None:
-        problems += _compare_shared(clean, variant, live)
+    live, used = variant.state(), variant.in_use(conversion)
+    if conversion is None or used is None:  # tensor for tensor; what was tied still is
+        patched = {clean.state[name].data_ptr(): live[name] for name in variant.patched}
+        problems += [
+            f"tensor {name!r} is not shared with the clean model"
+            for name, tensor in clean.state.items()
+            if live[name].data_ptr() != patched.get(tensor.data_ptr(), tensor).data_ptr()
+        ]
     elif not conversion.shares(used, variant.touched):
         problems.append("a tensor that no patch touches is not shared with the clean model")
     return Verification(variant.digest, weights_fingerprint(live), len(live), tuple(problems))
@@ -78,7 +82,14 @@ def _compare_patched(
 ) -> list[str]:
     used = variant.in_use(conversion)
     if conversion is not None and used is not None:
-        different = conversion.differences(used, _under_all_names(clean, fresh))
+        # A tensor that two layers share is packed in each, so it is compared in each.
+        places = {clean.state[name].data_ptr(): tensor for name, tensor in fresh.items()}
+        under_all_names = {
+            name: places[tensor.data_ptr()]
+            for name, tensor in clean.state.items()
+            if tensor.data_ptr() in places
+        }
+        different = conversion.differences(used, under_all_names)
     else:
         live = variant.state()
         different = [
@@ -88,26 +99,6 @@ def _compare_patched(
             if not torch.equal(live[name].view(torch.int32), tensor.view(torch.int32))
         ]
     return [f"patched tensor {name!r} differs from a fresh build" for name in different]
-
-
-def _under_all_names(clean: CleanModel, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A tensor that two layers share is packed in each, so it is compared in each."""
-    places = {clean.state[name].data_ptr(): tensor for name, tensor in fresh.items()}
-    return {
-        name: places[tensor.data_ptr()]
-        for name, tensor in clean.state.items()
-        if tensor.data_ptr() in places
-    }
-
-
-def _compare_shared(clean: CleanModel, variant: Variant, live: Mapping[str, Tensor]) -> list[str]:
-    """Every tensor but the patched ones is the clean model's own; what was tied still is."""
-    patched = {clean.state[name].data_ptr(): live[name] for name in variant.patched}
-    return [
-        f"tensor {name!r} is not shared with the clean model"
-        for name, tensor in clean.state.items()
-        if live[name].data_ptr() != patched.get(tensor.data_ptr(), tensor).data_ptr()
-    ]
 
 
 def _read_again(variant: Variant) -> dict[Digest, Patch]:

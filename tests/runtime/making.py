@@ -1,13 +1,15 @@
 """Models of every kind that a patch is put on, and patches for them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from rwsstore.errors import ConfigError
 from rwsstore.models import shallowest
+from rwsstore.models.graph import Graph
 from rwsstore.patches import (
     GoldenProbe,
     Patch,
@@ -19,6 +21,7 @@ from rwsstore.patches import (
     record_golden,
 )
 from rwsstore.runtime import CleanModel, build_variant
+from rwsstore.runtime.splitting import Split, cut, works
 from tests.training.tiny import classifier, two_convs
 
 SIZE = 16
@@ -172,3 +175,12 @@ def reference_state(model: nn.Module, chosen: Iterable[tuple[Patch, float]]) -> 
 
 def equal_bits(left: Tensor, right: Tensor) -> bool:
     return left.shape == right.shape and left.numpy().tobytes() == right.numpy().tobytes()
+
+
+def split_after(model: nn.Module, tensors: Collection[str], images: Tensor) -> Split | None:
+    """Cut a network around what reads these tensors; None where it cannot be cut."""
+    try:
+        found = cut(Graph(model), tensors)
+    except ConfigError:
+        return None
+    return found if found is not None and works(found, model, images) else None

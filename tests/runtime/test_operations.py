@@ -10,10 +10,10 @@ from rwsstore.models import ordered_layers, unfoldable_batchnorms
 from rwsstore.models.graph import OPERATIONS, Graph, UnknownOperationError
 from rwsstore.probes.bitflips.stream import Steps, find_stream
 from rwsstore.probes.parameter_corruption import by_type
-from rwsstore.runtime import bounds, programs, split_after
+from rwsstore.runtime import bounds, programs
 from rwsstore.runtime.bounds import UNBOUNDED, Bounds
 from rwsstore.runtime.programs import program_of
-from tests.runtime.making import equal_bits, pixels
+from tests.runtime.making import equal_bits, pixels, split_after
 
 
 @fx.wrap

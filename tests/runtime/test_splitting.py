@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from rwsstore.models import ModelSpec, build, ordered_layers
 from rwsstore.models.graph import Graph
-from rwsstore.runtime import split_after
 from rwsstore.runtime.splitting import cut
-from tests.runtime.making import MODELS, equal_bits, pixels, shallow_names
+from tests.runtime.making import MODELS, equal_bits, pixels, shallow_names, split_after
 
 everyone = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 
