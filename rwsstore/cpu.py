@@ -34,15 +34,12 @@ def thread_count(*, root: Path = _ROOT, affinity: int | None = None) -> int:
         root: where /proc and /sys are looked for.
         affinity: number of cores that this process may run on; asked of the system by default.
     """
-    cores = _affinity() if affinity is None else affinity
+    cores = affinity
+    if cores is None:
+        own = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
     quota = cpu_quota(root=root)
     return max(1, math.floor(cores if quota is None else min(quota, cores)))
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_quota(*, root: Path = _ROOT) -> float | None:
@@ -65,21 +62,23 @@ def cpu_quota(*, root: Path = _ROOT) -> float | None:
 
 
 def _folders(root: Path, controller: str, mounts: Sequence[str]) -> Iterator[Path]:
-    """At each mount, the folder of this process's cgroup and those of its ancestors."""
-    parts = _own_path(root, controller).parts[1:]
-    for mount in mounts:
-        for depth in range(len(parts), -1, -1):
-            yield root.joinpath(mount, *parts[:depth])
+    """At each mount, the folder of this process's cgroup and those of its ancestors.
 
-
-def _own_path(root: Path, controller: str) -> PurePosixPath:
-    """Find this process's cgroup for a controller (v1) or, for "", in the one hierarchy (v2)."""
+    Args:
+        root: where /proc and /sys are looked for.
+        controller: of a cgroup of version 1; "" for the one hierarchy of version 2.
+        mounts: below the root.
+    """
+    parts: Sequence[str] = ()
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         # A path with ".." lies outside our namespace; only the mount itself can be seen.
         if controller in controllers.split(",") and ".." not in PurePosixPath(path).parts:
-            return PurePosixPath(path)
-    return PurePosixPath("/")
+            parts = PurePosixPath(path).parts[1:]
+            break
+    for mount in mounts:
+        for depth in range(len(parts), -1, -1):
+            yield root.joinpath(mount, *parts[:depth])
 
 
 def _cores(quota: str, period: str) -> float | None:

@@ -1,10 +1,9 @@
-"""The few primitive operations through which all is written, and their failures as our errors.
-
-Everything above them (atomic writes, the store) takes an `OsFiles`, so that tests can stand a disk
-in its place that fails, or loses power, at any one of these operations.
+"""Files and folders that appear whole or not at all, and the few operations below that.
 
 `write_atomic` does it for bytes in memory, `staged_file` and `staged_folder` for what is written
-piece by piece: under a temporary name first, synced, then renamed.
+piece by piece: under a temporary name first, synced, then renamed. What is built on it takes an
+`OsFiles`, so that tests can stand a disk in its place that fails, or loses power, at any one of the
+operations; their failures become errors of ours.
 """
 
 import errno
@@ -51,19 +50,20 @@ def writing(path: Path) -> Iterator[None]:
     except RwsError:  # some of ours are an OSError too
         raise
     except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _write_error(path: Path, error: OSError) -> Exception:
-    if error.errno in _FULL:
-        return StorageFullError(
-            f"cannot write {path}: {_reason(error)}. Free space or check the device, then retry."
-        )
-    if error.errno in _READ_ONLY:
-        return ReadOnlyError(f"cannot write {path}: {_reason(error)}. Choose a writable folder.")
-    if error.errno == errno.ENOENT:
-        return MissingFileError(f"cannot write {path}: its folder does not exist. Create it first.")
-    return StoreError(f"cannot write {path}: {_reason(error)}.")
+        if error.errno in _FULL:
+            raise StorageFullError(
+                f"cannot write {path}: {_reason(error)}. Free space or check the device, then "
+                "retry."
+            ) from error
+        if error.errno in _READ_ONLY:
+            raise ReadOnlyError(
+                f"cannot write {path}: {_reason(error)}. Choose a writable folder."
+            ) from error
+        if error.errno == errno.ENOENT:
+            raise MissingFileError(
+                f"cannot write {path}: its folder does not exist. Create it first."
+            ) from error
+        raise StoreError(f"cannot write {path}: {_reason(error)}.") from error
 
 
 @contextmanager
@@ -91,7 +91,7 @@ FILE_MODE = 0o644
 
 
 class FileMark(NamedTuple):
-    """What tells one state of a file from every other, but for changes within one tick.
+    """What tells one state of a file or folder from every other, but for changes within one tick.
 
     Attributes:
         place: device and inode; another file under the same name has others.
@@ -138,7 +138,9 @@ class OsFiles:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, FILE_MODE)
         try:
-            _write_all(descriptor, data)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fchmod(descriptor, FILE_MODE)
             os.fsync(descriptor)
         finally:
@@ -198,12 +200,6 @@ def _locked(path: Path, timeout: float) -> Iterator[None]:
         yield
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
 OS_FILES = OsFiles()
 """The real files."""
 
@@ -218,8 +214,7 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def temporary_beside(path: Path) -> Path:
-    """A new temporary name in the folder of `path`."""
+def _temporary_beside(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
 
 
@@ -237,7 +232,7 @@ def write_atomic(path: Path, data: bytes, *, files: OsFiles = OS_FILES) -> None:
         MissingFileError: the folder does not exist.
         StoreError: anything else that the operating system refused.
     """
-    temporary = temporary_beside(path)
+    temporary = _temporary_beside(path)
     with writing(path):
         try:
             files.create(temporary, data)
@@ -253,7 +248,7 @@ def make_folders(path: Path, *, files: OsFiles = OS_FILES) -> None:
     """Create a folder and those above it that are missing, each one durable in its parent.
 
     Raises:
-        StorageFullError, ReadOnlyError, StoreError: as `write_atomic`.
+        StoreError: as `write_atomic`.
     """
     with writing(path):
         if files.is_folder(path):
@@ -312,7 +307,7 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
     """
-    temporary = temporary_beside(path)
+    temporary = _temporary_beside(path)
     with writing(path):
         try:
             with temporary.open("xb") as stream:
@@ -341,7 +336,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
     """
-    temporary = temporary_beside(path)
+    temporary = _temporary_beside(path)
     with writing(path):
         try:
             temporary.mkdir()
@@ -355,11 +350,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder; nobody may be writing there now.
-
-    Raises:
-        ReadOnlyError, StoreError: it could not be removed.
-    """
+    """Remove what writers that were killed left in a folder; nobody may be writing there now."""
     with writing(folder):
         for name in OS_FILES.names(folder):
             if is_temporary(name):

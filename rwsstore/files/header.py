@@ -88,46 +88,38 @@ def read_header(data: bytes, *, what: str) -> Header:
             ranges that overlap, leave holes or disagree with dtype and shape.
     """
     try:
-        return _read(data)
+        data_start, fields = _fields(data)
+        metadata = _metadata(fields.pop(_METADATA, {}))
+        if len(fields) > MAX_TENSORS:
+            raise FormatError(f"{len(fields)} tensors; at most {MAX_TENSORS} are read.")
+        tensors = {name: _entry(name, value) for name, value in fields.items()}
+        _check_layout(tensors, len(data) - data_start)
     except FormatError as error:
         raise FormatError(f"{what}: {error}") from None
-
-
-def _read(data: bytes) -> Header:
-    length = _header_length(data)
-    data_start = _LENGTH_BYTES + length
-    fields = _parse(data[_LENGTH_BYTES:data_start])
-    metadata = _metadata(fields.pop(_METADATA, {}))
-    if len(fields) > MAX_TENSORS:
-        raise FormatError(f"{len(fields)} tensors; at most {MAX_TENSORS} are read.")
-    tensors = {name: _entry(name, value) for name, value in fields.items()}
-    _check_layout(tensors, len(data) - data_start)
     return Header(MappingProxyType(tensors), MappingProxyType(metadata), data_start)
 
 
-def _header_length(data: bytes) -> int:
+def _fields(data: bytes) -> tuple[int, dict[str, Any]]:
+    """Where the header ends, and what it holds."""
     if len(data) < _LENGTH_BYTES:
         raise FormatError(f"{len(data)} bytes; a safetensors file begins with 8 bytes of length.")
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
     if length > MAX_HEADER_BYTES:
         raise FormatError(f"header of {length} bytes; at most {MAX_HEADER_BYTES} are read.")
-    if length > len(data) - _LENGTH_BYTES:
+    end = _LENGTH_BYTES + length
+    if end > len(data):
         raise FormatError(
             f"header of {length} bytes in a file that has {len(data) - _LENGTH_BYTES} after its "
             "length: the file is cut short."
         )
-    return length
-
-
-def _parse(raw: bytes) -> dict[str, Any]:
+    raw = data[_LENGTH_BYTES:end]
     # The library pads the header with spaces at the end, never at the beginning.
     if raw[:1] != b"{" or not raw.rstrip(b" ").endswith(b"}"):
         raise FormatError("the header is not one JSON object from its first byte on.")
     try:
-        fields: dict[str, Any] = read_json(raw)  # an object, for it begins with a brace
+        return end, read_json(raw)  # an object, for it begins with a brace
     except ValueError as error:
         raise FormatError(f"the header is not JSON: {error}.") from None
-    return fields
 
 
 def _metadata(value: object) -> dict[str, str]:
@@ -144,9 +136,9 @@ def _metadata(value: object) -> dict[str, str]:
 def _entry(name: str, value: object) -> TensorEntry:
     _check_unicode(name)
     if not isinstance(value, dict) or value.keys() != _FIELDS:
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
+        keys = sorted(value) if isinstance(value, dict) else type(value).__name__
         raise FormatError(
-            f"tensor {_short(name)} has {_short(found)}; exactly {sorted(_FIELDS)} were expected."
+            f"tensor {_short(name)} has {_short(keys)}; exactly {sorted(_FIELDS)} were expected."
         )
     dtype = value["dtype"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
@@ -161,9 +153,16 @@ def _entry(name: str, value: object) -> TensorEntry:
     offsets = _whole_numbers(name, "data_offsets", value["data_offsets"])
     if len(offsets) != 2 or offsets[0] > offsets[1]:
         raise FormatError(f"tensor {_short(name)} has data_offsets {_short(list(offsets))}.")
-    entry = TensorEntry(dtype, shape, offsets[0], offsets[1])
-    _check_size(name, entry)
-    return entry
+    # An empty dimension hides an overflow from the product, but not from whoever strides over it.
+    if math.prod(max(size, 1) for size in shape) * ITEM_BYTES[dtype] > _MAX_INT:
+        raise FormatError(f"tensor {_short(name)}: shape {list(shape)} overflows.")
+    wanted, found = math.prod(shape) * ITEM_BYTES[dtype], offsets[1] - offsets[0]
+    if found != wanted:
+        raise FormatError(
+            f"tensor {_short(name)} has {found} bytes; {dtype} of shape {list(shape)} takes "
+            f"{wanted}."
+        )
+    return TensorEntry(dtype, shape, offsets[0], offsets[1])
 
 
 def _whole_numbers(name: str, field: str, value: object) -> tuple[int, ...]:
@@ -172,18 +171,6 @@ def _whole_numbers(name: str, field: str, value: object) -> tuple[int, ...]:
     if any(not 0 <= item <= _MAX_INT for item in value):
         raise FormatError(f"tensor {_short(name)}: {field} {_short(value)} is out of range.")
     return tuple(value)
-
-
-def _check_size(name: str, entry: TensorEntry) -> None:
-    # An empty dimension hides an overflow from the product, but not from whoever strides over it.
-    if math.prod(max(size, 1) for size in entry.shape) * ITEM_BYTES[entry.dtype] > _MAX_INT:
-        raise FormatError(f"tensor {_short(name)}: shape {list(entry.shape)} overflows.")
-    wanted = math.prod(entry.shape) * ITEM_BYTES[entry.dtype]
-    if entry.end - entry.start != wanted:
-        raise FormatError(
-            f"tensor {_short(name)} has {entry.end - entry.start} bytes; {entry.dtype} of shape "
-            f"{list(entry.shape)} takes {wanted}."
-        )
 
 
 def _check_layout(tensors: Mapping[str, TensorEntry], size: int) -> None:

@@ -72,11 +72,7 @@ class StoreFolder:
         self.is_store()
 
     def is_store(self) -> bool:
-        """Whether a store was made here.
-
-        Raises:
-            StoreError, IntegrityError: as the constructor.
-        """
+        """Whether a store was made here; raises what the constructor does."""
         try:
             data = read_bounded(self.marker, limit=4096, what="store", files=self.files)
         except MissingFileError:
@@ -93,22 +89,13 @@ class StoreFolder:
         return True
 
     def check_writable(self) -> None:
-        """Refuse to go on where nothing may be written.
-
-        Raises:
-            ReadOnlyError: this layer is read-only.
-        """
+        """Refuse to write in a read-only layer."""
         if self.read_only:
             raise ReadOnlyError(f"the store {self.root} is read-only: publish to another.")
 
     @contextmanager
     def locked(self, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-        """Be the only writer.
-
-        Raises:
-            StoreError: another process wrote all the time.
-            ReadOnlyError: no permission to write here.
-        """
+        """Be the only writer; a StoreError is raised where another one wrote all the time."""
         path = self.root / "lock"
         with ExitStack() as stack:
             with writing(path):
@@ -121,11 +108,7 @@ class StoreFolder:
             yield
 
     def read(self, digest: Digest) -> bytes:
-        """Read an object; a damaged one is moved to quarantine. The lock is not held.
-
-        Raises:
-            UnknownPatchError, IntegrityError, StoreError: as `Objects.read`.
-        """
+        """Read an object; a damaged one is moved to quarantine. The lock is not held."""
         try:
             return self.objects.read(digest)
         except IntegrityError as error:
@@ -193,11 +176,7 @@ class Objects:
         self.root = folder.root / "objects"
 
     def path(self, digest: Digest) -> Path:
-        """Where an object lies.
-
-        Raises:
-            ConfigError: the digest is malformed.
-        """
+        """Where an object lies; of a malformed digest a ConfigError says so."""
         check_digest(digest)
         return self.root / digest[:2] / f"{digest}{_OBJECT_SUFFIX}"
 
@@ -289,11 +268,7 @@ class Refs:
         self.root = folder.root / "refs"
 
     def path(self, name: str) -> Path:
-        """Where a name's file lies.
-
-        Raises:
-            ConfigError: the name is malformed.
-        """
+        """Where a name's file lies; of a malformed name a ConfigError says so."""
         return self.root / f"{check_name(name)}{_REF_SUFFIX}"
 
     def read(self, name: str) -> tuple[Digest, ...]:
@@ -370,7 +345,7 @@ class Reference:
     """What a caller named: a name, perhaps with its version, or a digest's first digits.
 
     Attributes:
-        name: the name; empty where a digest was given.
+        name: empty where a digest was given.
         version: from 1 on; None for the latest.
         prefix: 8 to 64 hexadecimal digits; empty where a name was given.
     """

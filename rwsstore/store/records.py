@@ -22,14 +22,7 @@ Problem = Literal[
 
 @dataclass(frozen=True)
 class Published:
-    """Where a published patch is to be found.
-
-    Attributes:
-        digest: of the patch.
-        name: the name that it has.
-        version: its version under that name, from 1 on.
-        created: False when it was the latest version already.
-    """
+    """Where a published patch is to be found; not `created` where it was the latest already."""
 
     digest: Digest
     name: str
@@ -49,13 +42,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a digest says of its patch, for ever.
-
-    Attributes:
-        metadata: its description.
-        payload_bytes: of its codes, scales and deltas.
-        file_bytes: of its file.
-    """
+    """What a digest says of its patch, for ever; the payload is its codes, scales and deltas."""
 
     metadata: "PatchMetadata"
     payload_bytes: int
@@ -67,8 +54,6 @@ class Description:
     """What the index knows of an object, in the order of its columns.
 
     Attributes:
-        digest: of the patch.
-        kind: of the patch.
         corruption: the image corruption that it is for.
         severity: of that corruption, 1 to 5.
         attack: the attack that it is for.
@@ -134,10 +119,7 @@ class Description:
 class Entry(Description):
     """One line of a listing: a name's version, and what the index knows of it.
 
-    Attributes:
-        name: the name.
-        version: from 1 on.
-        layer: "bundled" for the read-only layer underneath, else "user".
+    Versions count from 1; the layer is "bundled" for the read-only one underneath, else "user".
     """
 
     name: str

@@ -55,6 +55,12 @@ class Store:
     Opening one creates nothing; the first `publish` creates the folder. A *reference* is a name
     (`fog`: its latest version), `fog@2`, a digest, or 8 or more of a digest's first digits.
 
+    Whatever takes a name, a digest or a reference raises ConfigError where it is malformed, and
+    UnknownPatchError where nothing of the kind is there; whatever reads raises IntegrityError where
+    that is damaged, and StoreError where it could not be read; whatever parses a patch raises
+    FormatError or TensorError where this rwsstore does not read it; whatever writes raises
+    ReadOnlyError where it may not, and StorageFullError where the device is full or failed.
+
     Args:
         root: the folder. Not on a network file system.
         base: a read-only store underneath, read where this one has nothing; "bundled" in
@@ -96,38 +102,26 @@ class Store:
         return self._layers[0].read_only
 
     def has(self, digest: Digest) -> bool:
-        """Whether an object of this digest is in a layer.
-
-        Raises:
-            ConfigError: the digest is malformed.
-        """
+        """Whether an object of this digest is in a layer."""
         return any(layer.objects.has(digest) for layer in self._layers)
 
     def read(self, digest: Digest) -> bytes:
         """Read an object's bytes from the uppermost layer that holds it, hashing them each time.
 
         Raises:
-            ConfigError: the digest is malformed.
-            UnknownPatchError: no layer holds it.
             IntegrityError: the bytes are not those that were written. The object has been moved
                 to quarantine, unless its layer is read-only.
-            StoreError: it could not be read.
         """
-        holders = [layer for layer in self._layers if layer.objects.has(digest)]
-        if not holders:
-            raise UnknownPatchError(f"no patch {digest} in the store.")
-        return holders[0].read(digest)
+        for layer in self._layers:
+            if layer.objects.has(digest):
+                return layer.read(digest)
+        raise UnknownPatchError(f"no patch {digest} in the store.")
 
     def reach(self, patch: Patch) -> Reach:
         """Measure how much of its model a patch touches.
 
         Args:
             patch: in the store or not; the parts of a composed one are read here.
-
-        Raises:
-            UnknownPatchError: a part is not in the store.
-            IntegrityError, StoreError: as `read`.
-            FormatError, TensorError: a part is not a patch that this rwsstore reads.
         """
         parts = [Patch.from_bytes(self.read(digest)).metadata for digest, _ in patch.parts]
         return reach_of(patch.metadata, parts)
@@ -146,12 +140,7 @@ class Store:
             return Description.of(patch, reach_of(patch.metadata), whole=False)
 
     def versions(self, name: str) -> tuple[Version, ...]:
-        """All versions of a name, the oldest first; none if no layer has it.
-
-        Raises:
-            ConfigError: the name is malformed.
-            IntegrityError: the name's file is damaged.
-        """
+        """All versions of a name, the oldest first; none if no layer has it."""
         check_name(name)
         for layer in self._layers:
             digests = layer.refs.read(name)
@@ -163,12 +152,7 @@ class Store:
         return ()
 
     def history(self, name: str) -> tuple[Version, ...]:
-        """All versions of a name that exists, the oldest first.
-
-        Raises:
-            ConfigError, IntegrityError: as `versions`.
-            UnknownPatchError: no layer has it; near names are suggested.
-        """
+        """All versions of a name that exists, the oldest first; else near names are suggested."""
         versions = self.versions(name)
         if not versions:
             names = {known for layer in self._layers for known in layer.refs.names()}
@@ -178,13 +162,7 @@ class Store:
         return versions
 
     def resolve(self, reference: str) -> Digest:
-        """Find the digest that a reference stands for.
-
-        Raises:
-            ConfigError: it is malformed, or a prefix of several digests.
-            UnknownPatchError: nothing of that name, version or prefix is in the store.
-            IntegrityError: the name's file is damaged.
-        """
+        """Find the digest that a reference stands for; a ConfigError where it begins several."""
         wanted = parse_reference(reference)
         if wanted.prefix:
             return self._resolve_prefix(wanted.prefix)
@@ -209,13 +187,7 @@ class Store:
         return found[0]
 
     def get(self, reference: str) -> Patch:
-        """Read a patch.
-
-        Raises:
-            ConfigError, UnknownPatchError: as `resolve`.
-            IntegrityError, StoreError: as `read`.
-            FormatError, TensorError: the object is not a patch that this rwsstore reads.
-        """
+        """Read a patch."""
         return Patch.from_bytes(self.read(self.resolve(reference)))
 
     def mark(self, name: str) -> tuple[FileMark | None, ...]:
@@ -225,10 +197,6 @@ class Store:
 
         A change within 5 s of the time that a mark itself names may go unseen, for a file system
         may tell times so coarsely: such a mark is not to be kept.
-
-        Raises:
-            ConfigError: the name is malformed.
-            StoreError: the store could not be read.
         """
         marks: list[FileMark | None] = []
         for layer in self._layers:
@@ -261,9 +229,6 @@ class Store:
             all_versions: every version instead of the latest of each name.
             sort: "name": by name and version; "touched" or "payload": what touches the fewest
                 bytes of the model, or takes the fewest itself, first.
-
-        Raises:
-            StoreError: the store could not be read.
         """
         columns = {
             "kind": kind,
@@ -313,13 +278,9 @@ class Store:
 
         Raises:
             ConfigError: the name is not allowed, or the folder holds other things.
-            FormatError, TensorError: the patch could not be loaded again, or is over 256 MiB.
-            UnknownPatchError: a part of the composed patch is not in the store.
+            FormatError: the patch is over 256 MiB.
             MismatchError: a part belongs to another clean model, or is composed itself.
             ConflictError: somebody else published under the name in between.
-            ReadOnlyError: the store cannot be written.
-            StorageFullError: no space left, or the device failed.
-            IntegrityError: the name's file, or a part, is damaged.
         """
         publisher = Publisher(self._layers, self.versions)
         return publisher.publish(patch, name, expected, witness)
@@ -327,13 +288,8 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove a name with all its versions; the objects stay until `gc`.
 
-        A name of a layer underneath that it hid is visible again.
-
-        Raises:
-            ConfigError: the name is malformed.
-            UnknownPatchError: there is no such name.
-            ReadOnlyError: the store cannot be written, or only a layer underneath has the name.
-            StorageFullError: the device failed.
+        A name of a layer underneath that it hid is visible again. Where only such a layer has the
+        name, a ReadOnlyError is raised.
         """
         top = self._layers[0]
         top.check_writable()
@@ -343,16 +299,7 @@ class Store:
             raise ReadOnlyError(f"name {name!r} lies in a read-only layer: it cannot be removed.")
 
     def verify(self, reference: str) -> Digest:
-        """Read, hash and parse a patch and, where it is composed, its parts.
-
-        Returns:
-            Its digest.
-
-        Raises:
-            ConfigError, UnknownPatchError: as `resolve`, or a part is not in the store.
-            IntegrityError, StoreError: as `read`.
-            FormatError, TensorError: it is not a patch that this rwsstore reads.
-        """
+        """Read, hash and parse a patch and, where it is composed, its parts; give its digest."""
         patch = self.get(reference)
         for digest, _ in patch.parts:
             Patch.from_bytes(self.read(digest))
@@ -367,10 +314,6 @@ class Store:
             repair: move damaged objects, damaged refs and files that do not belong here to
                 quarantine, and remove temporary files of interrupted writes; in the uppermost
                 layer only. What is missing stays missing: publish it again.
-
-        Raises:
-            ReadOnlyError: `repair` in a store that cannot be written.
-            StoreError: the store could not be read.
         """
         if repair:
             self._layers[0].check_writable()
@@ -400,11 +343,8 @@ class Store:
             dry_run: count only.
 
         Raises:
-            ConfigError: a digest to keep is malformed.
             IntegrityError: a name's file or a reached object is damaged, so that it is not known
                 what to keep; nothing was removed. Run `fsck`.
-            ReadOnlyError: the store cannot be written.
-            StorageFullError: the device failed.
         """
         top = self._layers[0]
         top.check_writable()
@@ -442,11 +382,7 @@ class FittingStore:
         self._ahead: OrderedDict[Digest, Patch] = OrderedDict()
 
     def resolve(self, ref: str) -> Digest:
-        """Find the digest that a reference stands for.
-
-        Raises:
-            RwsError: as `Store.resolve` and `Store.get`.
-        """
+        """Find the digest that a reference stands for."""
         reference = parse_reference(ref)
         if not reference.name or reference.version is not None:
             return self._store.resolve(ref)
@@ -454,22 +390,14 @@ class FittingStore:
         return next(filter(self._fits, reversed(digests)), digests[-1])
 
     def get(self, ref: str) -> Patch:
-        """Read the patch that a reference stands for.
-
-        Raises:
-            RwsError: as `resolve`.
-        """
+        """Read the patch that a reference stands for."""
         digest = self.resolve(ref)
         with self._lock:
             patch = self._ahead.pop(digest, None)
         return Patch.from_bytes(self._store.read(digest)) if patch is None else patch
 
     def describe(self, digest: Digest) -> Contents:
-        """Say what a patch is; its file is read the first time.
-
-        Raises:
-            RwsError: as `Store.get`.
-        """
+        """Say what a patch is; its file is read the first time."""
         known = self._learnt.get(digest)
         if known is not None:
             return known
@@ -484,11 +412,7 @@ class FittingStore:
         return contents
 
     def list(self, *, kind: str | None = None, corruption: str | None = None) -> tuple[Entry, ...]:
-        """List the newest version of each name that was made for the model, by name.
-
-        Raises:
-            StoreError: as `Store.list`.
-        """
+        """List the newest version of each name that was made for the model, by name."""
         newest: dict[str, Entry] = {}
         entries = self._store.list(
             kind=kind,
@@ -496,7 +420,7 @@ class FittingStore:
             architecture=self._model.architecture,
             all_versions=True,
         )
-        for entry in sorted(entries, key=lambda entry: (entry.name, entry.version)):
+        for entry in entries:
             if entry.clean_weights == self._model.clean_weights:
                 newest[entry.name] = entry
         return tuple(newest.values())
