@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -214,8 +215,19 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def _temporary_beside(path: Path) -> Path:
-    return path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+@contextmanager
+def _replaced(path: Path, files: OsFiles, discard: Callable[[Path], object]) -> Iterator[Path]:
+    """Give a temporary name beside `path`; what is written there takes its place at the end."""
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    with writing(path):
+        try:
+            yield temporary
+            files.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                discard(temporary)
+            raise
+        files.fsync_folder(path.parent)
 
 
 def write_atomic(path: Path, data: bytes, *, files: OsFiles = OS_FILES) -> None:
@@ -232,16 +244,8 @@ def write_atomic(path: Path, data: bytes, *, files: OsFiles = OS_FILES) -> None:
         MissingFileError: the folder does not exist.
         StoreError: anything else that the operating system refused.
     """
-    temporary = _temporary_beside(path)
-    with writing(path):
-        try:
-            files.create(temporary, data)
-            files.rename(temporary, path)
-        except OSError:
-            with suppress(OSError):
-                files.unlink(temporary)
-            raise
-        files.fsync_folder(path.parent)
+    with _replaced(path, files, files.unlink) as temporary:
+        files.create(temporary, data)
 
 
 def make_folders(path: Path, *, files: OsFiles = OS_FILES) -> None:
@@ -307,20 +311,11 @@ def staged_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
     """
-    temporary = _temporary_beside(path)
-    with writing(path):
-        try:
-            with temporary.open("xb") as stream:
-                yield stream
-                stream.flush()
-                os.fchmod(stream.fileno(), FILE_MODE)
-                os.fsync(stream.fileno())
-            OS_FILES.rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        OS_FILES.fsync_folder(path.parent)
+    with _replaced(path, OS_FILES, OS_FILES.unlink) as temporary, temporary.open("xb") as stream:
+        yield stream
+        stream.flush()
+        os.fchmod(stream.fileno(), FILE_MODE)
+        os.fsync(stream.fileno())
 
 
 @contextmanager
@@ -336,17 +331,10 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
     """
-    temporary = _temporary_beside(path)
-    with writing(path):
-        try:
-            temporary.mkdir()
-            yield temporary
-            os.sync()
-            OS_FILES.rename(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        OS_FILES.fsync_folder(path.parent)
+    with _replaced(path, OS_FILES, partial(shutil.rmtree, ignore_errors=True)) as temporary:
+        temporary.mkdir()
+        yield temporary
+        os.sync()
 
 
 def remove_temporaries(folder: Path) -> None:
