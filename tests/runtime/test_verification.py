@@ -1,6 +1,7 @@
 """One flipped bit in memory is found, wherever it is."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -25,10 +26,14 @@ def flip(tensor: Tensor, bit: int, place: int = 0) -> None:
     bits[place] ^= mask
 
 
-def patched(*, bits: int = 8) -> tuple[LiveModel, Patch]:
-    model = two_convs()
-    patch = a_patch(model, bits=bits)
-    live = LiveModel(model, PatchBag([patch]))
+@cache
+def patch_bytes() -> bytes:
+    return a_patch(two_convs()).to_bytes()
+
+
+def patched() -> tuple[LiveModel, Patch]:
+    patch = Patch.from_bytes(patch_bytes())
+    live = LiveModel(two_convs(), PatchBag([patch]))
     live.apply("fog", 0.7)
     return live, patch
 
@@ -52,16 +57,16 @@ def test_it_says_which_weights_are_live() -> None:
     assert live.verify().live_weights == live.clean.identity.clean_weights != patched_weights
 
 
-@pytest.mark.parametrize("bit", range(32))
 @pytest.mark.parametrize("name", ["fc.weight", "conv1.weight"], ids=["untouched", "patched"])
-def test_a_flipped_bit_in_the_clean_weights(name: str, bit: int) -> None:
+def test_a_flipped_bit_in_the_clean_weights(name: str) -> None:
     live, _ = patched()
-    flip(live.clean.state[name], bit, place=3)
-    found = live.verify()
-    assert not found.ok
-    assert "clean weights in memory differ" in found.problems[0]
-    flip(live.clean.state[name], bit, place=3)
-    assert live.verify().ok
+    for bit in range(32):
+        flip(live.clean.state[name], bit, place=3)
+        found = live.verify()
+        assert not found.ok
+        assert "clean weights in memory differ" in found.problems[0]
+        flip(live.clean.state[name], bit, place=3)
+        assert live.verify().ok
 
 
 def test_a_flipped_bit_in_a_buffer() -> None:
@@ -70,14 +75,17 @@ def test_a_flipped_bit_in_a_buffer() -> None:
     assert not live.verify().ok
 
 
-@pytest.mark.parametrize("bit", range(32))
-def test_a_flipped_bit_in_a_patched_tensor(bit: int) -> None:
+def test_a_flipped_bit_in_a_patched_tensor() -> None:
     live, _ = patched()
     before = live.verify().live_weights
-    flip(live.active.state()["conv1.weight"], bit, place=5)
-    found = live.verify()
-    assert found.problems == ("patched tensor 'conv1.weight' differs from a fresh build",)
-    assert found.live_weights != before
+    tensor = live.active.state()["conv1.weight"]
+    for bit in range(32):
+        flip(tensor, bit, place=5)
+        found = live.verify()
+        assert found.problems == ("patched tensor 'conv1.weight' differs from a fresh build",)
+        assert found.live_weights != before
+        flip(tensor, bit, place=5)
+        assert live.verify().ok
 
 
 def test_a_flipped_bit_in_the_patch_that_the_variant_was_built_of() -> None:

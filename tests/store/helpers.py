@@ -1,6 +1,7 @@
 """Small patches, stores on simulated disks, and what can be seen of a store from outside."""
 
 import functools
+import pickle
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,8 +41,20 @@ def observe(store: Store) -> State:
     return state
 
 
+_seen: dict[bytes, tuple[State, frozenset[str]]] = {}
+
+
+def look_at(snapshot: Snapshot) -> tuple[State, frozenset[str]]:
+    """What can be seen of a disk, and what `fsck` finds there; the same disk is looked at once."""
+    key = pickle.dumps(snapshot)
+    if key not in _seen:
+        store = open_store(Process(Disk(snapshot)))
+        _seen[key] = observe(store), frozenset(found.problem for found in store.fsck().findings)
+    return _seen[key]
+
+
 def observe_disk(snapshot: Snapshot) -> State:
-    return observe(open_store(Process(Disk(snapshot))))
+    return look_at(snapshot)[0]
 
 
 def prepare(*patches: Patch) -> Snapshot:

@@ -4,6 +4,7 @@ What may be found then: the old state or the new one, no third; everything that 
 a retry works; fsck is clean once leftovers are swept.
 """
 
+import pickle
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from tests.store.faults import Disk, Killed, Process, Snapshot, operations
 from tests.store.helpers import (
     ROOT,
     composed,
+    look_at,
     observe,
     observe_disk,
     open_store,
@@ -92,9 +94,12 @@ def test_killed_anywhere(scenario: tuple[Snapshot, Work]) -> None:
 def test_power_cut_anywhere(scenario: tuple[Snapshot, Work]) -> None:
     before, work = scenario
     after = finished(before, work)
+    checked: list[Snapshot] = []
     for disk in killed_disks(before, work):
         for found in disk.after_power_cut():
-            check_found(found, before, after, work)
+            if found not in checked:
+                check_found(found, before, after, work)
+                checked.append(found)
 
 
 def test_what_returned_is_durable(scenario: tuple[Snapshot, Work]) -> None:
@@ -112,10 +117,9 @@ def test_a_retry_makes_durable_what_a_killed_process_left_unsynced(
     for disk in killed_disks(before, work):
         finish(disk, work)
         for found in disk.after_power_cut():
-            assert observe_disk(found) == wanted
-            assert {f.problem for f in open_store(Process(Disk(found))).fsck().findings} <= {
-                "temporary"
-            }
+            state, problems = look_at(found)
+            assert state == wanted
+            assert problems <= {"temporary"}
 
 
 @pytest.mark.slow
@@ -123,7 +127,7 @@ def test_two_killed_processes_before_one_that_finishes() -> None:
     def work(store: Store) -> object:
         return store.publish(patch(0))
 
-    wanted = observe_disk(finished({}, work))
+    wanted, tried = observe_disk(finished({}, work)), set[bytes]()
     steps = len(operations({}, lambda process: work(open_store(process))))
     for first in range(1, steps + 1):
         for second in range(1, steps + 1):
@@ -133,6 +137,10 @@ def test_two_killed_processes_before_one_that_finishes() -> None:
                     work(open_store(Process(disk, kill_at=kill_at)))
                 except Killed:
                     continue
+            left = pickle.dumps(disk.top)
+            if left in tried:  # to the last unsynced change, as two others left it
+                continue
+            tried.add(left)
             finish(disk, work)
             for found in disk.after_power_cut():
                 assert observe_disk(found) == wanted
