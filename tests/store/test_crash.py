@@ -4,7 +4,6 @@ What may be found then: the old state or the new one, no third; everything that 
 a retry works; fsck is clean once leftovers are swept.
 """
 
-import pickle
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from rwsstore.store import Store
 from tests.store.faults import Disk, Killed, Process, Snapshot, operations
 from tests.store.helpers import (
     ROOT,
+    alike,
     composed,
     look_at,
     observe,
@@ -94,12 +94,12 @@ def test_killed_anywhere(scenario: tuple[Snapshot, Work]) -> None:
 def test_power_cut_anywhere(scenario: tuple[Snapshot, Work]) -> None:
     before, work = scenario
     after = finished(before, work)
-    checked: list[Snapshot] = []
+    checked: set[str] = set()
     for disk in killed_disks(before, work):
         for found in disk.after_power_cut():
-            if found not in checked:
+            if alike(found) not in checked:
                 check_found(found, before, after, work)
-                checked.append(found)
+                checked.add(alike(found))
 
 
 def test_what_returned_is_durable(scenario: tuple[Snapshot, Work]) -> None:
@@ -127,7 +127,7 @@ def test_two_killed_processes_before_one_that_finishes() -> None:
     def work(store: Store) -> object:
         return store.publish(patch(0))
 
-    wanted, tried = observe_disk(finished({}, work)), set[bytes]()
+    wanted = observe_disk(finished({}, work))
     steps = len(operations({}, lambda process: work(open_store(process))))
     for first in range(1, steps + 1):
         for second in range(1, steps + 1):
@@ -137,10 +137,6 @@ def test_two_killed_processes_before_one_that_finishes() -> None:
                     work(open_store(Process(disk, kill_at=kill_at)))
                 except Killed:
                     continue
-            left = pickle.dumps(disk.top)
-            if left in tried:  # to the last unsynced change, as two others left it
-                continue
-            tried.add(left)
             finish(disk, work)
             for found in disk.after_power_cut():
                 assert observe_disk(found) == wanted
