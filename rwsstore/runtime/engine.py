@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -52,8 +52,6 @@ class Engine:
         self.compute = compute
         self._clean = clean
         self._lock = threading.RLock()
-        self._traced: tuple[Graph | None] | None = None
-        self._bounds: Bounds | None = None
         self.conversion: Conversion | None = None
         self._whole: Split | None = None
         self._ready = compute == FLOAT32
@@ -98,9 +96,8 @@ class Engine:
         What is bounded overflows in no format.
         """
         with self._lock:
-            if self._bounds is None:
-                self._bounds = Bounds(self._graph())
-        return self._bounds.logits((variant.sources[one], alpha) for one, alpha in variant.patches)
+            bounds = self._bounds
+        return bounds.logits((variant.sources[one], alpha) for one, alpha in variant.patches)
 
     def _run(self, variant: Variant, images: Tensor) -> Tensor:
         module = self._module(variant)
@@ -153,7 +150,7 @@ class Engine:
         return variant.converted(self.conversion)
 
     def _cut(self, touched: frozenset[str], images: Tensor) -> Split | None:
-        graph = self._graph()
+        graph = self._graph
         if graph is None:
             return None
         if self.conversion is None:  # float32 is the reference: plain operations of torch
@@ -163,24 +160,27 @@ class Engine:
             found = cut(graph, touched, compiled_for=model)
         return found if found is not None and works(found, model, _pair(images)) else None
 
+    @cached_property
     def _graph(self) -> Graph | None:
         """The operations of the model; None where it cannot be traced."""
-        if self._traced is None:
-            try:
-                graph = Graph(self._clean.module)
-                if self.compute != FLOAT32:
-                    graph.leave_out_identities()
-                self._traced = (graph,)
-            except ConfigError:
-                self._traced = (None,)
-        return self._traced[0]
+        try:
+            graph = Graph(self._clean.module)
+        except ConfigError:
+            return None
+        if self.compute != FLOAT32:
+            graph.leave_out_identities()
+        return graph
+
+    @cached_property
+    def _bounds(self) -> Bounds:
+        return Bounds(self._graph)
 
     def _get_ready(self, images: Tensor) -> None:
         """Put the clean model into the format."""
         with self._lock:
             if self._ready:
                 return
-            clean, probe, graph = self._clean.module, _pair(images), self._graph()
+            clean, probe, graph = self._clean.module, _pair(images), self._graph
             shapes = _input_shapes(clean, probe)  # refuses images that do not fit
             conversion = Conversion(clean, self.compute, shapes)
             self._check(conversion.root, probe)

@@ -59,7 +59,13 @@ def verify_variant(
             for name in conversion.differences(conversion.root, clean.state)
         ]
     try:
-        fresh = patched_state(clean, variant.patches, _read_again(variant))
+        again = {}
+        for digest, patch in variant.sources.items():
+            data = patch.to_bytes()
+            if sha256_hex(data) != digest:
+                raise RwsError(f"the bytes of {patch.name!r} do not have its digest")
+            again[digest] = Patch.from_bytes(data)
+        fresh = patched_state(clean, variant.patches, again)
     except RwsError as error:
         problems.append(f"a fresh build fails: {error}")
     else:
@@ -99,16 +105,6 @@ def _compare_patched(
             if not torch.equal(live[name].view(torch.int32), tensor.view(torch.int32))
         ]
     return [f"patched tensor {name!r} differs from a fresh build" for name in different]
-
-
-def _read_again(variant: Variant) -> dict[Digest, Patch]:
-    again = {}
-    for digest, patch in variant.sources.items():
-        data = patch.to_bytes()
-        if sha256_hex(data) != digest:
-            raise RwsError(f"the bytes of {patch.name!r} do not have its digest")
-        again[digest] = Patch.from_bytes(data)
-    return again
 
 
 def patched_state(

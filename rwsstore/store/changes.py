@@ -110,7 +110,9 @@ class Publisher:
             parts = self._read_parts(patch)
             current = self._digests(name)
             if current[-1:] == (patch.digest,):
-                self._settle(name, patch)
+                if self._top.refs.has(name):  # make durable, and whole again, what is there
+                    self._top.objects.write(patch.digest, data)
+                    self._top.refs.settle()
                 return Published(patch.digest, name, len(current), created=False)
             if current != seen or expected not in (None, len(current)):
                 raise ConflictError(
@@ -156,12 +158,6 @@ class Publisher:
         if holder is None:
             raise UnknownPatchError(f"{what}, {digest}, is not in the store: publish it first.")
         return holder.objects.read(digest)
-
-    def _settle(self, name: str, patch: Patch) -> None:
-        """Make durable, and whole again, what is published already."""
-        if self._top.refs.has(name):
-            self._top.objects.write(patch.digest, patch.to_bytes())
-            self._top.refs.settle()
 
     def _write(
         self, made: Published, current: tuple[Digest, ...], objects: _Files, witness: Witness
@@ -333,9 +329,16 @@ def collect(folder: StoreFolder, keep: Iterable[Digest], *, dry_run: bool) -> Gc
     left += keep
     while left:
         digest = left.pop()
-        if digest not in reached:
-            reached.add(digest)
-            left += _parts(folder, digest)
+        if digest in reached:
+            continue
+        reached.add(digest)
+        try:
+            patch = Patch.from_bytes(folder.objects.read(digest))
+        except UnknownPatchError:
+            continue  # in a layer underneath, or an old digest that the caller still lists
+        except RefusedError as error:
+            raise IntegrityError(f"object {digest} is no patch: {error}") from error
+        left += [part for part, _ in patch.parts]
     found = {path: digest for path, digest in _objects(folder).items() if digest}
     garbage = {path: digest for path, digest in found.items() if digest not in reached}
     temporaries = _temporaries(folder)
@@ -349,13 +352,3 @@ def collect(folder: StoreFolder, keep: Iterable[Digest], *, dry_run: bool) -> Gc
             folder.remove(path)
     kept = len(found) - len(garbage)
     return GcReport(tuple(garbage.values()), freed, len(temporaries), kept, dry_run)
-
-
-def _parts(folder: StoreFolder, digest: Digest) -> list[Digest]:
-    try:
-        patch = Patch.from_bytes(folder.objects.read(digest))
-    except UnknownPatchError:
-        return []  # in a layer underneath, or an old digest that the caller still lists
-    except RefusedError as error:
-        raise IntegrityError(f"object {digest} is no patch: {error}") from error
-    return [part for part, _ in patch.parts]

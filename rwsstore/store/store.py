@@ -6,7 +6,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Optional
 
@@ -165,7 +164,18 @@ class Store:
         """Find the digest that a reference stands for; a ConfigError where it begins several."""
         wanted = parse_reference(reference)
         if wanted.prefix:
-            return self._resolve_prefix(wanted.prefix)
+            matching = (layer.objects.matching(wanted.prefix) for layer in self._layers)
+            found = sorted({digest for digests in matching for digest in digests})
+            if not found:
+                raise UnknownPatchError(
+                    f"no patch whose digest begins with {wanted.prefix} in the store."
+                )
+            if len(found) > 1:
+                raise ConfigError(
+                    f"{wanted.prefix} begins the digests of {len(found)} patches: "
+                    f"{', '.join(found[:_SHOWN])}. Give more digits."
+                )
+            return found[0]
         versions = self.history(wanted.name)
         number = wanted.version or len(versions)
         if number > len(versions):
@@ -174,17 +184,6 @@ class Store:
                 f"{len(versions)}."
             )
         return versions[number - 1].digest
-
-    def _resolve_prefix(self, prefix: Digest) -> Digest:
-        found = sorted({name for layer in self._layers for name in layer.objects.matching(prefix)})
-        if not found:
-            raise UnknownPatchError(f"no patch whose digest begins with {prefix} in the store.")
-        if len(found) > 1:
-            raise ConfigError(
-                f"{prefix} begins the digests of {len(found)} patches: "
-                f"{', '.join(found[:_SHOWN])}. Give more digits."
-            )
-        return found[0]
 
     def get(self, reference: str) -> Patch:
         """Read a patch."""
@@ -317,20 +316,22 @@ class Store:
         """
         if repair:
             self._layers[0].check_writable()
-        reports = [self._check(number, repair) for number in range(len(self._layers))]
+        reports = []
+        for number, layer in enumerate(self._layers):
+            check = Checker(layer, self._layers[number + 1 :], repair=repair and number == 0)
+            if layer.read_only:
+                reports.append(check.run())
+            elif layer.is_store():
+                with layer.locked():
+                    reports.append(check.run())
+            else:  # nothing was published yet
+                reports.append(FsckReport(0, 0, (), ()))
         return FsckReport(
             objects=sum(report.objects for report in reports),
             refs=sum(report.refs for report in reports),
             findings=tuple(finding for report in reports for finding in report.findings),
             unreferenced=reports[0].unreferenced,
         )
-
-    def _check(self, number: int, repair: bool) -> FsckReport:
-        layer, below = self._layers[number], self._layers[number + 1 :]
-        if not layer.read_only and not layer.is_store():
-            return FsckReport(0, 0, (), ())  # nothing was published yet
-        with nullcontext() if layer.read_only else layer.locked():
-            return Checker(layer, below, repair=repair and number == 0).run()
 
     def gc(self, *, keep: Iterable[Digest] = (), dry_run: bool = False) -> GcReport:
         """Remove objects that no name, composed patch with a name, or caller reaches.
@@ -387,7 +388,10 @@ class FittingStore:
         if not reference.name or reference.version is not None:
             return self._store.resolve(ref)
         digests = [one.digest for one in self._store.history(reference.name)]
-        return next(filter(self._fits, reversed(digests)), digests[-1])
+        for digest in reversed(digests):
+            if self.describe(digest).metadata.clean_weights == self._model.clean_weights:
+                return digest
+        return digests[-1]
 
     def get(self, ref: str) -> Patch:
         """Read the patch that a reference stands for."""
@@ -424,6 +428,3 @@ class FittingStore:
             if entry.clean_weights == self._model.clean_weights:
                 newest[entry.name] = entry
         return tuple(newest.values())
-
-    def _fits(self, digest: Digest) -> bool:
-        return self.describe(digest).metadata.clean_weights == self._model.clean_weights
