@@ -72,10 +72,11 @@ def test_the_halves_give_the_bits_of_the_whole(make: Callable[[], nn.Module], co
 
 
 @pytest.mark.parametrize(
-    "network", ["resnet50", "torchvision:densenet121", "torchvision:googlenet"]
+    ("network", "width"),
+    [("resnet50", 0.25), ("torchvision:densenet121", 1.0), ("torchvision:googlenet", 1.0)],
 )
-def test_networks_are_cut_anywhere(network: str) -> None:
-    model = build(ModelSpec(network=network, num_classes=3, input_size=32, width=1.0)).eval()
+def test_networks_are_cut_anywhere(network: str, width: float) -> None:
+    model = build(ModelSpec(network=network, num_classes=3, input_size=32, width=width)).eval()
     layers, images = ordered_layers(model), pixels(2).repeat(1, 1, 2, 2)
     with torch.inference_mode():
         whole = model(images)

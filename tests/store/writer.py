@@ -1,7 +1,7 @@
 """A process of its own that writes to a store; run by tests/store/test_writers.py.
 
-`race ROOT SEED` says `ready`, waits for a line, then publishes under two names. `kill ROOT` has a
-child publish to ROOT/1 and be killed before its first writing operation, then one to ROOT/2 before
+`race ROOT` has two children publish under two names, let go at once. `kill ROOT` has a child
+publish to ROOT/1 and be killed before its first writing operation, then one to ROOT/2 before
 its second, until one finishes.
 """
 
@@ -45,15 +45,25 @@ class Dying(OsFiles):
         super().make_folder(path)
 
 
-def race(root: Path, seed: int) -> None:
-    store, mine, shared = Store(root), patch(seed), patch(0)
-    say("ready")
-    sys.stdin.readline()
-    say(f"same {store.publish(shared, name='same').created}")
-    try:
-        say(f"other {store.publish(mine, name='other', expected=0).created}")
-    except ConflictError:
-        say("other conflict")
+def race(root: Path) -> None:
+    gate, opened = os.pipe()
+    shared, *others = [patch(seed) for seed in range(3)]
+    children = []
+    for mine in others:
+        child = os.fork()
+        if child == 0:
+            store = Store(root)
+            os.read(gate, 1)
+            say(f"same {store.publish(shared, name='same').created}")
+            try:
+                say(f"other {store.publish(mine, name='other', expected=0).created}")
+            except ConflictError:
+                say("other conflict")
+            os._exit(0)
+        children.append(child)
+    os.write(opened, b"go")
+    for child in children:
+        os.waitpid(child, 0)
 
 
 def kill(root: Path) -> None:
@@ -75,7 +85,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "race":
-        race(Path(sys.argv[2]), int(sys.argv[3]))
-    else:
-        kill(Path(sys.argv[2]))
+    {"race": race, "kill": kill}[sys.argv[1]](Path(sys.argv[2]))
