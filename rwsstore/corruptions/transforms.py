@@ -45,11 +45,8 @@ def content_indices(images: Tensor) -> list[int]:
     levels = images if images.dtype == torch.uint8 else to_levels(images.detach()).to(torch.uint8)
     shape = repr(list(levels.shape[1:])).encode("ascii")
     rows = levels.cpu().contiguous().numpy()
-    return [_hashed(shape + row.tobytes()) for row in rows]
-
-
-def _hashed(data: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") >> 1
+    digests = [hashlib.blake2b(shape + row.tobytes(), digest_size=8).digest() for row in rows]
+    return [int.from_bytes(digest, "little") >> 1 for digest in digests]
 
 
 _MODES = ("L", "RGB")
@@ -83,24 +80,16 @@ def replace_images(sample: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def _image_places(leaves: list[Any]) -> list[int]:
-    places = [place for place, leaf in enumerate(leaves) if _is_marked_image(leaf)]
-    if places:
-        return places
-    return [place for place, leaf in enumerate(leaves) if _is_plain_tensor(leaf)][:1]
-
-
-def _is_marked_image(leaf: Any) -> bool:
     vision = _tv_tensors()
-    return isinstance(leaf, Image.Image) or (
-        vision is not None and isinstance(leaf, vision.Image | vision.Video)
-    )
-
-
-def _is_plain_tensor(leaf: Any) -> bool:
-    vision = _tv_tensors()
-    return isinstance(leaf, Tensor) and not (
-        vision is not None and isinstance(leaf, vision.TVTensor)
-    )
+    marked = (Image.Image,) if vision is None else (Image.Image, vision.Image, vision.Video)
+    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, marked)]
+    others = () if vision is None else vision.TVTensor
+    plain = [
+        place
+        for place, leaf in enumerate(leaves)
+        if isinstance(leaf, Tensor) and not isinstance(leaf, others)
+    ]
+    return places or plain[:1]
 
 
 def _tv_tensors() -> ModuleType | None:
@@ -164,11 +153,16 @@ class Transform(ABC):
             TensorError: there is no image, or one of another shape, dtype or range.
             ConfigError: indices do not fit the images.
         """
-        given = None if indices is None else _GivenOnce(indices)
+        given = [] if indices is None else [indices]
 
         def change(images: Tensor) -> Tensor:
-            places = content_indices(images) if given is None else given.take(len(images))
-            return self.on_batch(images, places)
+            if indices is None:
+                return self.on_batch(images, content_indices(images))
+            if not given:
+                raise ConfigError(
+                    "the sample holds several images; indices go with one, or one batch"
+                )
+            return self.on_batch(images, _listed(given.pop(), len(images)))
 
         return replace_images(sample if len(sample) != 1 else sample[0], change)
 
@@ -199,22 +193,13 @@ class Transform(ABC):
         """Name the random numbers that are drawn; None where none are."""
 
 
-class _GivenOnce:
-    """The caller's indices, which belong to one image or batch."""
-
-    def __init__(self, indices: Indices) -> None:
-        self._indices = [indices] if isinstance(indices, int) else indices
-        self._is_taken = False
-
-    def take(self, count: int) -> list[int]:
-        if self._is_taken:
-            raise ConfigError("the sample holds several images; indices go with one, or one batch")
-        self._is_taken = True
-        found = self._indices
-        listed = found.flatten().tolist() if isinstance(found, Tensor) else list(found)
-        if len(listed) != count:
-            raise ConfigError(f"there are {len(listed)} indices for {count} images")
-        return listed
+def _listed(indices: Indices, count: int) -> list[int]:
+    if isinstance(indices, int):
+        indices = [indices]
+    listed = indices.flatten().tolist() if isinstance(indices, Tensor) else list(indices)
+    if len(listed) != count:
+        raise ConfigError(f"there are {len(listed)} indices for {count} images")
+    return listed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,14 +193,6 @@ _NAMED = 5
 _MOST_THREADS = 16
 
 
-@dataclass(frozen=True)
-class _Bad:
-    """A file that could not be used, and why."""
-
-    path: Path
-    reason: str
-
-
 def decode_files(paths: Sequence[Path], size: int | None, progress: Reporter) -> NDArray[np.uint8]:
     """Decode image files to one array, in the order given.
 
@@ -219,7 +211,7 @@ def decode_files(paths: Sequence[Path], size: int | None, progress: Reporter) ->
     height, width = (size, size) if size is not None else _common_shape(paths)
     check_memory(len(paths), height, width)
     pixels = np.empty((len(paths), 3, height, width), dtype=np.uint8)
-    bad: list[_Bad] = []
+    bad: list[str] = []
     with (
         ThreadPoolExecutor(min(_MOST_THREADS, thread_count())) as pool,
         progress.task("decoding images", total=len(paths)) as task,
@@ -235,24 +227,24 @@ def decode_files(paths: Sequence[Path], size: int | None, progress: Reporter) ->
 
 def _decode_chunk(
     paths: Sequence[Path], start: int, size: int | None, pixels: NDArray[np.uint8]
-) -> list[_Bad]:
+) -> list[str]:
+    """Decode some of the files into their rows; says which cannot be used, and why."""
+    height, width = pixels.shape[2:]
     bad = []
     for index in range(start, min(start + _CHUNK, len(paths))):
         try:
             image = decode_image(_read(paths[index]), size=size)
         except (FormatError, OSError) as error:
-            bad.append(_Bad(paths[index], str(error)))
+            bad.append(f"{paths[index]} {error}")
             continue
-        if image.shape[:2] != pixels.shape[2:]:
-            bad.append(_Bad(paths[index], _other_size(image, pixels)))
-            continue
-        pixels[index] = image.transpose(2, 0, 1)
+        if image.shape[:2] == (height, width):
+            pixels[index] = image.transpose(2, 0, 1)
+        else:
+            bad.append(
+                f"{paths[index]} is {image.shape[1]}x{image.shape[0]}, others {width}x{height}; "
+                "give a size to fit them to"
+            )
     return bad
-
-
-def _other_size(image: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> str:
-    found, first = image.shape, pixels.shape
-    return f"is {found[1]}x{found[0]}, others {first[3]}x{first[2]}; give a size to fit them to"
 
 
 def _read(path: Path) -> bytes:
@@ -268,16 +260,16 @@ def _common_shape(paths: Sequence[Path]) -> tuple[int, int]:
         try:
             height, width = decode_image(_read(path)).shape[:2]
         except (FormatError, OSError) as error:
-            bad.append(_Bad(path, str(error)))
+            bad.append(f"{path} {error}")
         else:
             return height, width
     _refuse_bad(bad, len(paths))
     raise DataError("there are no images to decode")
 
 
-def _refuse_bad(bad: Sequence[_Bad], total: int) -> None:
+def _refuse_bad(bad: Sequence[str], total: int) -> None:
     if not bad:
         return
-    named = "".join(f"\n  {item.path} {item.reason}" for item in bad[:_NAMED])
+    named = "".join(f"\n  {item}" for item in bad[:_NAMED])
     more = f"\n  and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
     raise DataError(f"{len(bad)} of {total} images cannot be used; mend or remove:{named}{more}")

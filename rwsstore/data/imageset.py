@@ -134,9 +134,21 @@ class ImageSet:
     name: str
 
     def __post_init__(self) -> None:
-        _check_images(self.images)
-        check_labels(self.labels, len(self.images), len(self.classes), owner="the set")
-        _check_classes(self.classes)
+        images, classes = self.images, self.classes
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise DataError(
+                f"the images are {images.dtype} {list(images.shape)}; expected uint8 [N, 3, H, W]"
+            )
+        if 0 in images.shape:
+            raise DataError(
+                f"the images are {list(images.shape)}: there are none, or they are empty"
+            )
+        check_labels(self.labels, len(images), len(classes), owner="the set")
+        if not all(classes):
+            raise DataError(f"a class has an empty name: {classes}")
+        if len(set(classes)) != len(classes):
+            twice = next(name for name in classes if classes.count(name) > 1)
+            raise DataError(f"two classes are called {twice!r}; names must differ")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -198,23 +210,6 @@ class ImageSet:
         return torch.from_numpy(balanced_indices(labels, n, seed))
 
 
-def _check_images(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise DataError(
-            f"the images are {images.dtype} {list(images.shape)}; expected uint8 [N, 3, H, W]"
-        )
-    if 0 in images.shape:
-        raise DataError(f"the images are {list(images.shape)}: there are none, or they are empty")
-
-
-def _check_classes(classes: tuple[str, ...]) -> None:
-    if not all(classes):
-        raise DataError(f"a class has an empty name: {classes}")
-    if len(set(classes)) != len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"two classes are called {twice!r}; names must differ")
-
-
 def match_classes(
     images: ImageSet, classes: tuple[str, ...], *, num_classes: int | None = None
 ) -> ImageSet:
@@ -239,27 +234,16 @@ def match_classes(
     if num_classes is not None and classes and num_classes != len(classes):
         raise ConfigError(f"{len(classes)} class names were given for {num_classes} classes")
     if not classes:
-        return _match_number(images, num_classes)
+        if num_classes is None:
+            raise ConfigError("a model without class names needs num_classes to be matched")
+        if len(images.classes) != num_classes:
+            raise DataError(
+                f"{images.name} has {len(images.classes)} classes, the model {num_classes}, "
+                "and it names none; use a dataset with as many"
+            )
+        return images
     if images.classes == classes:
         return images
-    _refuse_foreign(images, classes)
-    new_label = torch.tensor([classes.index(name) for name in images.classes])
-    labels = new_label[images.labels.cpu()].to(images.labels.device)
-    return replace(images, labels=labels, classes=classes)
-
-
-def _match_number(images: ImageSet, num_classes: int | None) -> ImageSet:
-    if num_classes is None:
-        raise ConfigError("a model without class names needs num_classes to be matched")
-    if len(images.classes) != num_classes:
-        raise DataError(
-            f"{images.name} has {len(images.classes)} classes, the model {num_classes}, "
-            "and it names none; use a dataset with as many"
-        )
-    return images
-
-
-def _refuse_foreign(images: ImageSet, classes: tuple[str, ...]) -> None:
     foreign = [name for name in images.classes if name not in classes]
     if foreign:
         known = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
@@ -267,6 +251,9 @@ def _refuse_foreign(images: ImageSet, classes: tuple[str, ...]) -> None:
             f"{images.name} has the class {foreign[0]!r} ({len(foreign)} such), which the model "
             f"does not know; the model's are {known}"
         )
+    new_label = torch.tensor([classes.index(name) for name in images.classes])
+    labels = new_label[images.labels.cpu()].to(images.labels.device)
+    return replace(images, labels=labels, classes=classes)
 
 
 Split = Literal["train", "test"]
@@ -318,30 +305,17 @@ def random_crop_flip(
         raise ConfigError(f"the padding is {padding} pixels; it must be 0 or more")
     if images.ndim != 4:
         raise TensorError(f"the images are {list(images.shape)}; expected [B, 3, H, W]")
-    rows, columns, mirrored = _draw(len(images), padding, generator)
-    cut = _windows(images, padding, rows.to(images.device), columns.to(images.device))
+    (count, _, height, width), device = images.shape, images.device
+    most = 2 * padding + 1
+    shifts = torch.randint(most, (2, count), generator=generator, device=generator.device)
+    sides = torch.randint(2, (count,), generator=generator, device=generator.device)
+    rows, columns = shifts.to(device)
+    # A view of every possible window, [B, 3, 2p+1, 2p+1, H, W], of which one each is copied.
+    windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    cut = windows[torch.arange(count, device=device), :, rows, columns]
     if not flip:
         return cut
-    return torch.where(mirrored.to(images.device)[:, None, None, None], cut.flip(3), cut)
-
-
-def _draw(count: int, padding: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw each image's upper row, left column (0..2·padding) and whether it is mirrored."""
-    shifts = torch.randint(
-        2 * padding + 1, (2, count), generator=generator, device=generator.device
-    )
-    sides = torch.randint(2, (count,), generator=generator, device=generator.device)
-    return shifts[0], shifts[1], sides.bool()
-
-
-def _windows(images: Tensor, padding: int, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut image i's window at (rows[i], columns[i]) of the padded images."""
-    height, width = images.shape[2:]
-    padded = F.pad(images, (padding,) * 4)
-    # A view of every possible window, [B, 3, 2p+1, 2p+1, H, W], of which one each is copied.
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    image = torch.arange(len(images), device=images.device)
-    return windows[image, :, rows, columns]
+    return torch.where(sides.bool().to(device)[:, None, None, None], cut.flip(3), cut)
 
 
 def batches(n: int, batch_size: int, *, shuffle: torch.Generator | None) -> Iterator[Tensor]:

@@ -1,10 +1,10 @@
-"""The embedded dataset: scikit-learn's digits, 1,797 real handwritten digits of 8×8 pixels.
+"""The data sets by name: the digits, embedded, folders, and CIFAR.
 
-Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+Digits: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
 Repository, 1998, doi:10.24432/C50P49 (CC BY 4.0); its test part, as scikit-learn ships it in
 `sklearn.datasets.load_digits`. `digits.safetensors` beside this file holds the same numbers.
 
-Two layouts are read::
+Folders: one a class, in one of two layouts::
 
     PATH/<class>/....jpg                       one set, whichever split is asked for
     PATH/train/<class>/....jpg
@@ -54,40 +54,25 @@ def raw_digits() -> tuple[Tensor, Tensor]:
 def load_digits(request: LoadRequest) -> ImageSet:
     """Load one split of the digits: 1,297 to train on, 500 (50 a class) to test on.
 
-    The split is fixed. The images are 32×32 RGB, all channels equal, white on black; another
-    size is made from those.
+    The split is fixed. The images are 32×32 RGB, enlarged fourfold, bilinearly, all channels
+    equal, white on black; another size is made from those.
     """
     raw, labels = raw_digits()
-    everything = ImageSet(_show(raw), labels, CLASSES, "digits")
+    # The weights are multiples of 1/64 and the values small integers, so float32 is exact and
+    # every machine gets the same bytes.
+    large = F.interpolate(
+        raw[:, None].float(), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False
+    )
+    grey = (large * (255 / 16)).round().to(torch.uint8)
+    everything = ImageSet(grey.expand(-1, 3, -1, -1).contiguous(), labels, CLASSES, "digits")
     train, test = everything.split_off(_TEST_IMAGES, seed=_SPLIT_SEED)
     chosen = train if request.split == "train" else test
     return fit_all(chosen, request.size, request.progress)
 
 
-def _show(raw: Tensor) -> Tensor:
-    """Enlarge fourfold, bilinearly, and spread 0..16 over 0..255.
-
-    The weights are multiples of 1/64 and the values small integers, so float32 is exact and
-    every machine gets the same bytes.
-    """
-    large = F.interpolate(
-        raw[:, None].float(), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False
-    )
-    grey = (large * (255 / 16)).round().to(torch.uint8)
-    return grey.expand(-1, 3, -1, -1).contiguous()
-
-
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 # Images too, but not of a format that is read: named instead of silently left out.
 _FOREIGN_SUFFIXES = frozenset({".avif", ".gif", ".heic", ".jp2", ".pgm", ".ppm", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The folder that holds the split asked for, and the names of all classes."""
-
-    folder: Path
-    classes: tuple[str, ...]
 
 
 def load_folder(request: LoadRequest) -> ImageSet:
@@ -107,26 +92,27 @@ def load_folder(request: LoadRequest) -> ImageSet:
         )
     root = request.folder.resolve()
     try:
-        layout = _layout(request.folder, request.split)
-        present = _class_folders(layout.folder)  # this split may lack some of the classes, not all
-        files = {name: _image_files(layout.folder / name, root) for name in present}
+        folder, classes = _layout(request.folder, request.split)
+        present = _class_folders(folder)  # this split may lack some of the classes, not all
+        files = {name: _image_files(folder / name, root) for name in present}
     except OSError as error:
         raise DataError(f"{request.folder} cannot be listed: {error}") from error
     if not files:
-        raise DataError(f"{layout.folder} holds no folders; expected one for each class")
-    labels = [layout.classes.index(name) for name, found in files.items() for _ in found]
+        raise DataError(f"{folder} holds no folders; expected one for each class")
+    labels = [classes.index(name) for name, found in files.items() for _ in found]
     paths = [path for found in files.values() for path in found]
     images = decode_files(paths, request.size, request.progress)
     return ImageSet(
-        torch.from_numpy(images), torch.tensor(labels), layout.classes, f"imagefolder:{root.name}"
+        torch.from_numpy(images), torch.tensor(labels), classes, f"imagefolder:{root.name}"
     )
 
 
-def _layout(folder: Path, split: Split) -> _Layout:
+def _layout(folder: Path, split: Split) -> tuple[Path, tuple[str, ...]]:
+    """The folder that holds the split asked for, and the names of all classes."""
     train = folder / "train"
     test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test is None or not train.is_dir():
-        return _Layout(folder, _classes(folder))
+        return folder, _classes(folder)
     classes = _classes(train)
     foreign = sorted(set(_class_folders(test)) - set(classes))
     if foreign:
@@ -134,7 +120,7 @@ def _layout(folder: Path, split: Split) -> _Layout:
             f"{test} has the class {foreign[0]!r} ({len(foreign)} such), which {train} lacks; "
             "both must use the same names"
         )
-    return _Layout(train if split == "train" else test, classes)
+    return (train if split == "train" else test), classes
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """From a network's name to a clean model: training, folding, and the anchor."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,23 +108,12 @@ def train_classifier(
         model = _classifier(result)
         unfolded = None if model.spec.folded or not model.spec.batch_norm else model
         return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
-    if pretrained:
-        return _folded_first(run, start, (), config, recipe.name, state_file)
-    early = run(
-        start, config=config, stop_after=anchor_epoch, state_file=beside(state_file, "early")
-    )
-    return _folded_first(run, _classifier(early), early.history, config, recipe.name, state_file)
-
-
-def _folded_first(
-    run: Callable[..., TrainingResult],
-    start: Classifier,
-    history: tuple[EpochRecord, ...],
-    config: TrainingConfig,
-    name: str,
-    state_file: Path | None,
-) -> ClassifierRun:
-    """Fold at the anchor, after the epochs of `history`, and train what is left of the run."""
+    history: tuple[EpochRecord, ...] = ()
+    if anchor_epoch is not None:
+        early = run(
+            start, config=config, stop_after=anchor_epoch, state_file=beside(state_file, "early")
+        )
+        start, history = _classifier(early), early.history
     anchor = fold_batchnorm(start)
     rest = config.model_copy(
         update={
@@ -134,14 +122,12 @@ def _folded_first(
             "clip_norm": config.clip_norm or _FOLDED_CLIP,
         }
     )
-    result = run(anchor, config=rest, label=f"{name}, folded", state_file=state_file)
-    later = tuple(_later(record, len(history)) for record in result.history)
-    best = _later(result.best, len(history))
-    return ClassifierRun(_classifier(result), None, anchor, best, history + later)
-
-
-def _later(record: EpochRecord, epochs: int) -> EpochRecord:
-    return record.model_copy(update={"epoch": record.epoch + epochs})
+    result = run(anchor, config=rest, label=f"{recipe.name}, folded", state_file=state_file)
+    best, *later = (
+        record.model_copy(update={"epoch": record.epoch + len(history)})
+        for record in (result.best, *result.history)
+    )
+    return ClassifierRun(_classifier(result), None, anchor, best, (*history, *later))
 
 
 def _classifier(result: TrainingResult) -> Classifier:

@@ -40,10 +40,7 @@ def test_none_is_forgotten_here() -> None:
     "name",
     [
         "vgg16",
-        "vgg16 folded",
         "resnet18",
-        "resnet18 folded",
-        "resnet50",
         "two_convs",
         "two_convs folded",
     ],

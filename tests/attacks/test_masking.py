@@ -31,22 +31,16 @@ def test_a_larger_budget_never_helps_the_defender(kind: str, norm: Norm, digits:
     found = [under(KINDS[kind](epsilon, norm), digits) for epsilon in RADII[norm]]
     assert found == sorted(found, reverse=True)
     assert accuracy(digits.model, digits.images, digits.labels) > found[0]
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("kind", ["pgd", "apgd"])
-def test_a_budget_that_is_large_enough_leaves_nothing(
-    kind: str, norm: Norm, digits: Trained
-) -> None:
-    assert under(KINDS[kind](RADII[norm][-1], norm), digits) == 0
+    if kind != "fgsm":  # a budget that is large enough leaves nothing
+        assert found[-1] == 0
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_more_steps_never_help_the_defender(norm: Norm, digits: Trained) -> None:
     epsilon = RADII[norm][1]
     one_step = under(Fgsm(epsilon, norm), digits)
-    pgd = [under(Pgd(epsilon, norm, steps=steps), digits) for steps in (5, 10, 40)]
-    apgd = [under(Apgd(epsilon, norm, steps=steps), digits) for steps in (10, 30, 60)]
+    pgd = [under(Pgd(epsilon, norm, steps=steps), digits) for steps in (5, 40)]
+    apgd = [under(Apgd(epsilon, norm, steps=steps), digits) for steps in (10, 40)]
     for found in ([one_step, *pgd], [one_step, *apgd]):
         assert all(late <= early + 0.5 for early, late in pairwise(found))
     assert apgd[-1] <= pgd[-1] + 0.5

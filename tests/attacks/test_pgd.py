@@ -62,7 +62,7 @@ def test_the_best_point_is_kept_not_the_last() -> None:
 def test_more_restarts_and_more_steps_are_never_weaker(norm: Norm, digits: Trained) -> None:
     epsilon = 0.05 if norm == "linf" else 0.8
     standing = []
-    for steps, restarts in ((2, 1), (4, 1), (8, 1), (8, 2), (8, 3)):
+    for steps, restarts in ((2, 1), (8, 1), (8, 3)):
         attack = Pgd(epsilon, norm, steps, epsilon / 8, restarts)
         found = attack.perturb(digits.model, digits.images, digits.labels)
         standing.append(right(digits.model, found, digits.labels))

@@ -5,7 +5,7 @@ from corruption_parity import Distribution, Pixels, compare, load
 
 from rwsstore.corruptions import CORRUPTIONS
 
-_, _, IMAGES, _ = load("digits", 40, 64)
+_, _, IMAGES, _ = load("digits", 16, 64)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

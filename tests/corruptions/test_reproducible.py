@@ -42,8 +42,8 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("severity", [3, 5])
-@pytest.mark.parametrize("name", NAMES)
+# Spatter is water up to severity 3, and mud from 4 on.
+@pytest.mark.parametrize(("name", "severity"), [("spatter", 3), *((name, 5) for name in NAMES)])
 def test_batch_and_order_do_not_matter(name: str, severity: int) -> None:
     images = smooth_pictures(93)  # more than are worked on at a time
     whole = corrupt(images, name, severity, seed=1)
@@ -65,7 +65,7 @@ def test_batch_does_not_matter_at_other_sizes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_number_of_threads_does_not_matter(name: str) -> None:
-    images = smooth_pictures(64, 40, 36)
+    images = smooth_pictures(12, 40, 36)
     with threads(1):
         one = corrupt(images, name, 5, seed=1)
     with threads(2):
@@ -127,8 +127,7 @@ class Corrupted(Dataset[Tensor]):
 
 # With one core, torch advises against two workers; that they agree is the point.
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_of_a_data_loader_make_the_same_images(workers: int) -> None:
-    loader = DataLoader(Corrupted(), batch_size=4, num_workers=workers)
+def test_workers_of_a_data_loader_make_the_same_images() -> None:
+    loader = DataLoader(Corrupted(), batch_size=4, num_workers=2)
     for name, found in zip(NAMES, loader, strict=True):
         assert torch.equal(found, corrupt(Corrupted.images, name, 5, seed=9))

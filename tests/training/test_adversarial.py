@@ -69,8 +69,7 @@ def trades_by_hand(model: nn.Module, beta: float, **attack: Any) -> Tensor:
     return F.cross_entropy(clean, LABELS) + beta * away
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("batch_norm", "smoothing"), [(False, 0.2), (True, 0.0)])
 def test_a_step_of_pgd_at(batch_norm: bool, smoothing: float) -> None:
     model = residual(batch_norm=batch_norm)
     plain, buffers = copy.deepcopy(model).train(), dict(copy.deepcopy(model).named_buffers())
@@ -189,7 +188,7 @@ def test_in_bfloat16_too_everything_trains(name: str) -> None:
     assert changed(model, result.model) == {name for name, _ in model.named_parameters()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["pgd_at", "fast_at"])
 @pytest.mark.parametrize(
     "settings",
     [

@@ -175,8 +175,15 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("after", [STEPS, STEPS + 1, 2 * STEPS + 2])
+@pytest.mark.parametrize(
+    ("settings", "after"),
+    [
+        *((settings, STEPS + 1) for settings in SETTINGS),
+        ({"every": 2}, STEPS),
+        ({"every_steps": 4}, 2 * STEPS + 2),
+    ],
+    ids=str,
+)
 def test_an_interrupted_run_goes_on_to_the_same_end(
     tmp_path: Path, after: int, settings: dict[str, Any]
 ) -> None:

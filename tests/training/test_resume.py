@@ -70,7 +70,7 @@ def interrupt(model: nn.Module, path: Path, after: int, recipe: Recipe | None = 
         run(model, path, recipe=recipe, progress=Interrupting(after))
 
 
-@pytest.mark.parametrize("after", [1, STEPS, STEPS + 1, 2 * STEPS + 1, EPOCHS * STEPS])
+@pytest.mark.parametrize("after", [1, STEPS, 2 * STEPS + 1])
 def test_a_resumed_run_equals_one_that_was_not_interrupted(tmp_path: Path, after: int) -> None:
     model, path = two_convs(batch_norm=True), tmp_path / "run.state"
     whole = run(model, None)
@@ -81,8 +81,15 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(tmp_path: Path, after
     assert same(resumed.model, whole.model)
 
 
-@pytest.mark.parametrize("recipe", [CleanRecipe(), RobustRecipe("fog", layers=1)], ids=["all", "1"])
-@pytest.mark.parametrize("kind", ["classifier", "dropout", "tied"])
+@pytest.mark.parametrize(
+    ("kind", "recipe"),
+    [
+        ("classifier", RobustRecipe("fog", layers=1)),
+        ("dropout", CleanRecipe()),
+        ("tied", CleanRecipe()),
+    ],
+    ids=["classifier", "dropout", "tied"],
+)
 def test_a_run_survives_many_interruptions(tmp_path: Path, kind: str, recipe: Recipe) -> None:
     model = {
         "classifier": lambda: classifier(size=8),

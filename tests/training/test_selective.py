@@ -82,7 +82,7 @@ def scorings(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     return chosen
 
 
-@pytest.mark.parametrize(("every", "times"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+@pytest.mark.parametrize(("every", "times"), [(3, 2), (9, 1)])
 def test_scored_again_every_so_many_epochs(
     scorings: list[frozenset[str]], every: int, times: int
 ) -> None:
@@ -92,7 +92,7 @@ def test_scored_again_every_so_many_epochs(
         assert scorings[1] == {"head"} != scorings[0]
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("stop", [2, 3])
 def test_an_interrupted_run_goes_on_to_the_same_end(
     scorings: list[frozenset[str]], tmp_path: Path, stop: int
 ) -> None:

@@ -132,7 +132,7 @@ def test_chosen_layers_train_and_the_others_stay(recipe: WeightRecipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", STEPPING, ids=lambda recipe: recipe.name)
-@pytest.mark.parametrize("network", ["vgg16", "resnet18"])
+@pytest.mark.parametrize("network", ["resnet18"])
 def test_they_train_networks_with_batchnorm_left_in(
     recipe: type[WeightRecipe], network: str
 ) -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from rwsstore.corruptions import CORRUPTIONS, Corrupt, corrupt
+from rwsstore.corruptions import Corrupt, corrupt
 from tests.corruptions.pictures import smooth_pictures
 
 BATCH = smooth_pictures(4)
 
 
-@pytest.mark.parametrize("name", tuple(CORRUPTIONS))
+@pytest.mark.parametrize("name", ["fog", "frost", "zoom_blur"])
 def test_on_a_batch_it_is_the_function(name: str) -> None:
     made = Corrupt(name, 3, seed=5)(BATCH, indices=[9, 2, 7, 4])
     assert torch.equal(made, corrupt(BATCH, name, 3, seed=5, indices=[9, 2, 7, 4]))
