@@ -60,7 +60,7 @@ box-test: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/box-test
 
 docs: $(VENV)/.base
-	$(BIN)/python -m rwsstore.cli.reference > docs/use/cli.md
+	$(BIN)/python -c 'from rwsstore.cli.main import reference; print(reference(), end="")' > docs/use/cli.md
 	$(BIN)/python -m rwsstore_service.describe openapi > docs/openapi.json
 	$(BIN)/python -m rwsstore_service.describe api > docs/operate/api.md
 	$(BIN)/python -m rwsstore_service.describe settings > docs/operate/settings.md

@@ -1,35 +1,40 @@
-"""`rws card`."""
+"""`rws card` and `rws bench`: in which formats a model may be computed, and how fast it is."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from rwsstore import models, runtime
-from rwsstore.bundled import BUNDLED
+from rwsstore import bundled, models, patches, runtime, speed
 from rwsstore.cli.options import (
+    PATH,
     dataset_option,
     fitting_store,
     json_option,
     load_labelled_images,
+    load_model,
+    model_options,
     seed_option,
     store_option,
 )
 from rwsstore.cli.output import write_result
-from rwsstore.errors import ConfigError
+from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
+from rwsstore.tables import Column, Table
 
 if TYPE_CHECKING:
     from rwsstore.data import ImageSet
     from rwsstore.models import Classifier, FormatAgreement, ModelCard
-    from rwsstore.patches import Request
-    from rwsstore.runtime import PatchSource
+    from rwsstore.patches import Patch, Request
+    from rwsstore.runtime import ComputeFormat, PatchSource
+
+_PATCHES = 32
+"""Most patches that `rws bench` measures with."""
 
 
-@click.command("card", short_help="Measure which compute formats a model may be served in.")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.command("card")
+@click.argument("checkpoint", type=PATH)
 @dataset_option
 @store_option
 @click.option(
@@ -60,7 +65,7 @@ def command(checkpoint: Path, **options: Any) -> None:
       rws card clean.safetensors --dataset imagefolder:cifar10
       rws card clean.safetensors --dataset cifar10:data --store patches --limit 10000
     """
-    if str(checkpoint) == BUNDLED:
+    if str(checkpoint) == bundled.BUNDLED:
         raise ConfigError(
             "the bundled model has its card already: rws serve offers its formats "
             "(docs/operate/compute-formats.md)"
@@ -90,7 +95,7 @@ def measured_card(
     requests: "Sequence[Request]" = (),
     progress: Reporter = SILENT,
 ) -> "ModelCard":
-    """Measure a clean model in every compute format.
+    """Measure a clean model, alone and with each patch set, in every compute format.
 
     Args:
         model: with its BatchNorm folded.
@@ -98,9 +103,6 @@ def measured_card(
         patches: where the patches are found.
         requests: patch sets that are to agree too.
         progress: where to report.
-
-    Raises:
-        RwsError: as `measure_agreement`.
     """
     formats = runtime.measure_agreement(
         model, images.images, patches=patches, requests=requests, progress=progress
@@ -117,20 +119,93 @@ def formats_table(formats: "Sequence[FormatAgreement]") -> Table:
         f"agreement with float32 on {images:,} images, clean model and {sets} patch sets; offered "
         f"from {models.LEAST_AGREEMENT:g} % on, with {models.FEWEST_IMAGES} images or more"
     )
-    table = Table(title=title, title_justify="left")
-    table.add_column("format")
-    for name in ("clean model %", "lowest %"):
-        table.add_column(name, justify="right")
-    table.add_column("lowest with")
-    table.add_column("largest logit difference", justify="right")
-    table.add_column("offered")
-    for one in formats:
-        table.add_row(
-            one.name,
-            f"{one.top1_agreement:.2f}",
-            f"{one.lowest_agreement:.2f}",
-            one.lowest_with or "clean model",
-            "not finite" if one.largest_difference is None else f"{one.largest_difference:g}",
-            "yes" if one.offered else "no",
-        )
-    return table
+    columns = (
+        Column("format", "name", left=True),
+        Column("clean\nmodel %", "top1_agreement", ".2f"),
+        Column("lowest %", "lowest_agreement", ".2f"),
+        Column("lowest with", lambda one: one.lowest_with or "clean model", left=True),
+        Column("largest logit\ndifference", _difference, "g", spare=1),
+        Column("offered", "offered", left=True),
+    )
+    return Table(columns, formats, title)
+
+
+def _difference(one: "FormatAgreement") -> float | str:
+    return "not finite" if one.largest_difference is None else one.largest_difference
+
+
+@click.command("bench")
+@model_options
+@store_option
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1, max=3600),
+    default=45.0,
+    show_default=True,
+    help="Time that it may take, about; more time gives steadier figures.",
+)
+@json_option
+def bench(**options: Any) -> None:
+    """Measure how fast a model and its patches are on this machine, in a minute.
+
+    It shows what the machine can do at best (copying memory, multiplying matrices, convolving) and
+    how far the model is from it in each compute format that it is offered in; which of them
+    `rws serve` takes; what switching, composing and mixing patches cost; and the memory of a
+    resident patch set. Nothing is downloaded and nothing is changed.
+
+    Patches of the store that were made for the model are measured; where it has none, random ones
+    are made in memory, which cost the same.
+
+    Close what else is running first, and compare with what `--threads` gives:
+
+    \b
+      rws bench
+      rws --threads 1 bench --seconds 20
+      rws bench --model clean.safetensors --store patches --json
+    """
+    model = load_model(options)
+    measured, origin = _measured(options["store_path"], model)
+    subject = speed.Subject(
+        name=str(options["model_path"]),
+        model=model,
+        patches=measured,
+        origin=origin,
+        offered=_offered(options["model_path"], model),
+    )
+    report = speed.bench(subject, seconds=options["seconds"], progress=ConsoleReporter())
+    write_result(options["as_json"], report.to_dict(), speed.bench_tables(report))
+
+
+def _measured(store: Path | None, model: "Classifier") -> "tuple[Sequence[Patch], str]":
+    """Those of the store that fit the model and touch the same tensors, else random ones.
+
+    Each can be given other strengths, so that its variant is built anew each time.
+    """
+    fitting = fitting_store(store, model)
+    found: list[Patch] = []
+    for entry in sorted(fitting.list(), key=lambda entry: entry.kind != "rws"):
+        if entry.kind == "composed" or len(found) == _PATCHES:
+            continue
+        patch = fitting.get(entry.digest)
+        alpha = patch.metadata.alpha
+        alike = not found or patch.tensors.keys() == found[0].tensors.keys()
+        if alike and alpha.minimum < alpha.recommended:
+            found.append(patch)
+    if found:
+        return found, f"{len(found)} of the store"
+    random = speed.random_patches(model, _PATCHES)
+    return random, "random, made in memory: the store has none for it"
+
+
+def _offered(path: Path, model: "Classifier") -> "Sequence[ComputeFormat]":
+    """The formats that the model's card offers; without a card, float32 alone."""
+    if str(path) == bundled.BUNDLED:
+        path = bundled.model_path(bundled.bundled_folder())
+    weights = patches.identify(model.state_dict()).clean_weights
+    offered = {runtime.FLOAT32.name}
+    try:
+        card = bundled.packaged_formats(path, weights=weights)
+    except MissingFileError:
+        card = ()
+    offered |= {one.name for one in card if one.offered}
+    return [one for name, one in runtime.FORMATS.items() if name in offered]

@@ -1,35 +1,81 @@
 """The entry point of `rws`: commands by name, loaded when called; errors and exit codes."""
 
 import errno
+import functools
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from rwsstore import __version__
-from rwsstore.cli.lazy import LazyGroup
+from rwsstore import __version__, plugins
 from rwsstore.errors import RwsError
 
 INTERRUPTED = 130
 
 
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called: torch takes seconds to load on a small box.
+
+    Args:
+        modules: full names of the modules, by the commands' names, in the order of the listing; the
+            function is `command`, or stands behind a colon.
+        summaries: a line for each, shown without importing it.
+        options: as `click.Group` takes them.
+    """
+
+    def __init__(
+        self, *, modules: Mapping[str, str], summaries: Mapping[str, str], **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._modules, self._summaries = modules, summaries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, in the order in which one meets them."""
+        return list(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, which sets the threads of torch when it runs."""
+        if cmd_name in self._modules and cmd_name not in self.commands:
+            module, _, function = self._modules[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), function or "command")
+            command.short_help = self._summaries[cmd_name]
+            if not isinstance(command, click.Group):
+                command.callback = _with_threads(command.callback)
+            self.add_command(command, cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))
+
+
+def _with_threads(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def call(*args: Any, **options: Any) -> Any:
+        import torch
+
+        from rwsstore.cpu import thread_count
+
+        threads = click.get_current_context().find_root().params.get("threads")
+        torch.set_num_threads(threads or thread_count())
+        return callback(*args, **options)
+
+    return call
+
+
 @dataclass(frozen=True)
 class CommandRow:
-    """One command: the module that holds it, and its line in `rws --help`.
-
-    Attributes:
-        module: in rwsstore.cli.
-        summary: what it does.
-        computes: whether it needs torch; importing that takes seconds on a small box.
-    """
+    """One command: where it is in rwsstore.cli, as `LazyGroup` takes it, and what it does."""
 
     module: str
     summary: str
-    computes: bool = True
 
 
 COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
@@ -45,15 +91,15 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "bundle": CommandRow("bundle", "Train a model and all its patches from one file."),
         "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
-        "compose": CommandRow("compose", "Store several patches at fixed strengths as one."),
+        "compose": CommandRow("apply:compose", "Store several patches at fixed strengths as one."),
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
         "store": CommandRow("store", "List, verify and clean a store of patches."),
         "serve": CommandRow("serve", "Serve a model and its patches over HTTP."),
-        "bench": CommandRow("bench", "Measure how fast a model and its patches are here."),
-        "remote": CommandRow("remote", "Patch and predict on a running service.", computes=False),
+        "bench": CommandRow("card:bench", "Measure how fast a model and its patches are here."),
+        "remote": CommandRow("remote", "Patch and predict on a running service."),
     }
 )
-"""Commands by name. A new one is a module with a function of that name, and a row here."""
+"""Commands by name. A new one is a module with a function `command`, and a row here."""
 
 
 @click.group(
@@ -82,22 +128,6 @@ def cli(threads: int | None) -> None:
       rws apply      put on and written out
     A model and its 22 patches come with rwsstore: try rws store ls.
     """
-    context = click.get_current_context()
-    row = COMMANDS.get(context.invoked_subcommand or "")
-    if row is not None and row.computes and not _asks_for_help():
-        _set_threads(threads)
-
-
-def _asks_for_help() -> bool:
-    return bool({"-h", "--help"} & set(sys.argv[1:]))
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    from rwsstore.cpu import thread_count
-
-    torch.set_num_threads(threads or thread_count())
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -121,18 +151,41 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        return _fail(_explain(error), 1)
+        full = f"no space left on the device: {error.filename or 'free some and run it again'}"
+        return _fail(full if error.errno == errno.ENOSPC else str(error), 1)
     return result if isinstance(result, int) else 0
 
 
-def _explain(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return f"no space left on the device: {error.filename or 'free some and run it again'}"
-    return str(error)
-
-
 def _fail(message: str, code: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error:[/] {escape(message)}"
-    )
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(message)}")
     return code
+
+
+def reference() -> str:
+    """Write docs/use/cli.md: a section for each command, with what its --help prints."""
+    intro = (
+        "# Commands\n\n"
+        "Made by `make docs` from the commands' own help. Results go to standard output, progress\n"
+        "and errors to standard error. Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found,\n"
+        "4 input refused, 130 interrupted.\n"
+    )
+    return "\n".join([intro, *_sections(cli, "rws", None)])
+
+
+def _sections(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(
+        command,
+        info_name=name,
+        parent=parent,
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=cli.context_settings["help_option_names"],
+    )
+    depth = "##" if parent is None or parent.parent is None else "###"
+    yield f"{depth} `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None:
+                yield from _sections(found, child, context)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+PATH = click.Path(path_type=Path)
+
 
 def several(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
     """Make one decorator of several options, which --help lists in this order."""
@@ -35,25 +37,17 @@ def several(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
 
 
 def seed_option(
-    help: str | None = None,  # noqa: A002
-    *,
-    most: int | None = None,
+    of: str | None = None, *, most: int | None = None
 ) -> Callable[[_Command], _Command]:
-    """Make --seed, 0 by default.
-
-    Args:
-        help: of what it is the seed.
-        most: the largest; None: any.
-    """
-    return click.option(
-        "--seed", type=click.IntRange(0, most), default=0, show_default=True, help=help
-    )
+    """Make --seed, 0 by default and at most so large; its help says of what it is."""
+    kind = click.IntRange(0, most)
+    return click.option("--seed", type=kind, default=0, show_default=True, help=of)
 
 
-def corruption_option(help: str) -> Callable[[_Command], _Command]:  # noqa: A002
-    """Make --corruption, the name of one."""
+def corruption_option(what: str) -> Callable[[_Command], _Command]:
+    """Make --corruption, the name of one; its help says what for."""
     names = sorted({*severity_table("cifar").numbers, *ROWS})
-    return click.option("--corruption", type=click.Choice(names), metavar="NAME", help=help)
+    return click.option("--corruption", type=click.Choice(names), metavar="NAME", help=what)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
@@ -61,7 +55,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON i
 store_option = click.option(
     "--store",
     "store_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the store, alone; or bundled: what comes with rwsstore, alone. Default: "
     "$RWS_STORE, else the platform's data directory, with the bundled patches beneath.",
 )
@@ -87,11 +81,10 @@ transfer_option = click.option(
 
 frost_option = click.option(
     "--frost-overlays",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of frost photographs; without it frost is synthetic.",
 )
 
-_SPEC_NAMES = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
 network_options = several(
     click.option("--network", help="Network of a checkpoint that does not say it: vgg16, ..."),
     click.option("--num-classes", type=click.IntRange(min=2), help="Its number of classes."),
@@ -107,7 +100,7 @@ model_options = several(
     click.option(
         "--model",
         "model_path",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default=BUNDLED,
         show_default=True,
         help="Checkpoint: .safetensors, or .pth with a state dict, its BatchNorm folded on "
@@ -138,7 +131,6 @@ def read_model(path: Path, spec: "ModelSpec | None" = None) -> "Classifier":
 
     Raises:
         ConfigError: a specification for the bundled model, which needs none.
-        RwsError: as `load_clean_model`.
     """
     if str(path) != BUNDLED:
         return models.load_clean_model(path, spec=spec)
@@ -151,8 +143,9 @@ def read_model(path: Path, spec: "ModelSpec | None" = None) -> "Classifier":
 
 
 def spec_of(options: Mapping[str, Any]) -> "ModelSpec | None":
-    """Make a specification of what was given; None where nothing was."""
-    found = {name: options[name] for name in _SPEC_NAMES if options[name] is not None}
+    """Make a specification of the values of `network_options`; None where nothing was given."""
+    names = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
+    found = {name: options[name] for name in names if options[name] is not None}
     if not found:
         return None
     if "network" not in found or "num_classes" not in found:
@@ -164,11 +157,7 @@ def spec_of(options: Mapping[str, Any]) -> "ModelSpec | None":
 
 
 def load_labelled_images(
-    options: Mapping[str, Any],
-    model: "Classifier",
-    progress: Reporter,
-    *,
-    split: "Split" = "test",
+    options: Mapping[str, Any], model: "Classifier", progress: Reporter, *, split: "Split" = "test"
 ) -> "ImageSet":
     """Load the images that --dataset, --limit and --seed name, labelled as the model's."""
     spec, limit = model.spec, options["limit"]
@@ -209,24 +198,20 @@ def severities(text: str) -> tuple[int, ...]:
 
 
 def severity_steps(text: str) -> tuple[float, ...]:
-    """Read `5`, `3,5` or `1-5`, as `severities` does, and steps in between: `2.5` or `1,1.5,2`.
+    """Read `5`, `3,5` or `1-5`, and steps in between: `2.5` or `1,1.5,2`.
 
     Raises:
         ConfigError: that is not a list of severities from 1 to 5.
     """
     steps: list[float] = []
     for part in text.split(","):
-        if "." in part:
-            steps.append(_fraction(part))
-        else:
+        if "." not in part:
             steps += severities(part)
+            continue
+        try:
+            steps.append(check_severity(float(part)))
+        except ValueError:
+            raise ConfigError(f"severity {part!r}; expected 1 to 5, as in 2.5 or 1-5") from None
     if len(set(steps)) != len(steps):
         raise ConfigError(f"severity {text!r} names one twice")
     return tuple(steps)
-
-
-def _fraction(text: str) -> float:
-    try:
-        return check_severity(float(text))
-    except ValueError:
-        raise ConfigError(f"severity {text!r}; expected 1 to 5, as in 2.5 or 1-5") from None

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import click
 from rich.console import Console, RenderableType
 
-from rwsstore.cli.options import json_option, several
+from rwsstore.cli.options import PATH, json_option, several
 from rwsstore.errors import MissingExtraError, MissingFileError
 from rwsstore.files import write_atomic
 
@@ -34,12 +34,12 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def write_result(as_json: bool, document: Any, *shown: RenderableType) -> None:
-    """Write a result once: for programs, or for people.
+    """Write a result once: a document if --json is given, else what people read.
 
     Args:
-        as_json: whether --json is given.
-        document: what it writes.
-        shown: what is written otherwise; strings are lines, taken as they are.
+        as_json: whether it is.
+        document: JSON values.
+        shown: strings are lines, taken as they are.
     """
     if as_json:
         write_json(document)
@@ -61,19 +61,12 @@ def report_options(
         png: what is drawn, after "Also draw".
         prefix: there are several pictures, and what is given is the beginning of their names.
     """
-    path = click.Path(path_type=Path)
-    options = [
-        click.option("--csv", "csv_path", type=path, help=f"Also write {csv}."),
-        click.option(
-            "--png",
-            "png_path",
-            type=path,
-            metavar="PREFIX" if prefix else None,
-            help=f"Also draw {png}. Needs rwsstore[plots].",
-        ),
-        json_option,
-    ]
-    return several(*options[csv is None :])
+    drawn = f"Also draw {png}. Needs rwsstore[plots]."
+    metavar = "PREFIX" if prefix else None
+    options = [click.option("--png", "png_path", type=PATH, metavar=metavar, help=drawn)]
+    if csv is not None:
+        options.insert(0, click.option("--csv", "csv_path", type=PATH, help=f"Also write {csv}."))
+    return several(*options, json_option)
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:
@@ -107,14 +100,9 @@ def write_report(
     plot: Callable[[_R, Path], None] | None = None,
     draw: Callable[[_R], bytes] | None = None,
 ) -> None:
-    """Write a report as CSV, as a picture, and as a table or JSON, as the options say.
+    """Write a report as CSV, as a picture, and as a table or JSON, as `report_options` say.
 
-    Args:
-        report: to be written.
-        options: the values of `report_options`.
-        table: what it is for people.
-        plot: draws it into a file; or
-        draw: makes a picture of it.
+    Either `plot` draws it into a file, or `draw` makes a picture of it.
     """
     path = options["png_path"]
     if options["csv_path"] is not None:

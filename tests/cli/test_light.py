@@ -56,6 +56,19 @@ def test_no_help_loads_torch() -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [[], ["store"], ["probe"], ["remote"], ["store", "--colour"], ["train", "--colour"],
+     ["probe", "bitflips"], ["nothing"]],
+)  # fmt: skip
+def test_wrong_usage_does_not_load_it(arguments: list[str]) -> None:
+    python(
+        "import sys\nfrom rwsstore.cli.main import main\n"
+        f"assert main({arguments}) == 2\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules)\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("line", "found"),
     [
         ("rws tr", "plain,train"),

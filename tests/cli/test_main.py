@@ -1,11 +1,12 @@
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
-from rwsstore.cli.main import COMMANDS, cli, main
+from rwsstore.cli.main import COMMANDS, cli, main, reference
 from tests.cli.conftest import Rws
 
 
@@ -28,6 +29,11 @@ def test_help_needs_neither_torch_nor_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
+def test_the_page_of_commands_is_their_own_help() -> None:
+    page = Path(__file__).parents[2] / "docs" / "use" / "cli.md"
+    assert page.read_text() == reference(), "run: make docs"
+
+
 def test_wrong_usage_is_2(rws: Rws) -> None:
     assert rws("no-such-command").code == 2
     assert rws("train").code == 2
@@ -36,6 +42,18 @@ def test_wrong_usage_is_2(rws: Rws) -> None:
 
 def test_the_version(rws: Rws) -> None:
     assert rws("--version").out.startswith("rws, version ")
+
+
+def test_a_command_computes_with_the_threads_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", given.append)
+    monkeypatch.setattr("rwsstore.cpu.thread_count", lambda: 7)
+    assert main(["--threads", "3", "apply", "--patch", "none", "--out", "x"]) != 0
+    assert main(["inspect", "none.safetensors"]) == 3
+    assert main(["probe", "corruption", "--dataset", "none"]) == 4
+    assert given == [3, 7, 7]
 
 
 @pytest.mark.parametrize(

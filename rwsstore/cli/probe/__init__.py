@@ -2,7 +2,7 @@
 
 import click
 
-from rwsstore.cli.lazy import LazyGroup
+from rwsstore.cli.main import LazyGroup
 
 _COMMANDS = {
     "corruption": "Corrupt parameters on purpose: by type, by layer, over ε.",
