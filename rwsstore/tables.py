@@ -111,7 +111,7 @@ class Table:
         heads = [column.heading for column in self.columns]
         lines = [heads, *self._cells()] if any(heads) else self._cells()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = f"{self.title}\n" if self.title else ""
+        text = f"{plain(self.title)}\n" if self.title else ""
         for line in lines:
             padded = (
                 cell.ljust(width) if column.left else cell.rjust(width)
@@ -152,11 +152,13 @@ class Table:
 
     def to_markdown(self) -> str:
         """A table of GitHub's Markdown, its title in bold above; ends with a line end."""
-        heads = [_markdown(column.heading) for column in self.columns]
+        heads = [column.heading for column in self.columns]
         marks = ["---" if column.left else "---:" for column in self.columns]
-        cells = [map(_markdown, line) for line in self._cells()]
         text = f"**{self.title}**\n\n" if self.title else ""
-        return text + "".join(f"| {' | '.join(line)} |\n" for line in (heads, marks, *cells))
+        for line in (heads, marks, *self._cells()):
+            escaped = " | ".join(cell.replace("|", "\\|") for cell in line)
+            text += f"| {escaped} |\n"
+        return text
 
     def to_html(self) -> str:
         """A table element, everything in it escaped; numbers stand at the right."""
@@ -178,7 +180,10 @@ class Table:
 
     def _cells(self) -> list[list[str]]:
         return [
-            [column.shown(column.value(row, place)) for place, column in enumerate(self.columns)]
+            [
+                plain(column.shown(column.value(row, place)))
+                for place, column in enumerate(self.columns)
+            ]
             for row in self.rows
         ]
 
@@ -209,7 +214,7 @@ class Table:
     def _rich(self, kept: Sequence[int]) -> RichTable:
         table = RichTable(
             box=SIMPLE_HEAD,
-            title=Text(self.title) if self.title else None,
+            title=Text(plain(self.title)) if self.title else None,
             title_justify="left",
             show_header=any(column.name for column in self.columns),
         )
@@ -241,8 +246,9 @@ def csv_text(columns: str, rows: Iterable[Sequence[object]]) -> str:
     return Table([Column(name, form=form) for name, _, form in named], list(rows)).to_csv()
 
 
-def _markdown(cell: str) -> str:
-    return " ".join(cell.splitlines()).replace("|", "\\|")
+def plain(text: str) -> str:
+    """Text on one line, without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _written(value: object, form: str) -> str:

@@ -3,13 +3,14 @@
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rwsstore import corruptions, data, making
 from rwsstore.cli.options import (
     DATASET_HELP,
+    PATH,
     frost_option,
     given,
     json_option,
@@ -22,26 +23,21 @@ from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 _SHEETS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _SHEET_SIZE = 224
-# What --gallery has no use for.
-_DATASET_ONLY = ("split", "layout", "picture_format", "limit")
 
 
-@click.command("corrupt", short_help="Write corrupted data sets, or a sheet of one image.")
+@click.command("corrupt")
 @click.option("--dataset", metavar="NAME[:PATH]", help=DATASET_HELP)
 @click.option(
     "--gallery",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="IMAGE",
     help="Instead of a data set: draw this image under every corruption at every severity.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder of the data set; file of the sheet, .png or .jpg.",
 )
@@ -108,6 +104,8 @@ def command(**options: Any) -> None:
 def _export(options: dict[str, Any]) -> None:
     import torch
 
+    from rwsstore.data.imageset import balanced_indices
+
     layout = options["layout"] or "cifar-c"
     if options["picture_format"] is not None and layout != "imagefolder":
         raise ConfigError("--picture-format goes with --layout imagefolder")
@@ -122,7 +120,10 @@ def _export(options: dict[str, Any]) -> None:
     split: data.Split = options["split"] or "test"
     reporter = ConsoleReporter()
     images = data.load_images(options["dataset"], split, size=options["size"], progress=reporter)
-    images, indices = _limited(images, options["limit"], options["seed"])
+    indices = list(range(len(images)))
+    if options["limit"] is not None and options["limit"] < len(images):
+        kept = balanced_indices(images.labels.numpy(), options["limit"], options["seed"])
+        images, indices = images.take(torch.from_numpy(kept)), kept.tolist()
     # Pieces side by side use the cores better than torch does within each small operation.
     workers = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -139,20 +140,6 @@ def _export(options: dict[str, Any]) -> None:
     write_result(options["as_json"], report.to_dict(), *_told(options["out"], report))
 
 
-def _limited(
-    images: "data.ImageSet", limit: int | None, seed: int
-) -> "tuple[data.ImageSet, list[int]]":
-    """As many images as wanted, each with its index in the whole set."""
-    import torch
-
-    from rwsstore.data.imageset import balanced_indices
-
-    if limit is None or limit >= len(images):
-        return images, list(range(len(images)))
-    kept = balanced_indices(images.labels.numpy(), limit, seed)
-    return images.take(torch.from_numpy(kept)), kept.tolist()
-
-
 def _told(out: Path, report: "making.ExportReport") -> list[str]:
     manifest = report.manifest
     severities = ", ".join(map(str, manifest["severities"]))
@@ -160,8 +147,10 @@ def _told(out: Path, report: "making.ExportReport") -> list[str]:
     lines = [f"wrote {len(report.written)} {what} into {out}"]
     if report.kept:
         lines.append(f"{len(report.kept)} {what} were complete already and left alone")
-    lines.append(f"{manifest['images']:,} images of {manifest['dataset']}, severities {severities}")
-    lines.append(manifest["table_note"])
+    lines += [
+        f"{manifest['images']:,} images of {manifest['dataset']}, severities {severities}",
+        manifest["table_note"],
+    ]
     if "frost" in manifest["corruptions"]:
         lines.append(f"frost: {manifest['frost']}")
     lines += [
@@ -174,7 +163,7 @@ def _told(out: Path, report: "making.ExportReport") -> list[str]:
 def _draw(options: dict[str, Any]) -> None:
     from rwsstore.corruptions.gallery import draw_gallery
 
-    for option in given(*_DATASET_ONLY):
+    for option in given("split", "layout", "picture_format", "limit"):
         raise ConfigError(f"{option} goes with --dataset, not --gallery")
     out: Path = options["out"]
     if out.suffix.lower() not in _SHEETS:
@@ -196,14 +185,11 @@ def _draw(options: dict[str, Any]) -> None:
     encoded = io.BytesIO()
     sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, optimize=True, progressive=True)
     write_atomic(out, encoded.getvalue())
-    note, frost = _table_note(image, options["table"]), corruptions.frost_source(folder)
+    height, width = image.shape[1:]
+    table = corruptions.table_for(height, width)
+    if options["table"] is not None:
+        table = corruptions.severity_table(options["table"])
+    note, frost = table.note(height, width), corruptions.frost_source(folder)
     spared = [str(warning.message) for warning in told]
     document = {"written": str(out), "table_note": note, "frost": frost, "unchanged": spared}
     write_result(options["as_json"], document, f"wrote {out}", note, f"frost: {frost}", *spared)
-
-
-def _table_note(image: "Tensor", table: str | None) -> str:
-    height, width = image.shape[1:]
-    if table is None:
-        return corruptions.table_for(height, width).note(height, width)
-    return corruptions.severity_table(table).note(height, width)

@@ -1,15 +1,16 @@
 """`rws evaluate`, and what `--attacks` makes of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore import corruptions, measure, models
+from rwsstore import corruptions, measure, models, patches, runtime
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import (
+    PATH,
     dataset_option,
     fitting_store,
     frost_option,
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
     from rwsstore.models import Classifier, ModelSpec
     from rwsstore.patches import ModelIdentity, Patch
 
-_CLEAN = "clean"
-"""What the model itself is called in the report."""
-
 _BUDGETS = "1/255,2/255,4/255,8/255 for linf; 0.125,0.25,0.5,1 for l2"
 
-attack_options = several(
+_attack_options = several(
     click.option(
         "--attacks",
         metavar="NAMES",
@@ -73,122 +71,14 @@ attack_options = several(
     click.option(
         "--against",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Also attack this checkpoint, and try every model's perturbations on all others; may "
         "be repeated.",
     ),
 )
-"""What an evaluation under attack takes."""
-
-_WITH_ATTACKS = ("epsilon", "norm", "patchsets", "against")
-_WITHOUT_ATTACKS = ("corruptions", "severity_text", "bits", "frost_overlays", "rival")
-_WITH_PATCH = ("store_path", "allow_transfer")
 
 
-def check_together(options: Mapping[str, Any]) -> None:
-    """Refuse options that would do nothing.
-
-    Raises:
-        ConfigError: an option that goes with --attacks is there without it, one that does not is
-            there with it, or one that goes with --patch is there without a patch.
-    """
-    if options["attacks"] is None:
-        for option in given(*_WITH_ATTACKS):
-            raise ConfigError(f"{option} goes with --attacks")
-        return
-    for option in given(*_WITHOUT_ATTACKS):
-        raise ConfigError(f"{option} does not go with --attacks, which corrupts nothing")
-    if not options["patchsets"]:
-        for option in given(*_WITH_PATCH):
-            raise ConfigError(f"{option} goes, under --attacks, with --patch")
-
-
-def evaluate_under_attack(options: Mapping[str, Any]) -> None:
-    """Attack the models that the options name, and write what came of it."""
-    norm, budgets = options["norm"], adversarial.DEFAULT_BUDGETS[options["norm"]]
-    if options["epsilon"] is not None:
-        budgets = adversarial.parse_budgets(options["epsilon"])
-    settings = adversarial.AdversarialOptions(
-        epsilons=budgets,
-        seed=options["seed"],
-        resamples=options["resamples"],
-    )
-    attacks = adversarial.parse_attacks(options["attacks"], settings.epsilons[-1], norm)
-    model = load_model(options)
-    subjects = _distinct([(_CLEAN, model), *_patched(model, options), *_others(model, options)])
-    reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
-    results = kept_results(
-        "attacks",
-        images,
-        models={
-            name: models.weights_fingerprint(one.state_dict()) for name, one in subjects.items()
-        },
-        attacks={name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()},
-        epsilons=list(settings.epsilons),
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-    )
-    report = adversarial.evaluate_attacks(
-        subjects, attacks, images, settings, results=results, progress=reporter
-    )
-    write_report(report, options, table=adversarial.attack_table, plot=adversarial.plot_attacks)
-    results.forget()
-
-
-def _patched(model: "Classifier", options: Mapping[str, Any]) -> "list[tuple[str, nn.Module]]":
-    """The model with each patch set on, by how it was written."""
-    from rwsstore.patches import parse_request
-    from rwsstore.runtime import LiveModel
-
-    if not options["patchsets"]:
-        return []
-    store = fitting_store(options["store_path"], model)
-    live = LiveModel(model, store, allow_transfer=options["allow_transfer"])
-    found = []
-    for text in options["patchsets"]:
-        variant = live.variant(parse_request(text))
-        if not variant.patches:
-            raise ConfigError(f"--patch {text!r} is the clean model, which is attacked anyway")
-        found.append((text.replace(" ", ""), variant.module))
-    return found
-
-
-def _others(model: "Classifier", options: Mapping[str, Any]) -> "list[tuple[str, nn.Module]]":
-    """The other checkpoints, by the names of their files."""
-    found: list[tuple[str, nn.Module]] = []
-    for path in options["against"]:
-        other = read_model(path)
-        _check_alike(model.spec, other.spec, path)
-        found.append((path.name.removesuffix(path.suffix), other))
-    return found
-
-
-def _check_alike(model: "ModelSpec", other: "ModelSpec", path: Path) -> None:
-    """See that two models take the same images and mean the same by their outputs."""
-    if other.input_size != model.input_size:
-        raise ConfigError(
-            f"--against {path} takes images of {other.input_size} pixels, the model "
-            f"{model.input_size}; expected the same"
-        )
-    named = bool(other.classes and model.classes)
-    if other.num_classes != model.num_classes or (named and other.classes != model.classes):
-        raise ConfigError(
-            f"--against {path} has other classes than the model; expected the same, in the same "
-            "order"
-        )
-
-
-def _distinct(subjects: "Iterable[tuple[str, nn.Module]]") -> "dict[str, nn.Module]":
-    found: dict[str, nn.Module] = {}
-    for name, model in subjects:
-        if name in found:
-            raise ConfigError(f"two models are called {name!r}; give each once, or rename a file")
-        found[name] = model
-    return found
-
-
-@click.command("evaluate", short_help="Measure accuracy with and without patches.")
+@click.command("evaluate")
 @model_options
 @store_option
 @dataset_option
@@ -222,12 +112,12 @@ def _distinct(subjects: "Iterable[tuple[str, nn.Module]]") -> "dict[str, nn.Modu
 @frost_option
 @click.option(
     "--rival",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The network before folding (OUT.unfolded.safetensors): compare with BatchNorm "
     "re-estimated on the test stream.",
 )
 @transfer_option
-@attack_options
+@_attack_options
 @report_options(
     csv="a row for each corruption and severity, or for each accuracy under attack",
     png="the accuracies",
@@ -247,35 +137,49 @@ def command(**options: Any) -> None:
       rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
       rws evaluate --dataset imagefolder:cifar10/test --attacks standard --patch fog=0.5 --limit 500
     """
-    check_together(options)
+    _check_together(options)
     check_outputs(options)
     if options["attacks"] is None:
         _evaluate_patches(options)
     else:
-        evaluate_under_attack(options)
+        _evaluate_under_attack(options)
 
 
-def _evaluate_patches(options: dict[str, Any]) -> None:
-    from rwsstore.patches import identify
+def _check_together(options: Mapping[str, Any]) -> None:
+    """Refuse options that would do nothing."""
+    if options["attacks"] is None:
+        for option in given("epsilon", "norm", "patchsets", "against"):
+            raise ConfigError(f"{option} goes with --attacks")
+        return
+    for option in given("corruptions", "severity_text", "bits", "frost_overlays", "rival"):
+        raise ConfigError(f"{option} does not go with --attacks, which corrupts nothing")
+    if not options["patchsets"]:
+        for option in given("store_path", "allow_transfer"):
+            raise ConfigError(f"{option} goes, under --attacks, with --patch")
 
+
+def _evaluate_patches(options: Mapping[str, Any]) -> None:
     model = load_model(options)
     rival = None if options["rival"] is None else models.load_checkpoint(options["rival"])
-    patches = _patches(options, identify(model.state_dict()))
+    by_corruption = _patches(options, patches.identify(model.state_dict()))
+    bits = tuple(map(int, options["bits"]))
+    if len(set(bits)) != len(bits):
+        raise ConfigError(f"--bits {', '.join(options['bits'])} names a width twice")
     settings = measure.EvaluationOptions(
         severities=severities(options["severity_text"]),
-        bits=_widths(options["bits"]),
+        bits=bits,
         seed=options["seed"],
         frost_overlays=options["frost_overlays"],
         resamples=options["resamples"],
     )
-    for patch in filter(None, patches.values()):  # refused before the images are read
-        for bits in settings.bits:
-            patch.at_bits(bits)
+    for patch in filter(None, by_corruption.values()):  # refused before the images are read
+        for width in settings.bits:
+            patch.at_bits(width)
     reporter = ConsoleReporter()
     images = load_labelled_images(options, model, reporter)
     report = measure.evaluate(
         model,
-        patches,
+        by_corruption,
         images,
         settings,
         rival=rival,
@@ -285,7 +189,7 @@ def _evaluate_patches(options: dict[str, Any]) -> None:
     write_report(report, options, table=measure.report_table, plot=measure.plot_report)
 
 
-def _patches(options: dict[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
+def _patches(options: Mapping[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
     """Each corruption's patch; one that is named must have one, the rest of a group need not."""
     store, chosen = open_store(options["store_path"]), options["corruptions"]
     names = None if chosen is None else corruptions.parse_corruptions(chosen)
@@ -299,7 +203,77 @@ def _patches(options: dict[str, Any], model: "ModelIdentity") -> "Mapping[str, P
     return measure.choose_patches(store, model, names, allow_transfer=transfer)
 
 
-def _widths(given: tuple[str, ...]) -> tuple[int, ...]:
-    if len(set(given)) != len(given):
-        raise ConfigError(f"--bits {', '.join(given)} names a width twice")
-    return tuple(int(bits) for bits in given)
+def _evaluate_under_attack(options: Mapping[str, Any]) -> None:
+    norm, budgets = options["norm"], adversarial.DEFAULT_BUDGETS[options["norm"]]
+    if options["epsilon"] is not None:
+        budgets = adversarial.parse_budgets(options["epsilon"])
+    settings = adversarial.AdversarialOptions(
+        epsilons=budgets, seed=options["seed"], resamples=options["resamples"]
+    )
+    attacks = adversarial.parse_attacks(options["attacks"], settings.epsilons[-1], norm)
+    model = load_model(options)
+    subjects = _subjects(model, options)
+    reporter = ConsoleReporter()
+    images = load_labelled_images(options, model, reporter)
+    results = kept_results(
+        "attacks",
+        images,
+        models={
+            name: models.weights_fingerprint(one.state_dict()) for name, one in subjects.items()
+        },
+        attacks={name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()},
+        epsilons=list(settings.epsilons),
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+    )
+    report = adversarial.evaluate_attacks(
+        subjects, attacks, images, settings, results=results, progress=reporter
+    )
+    write_report(report, options, table=adversarial.attack_table, plot=adversarial.plot_attacks)
+    results.forget()
+
+
+def _subjects(model: "Classifier", options: Mapping[str, Any]) -> "dict[str, nn.Module]":
+    """The models to be attacked.
+
+    The model itself, "clean", then it with each patch set on, by how that was written, then the
+    other checkpoints, by the names of their files.
+
+    Raises:
+        ConfigError: two have one name, a patch set is empty, or another checkpoint is not alike.
+    """
+    found: dict[str, nn.Module] = {"clean": model}
+
+    def add(name: str, other: "nn.Module") -> None:
+        if name in found:
+            raise ConfigError(f"two models are called {name!r}; give each once, or rename a file")
+        found[name] = other
+
+    if options["patchsets"]:
+        store = fitting_store(options["store_path"], model)
+        live = runtime.LiveModel(model, store, allow_transfer=options["allow_transfer"])
+        for text in options["patchsets"]:
+            variant = live.variant(patches.parse_request(text))
+            if not variant.patches:
+                raise ConfigError(f"--patch {text!r} is the clean model, which is attacked anyway")
+            add(text.replace(" ", ""), variant.module)
+    for path in options["against"]:
+        other = read_model(path)
+        _check_alike(model.spec, other.spec, path)
+        add(path.name.removesuffix(path.suffix), other)
+    return found
+
+
+def _check_alike(model: "ModelSpec", other: "ModelSpec", path: Path) -> None:
+    """See that two models take the same images and mean the same by their outputs."""
+    if other.input_size != model.input_size:
+        raise ConfigError(
+            f"--against {path} takes images of {other.input_size} pixels, the model "
+            f"{model.input_size}; expected the same"
+        )
+    named = bool(other.classes and model.classes)
+    if other.num_classes != model.num_classes or (named and other.classes != model.classes):
+        raise ConfigError(
+            f"--against {path} has other classes than the model; expected the same, in the same "
+            "order"
+        )

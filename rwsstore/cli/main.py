@@ -4,7 +4,7 @@ import errno
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -26,27 +26,33 @@ class LazyGroup(click.Group):
         modules: full names of the modules, by the commands' names, in the order of the listing; the
             function is `command`, or stands behind a colon.
         summaries: a line for each, shown without importing it.
+        computing: those that need torch's threads set when they run.
         options: as `click.Group` takes them.
     """
 
     def __init__(
-        self, *, modules: Mapping[str, str], summaries: Mapping[str, str], **options: Any
+        self,
+        *,
+        modules: Mapping[str, str],
+        summaries: Mapping[str, str],
+        computing: Container[str] = (),
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._modules, self._summaries = modules, summaries
+        self._modules, self._summaries, self._computing = modules, summaries, computing
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names, in the order in which one meets them."""
         return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command, which sets the threads of torch when it runs."""
+        """Import a command."""
         if cmd_name in self._modules and cmd_name not in self.commands:
             module, _, function = self._modules[cmd_name].partition(":")
-            command = getattr(importlib.import_module(module), function or "command")
+            command: click.Command = getattr(importlib.import_module(module), function or "command")
             command.short_help = self._summaries[cmd_name]
-            if not isinstance(command, click.Group):
-                command.callback = _with_threads(command.callback)
+            if cmd_name in self._computing:
+                _set_threads_first(command, ctx)
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
 
@@ -56,7 +62,17 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self._summaries.items()))
 
 
-def _with_threads(callback: Callable[..., Any]) -> Callable[..., Any]:
+def _set_threads_first(command: click.Command, context: click.Context) -> None:
+    """Have a command set torch's threads when it runs, which its help and wrong usage do not."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, name  # noqa: S101
+            _set_threads_first(child, context)
+        return
+    callback = command.callback
+    assert callback is not None  # noqa: S101
+
     @functools.wraps(callback)
     def call(*args: Any, **options: Any) -> Any:
         import torch
@@ -67,15 +83,22 @@ def _with_threads(callback: Callable[..., Any]) -> Callable[..., Any]:
         torch.set_num_threads(threads or thread_count())
         return callback(*args, **options)
 
-    return call
+    command.callback = call
 
 
 @dataclass(frozen=True)
 class CommandRow:
-    """One command: where it is in rwsstore.cli, as `LazyGroup` takes it, and what it does."""
+    """One command.
+
+    Attributes:
+        module: in rwsstore.cli, as `LazyGroup` takes it.
+        summary: what it does.
+        computes: whether it needs torch's threads.
+    """
 
     module: str
     summary: str
+    computes: bool = True
 
 
 COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
@@ -93,10 +116,10 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
         "compose": CommandRow("apply:compose", "Store several patches at fixed strengths as one."),
         "inspect": CommandRow("inspect", "Show what a checkpoint or a patch is."),
-        "store": CommandRow("store", "List, verify and clean a store of patches."),
+        "store": CommandRow("store", "List, verify and clean a store of patches.", computes=False),
         "serve": CommandRow("serve", "Serve a model and its patches over HTTP."),
         "bench": CommandRow("card:bench", "Measure how fast a model and its patches are here."),
-        "remote": CommandRow("remote", "Patch and predict on a running service."),
+        "remote": CommandRow("remote", "Patch and predict on a running service.", computes=False),
     }
 )
 """Commands by name. A new one is a module with a function `command`, and a row here."""
@@ -106,6 +129,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
     cls=LazyGroup,
     modules={name: f"rwsstore.cli.{row.module}" for name, row in COMMANDS.items()},
     summaries={name: row.summary for name, row in COMMANDS.items()},
+    computing={name for name, row in COMMANDS.items() if row.computes},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `rws demo`. Results go to standard output, progress to standard error. "
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 input refused, 130 interrupted.",

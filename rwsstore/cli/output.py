@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rwsstore.cli.options import PATH, json_option, several
 from rwsstore.errors import MissingExtraError, MissingFileError
 from rwsstore.files import write_atomic
+from rwsstore.tables import Column, Table
 
 
 def write_json(document: Any) -> None:
@@ -100,9 +101,14 @@ def write_report(
     plot: Callable[[_R, Path], None] | None = None,
     draw: Callable[[_R], bytes] | None = None,
 ) -> None:
-    """Write a report as CSV, as a picture, and as a table or JSON, as `report_options` say.
+    """Write a report as CSV, as a picture, and as a table or JSON, as the options say.
 
-    Either `plot` draws it into a file, or `draw` makes a picture of it.
+    Args:
+        report: to be written.
+        options: the values of `report_options`.
+        table: what it is for people.
+        plot: draws it into a file; or
+        draw: makes a picture of it.
     """
     path = options["png_path"]
     if options["csv_path"] is not None:
@@ -120,3 +126,24 @@ def picture_paths(prefix: Path | None, kinds: Iterable[str]) -> dict[str, Path]:
         return {}
     stem = prefix.name.removesuffix(".png")
     return {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in kinds}
+
+
+def pairs_table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, without a heading."""
+    return Table((Column("", left=True), Column("", left=True)), list(rows), title)
+
+
+def card_table(images: int, points: Iterable[Any]) -> Table:
+    """What a patch buys and costs at some strengths, each with `alpha`, `ta` and `ra`."""
+    columns = (
+        Column("alpha", "alpha", "g"), Column("TA %", "ta", ".1f"), Column("RA %", "ra", ".1f"),
+    )  # fmt: skip
+    return Table(columns, list(points), f"robustness card, {images:,} images")
+
+
+def severity_or_budget(patch: Any) -> int | str | None:
+    """The `severity` of a patch's corruption, or the `budget` of its attack."""
+    if patch.severity is None and patch.budget is not None:
+        return f"ε {patch.budget:g}"
+    found: int | None = patch.severity
+    return found

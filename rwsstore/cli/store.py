@@ -1,24 +1,25 @@
 """`rws store`: list, show, verify, check and clean a store of patches."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from rwsstore import models
 from rwsstore.cli.inspect import show_patch
 from rwsstore.cli.options import corruption_option, json_option, open_store, store_option
-from rwsstore.cli.output import write_result
+from rwsstore.cli.output import severity_or_budget, write_result
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.store import Sort
 from rwsstore.tables import Column, Table
 
 if TYPE_CHECKING:
-    from rwsstore.store import Entry, FsckReport
+    from rwsstore.store import Entry
 
 
-@click.group("store", short_help="List, verify and clean a store of patches.")
+@click.group("store")
 def command() -> None:
     """Look into a store of patches, check it, and clean it up.
 
@@ -51,13 +52,10 @@ def command() -> None:
 @json_option
 def ls(
     store_path: Path | None,
-    kind: str | None,
-    corruption: str | None,
     bits: str | None,
-    max_touched: int | None,
-    all_versions: bool,
     sort: Sort,
     as_json: bool,
+    **filters: Any,
 ) -> None:
     """List the patches of a store.
 
@@ -65,30 +63,24 @@ def ls(
     model; "deepest" is the deepest layer among them; "payload" and "file" are its own size.
     """
     store = open_store(store_path)
-    entries = store.list(
-        kind=kind,
-        corruption=corruption,
-        bits=None if bits is None else int(bits),
-        max_touched=max_touched,
-        all_versions=all_versions,
-        sort=sort,
-    )
+    entries = store.list(bits=None if bits is None else int(bits), sort=sort, **filters)
     nothing = f"no such patch in {store.root}; make some with rws extract"
     # Which patch it is comes first.
     patches = [{"name": one.name, "version": one.version, **asdict(one)} for one in entries]
     document = {"store": str(store.root), "patches": patches}
-    write_result(as_json, document, _listing(entries) if entries else nothing)
+    write_result(as_json, document, entries_table(entries) if entries else nothing)
 
 
-def _listing(entries: "tuple[Entry, ...]") -> Table:
-    """A line for each."""
-    deepest = _deepest(entries)
+def entries_table(entries: "Sequence[Entry]") -> Table:
+    """A row for each patch; layers without what the names of all of them begin with."""
+    layers = sorted({entry.deepest for entry in entries if entry.deepest is not None})
+    deepest = dict(zip(layers, models.short_names(layers), strict=True))
     columns = (
         Column("patch", lambda entry: f"{entry.name}@{entry.version}", left=True),
         Column("digest", lambda entry: entry.digest[:12], left=True, spare=2),
         Column("kind", "kind", left=True),
         Column("against", lambda entry: entry.corruption or entry.attack, left=True),
-        Column("severity, ε", _severity, spare=3),
+        Column("severity, ε", severity_or_budget, spare=3),
         Column("bits", lambda entry: entry.bits or None),
         Column("touched", _touched, spare=1),
         Column("payload", "payload_bytes", ",", spare=5),
@@ -99,22 +91,10 @@ def _listing(entries: "tuple[Entry, ...]") -> Table:
     return Table(columns, entries)
 
 
-def _severity(entry: "Entry") -> str:
-    if entry.severity is None and entry.budget is not None:
-        return f"ε {entry.budget:g}"
-    return str(entry.severity or "-")
-
-
 def _touched(entry: "Entry") -> str:
     if entry.touched_bytes is None:
         return "?"
     return f"{entry.touched_bytes:,} ({entry.touched_bytes / entry.model_bytes:.1%})"
-
-
-def _deepest(entries: "tuple[Entry, ...]") -> dict[str | None, str]:
-    """Names of layers, without what all of them begin with."""
-    names = sorted({entry.deepest for entry in entries if entry.deepest is not None})
-    return dict(zip(names, models.short_names(names), strict=True))
 
 
 @command.command("show", short_help="Show one patch.")
@@ -146,23 +126,17 @@ def verify(patch: str, store_path: Path | None, as_json: bool) -> None:
 def fsck(store_path: Path | None, repair: bool, as_json: bool) -> int:
     """Hash and parse every object, follow every name and every part. Exit code 1 if not clean."""
     report = open_store(store_path).fsck(repair=repair)
-    write_result(as_json, {**asdict(report), "clean": report.clean}, *_fsck_lines(report))
-    return 0 if report.clean else 1
-
-
-def _fsck_lines(report: "FsckReport") -> list[str]:
-    lines = [
-        f"{finding.problem} {finding.subject}: {finding.detail}"
-        + (" (repaired)" if finding.repaired else "")
-        for finding in report.findings
-    ]
+    lines = []
+    for finding in report.findings:
+        repaired = " (repaired)" if finding.repaired else ""
+        lines.append(f"{finding.problem} {finding.subject}: {finding.detail}{repaired}")
     verdict = "clean" if report.clean else "NOT CLEAN; rws store fsck --repair mends what it can"
     lines.append(f"{report.objects} objects, {report.refs} names: {verdict}")
     if report.unreferenced:
-        lines.append(
-            f"{len(report.unreferenced)} objects without a name; rws store gc removes them"
-        )
-    return lines
+        nameless = len(report.unreferenced)
+        lines.append(f"{nameless} objects without a name; rws store gc removes them")
+    write_result(as_json, {**asdict(report), "clean": report.clean}, *lines)
+    return 0 if report.clean else 1
 
 
 @command.command("gc", short_help="Remove what no name reaches.")
@@ -177,6 +151,5 @@ def gc(store_path: Path | None, dry_run: bool, as_json: bool) -> None:
         f"{verb} {len(report.removed)} objects and {report.temporaries} leftover files "
         f"({report.freed_bytes:,} bytes); {report.kept} objects stay"
     )
-    write_result(
-        as_json, asdict(report), *(f"{verb} {digest}" for digest in report.removed), summary
-    )
+    removed = (f"{verb} {digest}" for digest in report.removed)
+    write_result(as_json, asdict(report), *removed, summary)

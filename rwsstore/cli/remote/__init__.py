@@ -1,24 +1,56 @@
 """`rws remote`: patch and predict on a running service."""
 
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+from rich.console import RenderableType
 
-from rwsstore.cli.remote.patches import compose, delete, patches, show
-from rwsstore.cli.remote.patchset import (
-    apply,
-    clear,
-    history,
-    patchset,
-    remove,
-    rollback,
-    scale,
-    set_,
-    verify,
+from rwsstore.cli.options import PATH, json_option, several
+from rwsstore.cli.output import (
+    card_table,
+    pairs_table,
+    severity_or_budget,
+    write_lines,
+    write_result,
 )
-from rwsstore.cli.remote.status import audit, predict, status
+from rwsstore.cli.remote.connection import (
+    if_match_option,
+    limit_options,
+    patch_argument,
+    strength_options,
+    with_client,
+    with_model,
+)
 from rwsstore.cli.remote.transfer import pull, push
+from rwsstore.errors import ConfigError, MissingFileError
+from rwsstore.tables import Column, Table, plain
+
+if TYPE_CHECKING:
+    from rwsstore_client import (
+        AuditLog,
+        Client,
+        ComputeInfo,
+        History,
+        Model,
+        ModelInfo,
+        Patch,
+        PatchSet,
+        Predictions,
+    )
+
+_WHY = {
+    "probe": "the fastest of those offered",
+    "operator": "set by the operator",
+    "only_offered": "nothing else is offered",
+    "exact": "exact, batching is off",
+}
 
 
-@click.group("remote", short_help="Patch and predict on a running service.")
+@click.group("remote")
 def command() -> None:
     """Patch and predict on a running service (rws serve), on this machine or on a box.
 
@@ -34,8 +66,415 @@ def command() -> None:
     """
 
 
-for _command in (
-    status, predict, patchset, apply, scale, remove, set_, clear, history, rollback, verify, audit,
-    patches, show, compose, push, pull, delete,
-):  # fmt: skip
-    command.add_command(_command)
+command.add_command(push)
+command.add_command(pull)
+
+
+@command.command("status", short_help="Show whether the service is ready, and what it serves.")
+@with_client
+@json_option
+def status(rws: "Client", as_json: bool) -> int:
+    """Show whether the service is ready, its models, and what they have on.
+
+    Exit code 1 if it is not ready.
+    """
+    ready = rws.ready()
+    models = rws.models()
+    shown: list[RenderableType] = [f"{rws.url} is {'ready' if ready else 'NOT READY'}"]
+    for model in models:
+        shown += [pairs_table(f"model {model.name}", model_rows(model))]
+        shown += patchset_lines(model.patchset)
+    found = [model.model_dump(mode="json") for model in models]
+    write_result(as_json, {"url": rws.url, "ready": ready, "models": found}, *shown)
+    return 0 if ready else 1
+
+
+def model_rows(model: "ModelInfo") -> list[tuple[str, object]]:
+    """All that is known of a model but what it has on."""
+    given = model.input
+    return [
+        ("network", model.network),
+        ("parameters", f"{model.parameters:,}"),
+        ("classes", ", ".join(model.classes) or "-"),
+        ("input", f"{given.height} x {given.width}; {', '.join(given.formats)}"),
+        ("images a request", given.max_images),
+        *_computed(model.compute),
+        ("architecture", model.fingerprint.architecture),
+        ("weights", model.fingerprint.weights),
+    ]
+
+
+def _computed(compute: "ComputeInfo | None") -> Iterator[tuple[str, object]]:
+    if compute is None:  # an older service
+        return
+    yield "computed in", f"{compute.format} ({_WHY.get(compute.why, compute.why)})"
+    for one in compute.offered:
+        agreement = "agreement not measured" if one.agreement is None else f"{one.agreement:.2f} %"
+        speed = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
+        yield "offered", f"{one.name}: {agreement}{speed}"
+
+
+@command.command("predict", short_help="Say what images show.")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
+@with_model
+@click.option(
+    "--patchset",
+    default="active",
+    show_default=True,
+    metavar="active|none|PATCH=ALPHA,...",
+    help="Patches for these images alone; none is the clean model.",
+)
+@click.option("--top-k", type=click.IntRange(min=1), help="Name so many classes of each image.")
+@json_option
+def predict(
+    model: "Model", images: tuple[Path, ...], patchset: str, top_k: int | None, as_json: bool
+) -> None:
+    """Have the service say what images show: JPEG, PNG, WebP or BMP files.
+
+    \b
+    Example:
+      rws remote predict --patchset fog=0.6,gaussian_noise=0.4 a.jpg b.jpg
+    """
+    for image in images:
+        if not image.is_file():
+            raise MissingFileError(f"no image {image}")
+    answer = model.predict(list(images), top_k=top_k, patchset=patchset)
+    names, document = [str(image) for image in images], answer.model_dump(mode="json")
+    for name, prediction in zip(names, document["predictions"], strict=True):
+        prediction["image"] = name
+    on = ",".join(f"{one.patch}={one.alpha:g}" for one in answer.patches) or "none"
+    of = "" if answer.generation is None else f", generation {answer.generation}"
+    timing = answer.timing
+    summary = (
+        f"patch set {on}{of}, state {answer.state_digest[:12]}; {timing.queued_ms:.1f} ms queued, "
+        f"{timing.decode_ms:.1f} decoding, {timing.compute_ms:.1f} computing"
+    )
+    write_result(as_json, document, predictions_table(names, answer), plain(summary))
+
+
+def predictions_table(names: Sequence[str], answer: "Predictions") -> Table:
+    """The likeliest classes of each image."""
+    columns = [Column("image", left=True)]
+    for rank in range(max(len(image.top) for image in answer)):
+        columns.append(Column(f"{rank + 1}." if rank else "label", left=True, spare=2 * rank))
+        columns.append(Column("%", form=".1f", spare=2 * rank + 1))
+    rows = []
+    for name, image in zip(names, answer, strict=True):
+        cells = [cell for one in image.top for cell in (one.label, 100 * one.probability)]
+        rows.append((name, *cells, *[None] * (len(columns) - 1 - len(cells))))
+    return Table(columns, rows)
+
+
+@command.command("patchset", short_help="Show what the model has on.")
+@with_model
+@json_option
+def patchset(model: "Model", as_json: bool) -> None:
+    """Show the active patch set and its generation."""
+    _show(model.patchset.get(), as_json)
+
+
+def _show(patchset: "PatchSet", as_json: bool) -> None:
+    write_result(as_json, patchset.model_dump(mode="json"), *patchset_lines(patchset))
+
+
+def patchset_lines(patchset: "PatchSet") -> list[str]:
+    """A patch set, a line for each patch."""
+    head = f"{patchset.model} generation {patchset.generation} state {patchset.state_digest[:12]}: "
+    if patchset.fault:
+        return [plain(head), plain(f"  NOT SERVED: {patchset.fault}")]
+    if not patchset.patches:
+        return [plain(f"{head}the clean model")]
+    lines = [f"  {one.patch} {one.digest[:12]} at alpha {one.alpha:g}" for one in patchset]
+    return [plain(line) for line in (f"{head}{len(patchset)} on", *lines)]
+
+
+_Change = Callable[..., "PatchSet"]
+
+
+def _changing(*options: Callable[[Any], Any]) -> Callable[[_Change], Callable[..., None]]:
+    """Make a command of a change: call it with a model, and show the patch set that it made.
+
+    It has the options of `with_model`, the ones given, --if-match and --json.
+    """
+
+    def add(change: _Change) -> Callable[..., None]:
+        @with_model
+        @several(*options, if_match_option, json_option)
+        @functools.wraps(change)
+        def call(model: "Model", *, as_json: bool, **given: Any) -> None:
+            if given.get("alpha") is not None and given.get("ta_loss") is not None:
+                raise click.UsageError("give --alpha or --ta-loss, not both")
+            _show(change(model, **given), as_json)
+
+        return call
+
+    return add
+
+
+@command.command("apply", short_help="Put a patch on.")
+@patch_argument
+@_changing(strength_options)
+def apply(model: "Model", patch: str, **strength: Any) -> "PatchSet":
+    """Put a patch on, or give the one that is on another strength."""
+    return model.patchset.apply(patch, **strength)
+
+
+@command.command("scale", short_help="Give a patch that is on another strength.")
+@patch_argument
+@_changing(strength_options)
+def scale(model: "Model", patch: str, **strength: Any) -> "PatchSet":
+    """Give a patch that is on another strength. Exit code 3 if it is not on."""
+    return model.patchset.scale(patch, **strength)
+
+
+@command.command("remove", short_help="Take a patch off.")
+@patch_argument
+@_changing()
+def remove(model: "Model", patch: str, if_match: int | None) -> "PatchSet":
+    """Take a patch off, to the bit. Exit code 3 if it is not on."""
+    return model.patchset.remove(patch, if_match=if_match)
+
+
+@command.command("set", short_help="Put on just these patches.")
+@click.argument("wanted", metavar="PATCH=ALPHA,PATCH,...")
+@_changing()
+def set_(model: "Model", wanted: str, if_match: int | None) -> "PatchSet":
+    """Put on just these patches; a name alone takes its recommended strength, none is no patch.
+
+    Without --if-match it is read first which generation is active, and nothing is changed if
+    somebody else changes it in between.
+
+    \b
+    Example:
+      rws remote set fog=0.6,gaussian_noise=0.4
+    """
+    patches = _read_patchset(wanted)
+    seen = model.patchset.get().generation if if_match is None else if_match
+    return model.patchset.replace(patches, if_match=seen)
+
+
+def _read_patchset(text: str) -> "dict[str, float | None]":
+    from rwsstore_client import parse_patchset
+
+    try:
+        return parse_patchset(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+@command.command("clear")
+@_changing()
+def clear(model: "Model", if_match: int | None) -> "PatchSet":
+    """Take all patches off."""
+    return model.patchset.clear(if_match=if_match)
+
+
+@command.command("rollback", short_help="Go back to a generation.")
+@click.argument("generation", type=click.IntRange(min=0))
+@_changing()
+def rollback(model: "Model", generation: int, if_match: int | None) -> "PatchSet":
+    """Put on again what was on in a generation; that becomes a new one."""
+    return model.patchset.rollback(generation, if_match=if_match)
+
+
+@command.command("verify", short_help="Compare the weights in memory with fresh ones.")
+@with_model
+@json_option
+def verify(model: "Model", as_json: bool) -> int:
+    """Have the service compare the weights in its memory with freshly patched ones.
+
+    Exit code 1 if they differ.
+    """
+    found = model.patchset.verify()
+    verdict = "every bit is right" if found.ok else "NOT what they should be"
+    head = f"{found.model} generation {found.generation}: {found.tensors} tensors, {verdict}"
+    write_result(as_json, found.model_dump(mode="json"), *map(plain, [head, *found.problems]))
+    return 0 if found.ok else 1
+
+
+@command.command("history", short_help="Show who changed what, and when.")
+@with_model
+@limit_options(click.IntRange(min=0), "Only older ones than N.")
+@json_option
+def history(model: "Model", limit: int, before: int | None, as_json: bool) -> None:
+    """Show the generations of the patch set, the newest first."""
+    found = model.patchset.history(limit=limit, before=before)
+    _show_page("history", found, history_table(found), as_json)
+
+
+@command.command("audit", short_help="Show every change to patch sets and store.")
+@with_client
+@limit_options(click.IntRange(min=1), "Only records below number N.")
+@json_option
+def audit(rws: "Client", limit: int, before: int | None, as_json: bool) -> None:
+    """Show the audit log: uploads and deletions too, the newest first.
+
+    It is append-only; with --json each record has the hash that chains it to the one before.
+    """
+    found = rws.audit(limit=limit, before=before)
+    _show_page("audit", found, audit_table(found), as_json)
+
+
+def _show_page(name: str, page: "History | AuditLog", table: Table, as_json: bool) -> None:
+    older, before = [], page.next_before
+    if before is not None:
+        older.append(f"older ones: rws remote {name} --before {before}")
+    write_result(as_json, page.model_dump(mode="json"), table, *older)
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def history_table(history: "History") -> Table:
+    """Who did what, the newest first."""
+    columns = (
+        Column("generation", "generation"),
+        Column("at", lambda one: _when(one.at), left=True),
+        Column("action", _action, left=True),
+        Column("by", "actor", left=True),
+        Column("from", "address", left=True, spare=2),
+        Column(
+            "patch set",
+            lambda one: ",".join(f"{on.patch}={on.alpha:g}" for on in one) or "none",
+            left=True,
+        ),
+        Column("state", lambda one: one.state_digest[:12], left=True, spare=1),
+    )
+    return Table(columns, list(history))
+
+
+def _action(one: Any) -> str:
+    back = "" if one.rolled_back_to is None else f" to {one.rolled_back_to}"
+    return f"{one.action}{back}"
+
+
+def audit_table(log: "AuditLog") -> Table:
+    """Every change, the newest first."""
+    columns = (
+        Column("number", "seq"),
+        Column("at", lambda one: _when(one.at), left=True),
+        Column("action", "action", left=True),
+        Column("of", "subject", left=True),
+        Column("by", "actor", left=True),
+        Column("from", "address", left=True, spare=2),
+        Column("generation", "generation", left=True, spare=3),
+        Column("state", lambda one: one.state_digest[:12] or None, left=True, spare=1),
+    )
+    return Table(columns, list(log))
+
+
+@command.command("patches", short_help="List the service's patches.")
+@with_client
+@click.option("--kind", help="Only of this kind: rws, composed, ...")
+@click.option("--corruption", metavar="NAME", help="Only for this one.")
+@click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
+@click.option("--fits/--fits-not", default=None, help="Only those for the served model, or others.")
+@click.option("--all-versions", is_flag=True, help="Older versions too.")
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "touched", "payload"]),
+    help="By name, which it is without; or what touches the fewest bytes of the model, or takes "
+    "the fewest itself, first.",
+)
+@json_option
+def patches(rws: "Client", as_json: bool, **filters: Any) -> None:
+    """List the patches that the service has."""
+    found = rws.patches.list(**filters)
+    nothing = f"no such patch at {rws.url}; send some with rws remote push"
+    document = {"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]}
+    write_result(as_json, document, patches_table(found) if found else nothing)
+
+
+def patches_table(patches: "Sequence[Patch]") -> Table:
+    """A listing."""
+    columns = (
+        Column("patch", _reference, left=True),
+        Column("digest", lambda patch: patch.digest[:12], left=True, spare=1),
+        Column("kind", "kind", left=True),
+        Column("against", lambda patch: patch.corruption or patch.attack, left=True),
+        Column("severity", severity_or_budget, spare=3),
+        Column("bits", lambda patch: patch.bits or None, spare=2),
+        Column("alpha", "alpha", "g"),
+        Column("touched", lambda patch: _bytes(patch.touched_bytes)),
+        Column("file", "file_bytes", ",", spare=4),
+        Column("fits", "fits", left=True),
+        Column("layer", "layer", left=True, spare=5),
+    )
+    return Table(columns, patches)
+
+
+def _reference(patch: "Patch") -> str:
+    """A patch as one names it."""
+    return patch.name if patch.version is None else f"{patch.name}@{patch.version}"
+
+
+def _bytes(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
+@command.command("show", short_help="Show one patch.")
+@patch_argument
+@with_client
+@json_option
+def show(rws: "Client", patch: str, as_json: bool) -> None:
+    """Show a patch's description and its robustness card."""
+    found = rws.patches.get(patch)
+    tables = [pairs_table(f"patch {_reference(found)}", patch_rows(found))]
+    if found.card is not None:
+        tables.append(card_table(found.card.images, found.card.points))
+    write_result(as_json, found.model_dump(mode="json"), *tables)
+
+
+def patch_rows(patch: "Patch") -> Iterator[tuple[str, object]]:
+    """All that is known of a patch but its card."""
+    yield "kind", patch.kind
+    yield "digest", patch.digest
+    yield "fits the model", patch.fits
+    yield "for the clean weights", patch.clean_weights
+    yield "architecture", patch.architecture
+    yield "layers", ", ".join(patch.layers) or "-"
+    yield "touches", f"{_bytes(patch.touched_bytes)} bytes of the model"
+    yield "bits", patch.bits or "-"
+    yield "bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"
+    yield "alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"
+    yield "layer", patch.layer
+    if patch.corruption is not None:
+        yield "corruption", f"{patch.corruption}, severity {patch.severity}"
+    if patch.attack is not None:
+        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
+        yield "attack", f"{patch.attack}{budget}"
+    if patch.dataset is not None:
+        yield "dataset", patch.dataset
+    for part in patch.parts:
+        yield "part", f"{part.name} {part.digest[:12]} at {part.alpha:g}"
+
+
+@command.command("compose", short_help="Store several patches at fixed strengths as one.")
+@click.argument("name")
+@click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
+@with_client
+@json_option
+def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
+    """Store a patch NAME on the service that stands for several others.
+
+    \b
+    Example:
+      rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
+    """
+    made = rws.patches.compose(name, _read_patchset(patchset))
+    lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
+    stored = f"stored {_reference(made)} {made.digest[:12]}"
+    write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
+
+
+@command.command("delete", short_help="Delete a patch from the service.")
+@patch_argument
+@with_client
+def delete(rws: "Client", patch: str) -> None:
+    """Delete the name PATCH with all its versions from the service's store.
+
+    The service refuses while the active patch set or the history needs one of them.
+    """
+    rws.patches.delete(patch)
+    write_lines([f"deleted {patch}"])

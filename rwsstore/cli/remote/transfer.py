@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rwsstore.cli.options import json_option, open_store
+from rwsstore.cli.options import PATH, json_option, open_store
 from rwsstore.cli.output import write_result
-from rwsstore.cli.remote.connection import patch_argument, plain, with_client
+from rwsstore.cli.remote.connection import patch_argument, with_client
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
+from rwsstore.tables import plain
 
 if TYPE_CHECKING:
     from rwsstore.patches import Patch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _store_option = click.option(
     "--store",
     "store_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the store on this machine; or bundled: what comes with rwsstore. Default: "
     "$RWS_STORE, else the platform's data directory.",
 )
@@ -47,7 +48,7 @@ class Moved:
 
 
 @click.command("push", short_help="Send patches from a store to the service.")
-@click.argument("patches", metavar="[PATCH]...", nargs=-1)
+@click.argument("named", metavar="[PATCH]...", nargs=-1)
 @with_client
 @_store_option
 @click.option(
@@ -56,7 +57,7 @@ class Moved:
 @json_option
 def push(
     rws: "Client",
-    patches: tuple[str, ...],
+    named: tuple[str, ...],
     store_path: Path | None,
     everything: bool,
     as_json: bool,
@@ -71,11 +72,10 @@ def push(
     Example:
       rws remote push --url http://edge-box:8000 fog my_patch
     """
-    if everything == bool(patches):
+    if everything == bool(named):
         raise click.UsageError("name patches, or give --all")
     store = open_store(store_path)
-    wanted = _whole(store) if everything else _named(store, patches)
-    parcels = list(_parcels(store, wanted))
+    parcels = list(_parcels(store, _whole(store) if everything else _named(store, named)))
     box = _Box(rws)
     done = []
     with ConsoleReporter().task("sending", total=len(parcels)) as task:
@@ -89,9 +89,7 @@ def push(
 @patch_argument
 @with_client
 @_store_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Write the patch's file here, in no store."
-)
+@click.option("--out", type=PATH, help="Write the patch's file here, in no store.")
 @json_option
 def pull(
     rws: "Client", patch: str, store_path: Path | None, out: Path | None, as_json: bool
@@ -125,13 +123,7 @@ def pull(
 
 @dataclass(frozen=True)
 class _Parcel:
-    """A patch to be sent.
-
-    Attributes:
-        name: under which.
-        digest: of it.
-        is_part: sent only because a composed patch needs it.
-    """
+    """A patch to be sent under a name, or only because a composed patch needs it as a part."""
 
     name: str
     digest: str
@@ -159,20 +151,18 @@ def _named(store: "Store", references: tuple[str, ...]) -> list[_Parcel]:
 
 def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
     """What is wanted, each composed patch after its parts."""
-    composed, seen = [], set()
+    parts = {
+        parcel.digest: [part for part, _ in store.get(parcel.digest).parts] for parcel in wanted
+    }
+    yield from (parcel for parcel in wanted if not parts[parcel.digest])
+    seen = {digest for digest, own in parts.items() if not own}
     for parcel in wanted:
-        parts = store.get(parcel.digest).parts
-        if parts:
-            composed.append((parcel, parts))
-        else:
-            seen.add(parcel.digest)
-            yield parcel
-    for parcel, parts in composed:
-        for digest, _ in parts:
+        for digest in parts[parcel.digest]:
             if digest not in seen:
                 seen.add(digest)
                 yield _Parcel(store.get(digest).name, digest, is_part=True)
-        yield parcel
+        if parts[parcel.digest]:
+            yield parcel
 
 
 class _Box:
