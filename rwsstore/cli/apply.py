@@ -6,23 +6,14 @@ from typing import Any
 import click
 
 from rwsstore import models, patches, runtime
-from rwsstore.cli.options import (
-    PATH,
-    fitting_store,
-    json_option,
-    load_model,
-    model_options,
-    open_store,
-    store_option,
-    transfer_option,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError
 
 
 @click.command("apply")
-@model_options
-@store_option
+@opt.model_options
+@opt.store_option
 @click.option(
     "--patch",
     "named",
@@ -38,9 +29,9 @@ from rwsstore.errors import ConfigError
     help="Instead of ALPHA: the largest strength that costs at most so many points of clean "
     "accuracy, by each patch's card.",
 )
-@click.option("--out", type=PATH, required=True, help="FILE.safetensors to write.")
-@transfer_option
-@json_option
+@click.option("--out", type=opt.PATH, required=True, help="FILE.safetensors to write.")
+@opt.transfer_option
+@opt.json_option
 def command(named: tuple[str, ...], ta_loss: float | None, out: Path, **options: Any) -> None:
     """Put patches on a clean model and write the weights.
 
@@ -54,8 +45,8 @@ def command(named: tuple[str, ...], ta_loss: float | None, out: Path, **options:
     if any("," in patch for patch in named):
         raise ConfigError("one patch for each --patch: repeat the option")
     wanted = patches.parse_request(",".join(named))
-    clean = load_model(options)
-    store = fitting_store(options["store_path"], clean)
+    clean = opt.load_model(options)
+    store = opt.fitting_store(options["store_path"], clean)
     if ta_loss is not None:
         if any(alpha is not None for alpha in wanted.values()):
             raise ConfigError("--ta-loss chooses the strengths: give --patch without ALPHA")
@@ -87,8 +78,8 @@ def command(named: tuple[str, ...], ta_loss: float | None, out: Path, **options:
 @click.command("compose")
 @click.argument("name")
 @click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
-@store_option
-@json_option
+@opt.store_option
+@opt.json_option
 def compose(name: str, patchset: str, store_path: Path | None, as_json: bool) -> None:
     """Publish a patch NAME that stands for several others.
 
@@ -99,7 +90,7 @@ def compose(name: str, patchset: str, store_path: Path | None, as_json: bool) ->
     Example:
       rws compose foggy_night fog=0.6,gaussian_noise=0.4
     """
-    store = open_store(store_path)
+    store = opt.open_store(store_path)
     chosen = []
     for reference, alpha in patches.parse_request(patchset).items():
         patch = store.get(reference)

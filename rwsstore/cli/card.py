@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rwsstore import bundled, models, patches, runtime, speed
-from rwsstore.cli.options import (
-    PATH,
-    dataset_option,
-    fitting_store,
-    json_option,
-    load_labelled_images,
-    load_model,
-    model_options,
-    seed_option,
-    store_option,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
@@ -34,9 +24,9 @@ _PATCHES = 32
 
 
 @click.command("card")
-@click.argument("checkpoint", type=PATH)
-@dataset_option
-@store_option
+@click.argument("checkpoint", type=opt.PATH)
+@opt.dataset_option
+@opt.store_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -44,8 +34,8 @@ _PATCHES = 32
     show_default=True,
     help="Most images to compare, chosen by seed, as many of each class.",
 )
-@seed_option("Of the limit.")
-@json_option
+@opt.seed_option("Of the limit.")
+@opt.json_option
 def command(checkpoint: Path, **options: Any) -> None:
     """Measure which compute formats CHECKPOINT may be served in, and write its card.
 
@@ -72,8 +62,8 @@ def command(checkpoint: Path, **options: Any) -> None:
         )
     reporter = ConsoleReporter()
     model = models.load_clean_model(checkpoint)
-    images = load_labelled_images(options, model, reporter)
-    store = fitting_store(options["store_path"], model)
+    images = opt.load_labelled_images(options, model, reporter)
+    store = opt.fitting_store(options["store_path"], model)
     requests = [{entry.name: None} for entry in store.list()]
     card = measured_card(model, images, patches=store, requests=requests, progress=reporter)
     written = models.write_model_card(checkpoint, card)
@@ -135,8 +125,8 @@ def _difference(one: "FormatAgreement") -> float | str:
 
 
 @click.command("bench")
-@model_options
-@store_option
+@opt.model_options
+@opt.store_option
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1, max=3600),
@@ -144,7 +134,7 @@ def _difference(one: "FormatAgreement") -> float | str:
     show_default=True,
     help="Time that it may take, about; more time gives steadier figures.",
 )
-@json_option
+@opt.json_option
 def bench(**options: Any) -> None:
     """Measure how fast a model and its patches are on this machine, in a minute.
 
@@ -163,7 +153,7 @@ def bench(**options: Any) -> None:
       rws --threads 1 bench --seconds 20
       rws bench --model clean.safetensors --store patches --json
     """
-    model = load_model(options)
+    model = opt.load_model(options)
     measured, origin = _measured(options["store_path"], model)
     subject = speed.Subject(
         name=str(options["model_path"]),
@@ -181,7 +171,7 @@ def _measured(store: Path | None, model: "Classifier") -> "tuple[Sequence[Patch]
 
     Each can be given other strengths, so that its variant is built anew each time.
     """
-    fitting = fitting_store(store, model)
+    fitting = opt.fitting_store(store, model)
     found: list[Patch] = []
     for entry in sorted(fitting.list(), key=lambda entry: entry.kind != "rws"):
         if entry.kind == "composed" or len(found) == _PATCHES:

@@ -8,16 +8,7 @@ from typing import Any
 import click
 
 from rwsstore import corruptions, data, making
-from rwsstore.cli.options import (
-    DATASET_HELP,
-    PATH,
-    frost_option,
-    given,
-    json_option,
-    limit_option,
-    seed_option,
-    severity_steps,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.files import write_atomic
@@ -28,16 +19,16 @@ _SHEET_SIZE = 224
 
 
 @click.command("corrupt")
-@click.option("--dataset", metavar="NAME[:PATH]", help=DATASET_HELP)
+@click.option("--dataset", metavar="NAME[:PATH]", help=opt.DATASET_HELP)
 @click.option(
     "--gallery",
-    type=PATH,
+    type=opt.PATH,
     metavar="IMAGE",
     help="Instead of a data set: draw this image under every corruption at every severity.",
 )
 @click.option(
     "--out",
-    type=PATH,
+    type=opt.PATH,
     required=True,
     help="Folder of the data set; file of the sheet, .png or .jpg.",
 )
@@ -54,9 +45,9 @@ _SHEET_SIZE = 224
     show_default=True,
     help="1-5, 3,5 or steps in between: 2.5.",
 )
-@seed_option()
+@opt.seed_option()
 @click.option("--split", type=click.Choice(["train", "test"]), help="Default: test.")
-@limit_option
+@opt.limit_option
 @click.option(
     "--size",
     type=click.IntRange(1, 4096),
@@ -66,7 +57,7 @@ _SHEET_SIZE = 224
     "--table",
     help="Constants to use: cifar, tiny_imagenet or imagenet. Default: those nearest to the size.",
 )
-@frost_option
+@opt.frost_option
 @click.option(
     "--layout",
     type=click.Choice(["cifar-c", "imagefolder"]),
@@ -79,7 +70,7 @@ _SHEET_SIZE = 224
     help="Of imagefolder. png holds the images to the bit; jpeg, quality 85, is how ImageNet-C is "
     "published, and compresses every image once more. Default: png.",
 )
-@json_option
+@opt.json_option
 def command(**options: Any) -> None:
     """Write corrupted copies of a data set, or draw one image under all corruptions.
 
@@ -111,7 +102,7 @@ def _export(options: dict[str, Any]) -> None:
         raise ConfigError("--picture-format goes with --layout imagefolder")
     settings = making.ExportOptions(
         corruptions=corruptions.parse_corruptions(options["corruptions"]),
-        severities=severity_steps(options["severity_text"]),
+        severities=opt.severity_steps(options["severity_text"]),
         seed=options["seed"],
         table=options["table"],
         frost_overlays=options["frost_overlays"],
@@ -163,7 +154,7 @@ def _told(out: Path, report: "making.ExportReport") -> list[str]:
 def _draw(options: dict[str, Any]) -> None:
     from rwsstore.corruptions.gallery import draw_gallery
 
-    for option in given("split", "layout", "picture_format", "limit"):
+    for option in opt.given("split", "layout", "picture_format", "limit"):
         raise ConfigError(f"{option} goes with --dataset, not --gallery")
     out: Path = options["out"]
     if out.suffix.lower() not in _SHEETS:
@@ -177,7 +168,7 @@ def _draw(options: dict[str, Any]) -> None:
         sheet = draw_gallery(
             image,
             corruptions=corruptions.parse_corruptions(options["corruptions"]),
-            severities=severity_steps(options["severity_text"]),
+            severities=opt.severity_steps(options["severity_text"]),
             seed=options["seed"],
             table=options["table"],
             frost_overlays=None if folder is None else corruptions.load_frost_overlays(folder),

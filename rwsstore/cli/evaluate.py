@@ -9,24 +9,7 @@ import click
 
 from rwsstore import corruptions, measure, models, patches, runtime
 from rwsstore.canonical import key_part
-from rwsstore.cli.options import (
-    PATH,
-    dataset_option,
-    fitting_store,
-    frost_option,
-    given,
-    limit_option,
-    load_labelled_images,
-    load_model,
-    model_options,
-    open_store,
-    read_model,
-    seed_option,
-    several,
-    severities,
-    store_option,
-    transfer_option,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.shared import kept_results
 from rwsstore.errors import ConfigError
@@ -42,7 +25,7 @@ if TYPE_CHECKING:
 
 _BUDGETS = "1/255,2/255,4/255,8/255 for linf; 0.125,0.25,0.5,1 for l2"
 
-_attack_options = several(
+_attack_options = opt.several(
     click.option(
         "--attacks",
         metavar="NAMES",
@@ -71,7 +54,7 @@ _attack_options = several(
     click.option(
         "--against",
         multiple=True,
-        type=PATH,
+        type=opt.PATH,
         help="Also attack this checkpoint, and try every model's perturbations on all others; may "
         "be repeated.",
     ),
@@ -79,9 +62,9 @@ _attack_options = several(
 
 
 @click.command("evaluate")
-@model_options
-@store_option
-@dataset_option
+@opt.model_options
+@opt.store_option
+@opt.dataset_option
 @click.option(
     "--corruptions",
     help="all, a group (noise, blur, weather, digital), or names: fog,snow. Default: those that "
@@ -100,8 +83,8 @@ _attack_options = several(
     multiple=True,
     help="Quantize the patches to so many bits again; may be repeated. Default: as stored.",
 )
-@limit_option
-@seed_option("Of the limit, the corruptions, the attacks and the resamples.")
+@opt.limit_option
+@opt.seed_option("Of the limit, the corruptions, the attacks and the resamples.")
 @click.option(
     "--resamples",
     type=click.IntRange(min=0),
@@ -109,14 +92,14 @@ _attack_options = several(
     show_default=True,
     help="Draws of the images behind the 95 % bootstrap intervals, 40 or more; 0: no intervals.",
 )
-@frost_option
+@opt.frost_option
 @click.option(
     "--rival",
-    type=PATH,
+    type=opt.PATH,
     help="The network before folding (OUT.unfolded.safetensors): compare with BatchNorm "
     "re-estimated on the test stream.",
 )
-@transfer_option
+@opt.transfer_option
 @_attack_options
 @report_options(
     csv="a row for each corruption and severity, or for each accuracy under attack",
@@ -148,25 +131,25 @@ def command(**options: Any) -> None:
 def _check_together(options: Mapping[str, Any]) -> None:
     """Refuse options that would do nothing."""
     if options["attacks"] is None:
-        for option in given("epsilon", "norm", "patchsets", "against"):
+        for option in opt.given("epsilon", "norm", "patchsets", "against"):
             raise ConfigError(f"{option} goes with --attacks")
         return
-    for option in given("corruptions", "severity_text", "bits", "frost_overlays", "rival"):
+    for option in opt.given("corruptions", "severity_text", "bits", "frost_overlays", "rival"):
         raise ConfigError(f"{option} does not go with --attacks, which corrupts nothing")
     if not options["patchsets"]:
-        for option in given("store_path", "allow_transfer"):
+        for option in opt.given("store_path", "allow_transfer"):
             raise ConfigError(f"{option} goes, under --attacks, with --patch")
 
 
 def _evaluate_patches(options: Mapping[str, Any]) -> None:
-    model = load_model(options)
+    model = opt.load_model(options)
     rival = None if options["rival"] is None else models.load_checkpoint(options["rival"])
     by_corruption = _patches(options, patches.identify(model.state_dict()))
     bits = tuple(map(int, options["bits"]))
     if len(set(bits)) != len(bits):
         raise ConfigError(f"--bits {', '.join(options['bits'])} names a width twice")
     settings = measure.EvaluationOptions(
-        severities=severities(options["severity_text"]),
+        severities=opt.severities(options["severity_text"]),
         bits=bits,
         seed=options["seed"],
         frost_overlays=options["frost_overlays"],
@@ -176,7 +159,7 @@ def _evaluate_patches(options: Mapping[str, Any]) -> None:
         for width in settings.bits:
             patch.at_bits(width)
     reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
+    images = opt.load_labelled_images(options, model, reporter)
     report = measure.evaluate(
         model,
         by_corruption,
@@ -191,7 +174,7 @@ def _evaluate_patches(options: Mapping[str, Any]) -> None:
 
 def _patches(options: Mapping[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
     """Each corruption's patch; one that is named must have one, the rest of a group need not."""
-    store, chosen = open_store(options["store_path"]), options["corruptions"]
+    store, chosen = opt.open_store(options["store_path"]), options["corruptions"]
     names = None if chosen is None else corruptions.parse_corruptions(chosen)
     transfer = options["allow_transfer"]
     if names is not None and {"all", *corruptions.GROUPS} & {
@@ -211,10 +194,10 @@ def _evaluate_under_attack(options: Mapping[str, Any]) -> None:
         epsilons=budgets, seed=options["seed"], resamples=options["resamples"]
     )
     attacks = adversarial.parse_attacks(options["attacks"], settings.epsilons[-1], norm)
-    model = load_model(options)
+    model = opt.load_model(options)
     subjects = _subjects(model, options)
     reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
+    images = opt.load_labelled_images(options, model, reporter)
     results = kept_results(
         "attacks",
         images,
@@ -250,7 +233,7 @@ def _subjects(model: "Classifier", options: Mapping[str, Any]) -> "dict[str, nn.
         found[name] = other
 
     if options["patchsets"]:
-        store = fitting_store(options["store_path"], model)
+        store = opt.fitting_store(options["store_path"], model)
         live = runtime.LiveModel(model, store, allow_transfer=options["allow_transfer"])
         for text in options["patchsets"]:
             variant = live.variant(patches.parse_request(text))
@@ -258,7 +241,7 @@ def _subjects(model: "Classifier", options: Mapping[str, Any]) -> "dict[str, nn.
                 raise ConfigError(f"--patch {text!r} is the clean model, which is attacked anyway")
             add(text.replace(" ", ""), variant.module)
     for path in options["against"]:
-        other = read_model(path)
+        other = opt.read_model(path)
         _check_alike(model.spec, other.spec, path)
         add(path.name.removesuffix(path.suffix), other)
     return found

@@ -4,7 +4,7 @@ import errno
 import functools
 import importlib
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -19,39 +19,46 @@ from rwsstore.errors import RwsError
 INTERRUPTED = 130
 
 
+@dataclass(frozen=True)
+class CommandRow:
+    """One command.
+
+    Attributes:
+        module: in rwsstore.cli; the function is `command`, or stands behind a colon.
+        summary: what it does, shown without importing it.
+        computes: whether torch's threads are set when it runs.
+    """
+
+    module: str
+    summary: str
+    computes: bool = True
+
+
 class LazyGroup(click.Group):
     """Commands that are imported when they are called: torch takes seconds to load on a small box.
 
     Args:
-        modules: full names of the modules, by the commands' names, in the order of the listing; the
-            function is `command`, or stands behind a colon.
-        summaries: a line for each, shown without importing it.
-        computing: those that need torch's threads set when they run.
+        rows: by the commands' names, in the order of the listing.
         options: as `click.Group` takes them.
     """
 
-    def __init__(
-        self,
-        *,
-        modules: Mapping[str, str],
-        summaries: Mapping[str, str],
-        computing: Container[str] = (),
-        **options: Any,
-    ) -> None:
+    def __init__(self, *, rows: Mapping[str, CommandRow], **options: Any) -> None:
         super().__init__(**options)
-        self._modules, self._summaries, self._computing = modules, summaries, computing
+        self._rows = rows
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names, in the order in which one meets them."""
-        return list(self._modules)
+        return list(self._rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name in self._modules and cmd_name not in self.commands:
-            module, _, function = self._modules[cmd_name].partition(":")
-            command: click.Command = getattr(importlib.import_module(module), function or "command")
-            command.short_help = self._summaries[cmd_name]
-            if cmd_name in self._computing:
+        if cmd_name in self._rows and cmd_name not in self.commands:
+            row = self._rows[cmd_name]
+            module, _, function = row.module.partition(":")
+            found = importlib.import_module(f"rwsstore.cli.{module}")
+            command: click.Command = getattr(found, function or "command")
+            command.short_help = row.summary
+            if row.computes:
                 _set_threads_first(command, ctx)
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
@@ -59,7 +66,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._summaries.items()))
+            formatter.write_dl([(name, row.summary) for name, row in self._rows.items()])
 
 
 def _set_threads_first(command: click.Command, context: click.Context) -> None:
@@ -84,21 +91,6 @@ def _set_threads_first(command: click.Command, context: click.Context) -> None:
         return callback(*args, **options)
 
     command.callback = call
-
-
-@dataclass(frozen=True)
-class CommandRow:
-    """One command.
-
-    Attributes:
-        module: in rwsstore.cli, as `LazyGroup` takes it.
-        summary: what it does.
-        computes: whether it needs torch's threads.
-    """
-
-    module: str
-    summary: str
-    computes: bool = True
 
 
 COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
@@ -127,9 +119,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"rwsstore.cli.{row.module}" for name, row in COMMANDS.items()},
-    summaries={name: row.summary for name, row in COMMANDS.items()},
-    computing={name for name, row in COMMANDS.items() if row.computes},
+    rows=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `rws demo`. Results go to standard output, progress to standard error. "
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 input refused, 130 interrupted.",

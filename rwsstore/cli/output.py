@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -141,9 +141,45 @@ def card_table(images: int, points: Iterable[Any]) -> Table:
     return Table(columns, list(points), f"robustness card, {images:,} images")
 
 
-def severity_or_budget(patch: Any) -> int | str | None:
-    """The `severity` of a patch's corruption, or the `budget` of its attack."""
+def patches_table(patches: Sequence[Any], *more: Column) -> Table:
+    """A row for each patch of a store on this machine or of a service.
+
+    Args:
+        patches: entries of either.
+        more: what stands behind their sizes.
+    """
+    columns = (
+        Column("patch", reference_of, left=True),
+        Column("digest", lambda patch: patch.digest[:12], left=True, spare=2),
+        Column("kind", "kind", left=True),
+        Column("against", lambda patch: patch.corruption or patch.attack, left=True),
+        Column("severity, ε", _severity, spare=3),
+        Column("bits", lambda patch: patch.bits or None),
+        Column("touched", touched_of, spare=1),
+        Column("payload", "payload_bytes", ",", spare=5),
+        Column("file", "file_bytes", ",", spare=6),
+        *more,
+        Column("layer", "layer", left=True, spare=7),
+    )
+    return Table(columns, patches)
+
+
+def reference_of(patch: Any) -> str:
+    """A patch as one names it: by its name, and its version under that, where it has one."""
+    return patch.name if patch.version is None else f"{patch.name}@{patch.version}"
+
+
+def _severity(patch: Any) -> int | str | None:
+    """Of its corruption, or the budget of its attack."""
     if patch.severity is None and patch.budget is not None:
         return f"ε {patch.budget:g}"
-    found: int | None = patch.severity
-    return found
+    return patch.severity or None
+
+
+def touched_of(patch: Any) -> str:
+    """How many bytes of the model a patch changes, and their share, where that is known."""
+    if patch.touched_bytes is None:
+        return "?"
+    model_bytes = getattr(patch, "model_bytes", None)
+    share = "" if model_bytes is None else f" ({patch.touched_bytes / model_bytes:.1%})"
+    return f"{patch.touched_bytes:,}{share}"

@@ -10,7 +10,7 @@ import click
 from rwsstore import models
 from rwsstore.cli.inspect import show_patch
 from rwsstore.cli.options import corruption_option, json_option, open_store, store_option
-from rwsstore.cli.output import severity_or_budget, write_result
+from rwsstore.cli.output import patches_table, write_result
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.store import Sort
 from rwsstore.tables import Column, Table
@@ -75,26 +75,8 @@ def entries_table(entries: "Sequence[Entry]") -> Table:
     """A row for each patch; layers without what the names of all of them begin with."""
     layers = sorted({entry.deepest for entry in entries if entry.deepest is not None})
     deepest = dict(zip(layers, models.short_names(layers), strict=True))
-    columns = (
-        Column("patch", lambda entry: f"{entry.name}@{entry.version}", left=True),
-        Column("digest", lambda entry: entry.digest[:12], left=True, spare=2),
-        Column("kind", "kind", left=True),
-        Column("against", lambda entry: entry.corruption or entry.attack, left=True),
-        Column("severity, ε", severity_or_budget, spare=3),
-        Column("bits", lambda entry: entry.bits or None),
-        Column("touched", _touched, spare=1),
-        Column("payload", "payload_bytes", ",", spare=5),
-        Column("file", "file_bytes", ",", spare=6),
-        Column("deepest", lambda entry: deepest.get(entry.deepest), left=True, spare=4),
-        Column("layer", "layer", left=True, spare=7),
-    )
-    return Table(columns, entries)
-
-
-def _touched(entry: "Entry") -> str:
-    if entry.touched_bytes is None:
-        return "?"
-    return f"{entry.touched_bytes:,} ({entry.touched_bytes / entry.model_bytes:.1%})"
+    layer = Column("deepest", lambda entry: deepest.get(entry.deepest), left=True, spare=4)
+    return patches_table(entries, layer)
 
 
 @command.command("show", short_help="Show one patch.")

@@ -2,7 +2,7 @@
 
 import click
 
-from rwsstore.cli.main import LazyGroup
+from rwsstore.cli.main import CommandRow, LazyGroup
 
 _COMMANDS = {
     "corruption": "Corrupt parameters on purpose: by type, by layer, over ε.",
@@ -15,9 +15,7 @@ _COMMANDS = {
 @click.group(
     "probe",
     cls=LazyGroup,
-    modules={name: f"rwsstore.cli.probe.{name}" for name in _COMMANDS},
-    summaries=_COMMANDS,
-    short_help="Find a model's weak parameters.",
+    rows={name: CommandRow(f"probe.{name}", line, False) for name, line in _COMMANDS.items()},
 )
 def command() -> None:
     """Find a model's weak parameters: what happens to its accuracy when they change.

@@ -11,22 +11,20 @@ from rich.console import RenderableType
 
 from rwsstore.cli.options import PATH, json_option, several
 from rwsstore.cli.output import (
-    card_table,
     pairs_table,
-    severity_or_budget,
-    write_lines,
     write_result,
 )
 from rwsstore.cli.remote.connection import (
     if_match_option,
     limit_options,
     patch_argument,
+    read_patchset,
     strength_options,
     with_client,
     with_model,
 )
-from rwsstore.cli.remote.transfer import pull, push
-from rwsstore.errors import ConfigError, MissingFileError
+from rwsstore.cli.remote.patches import compose, delete, patches, pull, push, show
+from rwsstore.errors import MissingFileError
 from rwsstore.tables import Column, Table, plain
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
         History,
         Model,
         ModelInfo,
-        Patch,
         PatchSet,
         Predictions,
     )
@@ -66,8 +63,8 @@ def command() -> None:
     """
 
 
-command.add_command(push)
-command.add_command(pull)
+for _command in (patches, show, compose, delete, push, pull):
+    command.add_command(_command)
 
 
 @command.command("status", short_help="Show whether the service is ready, and what it serves.")
@@ -248,18 +245,9 @@ def set_(model: "Model", wanted: str, if_match: int | None) -> "PatchSet":
     Example:
       rws remote set fog=0.6,gaussian_noise=0.4
     """
-    patches = _read_patchset(wanted)
+    patches = read_patchset(wanted)
     seen = model.patchset.get().generation if if_match is None else if_match
     return model.patchset.replace(patches, if_match=seen)
-
-
-def _read_patchset(text: str) -> "dict[str, float | None]":
-    from rwsstore_client import parse_patchset
-
-    try:
-        return parse_patchset(text)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 @command.command("clear")
@@ -362,119 +350,3 @@ def audit_table(log: "AuditLog") -> Table:
         Column("state", lambda one: one.state_digest[:12] or None, left=True, spare=1),
     )
     return Table(columns, list(log))
-
-
-@command.command("patches", short_help="List the service's patches.")
-@with_client
-@click.option("--kind", help="Only of this kind: rws, composed, ...")
-@click.option("--corruption", metavar="NAME", help="Only for this one.")
-@click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
-@click.option("--fits/--fits-not", default=None, help="Only those for the served model, or others.")
-@click.option("--all-versions", is_flag=True, help="Older versions too.")
-@click.option(
-    "--sort",
-    type=click.Choice(["name", "touched", "payload"]),
-    help="By name, which it is without; or what touches the fewest bytes of the model, or takes "
-    "the fewest itself, first.",
-)
-@json_option
-def patches(rws: "Client", as_json: bool, **filters: Any) -> None:
-    """List the patches that the service has."""
-    found = rws.patches.list(**filters)
-    nothing = f"no such patch at {rws.url}; send some with rws remote push"
-    document = {"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]}
-    write_result(as_json, document, patches_table(found) if found else nothing)
-
-
-def patches_table(patches: "Sequence[Patch]") -> Table:
-    """A listing."""
-    columns = (
-        Column("patch", _reference, left=True),
-        Column("digest", lambda patch: patch.digest[:12], left=True, spare=1),
-        Column("kind", "kind", left=True),
-        Column("against", lambda patch: patch.corruption or patch.attack, left=True),
-        Column("severity", severity_or_budget, spare=3),
-        Column("bits", lambda patch: patch.bits or None, spare=2),
-        Column("alpha", "alpha", "g"),
-        Column("touched", lambda patch: _bytes(patch.touched_bytes)),
-        Column("file", "file_bytes", ",", spare=4),
-        Column("fits", "fits", left=True),
-        Column("layer", "layer", left=True, spare=5),
-    )
-    return Table(columns, patches)
-
-
-def _reference(patch: "Patch") -> str:
-    """A patch as one names it."""
-    return patch.name if patch.version is None else f"{patch.name}@{patch.version}"
-
-
-def _bytes(count: int | None) -> str:
-    return "?" if count is None else f"{count:,}"
-
-
-@command.command("show", short_help="Show one patch.")
-@patch_argument
-@with_client
-@json_option
-def show(rws: "Client", patch: str, as_json: bool) -> None:
-    """Show a patch's description and its robustness card."""
-    found = rws.patches.get(patch)
-    tables = [pairs_table(f"patch {_reference(found)}", patch_rows(found))]
-    if found.card is not None:
-        tables.append(card_table(found.card.images, found.card.points))
-    write_result(as_json, found.model_dump(mode="json"), *tables)
-
-
-def patch_rows(patch: "Patch") -> Iterator[tuple[str, object]]:
-    """All that is known of a patch but its card."""
-    yield "kind", patch.kind
-    yield "digest", patch.digest
-    yield "fits the model", patch.fits
-    yield "for the clean weights", patch.clean_weights
-    yield "architecture", patch.architecture
-    yield "layers", ", ".join(patch.layers) or "-"
-    yield "touches", f"{_bytes(patch.touched_bytes)} bytes of the model"
-    yield "bits", patch.bits or "-"
-    yield "bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"
-    yield "alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"
-    yield "layer", patch.layer
-    if patch.corruption is not None:
-        yield "corruption", f"{patch.corruption}, severity {patch.severity}"
-    if patch.attack is not None:
-        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
-        yield "attack", f"{patch.attack}{budget}"
-    if patch.dataset is not None:
-        yield "dataset", patch.dataset
-    for part in patch.parts:
-        yield "part", f"{part.name} {part.digest[:12]} at {part.alpha:g}"
-
-
-@command.command("compose", short_help="Store several patches at fixed strengths as one.")
-@click.argument("name")
-@click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
-@with_client
-@json_option
-def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
-    """Store a patch NAME on the service that stands for several others.
-
-    \b
-    Example:
-      rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
-    """
-    made = rws.patches.compose(name, _read_patchset(patchset))
-    lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
-    stored = f"stored {_reference(made)} {made.digest[:12]}"
-    write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
-
-
-@command.command("delete", short_help="Delete a patch from the service.")
-@patch_argument
-@with_client
-def delete(rws: "Client", patch: str) -> None:
-    """Delete the name PATCH with all its versions from the service's store.
-
-    The service refuses while the active patch set or the history needs one of them.
-    """
-    rws.patches.delete(patch)
-    write_lines([f"deleted {patch}"])

@@ -137,6 +137,20 @@ def with_model(command: _Command) -> _Command:
     return with_client(call)
 
 
+def read_patchset(text: str) -> "dict[str, float | None]":
+    """Read NAME=ALPHA,NAME,...
+
+    Raises:
+        ConfigError: it is no patch set.
+    """
+    from rwsstore_client import parse_patchset
+
+    try:
+        return parse_patchset(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 @contextmanager
 def _client(url: str | None, token_file: Path | None) -> Iterator["Client"]:
     try:

@@ -1,23 +1,122 @@
-"""`rws remote push` and `pull`: patches between a workstation's store and a box."""
+"""`rws remote patches`, `show`, `compose`, `delete`, and `push` and `pull`: the service's store."""
 
 from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rwsstore.cli.options import PATH, json_option, open_store
-from rwsstore.cli.output import write_result
-from rwsstore.cli.remote.connection import patch_argument, with_client
+from rwsstore.cli.output import (
+    card_table,
+    pairs_table,
+    patches_table,
+    reference_of,
+    touched_of,
+    write_lines,
+    write_result,
+)
+from rwsstore.cli.remote.connection import patch_argument, read_patchset, with_client
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
-from rwsstore.tables import plain
+from rwsstore.tables import Column, plain
 
 if TYPE_CHECKING:
     from rwsstore.patches import Patch
     from rwsstore.store import Store
-    from rwsstore_client import Client
+    from rwsstore_client import Client, Patch as Described
+
+
+@click.command("patches", short_help="List the service's patches.")
+@with_client
+@click.option("--kind", help="Only of this kind: rws, composed, ...")
+@click.option("--corruption", metavar="NAME", help="Only for this one.")
+@click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
+@click.option("--fits/--fits-not", default=None, help="Only those for the served model, or others.")
+@click.option("--all-versions", is_flag=True, help="Older versions too.")
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "touched", "payload"]),
+    help="By name, which it is without; or what touches the fewest bytes of the model, or takes "
+    "the fewest itself, first.",
+)
+@json_option
+def patches(rws: "Client", as_json: bool, **filters: Any) -> None:
+    """List the patches that the service has."""
+    found = rws.patches.list(**filters)
+    nothing = f"no such patch at {rws.url}; send some with rws remote push"
+    document = {"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]}
+    alpha, fits = Column("alpha", "alpha", "g"), Column("fits", "fits", left=True)
+    write_result(as_json, document, patches_table(found, alpha, fits) if found else nothing)
+
+
+@click.command("show", short_help="Show one patch.")
+@patch_argument
+@with_client
+@json_option
+def show(rws: "Client", patch: str, as_json: bool) -> None:
+    """Show a patch's description and its robustness card."""
+    found = rws.patches.get(patch)
+    tables = [pairs_table(f"patch {reference_of(found)}", patch_rows(found))]
+    if found.card is not None:
+        tables.append(card_table(found.card.images, found.card.points))
+    write_result(as_json, found.model_dump(mode="json"), *tables)
+
+
+def patch_rows(patch: "Described") -> Iterator[tuple[str, object]]:
+    """All that is known of a patch but its card."""
+    yield "kind", patch.kind
+    yield "digest", patch.digest
+    yield "fits the model", patch.fits
+    yield "for the clean weights", patch.clean_weights
+    yield "architecture", patch.architecture
+    yield "layers", ", ".join(patch.layers) or "-"
+    yield "touches", f"{touched_of(patch)} bytes of the model"
+    yield "bits", patch.bits or "-"
+    yield "bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"
+    yield "alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"
+    yield "layer", patch.layer
+    if patch.corruption is not None:
+        yield "corruption", f"{patch.corruption}, severity {patch.severity}"
+    if patch.attack is not None:
+        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
+        yield "attack", f"{patch.attack}{budget}"
+    if patch.dataset is not None:
+        yield "dataset", patch.dataset
+    for part in patch.parts:
+        yield "part", f"{part.name} {part.digest[:12]} at {part.alpha:g}"
+
+
+@click.command("compose", short_help="Store several patches at fixed strengths as one.")
+@click.argument("name")
+@click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
+@with_client
+@json_option
+def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
+    """Store a patch NAME on the service that stands for several others.
+
+    \b
+    Example:
+      rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
+    """
+    made = rws.patches.compose(name, read_patchset(patchset))
+    lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
+    stored = f"stored {reference_of(made)} {made.digest[:12]}"
+    write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
+
+
+@click.command("delete", short_help="Delete a patch from the service.")
+@patch_argument
+@with_client
+def delete(rws: "Client", patch: str) -> None:
+    """Delete the name PATCH with all its versions from the service's store.
+
+    The service refuses while the active patch set or the history needs one of them.
+    """
+    rws.patches.delete(patch)
+    write_lines([f"deleted {patch}"])
+
 
 _store_option = click.option(
     "--store",
