@@ -31,7 +31,6 @@ _PATCHES = 32
     "--limit",
     type=click.IntRange(min=1),
     default=2000,
-    show_default=True,
     help="Most images to compare, chosen by seed, as many of each class.",
 )
 @opt.seed_option("Of the limit.")
@@ -131,7 +130,6 @@ def _difference(one: "FormatAgreement") -> float | str:
     "--seconds",
     type=click.FloatRange(min=1, max=3600),
     default=45.0,
-    show_default=True,
     help="Time that it may take, about; more time gives steadier figures.",
 )
 @opt.json_option

@@ -35,15 +35,10 @@ _SHEET_SIZE = 224
 @click.option(
     "--corruptions",
     default="all",
-    show_default=True,
     help="all, a group (noise, blur, weather, digital), or names: fog,snow.",
 )
 @click.option(
-    "--severities",
-    "severity_text",
-    default="1-5",
-    show_default=True,
-    help="1-5, 3,5 or steps in between: 2.5.",
+    "--severities", "severity_text", default="1-5", help="1-5, 3,5 or steps in between: 2.5."
 )
 @opt.seed_option()
 @click.option("--split", type=click.Choice(["train", "test"]), help="Default: test.")

@@ -41,7 +41,6 @@ _attack_options = opt.several(
         "--norm",
         type=click.Choice(["linf", "l2"]),
         default="linf",
-        show_default=True,
         help="Of the budgets: largest change of a value, or Euclidean over the whole image.",
     ),
     click.option(
@@ -74,7 +73,6 @@ _attack_options = opt.several(
     "--severity",
     "severity_text",
     default="5",
-    show_default=True,
     help="5, 3,5 or 1-5; the mean is reported, and each.",
 )
 @click.option(
@@ -89,7 +87,6 @@ _attack_options = opt.several(
     "--resamples",
     type=click.IntRange(min=0),
     default=1000,
-    show_default=True,
     help="Draws of the images behind the 95 % bootstrap intervals, 40 or more; 0: no intervals.",
 )
 @opt.frost_option

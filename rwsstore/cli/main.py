@@ -117,10 +117,17 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
 """Commands by name. A new one is a module with a function `command`, and a row here."""
 
 
+_SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "show_default": True,
+}
+
+
 @click.group(
     cls=LazyGroup,
     rows=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=_SETTINGS,
     epilog="Start with `rws demo`. Results go to standard output, progress to standard error. "
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 input refused, 130 interrupted.",
 )
@@ -188,14 +195,7 @@ def reference() -> str:
 
 
 def _sections(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(
-        command,
-        info_name=name,
-        parent=parent,
-        terminal_width=100,
-        max_content_width=100,
-        help_option_names=cli.context_settings["help_option_names"],
-    )
+    context = click.Context(command, parent, name, terminal_width=100, **_SETTINGS)
     depth = "##" if parent is None or parent.parent is None else "###"
     yield f"{depth} `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):

@@ -41,7 +41,7 @@ def seed_option(
 ) -> Callable[[_Command], _Command]:
     """Make --seed, 0 by default and at most so large; its help says of what it is."""
     kind = click.IntRange(0, most)
-    return click.option("--seed", type=kind, default=0, show_default=True, help=of)
+    return click.option("--seed", type=kind, default=0, help=of)
 
 
 def corruption_option(what: str) -> Callable[[_Command], _Command]:
@@ -102,7 +102,6 @@ model_options = several(
         "model_path",
         type=PATH,
         default=BUNDLED,
-        show_default=True,
         help="Checkpoint: .safetensors, or .pth with a state dict, its BatchNorm folded on "
         "loading; or bundled: the CIFAR-10 classifier that comes with rwsstore.",
     ),

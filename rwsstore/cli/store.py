@@ -46,16 +46,11 @@ def command() -> None:
     "--sort",
     type=click.Choice(get_args(Sort)),
     default="name",
-    show_default=True,
     help="By name; or what touches the fewest bytes of the model, or takes the fewest, first.",
 )
 @json_option
 def ls(
-    store_path: Path | None,
-    bits: str | None,
-    sort: Sort,
-    as_json: bool,
-    **filters: Any,
+    store_path: Path | None, bits: str | None, sort: Sort, as_json: bool, **filters: Any
 ) -> None:
     """List the patches of a store.
 

@@ -10,10 +10,7 @@ import click
 from rich.console import RenderableType
 
 from rwsstore.cli.options import PATH, json_option, several
-from rwsstore.cli.output import (
-    pairs_table,
-    write_result,
-)
+from rwsstore.cli.output import pairs_table, write_result
 from rwsstore.cli.remote.connection import (
     if_match_option,
     limit_options,
@@ -117,7 +114,6 @@ def _computed(compute: "ComputeInfo | None") -> Iterator[tuple[str, object]]:
 @click.option(
     "--patchset",
     default="active",
-    show_default=True,
     metavar="active|none|PATCH=ALPHA,...",
     help="Patches for these images alone; none is the clean model.",
 )

@@ -97,13 +97,7 @@ _model_option = click.option(
 def limit_options(before: click.IntRange, what: str) -> Callable[[_Command], _Command]:
     """Add --limit and --before, of which the numbers are of a kind and the help is given."""
     return several(
-        click.option(
-            "--limit",
-            type=click.IntRange(1, 1000),
-            default=50,
-            show_default=True,
-            help="At most so many.",
-        ),
+        click.option("--limit", type=click.IntRange(1, 1000), default=50, help="At most so many."),
         click.option("--before", type=before, metavar="N", help=what),
     )
 

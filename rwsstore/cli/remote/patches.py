@@ -155,11 +155,7 @@ class Moved:
 )
 @json_option
 def push(
-    rws: "Client",
-    named: tuple[str, ...],
-    store_path: Path | None,
-    everything: bool,
-    as_json: bool,
+    rws: "Client", named: tuple[str, ...], store_path: Path | None, everything: bool, as_json: bool
 ) -> None:
     """Send patches from this machine's store to the service's.
 
