@@ -206,18 +206,16 @@ class Table:
                 break
             kept.remove(last)
             table = self._rich(kept)
+        if self.title:
+            yield Text(plain(self.title), style="italic")
         yield table
         left_out = [c.heading for place, c in enumerate(self.columns) if place not in kept]
         if left_out:
             yield Text(f"Not shown at this width: {', '.join(left_out)}")
 
     def _rich(self, kept: Sequence[int]) -> RichTable:
-        table = RichTable(
-            box=SIMPLE_HEAD,
-            title=Text(plain(self.title)) if self.title else None,
-            title_justify="left",
-            show_header=any(column.name for column in self.columns),
-        )
+        named = any(column.name for column in self.columns)
+        table = RichTable(box=SIMPLE_HEAD, show_header=named)
         for place in kept:
             column = self.columns[place]
             head = Text(column.name)

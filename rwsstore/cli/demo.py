@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rwsstore.data import ImageSet
     from rwsstore.models import Classifier, ModelSpec
     from rwsstore.store import Store
-    from rwsstore_client import Predictions
 
 _CORRUPTIONS = ("fog", "frost", "brightness", "contrast")
 _SERVED = "fog"
@@ -125,20 +124,10 @@ def _has_service() -> bool:
 def _serve(
     clean: "Classifier", store: "Store", test: "ImageSet", folder: Path, seed: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """Start `rws serve` on a model and its store, patch it over REST, predict, and stop it.
-
-    Args:
-        clean: the clean model.
-        store: its patches.
-        test: images to choose one from, which the patch puts right.
-        folder: for the model's file, the service's state and its log.
-        seed: of the corruption.
+    """Start `rws serve`, patch it over REST, predict an image that the patch puts right, stop it.
 
     Returns:
         What happened: as JSON values, and for people, with the image in shades.
-
-    Raises:
-        RwsError: the service did not start.
     """
     from rwsstore_client import Client
 
@@ -154,11 +143,16 @@ def _serve(
         model.patchset.apply(_SERVED)
         after = model.predict(picture)
         cleared = model.patchset.clear()
+    shown = {"label", "probability"}
+    without, patched = (
+        {**answer.top1.model_dump(include=shown), "state_digest": answer.state_digest}
+        for answer in (before, after)
+    )
     served: dict[str, Any] = {
         "corruption": _SERVED,
         "truth": test.classes[int(test.labels[index])],
-        "without": _guess(before),
-        "patched": _guess(after),
+        "without": without,
+        "patched": patched,
         "removal_exact": cleared.state_digest == before.state_digest,
         "put_right": put_right,
         "tested": len(images),
@@ -183,11 +177,6 @@ def _telling(
         raise RwsError(f"the patch for {_SERVED} puts no test image right")
     sure = torch.where(right, after.max(1).values, torch.zeros(len(labels)))
     return int(sure.argmax()), int(right.sum())
-
-
-def _guess(answer: "Predictions") -> dict[str, Any]:
-    top, state = answer.top1, answer.state_digest
-    return {"label": top.label, "probability": top.probability, "state_digest": state}
 
 
 @contextmanager

@@ -128,11 +128,6 @@ def picture_paths(prefix: Path | None, kinds: Iterable[str]) -> dict[str, Path]:
     return {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in kinds}
 
 
-def pairs_table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
-    """Names and values, without a heading."""
-    return Table((Column("", left=True), Column("", left=True)), list(rows), title)
-
-
 def card_table(images: int, points: Iterable[Any]) -> Table:
     """What a patch buys and costs at some strengths, each with `alpha`, `ta` and `ra`."""
     columns = (

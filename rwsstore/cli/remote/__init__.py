@@ -10,7 +10,7 @@ import click
 from rich.console import RenderableType
 
 from rwsstore.cli.options import PATH, json_option, several
-from rwsstore.cli.output import pairs_table, write_result
+from rwsstore.cli.output import write_result
 from rwsstore.cli.remote.connection import (
     if_match_option,
     limit_options,
@@ -76,7 +76,7 @@ def status(rws: "Client", as_json: bool) -> int:
     models = rws.models()
     shown: list[RenderableType] = [f"{rws.url} is {'ready' if ready else 'NOT READY'}"]
     for model in models:
-        shown += [pairs_table(f"model {model.name}", model_rows(model))]
+        shown.append(Table.of(("", ""), model_rows(model), f"model {model.name}", left=2))
         shown += patchset_lines(model.patchset)
     found = [model.model_dump(mode="json") for model in models]
     write_result(as_json, {"url": rws.url, "ready": ready, "models": found}, *shown)

@@ -10,7 +10,6 @@ import click
 from rwsstore.cli.options import PATH, json_option, open_store
 from rwsstore.cli.output import (
     card_table,
-    pairs_table,
     patches_table,
     reference_of,
     touched_of,
@@ -20,7 +19,7 @@ from rwsstore.cli.output import (
 from rwsstore.cli.remote.connection import patch_argument, read_patchset, with_client
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
-from rwsstore.tables import Column, plain
+from rwsstore.tables import Column, Table, plain
 
 if TYPE_CHECKING:
     from rwsstore.patches import Patch
@@ -58,7 +57,7 @@ def patches(rws: "Client", as_json: bool, **filters: Any) -> None:
 def show(rws: "Client", patch: str, as_json: bool) -> None:
     """Show a patch's description and its robustness card."""
     found = rws.patches.get(patch)
-    tables = [pairs_table(f"patch {reference_of(found)}", patch_rows(found))]
+    tables = [Table.of(("", ""), patch_rows(found), f"patch {reference_of(found)}", left=2)]
     if found.card is not None:
         tables.append(card_table(found.card.images, found.card.points))
     write_result(as_json, found.model_dump(mode="json"), *tables)
@@ -129,15 +128,7 @@ _store_option = click.option(
 
 @dataclass(frozen=True)
 class Moved:
-    """What became of one patch.
-
-    Attributes:
-        name: that it has where it went.
-        digest: of it.
-        version: there; None where that was not asked.
-        moved: False if it was there already.
-        file_bytes: of its file.
-    """
+    """What became of one patch where it went; no version where that was not asked."""
 
     name: str
     digest: str
@@ -171,11 +162,13 @@ def push(
         raise click.UsageError("name patches, or give --all")
     store = open_store(store_path)
     parcels = list(_parcels(store, _whole(store) if everything else _named(store, named)))
-    box = _Box(rws)
+    there = sorted(rws.patches.list(all_versions=True), key=lambda patch: patch.version or 0)
+    latest = {patch.name: patch.digest for patch in there}
+    digests = {patch.digest for patch in there}
     done = []
     with ConsoleReporter().task("sending", total=len(parcels)) as task:
         for parcel in parcels:
-            done.append(box.receive(store, parcel))
+            done.append(_send(rws, store.read(parcel.digest), parcel, latest, digests))
             task.advance(note=parcel.name)
     _report(done, "sent", rws.url, as_json)
 
@@ -260,38 +253,24 @@ def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
             yield parcel
 
 
-class _Box:
-    """What the service has, and what it is sent."""
+def _send(
+    rws: "Client", data: bytes, parcel: _Parcel, latest: dict[str, str], digests: set[str]
+) -> Moved:
+    """Send a patch, unless it is there; what the service has is kept up to date."""
+    from rwsstore_client import DuplicatePatchError
 
-    def __init__(self, rws: "Client") -> None:
-        self._rws = rws
-        self._digests: set[str] = set()
-        self._latest: dict[str, tuple[int, str]] = {}
-        for patch in rws.patches.list(all_versions=True):
-            self._know(patch.name, patch.version or 0, patch.digest)
-
-    def _know(self, name: str, version: int, digest: str) -> None:
-        self._digests.add(digest)
-        self._latest[name] = max((version, digest), self._latest.get(name, (0, "")))
-
-    def receive(self, store: "Store", parcel: _Parcel) -> Moved:
-        """Send a patch, unless it is there."""
-        from rwsstore_client import DuplicatePatchError
-
-        data = store.read(parcel.digest)
-        name = parcel.name
-        there = self._latest.get(name, (0, ""))[1] == parcel.digest
-        if parcel.is_part:
-            there = parcel.digest in self._digests
-            name = _free_name(name, parcel.digest, self._latest)
-        if there:
-            return Moved(parcel.name, parcel.digest, None, False, len(data))
-        try:
-            sent = self._rws.patches.upload(data, name=name)
-        except DuplicatePatchError as error:
-            return Moved(name, parcel.digest, error.version, False, len(data))
-        self._know(sent.name, sent.version or 0, sent.digest)
-        return Moved(sent.name, sent.digest, sent.version, True, len(data))
+    name, there = parcel.name, latest.get(parcel.name) == parcel.digest
+    if parcel.is_part:
+        name, there = _free_name(name, parcel.digest, latest), parcel.digest in digests
+    if there:
+        return Moved(parcel.name, parcel.digest, None, False, len(data))
+    try:
+        sent = rws.patches.upload(data, name=name)
+    except DuplicatePatchError as error:
+        return Moved(name, parcel.digest, error.version, False, len(data))
+    latest[sent.name] = sent.digest
+    digests.add(sent.digest)
+    return Moved(sent.name, sent.digest, sent.version, True, len(data))
 
 
 def _free_name(name: str, digest: str, taken: Container[str]) -> str:
