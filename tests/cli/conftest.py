@@ -1,5 +1,6 @@
 """A small trained model and a store with patches, made once by the commands themselves."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from rwsstore.cli.main import main
 
@@ -46,6 +48,19 @@ def rws(capfd: pytest.CaptureFixture[str]) -> Rws:
         return Outcome(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def screens(monkeypatch: pytest.MonkeyPatch) -> list[io.StringIO]:
+    """What each table wrote on a terminal of 80 columns."""
+    found: list[io.StringIO] = []
+
+    def terminal(**_: object) -> Console:
+        found.append(io.StringIO())
+        return Console(file=found[-1], width=80, force_terminal=True, color_system=None)
+
+    monkeypatch.setattr("rwsstore.cli.output.Console", terminal)
+    return found
 
 
 @dataclass(frozen=True)

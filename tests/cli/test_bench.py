@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.cli.conftest import Bench, Rws
 
@@ -22,14 +24,21 @@ def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws) -> None:
 
 
 def test_a_store_without_a_patch_for_the_model_means_random_ones(
-    bench: Bench, rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    rws: Rws,
+    tmp_path: Path,
+    screens: list[io.StringIO],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("rwsstore.speed.benching.anonymous_memory", lambda: None)
     outcome = rws(*QUICK, "--model", bench.model, "--store", tmp_path / "empty")
     assert outcome.code == 0
-    assert "random, made in memory" in outcome.out
-    assert "this system does not tell" in outcome.out
-    assert "rws serve takes this" in outcome.out
+    (screen,) = screens
+    shown = screen.getvalue()
+    assert max(map(cell_len, shown.splitlines())) <= 80
+    assert "random, made in memory" in shown
+    assert "this system does not tell" in shown
+    assert "rws serve takes this" in shown
     assert list(tmp_path.iterdir()) == []
 
 
