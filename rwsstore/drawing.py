@@ -30,6 +30,15 @@ def check_picture(path: Path) -> None:
         raise ConfigError(f"{path}: expected the name of a picture that ends in .png")
     if not path.absolute().parent.is_dir():
         raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
+    check_drawing()
+
+
+def check_drawing() -> None:
+    """Refuse to draw where nothing can be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("drawing a picture", "plots")
 
@@ -40,11 +49,10 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("drawing a picture", "plots") from None
+    check_drawing()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

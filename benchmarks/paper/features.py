@@ -25,7 +25,7 @@ from rwsstore.errors import MissingExtraError
 from rwsstore.files import make_folders, write_atomic
 from rwsstore.models import short_names
 from rwsstore.patches import Patch
-from rwsstore.probes import FeatureMaps, draw_features, feature_maps
+from rwsstore.probes import FeatureMaps, feature_maps
 from rwsstore.runtime import PatchBag
 
 _IMAGES = 20
@@ -98,7 +98,7 @@ def _look(
 
 def _draw(study: Study, found: FeatureMaps) -> bytes:
     shown = found.layers[_SHOWN] or found.layers
-    return draw_features(FeatureMaps(found.views, shown), study.clean.spec.classes)
+    return FeatureMaps(found.views, shown, study.clean.spec.classes).pictures()[""]
 
 
 def _prediction(study: Study, found: FeatureMaps, place: int) -> str:

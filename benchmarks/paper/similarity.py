@@ -14,7 +14,6 @@ from rwsstore.probes import (
     GainOptions,
     GroupContrast,
     compare_signatures,
-    draw_comparison,
     find_signatures,
     measure_gains,
     summarize,
@@ -49,7 +48,7 @@ def run(study: Study) -> None:
     comparison = compare(study)
     make_folders(study.docs)
     pictures = []
-    for kind, picture in draw_comparison(comparison).items():
+    for kind, picture in comparison.pictures().items():
         path = study.docs / f"{study.name}-{kind}.png"
         write_atomic(path, picture)
         pictures.append(Picture(path, _PICTURES[kind]))

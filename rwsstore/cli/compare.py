@@ -19,10 +19,8 @@ from rwsstore.cli.options import (
     seed_option,
     store_option,
 )
-from rwsstore.cli.output import picture_paths, report_options, write_result
-from rwsstore.drawing import check_picture
+from rwsstore.cli.output import report_options, write_found
 from rwsstore.errors import ConfigError
-from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
 
 if TYPE_CHECKING:
@@ -70,19 +68,16 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
     dataset_only = given(*_DATASET_ONLY)
     if dataset_only and options["dataset"] is None:
         raise ConfigError(f"{dataset_only[0]} goes with --dataset")
-    model = load_model(options)
-    signatures = _signatures(patches, model, options["store_path"])
     kinds = ("norms", "cosine", "layers", *(() if options["dataset"] is None else ("gains",)))
-    pictures = picture_paths(options["png_path"], kinds)
-    for path in pictures.values():  # refused before anything is measured
-        check_picture(path)
+    write_found(options, lambda: _comparison(patches, options), kinds)
+
+
+def _comparison(names: tuple[str, ...], options: dict[str, Any]) -> "probes.Comparison":
+    model = load_model(options)
+    signatures = _signatures(names, model, options["store_path"])
     similarity = probes.compare_signatures(model, signatures)
     gains = None if options["dataset"] is None else _gains(model, signatures, options)
-    comparison = probes.summarize(similarity, gains, seed=options["seed"])
-    if pictures:
-        for name, picture in probes.draw_comparison(comparison).items():
-            write_atomic(pictures[name], picture)
-    write_result(options["as_json"], comparison.to_dict(), probes.comparison_text(comparison))
+    return probes.summarize(similarity, gains, seed=options["seed"])
 
 
 def _signatures(

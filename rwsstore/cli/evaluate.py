@@ -11,7 +11,7 @@ from rwsstore import corruptions, measure, models, patches, runtime
 from rwsstore.canonical import key_part
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import check_outputs, report_options, write_report
-from rwsstore.cli.probe.shared import kept_results
+from rwsstore.cli.probe.rows import kept_results
 from rwsstore.errors import ConfigError
 from rwsstore.measure import adversarial
 from rwsstore.patches import BIT_WIDTHS

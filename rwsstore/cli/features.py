@@ -89,48 +89,9 @@ def command(**options: Any) -> None:
         channels=options["channels"],
         uncorrupted=None if options["corruption"] is None else image,
         allow_transfer=options["allow_transfer"],
+        classes=model.spec.classes,
     )
-    write_atomic(options["out"], probes.draw_features(features, model.spec.classes))
-    document = _document(features, options["out"], model.spec.classes)
-    write_result(options["as_json"], document, *_told(document))
-
-
-def _document(
-    features: "probes.FeatureMaps", out: Path, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    return {
-        "out": str(out),
-        "views": [
-            {
-                "label": view.label,
-                "predicted": view.predicted,
-                "class": classes[view.predicted] if classes else None,
-                "probability": view.probability,
-            }
-            for view in features.views
-        ],
-        "layers": [
-            {
-                "name": layer.layer,
-                "channels": list(layer.channels),
-                "change": layer.change,
-                "distances": layer.distances,
-            }
-            for layer in features.layers
-        ],
-    }
-
-
-def _told(document: dict[str, Any]) -> list[str]:
-    lines = []
-    for view in document["views"]:
-        name = view["class"] if view["class"] is not None else f"class {view['predicted']}"
-        lines.append(f"{view['label']}: {name}, {view['probability']:.1%}")
-    names = models.short_names([layer["name"] for layer in document["layers"]])
-    for name, layer in zip(names, document["layers"], strict=True):
-        line = f"{name}: the patches change its output by {layer['change']:.1%}"
-        if layer["distances"] is not None:
-            clean, patched = layer["distances"]
-            line += f"; from the uncorrupted one: clean {clean:.1%}, patched {patched:.1%}"
-        lines.append(line)
-    return [*lines, f"wrote {document['out']}"]
+    out = options["out"]
+    write_atomic(out, features.pictures()[""])
+    document = {"out": str(out), **features.to_dict()}
+    write_result(options["as_json"], document, *features.parts(), f"wrote {out}")

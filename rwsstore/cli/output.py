@@ -1,18 +1,21 @@
 """Results on standard output, and reports where --csv, --png and --json want them."""
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 from rich.console import Console, RenderableType
 
 from rwsstore.cli.options import PATH, json_option, several
-from rwsstore.errors import MissingExtraError, MissingFileError
+from rwsstore.drawing import check_drawing, check_picture
+from rwsstore.errors import MissingFileError
 from rwsstore.files import write_atomic
 from rwsstore.tables import Column, Table
+
+if TYPE_CHECKING:
+    from rwsstore.probes import Report
 
 
 def write_json(document: Any) -> None:
@@ -77,11 +80,11 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         MissingFileError: the folder of a file does not exist.
         MissingExtraError: a picture is wanted and matplotlib is not installed.
     """
-    for path in filter(None, (options["csv_path"], options["png_path"])):
+    for path in filter(None, (options.get("csv_path"), options["png_path"])):
         if not path.absolute().parent.is_dir():
             raise MissingFileError(f"{path}: there is no folder {path.absolute().parent}")
-    if options["png_path"] is not None and importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("drawing a picture", "plots")
+    if options["png_path"] is not None:
+        check_drawing()
 
 
 class _Report(Protocol):
@@ -98,8 +101,7 @@ def write_report(
     options: Mapping[str, Any],
     *,
     table: Callable[[_R], RenderableType],
-    plot: Callable[[_R, Path], None] | None = None,
-    draw: Callable[[_R], bytes] | None = None,
+    plot: Callable[[_R, Path], None],
 ) -> None:
     """Write a report as CSV, as a picture, and as a table or JSON, as the options say.
 
@@ -107,17 +109,41 @@ def write_report(
         report: to be written.
         options: the values of `report_options`.
         table: what it is for people.
-        plot: draws it into a file; or
-        draw: makes a picture of it.
+        plot: draws it into a file.
     """
-    path = options["png_path"]
     if options["csv_path"] is not None:
         write_atomic(options["csv_path"], report.to_csv().encode())
-    if path is not None and plot is not None:
-        plot(report, path)
-    if path is not None and draw is not None:
-        write_atomic(path, draw(report))
+    if options["png_path"] is not None:
+        plot(report, options["png_path"])
     write_result(options["as_json"], report.to_dict(), table(report))
+
+
+def write_found(
+    options: Mapping[str, Any], find: "Callable[[], Report]", pictures: Sequence[str] = ()
+) -> None:
+    """Find something out, and write it as CSV, as pictures, and as tables or JSON.
+
+    Args:
+        options: the values of `report_options`.
+        find: makes the report, once it is sure that it can be written.
+        pictures: names of those that it draws, where that is not one without a name.
+
+    Raises:
+        RwsError: as `find`, `check_outputs` and `check_picture`.
+    """
+    check_outputs(options)
+    png = options["png_path"]
+    paths = picture_paths(png, pictures) if pictures or png is None else {"": png}
+    for path in paths.values():
+        check_picture(path)
+    report = find()
+    if options.get("csv_path") is not None:
+        write_atomic(options["csv_path"], report.to_csv().encode())
+    if paths:
+        drawn = report.pictures()
+        for name, path in paths.items():
+            write_atomic(path, drawn[name])
+    write_result(options["as_json"], report.to_dict(), report.text())
 
 
 def picture_paths(prefix: Path | None, kinds: Iterable[str]) -> dict[str, Path]:

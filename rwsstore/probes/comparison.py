@@ -1,170 +1,29 @@
-"""Everything that `rws compare` finds, and whether groups of corruptions appear in it."""
+"""Everything that `rws compare` finds, as data, as tables of 80 characters, and as heat maps."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rwsstore.corruptions import CORRUPTIONS, GROUPS, frost_source
-from rwsstore.errors import ConfigError
+from rwsstore.corruptions import GROUPS, frost_source
+from rwsstore.drawing import draw_heat_map, mark_groups, new_figure, panels, png_bytes, rows_of
+from rwsstore.models import short_names
 from rwsstore.probes.gains import Gains
-from rwsstore.probes.similarity import Similarity
-from rwsstore.tables import json_values
+from rwsstore.probes.groups import RELABELINGS, GroupContrast, contrast_groups
+from rwsstore.probes.report import Report
+from rwsstore.probes.similarity import Similarity, group_of
+from rwsstore.tables import Column, Table, json_values
 
-RELABELINGS = 9999
-"""Random relabelings of a permutation test; the smallest p-value is 1 / (1 + this)."""
-
-_CHUNK_VALUES = 2**21
-# Sums of the same numbers in another order differ by rounding.
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class GroupContrast:
-    """Values of pairs within a group against pairs across groups.
-
-    Values of a corruption with itself count as neither.
-
-    Attributes:
-        within: mean over pairs of different corruptions of one group.
-        between: mean over pairs of different groups.
-        own: mean over the pairs of a corruption with itself, a row with itself left out where rows
-            are columns; None where there are none.
-        within_pairs: how many there are.
-        between_pairs: likewise.
-        p_value: the share of random relabelings, this one counted among them, of the corruptions
-            with groups for which within − between is at least what was found; one-sided.
-        relabelings: how many were drawn.
-        by_group: mean for each pair of groups, row group first; None where there is no pair.
-    """
-
-    within: float
-    between: float
-    own: float | None
-    within_pairs: int
-    between_pairs: int
-    p_value: float
-    relabelings: int
-    by_group: Mapping[str, Mapping[str, float | None]]
-
-    @property
-    def appear(self) -> bool:
-        """Whether values within groups are larger, with a p-value below 0.05."""
-        return self.within > self.between and self.p_value < 0.05
-
-
-def contrast_groups(
-    values: Tensor,
-    rows: Sequence[str | None],
-    columns: Sequence[str | None],
-    *,
-    symmetric: bool = False,
-    seed: int = 0,
-    relabelings: int = RELABELINGS,
-) -> GroupContrast | None:
-    """Compare the values of pairs within groups with those across groups.
-
-    Labels are permuted over the corruptions, not over rows or pairs, so that two rows of one
-    corruption stay together (Mantel, 1967, is the same test for distances).
-
-    Args:
-        values: one for each row and column, such as cosines; [R, C]; NaN: not known.
-        rows: corruption of each row; rows of None are left out.
-        columns: corruption of each column, likewise.
-        symmetric: each pair stands in `values` twice, and counts once.
-        seed: of the relabelings.
-        relabelings: how many to draw.
-
-    Returns:
-        None where no two different corruptions of one group are there, or none of two groups.
-
-    Raises:
-        ConfigError: `relabelings` is below 1.
-    """
-    if relabelings < 1:
-        raise ConfigError(f"relabelings is {relabelings}; expected 1 or more")
-    if symmetric:
-        values = values.clone().fill_diagonal_(torch.nan)
-    used = {*rows, *columns}
-    known = [name for name in CORRUPTIONS if name in used]
-    places = {name: place for place, name in enumerate(known)}
-    kept_rows = [place for place, name in enumerate(rows) if name in places]
-    kept_columns = [place for place, name in enumerate(columns) if name in places]
-    pairs = _Pairs(
-        values.double()[kept_rows][:, kept_columns],
-        torch.tensor([places[str(rows[row])] for row in kept_rows], dtype=torch.long),
-        torch.tensor([places[str(columns[column])] for column in kept_columns], dtype=torch.long),
-    )
-    groups = list(GROUPS)
-    labels = torch.tensor([groups.index(CORRUPTIONS[name].group) for name in known])
-    same = pairs.same(labels[None])[0] if known else torch.zeros(0, 0, dtype=torch.bool)
-    inside, outside = pairs.different & same, pairs.different & ~same
-    if not inside.any() or not outside.any():
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    copies = 2 if symmetric else 1
-    return GroupContrast(
-        within=float(pairs.values[inside].mean()),
-        between=float(pairs.values[outside].mean()),
-        own=float(pairs.values[pairs.own].mean()) if pairs.own.any() else None,
-        within_pairs=int(inside.sum()) // copies,
-        between_pairs=int(outside.sum()) // copies,
-        p_value=pairs.p_value(labels, relabelings, generator),
-        relabelings=relabelings,
-        by_group=_by_group(pairs, labels),
-    )
-
-
-class _Pairs:
-    """Values [R, C] with the place of each row's and each column's corruption."""
-
-    def __init__(self, values: Tensor, rows: Tensor, columns: Tensor) -> None:
-        self.values, self.rows, self.columns = values, rows, columns
-        known = values.isfinite()
-        equal = rows[:, None] == columns[None, :]
-        self.different, self.own = known & ~equal, known & equal
-
-    def same(self, labels: Tensor) -> Tensor:
-        """Whether row and column are of one group, for each labeling [N, corruptions]."""
-        return labels[:, self.rows, None] == labels[:, None, self.columns]
-
-    def p_value(self, labels: Tensor, count: int, generator: torch.Generator) -> float:
-        """Share of `count` random labelings, and this one, that set groups apart as much."""
-        found = float(self._contrast(labels[None])[0])
-        step = max(1, _CHUNK_VALUES // self.values.numel())
-        as_large = 0
-        for start in range(0, count, step):
-            shape = min(step, count - start), len(labels)
-            order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(dim=1)
-            drawn = self._contrast(labels[order])
-            # What cannot be computed counts against the groups.
-            as_large += int((~(drawn < found - _ROUNDING)).sum())
-        return (1 + as_large) / (1 + count)
-
-    def _contrast(self, labels: Tensor) -> Tensor:
-        """Mean within − mean between, for each labeling; NaN where one has no pair."""
-        same = self.same(labels)
-        values = self.values.where(self.different, 0.0)
-        inside, outside = same & self.different, ~same & self.different
-        within = (values * inside).sum((1, 2)) / inside.sum((1, 2))
-        return within - (values * outside).sum((1, 2)) / outside.sum((1, 2))
-
-
-def _by_group(pairs: _Pairs, labels: Tensor) -> dict[str, dict[str, float | None]]:
-    groups = {name: place for place, name in enumerate(GROUPS) if (labels == place).any()}
-    row_labels, column_labels = labels[pairs.rows], labels[pairs.columns]
-
-    def mean(one: int, other: int) -> float | None:
-        chosen = (row_labels == one)[:, None] & (column_labels == other)[None, :] & pairs.different
-        return float(pairs.values[chosen].mean()) if chosen.any() else None
-
-    return {
-        name: {other: mean(place, column) for other, column in groups.items()}
-        for name, place in groups.items()
-    }
+_WIDEST = 20
+_NO_GROUPS = "needs two corruptions of one group and one of another"
+_SIGNED, _UNSIGNED = "RdBu", "Blues"
+_MAPS_A_ROW = 3
+# Cells, in inches; a number of three characters fits.
+_CELL = 0.34
 
 
 @dataclass(frozen=True)
@@ -191,7 +50,7 @@ class LayerSummary:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Report):
     """Patches of one model compared.
 
     Attributes:
@@ -231,9 +90,9 @@ class Comparison:
                 for place, one in enumerate(found.signatures)
             ],
             "cosine": found.cosine,
-            "groups": _groups(self.groups),
+            "groups": _contrast(self.groups),
             "layers": [
-                {**vars(layer), "groups": _groups(layer.groups), "cosines": cosines}
+                {**vars(layer), "groups": _contrast(layer.groups), "cosines": cosines}
                 for layer, cosines in zip(self.layers, found.layer_cosine, strict=True)
             ],
             "gains": None,
@@ -253,11 +112,176 @@ class Comparison:
                 "patched_clean_accuracy": gains.ta,
                 "gains": gains.gains,
                 "costs": gains.costs,
-                "groups": _groups(self.gain_groups),
+                "groups": _contrast(self.gain_groups),
                 "correlation_with_cosine": self.gain_correlation,
             }
         values: dict[str, Any] = json_values(document)
         return values
+
+    def parts(self) -> Iterator[Table | str]:
+        """Tables of at most 80 characters, up to 20 patches; more have no matrices."""
+        yield self._patches()
+        yield self._layers()
+        if len(self._names) <= _WIDEST:
+            yield "Cosine similarity in hundredths"
+            heads = [str(number) for number in range(1, len(self._names) + 1)]
+            cosines = 100 * self.similarity.cosine
+            yield from matrix_lines(cosines, self._names, heads, blank_diagonal=True)
+            yield ""
+        yield from _verdict("cosine", self.groups, "z.2f")
+        if self.gains is not None:
+            yield from self._gained(self.gains)
+
+    def _patches(self) -> Table:
+        found = self.similarity
+        others = found.cosine.clone().fill_diagonal_(-torch.inf).nan_to_num(-torch.inf)
+        best, places = others.max(1)
+        rows = [
+            (
+                str(number + 1), one.name, one.group, float(found.total_norms[number]),
+                float(found.total_relative_norms[number]),
+                *((self._names[place], value) if math.isfinite(value) else (None, None)),
+            )
+            for number, (one, place, value) in enumerate(
+                zip(found.signatures, places.tolist(), best.tolist(), strict=True)
+            )
+        ]  # fmt: skip
+        columns = (
+            Column("", left=True),
+            Column("patch", left=True),
+            Column("group", left=True, spare=1),
+            Column("‖Δ‖", form=".3g"),
+            Column("‖Δ‖/‖θ‖", form=".3f"),
+            Column("nearest", left=True),
+            Column("cosine", form="z.2f"),
+        )
+        return Table(columns, rows, "Patches, and the most alike of the others")
+
+    def _layers(self) -> Table:
+        layers = self.similarity.layers
+        names = dict(zip(layers, short_names(layers), strict=True))
+        columns = (
+            Column("layer", lambda row: names[row.name], left=True),
+            Column("‖Δ‖", "norm", ".3g"),
+            Column("‖Δ‖/‖θ‖", "relative_norm", ".3f"),
+            Column("share of\n‖Δ‖²", "energy", ".0%", spare=1),
+            Column("cosine", "cosine", "z.2f"),
+            Column("within\ngroups", lambda row: row.groups and row.groups.within, "z.2f"),
+            Column("between\ngroups", lambda row: row.groups and row.groups.between, "z.2f"),
+            Column("p", lambda row: row.groups and row.groups.p_value, ".2g"),
+        )
+        return Table(columns, self.layers, "Layers, means over the patches and their pairs")
+
+    def _gained(self, gains: Gains) -> Iterator[str]:
+        options = gains.options
+        yield ""
+        yield (
+            f"Accuracy gained in points, severity {options.severity:g}, {gains.images:,} images of "
+            f"{gains.dataset}"
+        )
+        if len(options.corruptions) < _WIDEST:
+            heads = [str(number) for number in range(1, len(options.corruptions) + 1)]
+            table = torch.cat([gains.gains, gains.costs[:, None]], dim=1)
+            yield from matrix_lines(table, self._names, [*heads, "TA"])
+            if tuple(one.corruption for one in gains.signatures) != options.corruptions:
+                columns = zip(heads, options.corruptions, strict=True)
+                yield "Columns: " + ", ".join(f"{number} {name}" for number, name in columns)
+            yield "TA: what the patch costs on clean images"
+        corrupted = float(gains.clean_ra.mean())
+        yield f"Clean model: {gains.clean_ta:.1f} % on clean images, {corrupted:.1f} % corrupted"
+        if "frost" in options.corruptions:
+            yield f"Frost: {frost_source(options.frost_overlays)}"
+        yield ""
+        yield from _verdict("gain", self.gain_groups, "z.1f")
+        if self.gain_correlation is not None:
+            yield (
+                "Correlation of the cosine of two patches with what one gains on the other's "
+                f"corruption: {self.gain_correlation:z.2f}"
+            )
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """Heat maps: `norms`, `cosine`, `layers` and, where gains were measured, `gains`."""
+        drawn = {
+            "norms": self._draw_norms(),
+            "cosine": self._draw_cosine(),
+            "layers": self._draw_layers(),
+        }
+        return drawn if self.gains is None else {**drawn, "gains": self._draw_gains(self.gains)}
+
+    @property
+    def _names(self) -> list[str]:
+        return [one.name for one in self.similarity.signatures]
+
+    @property
+    def _groups(self) -> list[str]:
+        return [one.group for one in self.similarity.signatures]
+
+    def _draw_norms(self) -> bytes:
+        found = self.similarity
+        names, groups = self._names, self._groups
+        layers = short_names(found.layers)
+        width = max(2.6, 0.5 * len(layers))
+        figure = new_figure(2.4 + 2 * width, 1.8 + _CELL * len(names))
+        left, right = figure.subplots(1, 2)
+        for axes, values, title, labels in (
+            (left, found.norms, "norm of each patch, ‖Δ‖₂", names),
+            (
+                right,
+                found.relative_norms,
+                "relative to the clean layer, ‖Δ‖₂ / ‖θ‖₂",
+                [""] * len(names),
+            ),
+        ):
+            top = float(values.nan_to_num(0.0).max()) or 1.0
+            drawn = draw_heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top), form=".2f")
+            mark_groups(axes, groups, ())
+            axes.set_title(title, fontsize=9)
+            figure.colorbar(drawn, ax=axes, shrink=0.6)
+        return png_bytes(figure)
+
+    def _draw_cosine(self) -> bytes:
+        names, groups = self._names, self._groups
+        figure = new_figure(3.4 + _CELL * len(names), 2.4 + _CELL * len(names))
+        axes = figure.add_subplot()
+        values = 100 * self.similarity.cosine
+        drawn = draw_heat_map(axes, values, names, names, _SIGNED, (-100.0, 100.0), form="z.0f")
+        mark_groups(axes, groups, groups)
+        axes.set_title("cosine similarity between patches, in hundredths", fontsize=10, pad=18)
+        figure.colorbar(drawn, ax=axes, shrink=0.7)
+        return png_bytes(figure)
+
+    def _draw_layers(self) -> bytes:
+        found = self.similarity
+        names, groups = self._names, self._groups
+        count, blank = len(found.layers), [""] * len(names)
+        lines = rows_of(count, _MAPS_A_ROW)
+        columns = ceil(count / lines)
+        figure = new_figure(2.4 + 2.6 * columns, 0.6 + 2.9 * lines)
+        grid = panels(figure, count, _MAPS_A_ROW)
+        shown = zip(grid, short_names(found.layers), found.layer_cosine, strict=True)
+        for place, (axes, layer, values) in enumerate(shown):
+            labels = blank if place % columns else names
+            drawn = draw_heat_map(axes, values, labels, blank, _SIGNED, (-1.0, 1.0), size=6)
+            mark_groups(axes, groups, groups, size=6)
+            axes.set_title(layer, fontsize=9, pad=14)
+        figure.suptitle("cosine similarity between patches, layer by layer", fontsize=10)
+        figure.colorbar(drawn, ax=grid, shrink=0.7)
+        return png_bytes(figure)
+
+    def _draw_gains(self, gains: Gains) -> bytes:
+        names, groups = self._names, self._groups
+        columns = [*gains.options.corruptions, "clean images"]
+        values = torch.cat([gains.gains, gains.costs[:, None]], dim=1)
+        top = max(1.0, float(values.abs().max()))
+        figure = new_figure(3.4 + _CELL * len(columns), 2.6 + _CELL * len(names))
+        axes = figure.add_subplot()
+        drawn = draw_heat_map(axes, values, names, columns, _SIGNED, (-top, top), form="z.0f")
+        mark_groups(axes, groups, [*map(group_of, gains.options.corruptions), ""])
+        axes.set_ylabel("patch")
+        severity = f"severity {gains.options.severity:g}"
+        axes.set_title(f"accuracy gained, in points, {severity}", fontsize=10, pad=18)
+        figure.colorbar(drawn, ax=axes, shrink=0.7)
+        return png_bytes(figure)
 
 
 def summarize(
@@ -337,9 +361,62 @@ def _correlation(similarity: Similarity, gains: Gains) -> float | None:
     return float(table.T.corrcoef()[0, 1])
 
 
-def _groups(found: GroupContrast | None) -> dict[str, Any] | None:
+def _contrast(found: GroupContrast | None) -> dict[str, Any] | None:
     return None if found is None else {**vars(found), "appear": found.appear}
 
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+_LABEL = 16
+# The row's number, and two spaces.
+_LEFT = _LABEL + 4
+_WIDTH = 80
+
+
+def matrix_lines(
+    values: Tensor, rows: Sequence[str], heads: Sequence[str], *, blank_diagonal: bool = False
+) -> list[str]:
+    """Write a matrix of whole numbers with numbered rows.
+
+    Args:
+        values: rounded to whole numbers, from -99 to 999; [R, C]; NaN is shown as a dot.
+        rows: what each row is called.
+        heads: what stands above each column, at most two characters.
+        blank_diagonal: show a dot on the diagonal.
+
+    Returns:
+        Lines of 80 characters where that is possible: 4 a column, or 3 where there are more than
+        15; a minus or a third digit then takes the place of the space, so that 20 columns fit.
+    """
+    cell = 4 if _LEFT + 4 * len(heads) <= _WIDTH else 3
+    lines = [" " * _LEFT + "".join(f"{head:>{cell}}" for head in heads)]
+    for number, (row, label) in enumerate(zip(values.tolist(), rows, strict=True)):
+        cells = ""
+        for column, value in enumerate(row):
+            blank = math.isnan(value) or (blank_diagonal and number == column)
+            cells += f"{'.' if blank else round(value):>{cell}}"
+        short = label if len(label) <= _LABEL else label[: _LABEL - 1] + "…"
+        lines.append(f"{number + 1:>2} {short:<{_LABEL}} {cells}")
+    return lines
+
+
+def _verdict(what: str, found: GroupContrast | None, form: str) -> Iterator[str]:
+    """Do the groups appear? In words, and group by group."""
+    if found is None:
+        yield f"Do the groups appear in the {what}s? It {_NO_GROUPS}."
+        return
+    answer = "Yes" if found.appear else "Not shown"
+    own = "" if found.own is None else f", on its own corruption {found.own:{form}}"
+    yield f"Do the groups appear in the {what}s? {answer}: p = {found.p_value:.2g}."
+    yield (
+        f"Mean {what} within groups {found.within:{form}} ({found.within_pairs} pairs), between "
+        f"them {found.between:{form}} ({found.between_pairs}){own}."
+    )
+    names = [name for name in GROUPS if name in found.by_group]
+    yield " " * 10 + "".join(f"{name:>9}" for name in names)
+    for name in names:
+        row = [found.by_group[name][other] for other in names]
+        cells = "".join(f"{'-' if value is None else format(value, form):>9}" for value in row)
+        yield f"  {name:<8}{cells}"

@@ -3,7 +3,7 @@
 Cai et al., Robust Weight Signatures, ICML 2023, figure 9.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import named_layers, short_names, touched_layers
 from rwsstore.patches import Request
+from rwsstore.probes.report import Report
 from rwsstore.runtime import LiveModel, PatchSource, Variant
 
 
@@ -57,17 +58,80 @@ class LayerMaps:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMaps:
+class FeatureMaps(Report):
     """Views of one image, and what each layer makes of them.
 
     Attributes:
         views: the clean model, the patched model and, where an uncorrupted image was given, the
             clean model on that.
         layers: in the order asked for.
+        classes: their names; without any they have numbers.
     """
 
     views: tuple[View, ...]
     layers: tuple[LayerMaps, ...]
+    classes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was predicted, and which channels are shown; without the maps."""
+        return {
+            "views": [
+                {
+                    "label": view.label,
+                    "predicted": view.predicted,
+                    "class": self.classes[view.predicted] if self.classes else None,
+                    "probability": view.probability,
+                }
+                for view in self.views
+            ],
+            "layers": [
+                {
+                    "name": layer.layer,
+                    "channels": list(layer.channels),
+                    "change": layer.change,
+                    "distances": layer.distances,
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def parts(self) -> Iterator[str]:
+        """A line a view and a line a layer."""
+        for view in self.views:
+            yield f"{view.label}: {self._named(view)}, {view.probability:.1%}"
+        names = short_names([layer.layer for layer in self.layers])
+        for name, layer in zip(names, self.layers, strict=True):
+            line = f"{name}: the patches change its output by {layer.change:.1%}"
+            if layer.distances is not None:
+                clean, patched = layer.distances
+                line += f"; from the uncorrupted one: clean {clean:.1%}, patched {patched:.1%}"
+            yield line
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """What the models saw and predicted, and below it layer by layer their feature maps.
+
+        A row for each view; each channel has one colour scale in all of its rows.
+        """
+        views = len(self.views)
+        columns = max(len(layer.channels) for layer in self.layers)
+        heights = [1.9] + [_CELL * views + 0.35] * len(self.layers)
+        figure = new_figure(max(6.5, 1.3 + _CELL * columns), sum(heights))
+        first, *others = figure.subfigures(
+            len(heights), 1, height_ratios=heights, squeeze=False
+        )[:, 0]  # fmt: skip
+        grid = first.subplots(1, views, squeeze=False)[0]
+        for axes, view, letter in zip(grid, self.views, "ABC", strict=False):
+            axes.imshow(view.image.permute(1, 2, 0).numpy(), interpolation="nearest")
+            axes.set_axis_off()
+            told = f"{letter}: {view.label}\n{self._named(view)}, {view.probability:.0%}"
+            axes.set_title(told, fontsize=8)
+        names = short_names([layer.layer for layer in self.layers])
+        for part, layer, name in zip(others, self.layers, names, strict=True):
+            _draw_layer(part, layer, name, columns, views)
+        return {"": png_bytes(figure)}
+
+    def _named(self, view: View) -> str:
+        return self.classes[view.predicted] if self.classes else f"class {view.predicted}"
 
 
 def feature_maps(
@@ -80,6 +144,7 @@ def feature_maps(
     channels: int = 6,
     uncorrupted: Tensor | None = None,
     allow_transfer: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> FeatureMaps:
     """Show an image to a model with patches and without.
 
@@ -95,6 +160,7 @@ def feature_maps(
         channels: how many of each layer, at most.
         uncorrupted: the image before it was corrupted, of the same size.
         allow_transfer: accept patches that were extracted from other clean weights.
+        classes: their names, for the report.
 
     Raises:
         ConfigError: no patch, or none of a strength other than 0; `channels` below 1; a layer that
@@ -135,6 +201,7 @@ def feature_maps(
         layers=tuple(
             _layer_maps(name, [found[name] for found in outputs], channels) for name in kept
         ),
+        classes=classes,
     )
 
 
@@ -199,43 +266,6 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 _COLOURS = "viridis"
 _CELL = 1.15
-
-
-def draw_features(features: FeatureMaps, classes: Sequence[str] = ()) -> bytes:
-    """Draw what the models saw and predicted, and below it layer by layer their feature maps.
-
-    A row for each view; each channel has one colour scale in all of its rows.
-
-    Args:
-        features: to draw.
-        classes: names of the classes; their numbers by default.
-
-    Returns:
-        A PNG file.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    views = len(features.views)
-    columns = max(len(layer.channels) for layer in features.layers)
-    heights = [1.9] + [_CELL * views + 0.35] * len(features.layers)
-    figure = new_figure(max(6.5, 1.3 + _CELL * columns), sum(heights))
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    _draw_views(parts[0], features, classes)
-    names = short_names([layer.layer for layer in features.layers])
-    for part, layer, name in zip(parts[1:], features.layers, names, strict=True):
-        _draw_layer(part, layer, name, columns, views)
-    return png_bytes(figure)
-
-
-def _draw_views(figure: Any, features: FeatureMaps, classes: Sequence[str]) -> None:
-    grid = figure.subplots(1, len(features.views), squeeze=False)[0]
-    letters = "ABC"
-    for axes, view, letter in zip(grid, features.views, letters, strict=False):
-        axes.imshow(view.image.permute(1, 2, 0).numpy(), interpolation="nearest")
-        axes.set_axis_off()
-        name = classes[view.predicted] if classes else f"class {view.predicted}"
-        axes.set_title(f"{letter}: {view.label}\n{name}, {view.probability:.0%}", fontsize=8)
 
 
 def _draw_layer(figure: Any, layer: LayerMaps, name: str, columns: int, views: int) -> None:

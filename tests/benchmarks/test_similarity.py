@@ -9,13 +9,8 @@ from PIL import Image
 import rwsstore.probes.gains as gains_module
 from benchmarks.paper import features, similarity
 from rwsstore.corruptions import corrupt
-from rwsstore.probes import (
-    GainOptions,
-    compare_signatures,
-    contrast_groups,
-    find_signatures,
-    measure_gains,
-)
+from rwsstore.probes import GainOptions, compare_signatures, find_signatures, measure_gains
+from rwsstore.probes.groups import contrast_groups
 from rwsstore.store import Store
 from tests.benchmarks.making import (
     FIVE,

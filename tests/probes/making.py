@@ -7,7 +7,8 @@ import torch
 
 from rwsstore.models import Classifier
 from rwsstore.patches import Patch
-from rwsstore.probes import GainOptions, Gains, Signature, Similarity, gather_signatures
+from rwsstore.probes import GainOptions, Gains, Signature, gather_signatures
+from rwsstore.probes.similarity import Similarity
 from tests.runtime.making import bare_patch
 from tests.training.tiny import classifier
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.probes import compare_signatures, contrast_groups, gather_signatures, summarize
+from rwsstore.probes import compare_signatures, gather_signatures, summarize
+from rwsstore.probes.groups import contrast_groups
 from tests.probes.making import made_up, made_up_gains, model, patch, signatures
 
 ALL = tuple(CORRUPTIONS)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError, MissingExtraError, MissingFileError
-from rwsstore.probes import check_picture
 
 
 def test_a_picture_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

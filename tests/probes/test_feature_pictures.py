@@ -1,15 +1,17 @@
 import io
-import sys
 
 import pytest
 import torch
 from PIL import Image
 
 from rwsstore.errors import MissingExtraError
-from rwsstore.probes import FeatureMaps, LayerMaps, View, draw_features
+from rwsstore.probes import FeatureMaps
+from rwsstore.probes.features import LayerMaps, View
 
 
-def made(views: int, channels: tuple[int, ...] = (3, 2)) -> FeatureMaps:
+def made(
+    views: int, channels: tuple[int, ...] = (3, 2), classes: tuple[str, ...] = ()
+) -> FeatureMaps:
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator)
     labels = ("clean model", "fog=1", "clean model, uncorrupted image")
@@ -25,6 +27,7 @@ def made(views: int, channels: tuple[int, ...] = (3, 2)) -> FeatureMaps:
             )
             for n, count in enumerate(channels)
         ),
+        classes=classes,
     )
 
 
@@ -35,7 +38,10 @@ def size(picture: bytes) -> tuple[int, int]:
 
 
 def test_a_row_for_each_view_makes_it_higher() -> None:
-    two, three = size(draw_features(made(2))), size(draw_features(made(3), ("cat", "dog", "frog")))
+    two, three = (
+        size(made(2).pictures()[""]),
+        size(made(3, classes=("cat", "dog", "frog")).pictures()[""]),
+    )
     assert two[0] == three[0] > 600
     assert three[1] > two[1] > 300
 
@@ -43,10 +49,10 @@ def test_a_row_for_each_view_makes_it_higher() -> None:
 def test_a_map_of_one_value_is_drawn() -> None:
     features = made(2, channels=(1,))
     features.layers[0].maps.zero_()
-    assert size(draw_features(features))
+    assert size(features.pictures()[""])
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="plots"):
-        draw_features(made(2))
+        made(2).pictures()[""]

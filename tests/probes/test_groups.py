@@ -6,7 +6,9 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.probes import GroupContrast, contrast_groups, group_of
+from rwsstore.probes import GroupContrast
+from rwsstore.probes.groups import contrast_groups
+from rwsstore.probes.similarity import group_of
 
 ALL = tuple(CORRUPTIONS)
 

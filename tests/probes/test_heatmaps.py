@@ -1,5 +1,4 @@
 import io
-import sys
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from PIL import Image
 
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import MissingExtraError
-from rwsstore.probes import compare_signatures, draw_comparison, gather_signatures, summarize
+from rwsstore.probes import compare_signatures, gather_signatures, summarize
 from tests.probes.making import made_up, made_up_gains, model, patch
 
 
@@ -19,7 +18,7 @@ def pixels(picture: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 def test_each_matrix_is_a_picture() -> None:
     similarity = made_up(tuple(CORRUPTIONS)[3:8])
     gains = made_up_gains(similarity, tuple(CORRUPTIONS)[2:10])
-    pictures = draw_comparison(summarize(similarity, gains, relabelings=1))
+    pictures = summarize(similarity, gains, relabelings=1).pictures()
     assert list(pictures) == ["norms", "cosine", "layers", "gains"]
     for picture in pictures.values():
         height, width, _ = pixels(picture).shape
@@ -30,7 +29,7 @@ def test_each_matrix_is_a_picture() -> None:
 def test_the_diagonal_of_the_cosines_is_the_darkest_blue() -> None:
     similarity = made_up(tuple(CORRUPTIONS)[:4])
     similarity.cosine.copy_(-similarity.cosine.abs()).fill_diagonal_(1.0)
-    picture = pixels(draw_comparison(summarize(similarity, relabelings=1))["cosine"])
+    picture = pixels(summarize(similarity, relabelings=1).pictures()["cosine"])
     dark = (picture == (5, 48, 97)).all(2)  # the last colour of matplotlib's RdBu
     rows, columns = np.nonzero(dark[:, : int(0.8 * dark.shape[1])])
     assert len(rows) > 1000
@@ -40,10 +39,10 @@ def test_the_diagonal_of_the_cosines_is_the_darkest_blue() -> None:
 def test_cells_without_a_number_are_drawn_too() -> None:
     given = {"fog": patch("fog"), "snow": patch("snow", seed=1, layers=1)}
     similarity = compare_signatures(model(), gather_signatures(model(), given))
-    assert list(draw_comparison(summarize(similarity))) == ["norms", "cosine", "layers"]
+    assert list(summarize(similarity).pictures()) == ["norms", "cosine", "layers"]
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="plots"):
-        draw_comparison(summarize(made_up(("fog", "snow"))))
+        summarize(made_up(("fog", "snow"))).pictures()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rwsstore.probes.showing import matrix_lines
+from rwsstore.probes.comparison import matrix_lines
 
 
 @pytest.mark.parametrize("count", [2, 15, 16, 19, 20])

@@ -18,12 +18,12 @@ from rwsstore.probes import (
     GainOptions,
     Signature,
     compare_signatures,
-    contrast_groups,
     feature_maps,
     find_signatures,
     gather_signatures,
     measure_gains,
 )
+from rwsstore.probes.groups import contrast_groups
 from rwsstore.runtime import PatchBag
 from rwsstore.store import Store
 from tests.probes.making import model, patch, signatures

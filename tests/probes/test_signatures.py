@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from rwsstore.patches import AlphaRange, compose, scale
-from rwsstore.probes import OTHER, find_signatures, gather_signatures, group_of
+from rwsstore.probes import find_signatures, gather_signatures
+from rwsstore.probes.similarity import OTHER, group_of
 from rwsstore.runtime import PatchBag
 from rwsstore.store import Store
 from tests.probes.making import model, patch, patches

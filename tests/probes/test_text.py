@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.probes import Comparison, comparison_text, summarize
+from rwsstore.probes import Comparison, summarize
 from tests.probes.making import made_up, made_up_gains
 
 ALL = tuple(CORRUPTIONS)
@@ -12,7 +12,7 @@ ALL = tuple(CORRUPTIONS)
 
 def written(comparison: Comparison, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(comparison_text(comparison))
+    console.print(comparison.text())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -1,22 +1,29 @@
-"""`rws probe`: how a model fails when its parameters change."""
+"""`rws probe`: how a model fails when its parameters change.
+
+A probe is a file in this folder, or anywhere else, that calls `register`.
+"""
+
+import importlib
+import pkgutil
 
 import click
 
-from rwsstore.cli.main import CommandRow, LazyGroup
-
-_COMMANDS = {
-    "corruption": "Corrupt parameters on purpose: by type, by layer, over ε.",
-    "bitflips": "Flip bits of stored weights and count what each costs.",
-    "filtering": "Filter weights away: fragile, robust and antifragile layers.",
-    "criticality": "Which layers make features weak under attack?",
-}
+from rwsstore.cli.probe.rows import PROBES as PROBES, Bench as Bench, register as register
 
 
-@click.group(
-    "probe",
-    cls=LazyGroup,
-    rows={name: CommandRow(f"probe.{name}", line, False) for name, line in _COMMANDS.items()},
-)
+class _Probes(click.Group):
+    """A command for each row."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        for own in pkgutil.iter_modules(__path__):
+            importlib.import_module(f"{__name__}.{own.name}")
+        return sorted(PROBES, key=lambda name: (PROBES[name].place, name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return PROBES[cmd_name].command if cmd_name in self.list_commands(ctx) else None
+
+
+@click.group("probe", cls=_Probes, short_help="Find a model's weak parameters.")
 def command() -> None:
     """Find a model's weak parameters: what happens to its accuracy when they change.
 

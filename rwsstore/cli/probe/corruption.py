@@ -3,77 +3,75 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore import models
 from rwsstore.canonical import key_part
-from rwsstore.cli.options import (
-    dataset_option,
-    limit_option,
-    load_labelled_images,
-    model_options,
-    seed_option,
-)
-from rwsstore.cli.output import check_outputs, report_options, write_report
-from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
+from rwsstore.cli.options import limit_option, seed_option
+from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.errors import ConfigError
 from rwsstore.probes import parameter_corruption
-from rwsstore.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from rwsstore.probes.parameter_corruption import CorruptionReport, ProbeOptions
 
 _DRAWS = 3
 """Random corruptions where all parameters are probed as one group."""
 
 
-@click.command("corruption", short_help="Corrupt parameters on purpose: by type, by layer, over ε.")
-@model_options
-@unfolded_option
-@dataset_option
-@click.option(
-    "--by",
-    type=click.Choice(["table", "type", "layer", "module"]),
-    default="table",
-    show_default=True,
-    help="Corrupt all parameters together, random against gradient-based; or one component type, "
-    "one layer or one module at a time.",
+@register(
+    "corruption",
+    "Corrupt parameters on purpose: by type, by layer, over ε.",
+    click.option(
+        "--by",
+        type=click.Choice(["table", "type", "layer", "module"]),
+        default="table",
+        show_default=True,
+        help="Corrupt all parameters together, random against gradient-based; or one component "
+        "type, one layer or one module at a time.",
+    ),
+    click.option(
+        "--layers", help="Only these: 1-3, 1,4 or names (conv2). With --by table or layer."
+    ),
+    click.option(
+        "--epsilon",
+        default="0.01,0.1,1,10",
+        show_default=True,
+        metavar="NUMBERS",
+        help="ε, the norm of a corruption.",
+    ),
+    click.option(
+        "--p", "norm", default="2", show_default=True, metavar="P", help="Of that norm: 1 to inf."
+    ),
+    click.option(
+        "--n",
+        "numbers",
+        default="all",
+        show_default=True,
+        metavar="NUMBERS",
+        help="How many parameters are corrupted at most: 10,100,all. A group with fewer is "
+        "corrupted whole.",
+    ),
+    click.option(
+        "--seeds",
+        "draws",
+        type=click.IntRange(0, 1000),
+        help=f"Random corruptions for each ε and n. Default: {_DRAWS} with --by table, else 0.",
+    ),
+    click.option(
+        "--gradient-images",
+        type=click.IntRange(min=1),
+        help="Take gradient and loss changes on so many training images, as many of each class. "
+        "Default: on the test images.",
+    ),
+    limit_option,
+    seed_option("Of the limits and of the first random corruption.", most=2**62),
+    csv="a row for each group, n and ε",
+    png="curves, or heat maps",
+    place=1,
 )
-@click.option("--layers", help="Only these: 1-3, 1,4 or names (conv2). With --by table or layer.")
-@click.option(
-    "--epsilon",
-    default="0.01,0.1,1,10",
-    show_default=True,
-    metavar="NUMBERS",
-    help="ε, the norm of a corruption.",
-)
-@click.option(
-    "--p", "norm", default="2", show_default=True, metavar="P", help="Of that norm: 1 to inf."
-)
-@click.option(
-    "--n",
-    "numbers",
-    default="all",
-    show_default=True,
-    metavar="NUMBERS",
-    help="How many parameters are corrupted at most: 10,100,all. A group with fewer is corrupted "
-    "whole.",
-)
-@click.option(
-    "--seeds",
-    "draws",
-    type=click.IntRange(0, 1000),
-    help=f"Random corruptions for each ε and n. Default: {_DRAWS} with --by table, else 0.",
-)
-@click.option(
-    "--gradient-images",
-    type=click.IntRange(min=1),
-    help="Take gradient and loss changes on so many training images, as many of each class. "
-    "Default: on the test images.",
-)
-@limit_option
-@seed_option("Of the limits and of the first random corruption.", most=2**62)
-@report_options(csv="a row for each group, n and ε", png="curves, or heat maps")
-def command(**options: Any) -> None:
+def corruption_report(bench: Bench) -> "CorruptionReport":
     """Corrupt parameters by a vector of norm ε, and measure what is left of the accuracy.
 
     The gradient-based corruption is the one that the loss rises most for, to first order; random
@@ -89,26 +87,18 @@ def command(**options: Any) -> None:
     """
     from rwsstore.training.loop import images_digest
 
-    check_outputs(options)
-    settings = _settings(options)
-    model = load_probed_model(options)
-    layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
-    reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
-    source = None
+    options, settings = bench.options, _settings(bench.options)
+    layers, images, source = bench.layers, bench.images(), None
     if options["gradient_images"] is not None:
-        of_gradient = {**options, "limit": options["gradient_images"]}
-        source = load_labelled_images(of_gradient, model, reporter, split="train")
-    results = kept_results(
-        "corruption",
+        source = bench.images(limit=options["gradient_images"], split="train")
+    results = bench.results(
         images,
-        model=models.weights_fingerprint(model.state_dict()),
         gradient_images=None if source is None else images_digest(source),
         options=key_part("corruption", asdict(settings)),
         layers=layers,
     )
-    report = parameter_corruption.probe_corruption(
-        model,
+    return parameter_corruption.probe_corruption(
+        bench.model,
         images.images,
         images.labels,
         settings,
@@ -116,18 +106,11 @@ def command(**options: Any) -> None:
         layers=layers,
         name=images.name,
         results=results,
-        progress=reporter,
+        progress=bench.progress,
     )
-    write_report(
-        report,
-        options,
-        table=parameter_corruption.corruption_table,
-        draw=parameter_corruption.draw_corruption,
-    )
-    results.forget()
 
 
-def _settings(options: Mapping[str, Any]) -> "parameter_corruption.ProbeOptions":
+def _settings(options: Mapping[str, Any]) -> "ProbeOptions":
     draws = options["draws"]
     return parameter_corruption.ProbeOptions(
         epsilons=tuple(sorted(_number(part, "ε") for part in options["epsilon"].split(","))),

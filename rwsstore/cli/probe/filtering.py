@@ -1,94 +1,83 @@
 """`rws probe filtering`."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rwsstore import models
-from rwsstore.cli.options import (
-    dataset_option,
-    load_labelled_images,
-    model_options,
-    seed_option,
-)
-from rwsstore.cli.output import check_outputs, picture_paths, report_options, write_report
-from rwsstore.cli.probe.shared import kept_results, load_probed_model, unfolded_option
-from rwsstore.drawing import check_picture
-from rwsstore.files import write_atomic
+from rwsstore.cli.options import seed_option
+from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.probes import filtering
-from rwsstore.progress import ConsoleReporter
 
-_PICTURES = ("curves", "map")
+if TYPE_CHECKING:
+    from rwsstore.probes.filtering import FilteringReport
 
 
-@click.command("filtering", short_help="Filter weights away: which layers are fragile?")
-@model_options
-@unfolded_option
-@dataset_option
-@click.option("--layers", help="Only these: 1-3, 1,4 or names (conv2). Default: all.")
-@click.option(
-    "--filters",
-    default="all",
-    show_default=True,
-    help="h1 (high-pass), h2 (low-pass), h3 (pulse), or several: h1,h3.",
-)
-@click.option(
-    "--thresholds",
-    type=click.IntRange(min=3),
-    default=25,
-    show_default=True,
-    help="For each layer and filter; an odd number.",
-)
-@click.option(
-    "--epsilon",
-    type=float,
-    default=0.015,
-    show_default=True,
-    help="ε of FGSM, for images in [0, 1].",
-)
-@click.option(
-    "--score",
-    "decides",
-    type=click.Choice(["s1", "s2", "s3"]),
-    default="s2",
-    show_default=True,
-    help="The score whose mean over the filters is the verdict: s1 on clean images, s2 under "
-    "FGSM, s3 the difference.",
-)
-@click.option(
-    "--tolerance",
-    type=float,
-    default=0.1,
-    show_default=True,
-    help="A score of at most so much to either side of 0 is robust.",
-)
-@click.option(
-    "--as-published",
-    is_flag=True,
-    help="Take accuracies as they are, as the paper does, instead of what is above chance.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    help="Use only so many images, chosen by seed, as many of each class.",
-)
-@seed_option("Of the limit and of the intervals.", most=2**62)
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Draws of the images for the 95 % intervals; 0: no intervals.",
-)
-@report_options(
+@register(
+    "filtering",
+    "Filter weights away: fragile, robust and antifragile layers.",
+    click.option("--layers", help="Only these: 1-3, 1,4 or names (conv2). Default: all."),
+    click.option(
+        "--filters",
+        default="all",
+        show_default=True,
+        help="h1 (high-pass), h2 (low-pass), h3 (pulse), or several: h1,h3.",
+    ),
+    click.option(
+        "--thresholds",
+        type=click.IntRange(min=3),
+        default=25,
+        show_default=True,
+        help="For each layer and filter; an odd number.",
+    ),
+    click.option(
+        "--epsilon",
+        type=float,
+        default=0.015,
+        show_default=True,
+        help="ε of FGSM, for images in [0, 1].",
+    ),
+    click.option(
+        "--score",
+        "decides",
+        type=click.Choice(["s1", "s2", "s3"]),
+        default="s2",
+        show_default=True,
+        help="The score whose mean over the filters is the verdict: s1 on clean images, s2 under "
+        "FGSM, s3 the difference.",
+    ),
+    click.option(
+        "--tolerance",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="A score of at most so much to either side of 0 is robust.",
+    ),
+    click.option(
+        "--as-published",
+        is_flag=True,
+        help="Take accuracies as they are, as the paper does, instead of what is above chance.",
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=200,
+        show_default=True,
+        help="Use only so many images, chosen by seed, as many of each class.",
+    ),
+    seed_option("Of the limit and of the intervals.", most=2**62),
+    click.option(
+        "--resamples",
+        type=click.IntRange(min=0),
+        default=1000,
+        show_default=True,
+        help="Draws of the images for the 95 % intervals; 0: no intervals.",
+    ),
     csv="the scores of each layer and filter",
     png="PREFIX-curves.png and PREFIX-map.png",
-    prefix=True,
+    pictures=("curves", "map"),
+    place=3,
 )
-def command(**options: Any) -> None:
+def filtering_report(bench: Bench) -> "FilteringReport":
     """Set ever more of a layer's weights to zero and see whether accuracy falls faster than they.
 
     Layer by layer and filter by filter, on clean images and under FGSM, which is made anew for
@@ -103,9 +92,7 @@ def command(**options: Any) -> None:
     from rwsstore.cpu import ComputeMode
     from rwsstore.measure import Resampling
 
-    check_outputs(options)
-    for path in picture_paths(options["png_path"], _PICTURES).values():
-        check_picture(path)
+    options = bench.options
     measuring = filtering.FilteringOptions(
         epsilon=options["epsilon"],
         filters=filtering.parse_filters(options["filters"]),
@@ -117,32 +104,14 @@ def command(**options: Any) -> None:
         decides=options["decides"],
         resampling=Resampling(resamples=options["resamples"], seed=options["seed"]),
     )
-    model = load_probed_model(options)
-    layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
-    reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
-    results = kept_results(
-        "filtering",
-        images,
-        model=models.weights_fingerprint(model.state_dict()),
-        epsilon=measuring.epsilon,
-        thresholds=measuring.thresholds,
-    )
+    layers, images = bench.layers, bench.images()
     curves = filtering.measure_curves(
-        ComputeMode(channels_last=True).prepare(model),  # the same sums, faster on a CPU
+        ComputeMode(channels_last=True).prepare(bench.model),  # the same sums, faster on a CPU
         images.images,
         images.labels,
         measuring,
         layers=layers,
-        results=results,
-        progress=reporter,
+        results=bench.results(images, epsilon=measuring.epsilon, thresholds=measuring.thresholds),
+        progress=bench.progress,
     )
-    report = filtering.FilteringReport.of(curves, scoring, dataset=images.name)
-    write_report(report, options, table=filtering.filtering_text, plot=_plot)
-    results.forget()
-
-
-def _plot(report: "filtering.FilteringReport", prefix: Path) -> None:
-    paths = picture_paths(prefix, _PICTURES)
-    for kind, picture in filtering.draw_filtering(report).items():
-        write_atomic(paths[kind], picture)
+    return filtering.FilteringReport.of(curves, scoring, dataset=images.name)

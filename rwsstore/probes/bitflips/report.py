@@ -1,44 +1,22 @@
 """What a survey found: counts by decile, by bit, by layer; as data, as tables, as a picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
 import torch
-from rich.console import Group, RenderableType
-from rich.text import Text
 from torch import Tensor
 
 from rwsstore.drawing import frame, new_figure, png_bytes
 from rwsstore.measure import Figure, Resampling, bootstrap
 from rwsstore.models import short_names
 from rwsstore.probes.bitflips.surveying import Survey
-from rwsstore.tables import Column, Table, csv_text, with_ends
+from rwsstore.probes.report import Report
+from rwsstore.tables import Column, Table, csv_text, json_values, with_ends
 
 DECILES = tuple(f"{10 * tenth}-{10 * tenth + 10} %" for tenth in range(10))
 """Each holds the drops from its first number on and below its second; the last one 100 % too."""
-
-
-def rad_decile(survey: Survey) -> Tensor:
-    """The decile of RAD of each flip, int64 [S] in 0 … 9; flips that help are in the first."""
-    lost = 10 * (survey.clean_right - survey.right)
-    return lost.div(survey.clean_right, rounding_mode="floor").clamp(0, 9)
-
-
-def adjusted_decile(survey: Survey) -> Tensor:
-    """The decile of the drop above chance of each flip, int64 [S] in 0 … 9, likewise."""
-    above = survey.classes * survey.clean_right - survey.images
-    lost = 10 * survey.classes * (survey.clean_right - survey.right)
-    return lost.div(above, rounding_mode="floor").clamp(0, 9)
-
-
-def erratic(survey: Survey) -> Tensor:
-    """Which flips have a RAD above 10 %, bool [S]."""
-    return 10 * (survey.clean_right - survey.right) > survey.clean_right
-
-
-_COLUMNS = "array index bit right broken rad:.6f adjusted:.6f"
 
 
 @dataclass(frozen=True)
@@ -64,20 +42,56 @@ class Tally:
         """How many there are."""
         return sum(self.rad)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "name": self.name,
-            "flips": self.flips,
-            "rad": list(self.rad),
-            "adjusted": list(self.adjusted),
-            "erratic": self.erratic,
-            "broken": self.broken,
-        }
+
+class _Sorted:
+    """The flips of a survey by their drops, in whole numbers, so that no border is rounded.
+
+    Attributes:
+        rad: the decile of RAD of each flip, int64 [S] in 0 … 9; flips that help are in the first.
+        adjusted: that of its drop above chance, likewise.
+        erratic: which have a RAD above 10 %, bool [S].
+    """
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+        lost = 10 * (survey.clean_right - survey.right)
+        above = survey.classes * survey.clean_right - survey.images
+        self.rad = lost.div(survey.clean_right, rounding_mode="floor").clamp(0, 9)
+        self.adjusted = (survey.classes * lost).div(above, rounding_mode="floor").clamp(0, 9)
+        self.erratic = lost > survey.clean_right
+
+    def tally(self, name: str, chosen: Tensor) -> Tally:
+        """Count some flips, bool [S]."""
+        rad, adjusted = (
+            tuple(torch.bincount(deciles[chosen], minlength=10).tolist())
+            for deciles in (self.rad, self.adjusted)
+        )
+        broken = int((self._survey.broken[chosen] > 0).sum())
+        return Tally(name, rad, adjusted, int(self.erratic[chosen].sum()), broken)
+
+    def by_bit(self) -> Iterator[Tally]:
+        """Flips of each position of each format, highest first."""
+        arrays, sites = self._survey.arrays, self._survey.sites
+        formats = {row.form.name: row.form for row in arrays}
+        for form in sorted(formats.values(), key=lambda form: (-form.bits, form.name)):
+            stored = torch.tensor([row.form == form for row in arrays])[sites.array]
+            for bit in reversed(range(form.bits)):
+                chosen = stored & (sites.bit == bit)
+                if bool(chosen.any()):
+                    name = f"bit {bit}" if len(formats) == 1 else f"{form.name} bit {bit}"
+                    yield self.tally(name, chosen)
+
+    def by_layer(self) -> Iterator[Tally]:
+        """Flips in each layer, as the memory has them."""
+        arrays = self._survey.arrays
+        for layer in dict.fromkeys(row.layer for row in arrays):
+            chosen = torch.tensor([row.layer == layer for row in arrays])[self._survey.sites.array]
+            if bool(chosen.any()):
+                yield self.tally(layer, chosen)
 
 
 @dataclass(frozen=True, eq=False)
-class BitflipReport:
+class BitflipReport(Report):
     """A survey, summed up.
 
     Attributes:
@@ -114,115 +128,117 @@ class BitflipReport:
             resampling: of the sites, for the two intervals: they say how far a share depends on
                 which bits were drawn, not on which images. A survey of all bits needs none.
         """
-        rad, adjusted = rad_decile(survey), adjusted_decile(survey)
-        shares = bootstrap({"rad": rad == 9, "adjusted": adjusted == 9}, resampling)
-        sites = survey.sites
+        flips, sites = _Sorted(survey), survey.sites
+        shares = bootstrap({"rad": flips.rad == 9, "adjusted": flips.adjusted == 9}, resampling)
         numbers = list(zip(sites.array.tolist(), sites.index.tolist(), strict=True))
-        bad = erratic(survey).tolist()
         return cls(
             survey=survey,
             dataset=dataset,
-            total=_tally(survey, "all", torch.ones(len(sites), dtype=torch.bool)),
-            by_bit=tuple(_by_bit(survey)),
-            by_layer=tuple(_by_layer(survey)),
+            total=flips.tally("all", torch.ones(len(sites), dtype=torch.bool)),
+            by_bit=tuple(flips.by_bit()),
+            by_layer=tuple(flips.by_layer()),
             severe=shares["adjusted"],
             severe_rad=shares["rad"],
             parameters=len(set(numbers)),
-            erratic_parameters=len(set(compress(numbers, bad))),
+            erratic_parameters=len(set(compress(numbers, flips.erratic.tolist()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, without the single flips."""
         survey = self.survey
-        return {
+        document: dict[str, Any] = {
             "format": survey.format,
             "dataset": self.dataset,
             "images": survey.images,
             "classes": survey.classes,
             "clean_accuracy": survey.clean_accuracy,
-            "deciles": list(DECILES),
-            "severe": _figure(self.severe),
-            "severe_rad": _figure(self.severe_rad),
+            "deciles": DECILES,
+            "severe": _share(self.severe),
+            "severe_rad": _share(self.severe_rad),
             "parameters": self.parameters,
             "erratic_parameters": self.erratic_parameters,
-            "total": self.total.to_dict(),
-            "by_bit": [tally.to_dict() for tally in self.by_bit],
-            "by_layer": [tally.to_dict() for tally in self.by_layer],
+            "total": _counted(self.total),
+            "by_bit": [_counted(tally) for tally in self.by_bit],
+            "by_layer": [_counted(tally) for tally in self.by_layer],
         }
+        return {name: json_values(value) for name, value in document.items()}
 
     def to_csv(self) -> str:
         """A row for each flip."""
         survey, sites = self.survey, self.survey.sites
-        columns = (sites.index, sites.bit, survey.right, survey.broken, survey.rad, survey.adjusted)
         names = [survey.arrays[number].name for number in sites.array.tolist()]
-        return csv_text(_COLUMNS, zip(names, *(one.tolist() for one in columns), strict=True))
+        columns = (sites.index, sites.bit, survey.right, survey.broken, survey.rad, survey.adjusted)
+        rows = zip(names, *(one.tolist() for one in columns), strict=True)
+        return csv_text("array index bit right broken rad:.6f adjusted:.6f", rows)
+
+    def parts(self) -> Iterator[Table | str]:
+        """Bits by decile, by position and by layer."""
+        survey, total = self.survey, self.total
+        yield (
+            f"{total.flips:,} flips in {survey.format}, {survey.images:,} images of "
+            f"{self.dataset}: accuracy {survey.clean_accuracy:.1f} %"
+        )
+        columns = (
+            Column("drop"),
+            Column("bits by RAD", form=","),
+            Column("", lambda row: f"{100 * row[1] / total.flips:.2f} %"),
+            Column("bits by drop above chance", lambda row: row[2], ","),
+            Column("", lambda row: f"{100 * row[2] / total.flips:.2f} %"),
+        )
+        yield Table(columns, [*zip(DECILES, total.rad, total.adjusted, strict=True)])
+        yield _table("bit", [tally.name for tally in self.by_bit], self.by_bit)
+        yield _table("layer", self._layers(), self.by_layer)
+        severe, rad = (
+            with_ends(figure.value, figure.interval, ".2f")
+            for figure in (self.severe, self.severe_rad)
+        )
+        yield f"bits that cost 90-100 % of the accuracy above chance: {severe}"
+        yield f"bits with a RAD of 90-100 %: {rad}"
+        share = self.erratic_parameters / self.parameters
+        yield (
+            f"parameters with a flip of more than 10 % RAD: {self.erratic_parameters:,} "
+            f"({100 * share:.1f} %) of {self.parameters:,} tried"
+        )
+        if self.severe.interval is not None:
+            confidence = 100 * self.severe.resampling.confidence
+            yield f"in brackets: the {confidence:g} % bootstrap interval over the sampled bits"
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """Bits by drop decile, then drops by bit position and by layer."""
+        rows = max(len(self.by_bit), len(self.by_layer))
+        figure = new_figure(13.0, max(3.6, 1.6 + 0.16 * rows))
+        first, second, third = figure.subplots(1, 3)
+        _draw_deciles(first, self.total)
+        _draw_bands(second, [tally.name for tally in self.by_bit], self.by_bit, "by bit position")
+        _draw_bands(third, self._layers(), self.by_layer, "by layer")
+        second.legend(title="drop above chance", fontsize=7, title_fontsize=7)
+        survey = self.survey
+        figure.suptitle(
+            f"{self.total.flips:,} bit flips in {survey.format}, {survey.images:,} images, "
+            f"accuracy {survey.clean_accuracy:.1f} %",
+            fontsize=10,
+        )
+        return {"": png_bytes(figure)}
+
+    def _layers(self) -> list[str]:
+        return short_names([tally.name for tally in self.by_layer])
 
 
-def _by_bit(survey: Survey) -> Iterator[Tally]:
-    formats = {row.form.name: row.form for row in survey.arrays}
-    for form in sorted(formats.values(), key=lambda form: (-form.bits, form.name)):
-        stored = _of(survey, [row.form == form for row in survey.arrays])
-        for bit in reversed(range(form.bits)):
-            chosen = stored & (survey.sites.bit == bit)
-            if bool(chosen.any()):
-                name = f"bit {bit}" if len(formats) == 1 else f"{form.name} bit {bit}"
-                yield _tally(survey, name, chosen)
+def draw_bitflips(report: BitflipReport) -> bytes:
+    """Draw a report as PNG, as `BitflipReport.pictures`."""
+    return report.pictures()[""]
 
 
-def _by_layer(survey: Survey) -> Iterator[Tally]:
-    for layer in dict.fromkeys(row.layer for row in survey.arrays):
-        chosen = _of(survey, [row.layer == layer for row in survey.arrays])
-        if bool(chosen.any()):
-            yield _tally(survey, layer, chosen)
-
-
-def _of(survey: Survey, arrays: Sequence[bool]) -> Tensor:
-    """Which sites lie in some of the arrays, bool [S]."""
-    return torch.tensor(arrays)[survey.sites.array]
-
-
-def _tally(survey: Survey, name: str, chosen: Tensor) -> Tally:
-    deciles = (rad_decile(survey)[chosen], adjusted_decile(survey)[chosen])
-    rad, adjusted = (tuple(torch.bincount(one, minlength=10).tolist()) for one in deciles)
-    return Tally(
-        name=name,
-        rad=rad,
-        adjusted=adjusted,
-        erratic=int(erratic(survey)[chosen].sum()),
-        broken=int((survey.broken[chosen] > 0).sum()),
-    )
-
-
-def _figure(figure: Figure) -> dict[str, Any]:
+def _share(figure: Figure) -> dict[str, Any]:
     interval = figure.interval
-    return {"value": figure.value, "interval": interval and [interval.low, interval.high]}
+    return {"value": figure.value, "interval": interval and (interval.low, interval.high)}
 
 
-def bitflip_text(report: BitflipReport) -> RenderableType:
-    """Lay a report out: bits by decile, by position and by layer."""
-    survey, total = report.survey, report.total
-    title = (
-        f"{total.flips:,} flips in {survey.format}, {survey.images:,} images of "
-        f"{report.dataset}: accuracy {survey.clean_accuracy:.1f} %"
-    )
-    columns = (
-        Column("drop"),
-        Column("bits by RAD", form=","),
-        Column("", lambda row: f"{100 * row[1] / total.flips:.2f} %"),
-        Column("bits by drop above chance", lambda row: row[2], ","),
-        Column("", lambda row: f"{100 * row[2] / total.flips:.2f} %"),
-    )
-    layers = short_names([tally.name for tally in report.by_layer])
-    return Group(
-        Text(title, style="italic"),
-        Table(columns, [*zip(DECILES, total.rad, total.adjusted, strict=True)]),
-        _groups("bit", [tally.name for tally in report.by_bit], report.by_bit),
-        _groups("layer", layers, report.by_layer),
-        *map(Text, _notes(report)),
-    )
+def _counted(tally: Tally) -> dict[str, Any]:
+    return {"name": tally.name, "flips": tally.flips, **vars(tally)}
 
 
-def _groups(what: str, names: Sequence[str], tallies: Sequence[Tally]) -> Table:
+def _table(what: str, names: Sequence[str], tallies: Sequence[Tally]) -> Table:
     columns = (
         Column(what, left=True),
         Column("flips", form=","),
@@ -238,53 +254,12 @@ def _groups(what: str, names: Sequence[str], tallies: Sequence[Tally]) -> Table:
     return Table(columns, rows)
 
 
-def _notes(report: BitflipReport) -> list[str]:
-    share = 100 * report.erratic_parameters / report.parameters
-    erratic = f"{report.erratic_parameters:,} ({share:.1f} %)"
-    severe, rad = (
-        with_ends(figure.value, figure.interval, ".2f")
-        for figure in (report.severe, report.severe_rad)
-    )
-    notes = [
-        f"bits that cost 90-100 % of the accuracy above chance: {severe}",
-        f"bits with a RAD of 90-100 %: {rad}",
-        f"parameters with a flip of more than 10 % RAD: {erratic} of {report.parameters:,} tried",
-    ]
-    if report.severe.interval is not None:
-        confidence = 100 * report.severe.resampling.confidence
-        notes.append(f"in brackets: the {confidence:g} % bootstrap interval over the sampled bits")
-    return notes
-
-
 _BANDS = (
     ("10-50 %", slice(1, 5), "#f2c879"),
     ("50-90 %", slice(5, 9), "#e07b39"),
     ("90-100 %", slice(9, 10), "#9e2a2b"),
 )
 _RAD, _ADJUSTED = "#8ea9c1", "#1f6fb2"
-
-
-def draw_bitflips(report: BitflipReport) -> bytes:
-    """Draw a report as PNG: bits by drop decile, then drops by bit position and by layer.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    rows = max(len(report.by_bit), len(report.by_layer))
-    figure = new_figure(13.0, max(3.6, 1.6 + 0.16 * rows))
-    first, second, third = figure.subplots(1, 3)
-    _draw_deciles(first, report.total)
-    _bands(second, [tally.name for tally in report.by_bit], report.by_bit, "by bit position")
-    names = short_names([tally.name for tally in report.by_layer])
-    _bands(third, names, report.by_layer, "by layer")
-    second.legend(title="drop above chance", fontsize=7, title_fontsize=7)
-    survey = report.survey
-    figure.suptitle(
-        f"{report.total.flips:,} bit flips in {survey.format}, {survey.images:,} images, "
-        f"accuracy {survey.clean_accuracy:.1f} %",
-        fontsize=10,
-    )
-    return png_bytes(figure)
 
 
 def _draw_deciles(axes: Any, total: Tally) -> None:
@@ -303,7 +278,7 @@ def _draw_deciles(axes: Any, total: Tally) -> None:
     axes.legend(fontsize=7)
 
 
-def _bands(axes: Any, names: Sequence[str], tallies: Sequence[Tally], title: str) -> None:
+def _draw_bands(axes: Any, names: Sequence[str], tallies: Sequence[Tally], title: str) -> None:
     places = range(len(tallies))
     left = [0.0] * len(tallies)
     for label, deciles, colour in _BANDS:

@@ -1,8 +1,10 @@
 """A network's critical layers, and how far their choice depends on the batch (CLAT, Table 9)."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import torch
@@ -10,17 +12,16 @@ from torch import Tensor, nn
 
 from rwsstore.canonical import derive_seed
 from rwsstore.data.imageset import balanced_indices
+from rwsstore.drawing import frame, new_figure, png_bytes
 from rwsstore.errors import ConfigError
-from rwsstore.files import Results
-from rwsstore.models import main_path_convolutions
+from rwsstore.models import short_names
 from rwsstore.probes.criticality.measuring import (
     Criticality,
     CriticalityOptions,
     Weaknesses,
-    measure_weaknesses,
 )
-from rwsstore.progress import SILENT, Reporter
-from rwsstore.tables import csv_text, json_values
+from rwsstore.probes.report import Report
+from rwsstore.tables import Column, Table, csv_text, json_values
 
 _SIZES = (10, 30, 50, 100)
 _DRAWS = 20
@@ -52,6 +53,22 @@ class BatchStability:
         """The top k, in order, that most draws have (of equals the first drawn); how many do."""
         return Counter(self.tops).most_common(1)[0]
 
+    @property
+    def spread(self) -> str:
+        """Standard deviation of an index over its mean: that of most layers, and the largest."""
+        shares = [
+            deviation / mean
+            for mean, deviation in zip(self.means, self.deviations, strict=True)
+            if mean > 0 and math.isfinite(deviation)
+        ]
+        return f"{median(shares):.1%}, up to {max(shares):.1%}" if shares else "-"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, without the single draws."""
+        names, count = self.most_frequent
+        found = {"size": self.size, "most_frequent": names, "most_frequent_draws": count}
+        return {**found, **{name: value for name, value in vars(self).items() if name != "tops"}}
+
 
 @dataclass(frozen=True)
 class Stability:
@@ -74,48 +91,15 @@ class Stability:
         """The k most critical layers over all images."""
         return self.reference.top(self.k)
 
-
-def measure_stability(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor | None,
-    options: CriticalityOptions | None = None,
-    *,
-    sizes: Sequence[int] = _SIZES,
-    draws: int = _DRAWS,
-    k: int = _K,
-    seed: int = 0,
-    leaves: Iterable[type[nn.Module]] = (),
-    results: Results | None = None,
-    progress: Reporter = SILENT,
-) -> Stability:
-    """Attack all images once, and see what batches drawn from them would have chosen.
-
-    Args:
-        model: in evaluation mode; left as it is, to the bit.
-        images: uint8, or floats in [0, 1]; [N, 3, H, W], N above the largest size.
-        labels: int64 [N].
-        options: the attack.
-        sizes: images of a batch.
-        draws: batches of each size.
-        k: the most critical layers that are compared.
-        seed: of the attack's random starts and of the draws, at least 0.
-        leaves: classes of modules that cannot be traced; what they hold is not measured.
-        results: what was measured before; all that it depends on is in its identity.
-        progress: counts images.
-
-    Raises:
-        ConfigError: as in `check_draws` and `measure_weaknesses`; nothing was attacked.
-        TensorError, DataError: as in `measure_weaknesses`.
-    """
-    layers = main_path_convolutions(model, leaves=leaves)
-    check_draws(sizes, draws, k, images=len(images), layers=len(layers))
-    found = measure_weaknesses(
-        model, images, labels, options, seed=seed, leaves=leaves, results=results,
-        progress=progress,
-    )  # fmt: skip
-    assert labels is not None  # noqa: S101  (they were checked)
-    return stability_of(found, labels, sizes=sizes, draws=draws, k=k, seed=seed)
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "k": self.k,
+            "draws": self.draws,
+            "images": self.reference.images,
+            "reference": self.top,
+            "batches": [batch.to_dict() for batch in self.batches],
+        }
 
 
 def stability_of(
@@ -185,8 +169,11 @@ def check_draws(sizes: Sequence[int], draws: int, k: int, *, images: int, layers
         raise ConfigError(f"the {k} most critical layers were asked for; there are {layers}")
 
 
-_COLUMNS = "number layer weakness:.6g criticality:.6g rank chosen share:.6g"
-_JSON = ("number", "name", "weakness", "criticality", "rank", "chosen", "share")
+_CHOSEN, _OTHER, _LINE = "#d1762b", "#8ea9c1", "#444444"
+_NAMED = 24
+"""With more layers, numbers stand below the bars instead of names."""
+_LISTED = 12
+"""Chosen layers that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +184,7 @@ class LayerRow:
         number: its place in the forward pass, from 1.
         name: its path.
         weakness: W_ε(F_i).
-        index: C_i; infinite where only the layer before has no weakness.
+        criticality: C_i; infinite where only the layer before has no weakness.
         rank: 1 for the most critical.
         chosen: it is one of the k most critical.
         share: of all the model's parameters that are its own, 0 to 1.
@@ -206,14 +193,14 @@ class LayerRow:
     number: int
     name: str
     weakness: float
-    index: float
+    criticality: float
     rank: int
     chosen: bool
     share: float
 
 
 @dataclass(frozen=True)
-class CriticalityReport:
+class CriticalityReport(Report):
     """Layers with their indices, those that CLAT would train, and how far the batch matters.
 
     Attributes:
@@ -284,53 +271,127 @@ class CriticalityReport:
         """Share of all parameters that the chosen layers have, 0 to 1."""
         return sum(row.share for row in self.chosen)
 
-    def numbers(self, names: tuple[str, ...]) -> tuple[int, ...]:
-        """Layers by their places in the forward pass, from 1."""
-        known = {row.name: row.number for row in self.rows}
-        return tuple(known[name] for name in names)
-
     def to_dict(self) -> dict[str, Any]:
         """As JSON; what is not finite is null."""
-        document = {
+        attack = {name: getattr(self.options, name) for name in ("epsilon", "steps", "step_size")}
+        document: dict[str, Any] = {
             "dataset": self.dataset,
             "images": self.images,
-            "epsilon": self.options.epsilon,
-            "steps": self.options.steps,
-            "step_size": self.options.step_size,
+            **attack,
             "seed": self.seed,
             "k": self.k,
             "chosen": [row.name for row in self.chosen],
             "chosen_share": self.chosen_share,
-            "layers": [dict(zip(_JSON, vars(row).values(), strict=True)) for row in self.rows],
-            "stability": self.stability and _stability(self.stability),
+            "layers": self.rows,
+            "stability": self.stability and self.stability.to_dict(),
         }
-        values: dict[str, Any] = json_values(document)
-        return values
+        return {name: json_values(value) for name, value in document.items()}
 
     def to_csv(self) -> str:
         """A row for each layer."""
-        return csv_text(_COLUMNS, (tuple(vars(row).values()) for row in self.rows))
+        columns = "number layer weakness:.6g criticality:.6g rank chosen share:.6g"
+        return csv_text(columns, (tuple(vars(row).values()) for row in self.rows))
 
-
-def _stability(found: Stability) -> dict[str, Any]:
-    batches = []
-    for batch in found.batches:
-        names, count = batch.most_frequent
-        batches.append(
-            {
-                "size": batch.size,
-                "most_frequent": names,
-                "most_frequent_draws": count,
-                "recovered": batch.recovered,
-                "same": batch.same,
-                "means": batch.means,
-                "deviations": batch.deviations,
-            }
+    def parts(self) -> Iterator[Table | str]:
+        """A line a layer, the choice in words, and how stable it is."""
+        names = self._names
+        columns = (
+            Column("", "number"),
+            Column("layer", lambda row: names[row.number - 1], left=True),
+            Column("weakness", "weakness", ".3g"),
+            Column("criticality", "criticality", ".3f"),
+            Column("rank", "rank"),
+            Column("parameters", "share", ".2%"),
+            Column(f"k = {self.k}", lambda row: "chosen" if row.chosen else "", left=True),
         )
-    return {
-        "k": found.k,
-        "draws": found.draws,
-        "images": found.reference.images,
-        "reference": found.top,
-        "batches": batches,
-    }
+        yield f"Criticality of {len(self.rows)} layers, {self._measured}"
+        yield Table(columns, self.rows, bold=lambda row: row.chosen)
+        said = ", ".join(f"{names[row.number - 1]} ({row.number})" for row in self.chosen)
+        yield f"Most critical: {said}; {self.chosen_share:.1%} of all parameters."
+        yield (
+            "Weakness: how far the attack moves what a layer gives out, ‖F(x + δ) − F(x)‖₂/N in "
+            "the mean."
+        )
+        yield "Criticality: weakness over that of the layer before, for layer 1 its weakness."
+        if self.stability is not None:
+            yield from self._stable(self.stability)
+
+    def _stable(self, found: Stability) -> Iterator[Table | str]:
+        columns = (
+            Column("images"),
+            Column(f"most frequent top {found.k}", left=True),
+            Column("draws"),
+            Column("found again", form=".0%"),
+            Column("same set", form=".0%"),
+            Column("spread"),
+        )
+        places = {row.name: str(row.number) for row in self.rows}
+        rows: list[tuple[object, ...]] = []
+        for batch in found.batches:
+            top, count = batch.most_frequent
+            numbers, drawn = ", ".join(places[name] for name in top), f"{count} of {found.draws}"
+            rows.append(
+                (f"{batch.size:,}", numbers, drawn, batch.recovered, batch.same, batch.spread)
+            )
+        every = f"all {found.reference.images:,}"
+        rows.append((every, ", ".join(places[name] for name in found.top), "", "", "", ""))
+        yield Table(columns, rows)
+        yield f"{found.draws} seeded draws of each size, as many images of each class as can be."
+        yield f"Found again: share of the top {found.k} over {every} images that a batch has too."
+        yield "Same set: draws with all of it."
+        yield (
+            "Spread: standard deviation of an index over its mean: the layers' median, and the "
+            "largest."
+        )
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """The index of each layer, the chosen ones in another colour.
+
+        A line at 1 divides layers that make features weaker than they were from those that do not.
+        """
+        rows = self.rows
+        figure = new_figure(min(15.0, max(6.0, 2.0 + 0.42 * len(rows))), 4.2)
+        axes = figure.add_subplot()
+        tallest = max([1.0, *(row.criticality for row in rows if math.isfinite(row.criticality))])
+        heights = [min(row.criticality, tallest) for row in rows]  # bars without end are as tall
+        for chosen, colour in ((True, _CHOSEN), (False, _OTHER)):
+            places = [row.number for row in rows if row.chosen == chosen]
+            label = self._legend() if chosen else "other layers"
+            axes.bar(places, [heights[n - 1] for n in places], 0.8, color=colour, label=label)
+        for row, height in zip(rows, heights, strict=True):
+            if row.chosen or math.isinf(row.criticality):
+                axes.annotate(
+                    f"{row.number}: ∞" if math.isinf(row.criticality) else str(row.number),
+                    (row.number, height), xytext=(0, 2), textcoords="offset points", ha="center",
+                    fontsize=7,
+                )  # fmt: skip
+        axes.axhline(1.0, color=_LINE, linestyle=":", linewidth=1)
+        count, below = len(rows), ""
+        if count <= _NAMED:
+            axes.set_xticks(range(1, count + 1), self._names, rotation=90)
+        else:
+            step = 5 if count <= 60 else 10
+            axes.set_xticks([1, *range(step, count + 1, step)])
+            below = "layer, in the order of the forward pass"
+        frame(axes, x=below, y="criticality index", title=self._measured)
+        axes.set_xlim(0.3, count + 0.7)
+        axes.set_ylim(0, 1.12 * tallest)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=7)
+        return {"": png_bytes(figure)}
+
+    @property
+    def _names(self) -> list[str]:
+        return short_names([row.name for row in self.rows])
+
+    @property
+    def _measured(self) -> str:
+        attack = f"PGD-{self.options.steps}, ε = {self.options.epsilon:g}"
+        return f"{self.images:,} images of {self.dataset}: {attack}"
+
+    def _legend(self) -> str:
+        """Name the chosen layers."""
+        names, chosen = self._names, self.chosen
+        lines = [f"{row.number}  {names[row.number - 1]}" for row in chosen[:_LISTED]]
+        if len(chosen) > _LISTED:
+            lines.append(f"and {len(chosen) - _LISTED} more")
+        return "\n".join([f"most critical, k = {self.k}:", *lines])

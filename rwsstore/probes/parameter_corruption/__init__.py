@@ -11,23 +11,15 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.probes.parameter_corruption.corruption import (
         Constraint as Constraint,
-        Corruption as Corruption,
-        Group as Group,
         all_parameters as all_parameters,
         by_layer as by_layer,
-        by_module as by_module,
         by_type as by_type,
         corrupted_copy as corrupted_copy,
-        corrupting as corrupting,
         corruption_along as corruption_along,
-        first_order_change as first_order_change,
         gradient_corruption as gradient_corruption,
-        named_group as named_group,
         random_corruption as random_corruption,
     )
     from rwsstore.probes.parameter_corruption.indicator import (
-        Indicator as Indicator,
-        LossAndAccuracy as LossAndAccuracy,
         LossGradient as LossGradient,
         Sample as Sample,
         loss_gradient as loss_gradient,
@@ -41,9 +33,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.probes.parameter_corruption.report import (
         CorruptionReport as CorruptionReport,
         CorruptionRow as CorruptionRow,
-        Outcome as Outcome,
-        corruption_table as corruption_table,
-        draw_corruption as draw_corruption,
         draw_curves as draw_curves,
         draw_losses as draw_losses,
     )

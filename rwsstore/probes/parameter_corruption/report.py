@@ -1,27 +1,21 @@
 """What a probe found, as data, as tables and as a picture."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
 import torch
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from rwsstore.drawing import draw_heat_map, frame, new_figure, panels, png_bytes
 from rwsstore.models import short_names
 from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
+from rwsstore.probes.report import Report
 from rwsstore.tables import Column, Table, csv_text
 
 By = Literal["table", "type", "layer", "module"]
 """How parameters are grouped: all of them as one group, or by what they belong to."""
-
-_COLUMNS = (
-    "group parameters n epsilon first_order loss_change accuracy drop random_accuracy "
-    "random_accuracy_sd random_loss_change draws"
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class CorruptionRow:
 
 
 @dataclass(frozen=True)
-class CorruptionReport:
+class CorruptionReport(Report):
     """Accuracy and loss under corruption, over grids of groups, n and ε.
 
     Attributes:
@@ -168,7 +162,11 @@ class CorruptionReport:
 
     def to_csv(self) -> str:
         """A row for each group, n and ε; empty where there is no number."""
-        rows = [
+        columns = (
+            "group parameters n epsilon first_order loss_change accuracy drop random_accuracy "
+            "random_accuracy_sd random_loss_change draws"
+        )
+        values = (
             {
                 **self._row(row),
                 **asdict(row.gradient),
@@ -176,8 +174,8 @@ class CorruptionReport:
                 "draws": len(row.random),
             }
             for row in self.rows
-        ]
-        return csv_text(_COLUMNS, ([row[name] for name in _COLUMNS.split()] for row in rows))
+        )
+        return csv_text(columns, ([found[name] for name in columns.split()] for found in values))
 
     def _row(self, row: CorruptionRow) -> dict[str, Any]:
         return {
@@ -188,42 +186,75 @@ class CorruptionReport:
             "random_loss_change": row.random_loss_change,
         }
 
+    def parts(self) -> Iterator[Table | str]:
+        """Random against gradient-based, or groups × ε, a table for each n."""
+        yield (
+            f"Accuracy in % under parameter corruption, {self._norm}, "
+            f"{self.images:,} images of {self.dataset}; {self.clean.accuracy:.1f} without"
+        )
+        draws = max(len(row.random) for row in self.rows)
+        if self.by == "table":
+            yield Table(_COMPARED, [row for n in self.ns for row in self.rows if row.n == n])
+            if draws > 1:
+                yield f"random: mean of {draws} draws ± their standard deviation"
+            yield f"loss changes in nats, on {self.gradient_images:,} images"
+            return
+        yield from self._by_group()
+        if draws:
+            yield f"gradient-based; after the slash random, the mean of {draws} draws"
+        yield "mean drop: share of the accuracy above chance that is lost, mean over ε"
 
-def norm_word(p: float) -> str:
-    """Write p: ∞, or the number."""
-    return "∞" if p == math.inf else f"{p:g}"
+    def _by_group(self) -> Iterator[Table]:
+        columns = (
+            Column(self.by, left=True),
+            Column("parameters", form=",", spare=1),
+            *(Column(f"ε = {epsilon:g}") for epsilon in self.epsilons),
+            Column("mean drop"),
+        )
+        names = dict(zip(self.groups, short_names(list(self.groups)), strict=True))
+        for n in self.ns:
+            rows = []
+            for group, size in self.groups.items():
+                cells = []
+                for row in self.of(group, n):
+                    drawn = "" if row.random_accuracy is None else f" / {row.random_accuracy:.1f}"
+                    cells.append(f"{row.gradient.accuracy:.1f}{drawn}")
+                drop = self.mean_drop(group, n)
+                mean = None if drop is None else f"{100 * drop:.0f} %"
+                rows.append((names[group], size, *cells, mean))
+            yield Table(columns, rows, f"n = {number_word(n)}")
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """By "table" accuracy against ε, a colour for each n, random draws dashed with their range.
+
+        Else a heat map for each n, groups downwards, ε to the right, warm where accuracy is lost.
+        """
+        if self.by == "table":
+            figure = new_figure(6.4, 4.0)
+            axes = figure.add_subplot()
+            draw_curves(axes, self)
+            axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+            axes.set_title(f"corruption of parameters, {self._norm}", fontsize=10, loc="left")
+            return {"": png_bytes(figure)}
+        width, height = _CELL
+        count, rows = len(self.ns), len(self.groups)
+        size = max(1.6, width * len(self.epsilons))
+        figure = new_figure(2.8 + count * size, 1.5 + max(1.0, height * rows))
+        grid = panels(figure, count, count)
+        for place, (axes, n) in enumerate(zip(grid, self.ns, strict=True)):
+            drawn = draw_losses(axes, self, n, named=not place)
+            axes.set_title(f"{self._norm}, n = {number_word(n)}", fontsize=9)
+        figure.colorbar(drawn, ax=grid, shrink=0.8, label="points of accuracy lost")
+        return {"": png_bytes(figure)}
+
+    @property
+    def _norm(self) -> str:
+        return "L∞" if self.p == math.inf else f"L{self.p:g}"
 
 
 def number_word(n: int | None) -> str:
     """Write n: all, or the number."""
     return "all" if n is None else str(n)
-
-
-def corruption_table(report: CorruptionReport) -> RenderableType:
-    """Lay a report out: random against gradient-based, or groups × ε, a table for each n."""
-    said = (
-        f"Accuracy in % under parameter corruption, L{norm_word(report.p)}, "
-        f"{report.images:,} images of {report.dataset}; {report.clean.accuracy:.1f} without"
-    )
-    tables = [_comparison(report)] if report.by == "table" else list(_groups(report))
-    return Group(Text(said, style="italic"), *tables, *map(Text, _notes(report)))
-
-
-def _comparison(report: CorruptionReport) -> Table:
-    columns = (
-        Column("n", lambda row: number_word(row.n), once=True),
-        Column("ε", "epsilon", "g"),
-        Column("random", _random),
-        Column("gradient-\nbased", lambda row: row.gradient.accuracy, ".1f"),
-        Column("its loss\nchange", _loss_change, "+.3g"),
-        Column("to first\norder", lambda row: row.gradient.first_order, "+.3g"),
-    )
-    return Table(columns, [row for n in report.ns for row in report.rows if row.n == n])
-
-
-def _loss_change(row: CorruptionRow) -> float | str:
-    change = row.gradient.loss_change
-    return "not finite" if change is None else change
 
 
 def _random(row: CorruptionRow) -> str | None:
@@ -233,74 +264,25 @@ def _random(row: CorruptionRow) -> str | None:
     return f"{row.random_accuracy:.1f}{spread}"
 
 
-def _groups(report: CorruptionReport) -> Iterator[Table]:
-    columns = (
-        Column(report.by, left=True),
-        Column("parameters", form=",", spare=1),
-        *(Column(f"ε = {epsilon:g}") for epsilon in report.epsilons),
-        Column("mean drop"),
-    )
-    names = dict(zip(report.groups, short_names(list(report.groups)), strict=True))
-    for n in report.ns:
-        rows = []
-        for group, size in report.groups.items():
-            cells = []
-            for row in report.of(group, n):
-                drawn = "" if row.random_accuracy is None else f" / {row.random_accuracy:.1f}"
-                cells.append(f"{row.gradient.accuracy:.1f}{drawn}")
-            drop = report.mean_drop(group, n)
-            mean = None if drop is None else f"{100 * drop:.0f} %"
-            rows.append((names[group], size, *cells, mean))
-        yield Table(columns, rows, f"n = {number_word(n)}")
+def _loss_change(row: CorruptionRow) -> float | str:
+    change = row.gradient.loss_change
+    return "not finite" if change is None else change
 
 
-def _notes(report: CorruptionReport) -> Iterator[str]:
-    draws = max(len(row.random) for row in report.rows)
-    if report.by == "table":
-        if draws > 1:
-            yield f"random: mean of {draws} draws ± their standard deviation"
-        yield f"loss changes in nats, on {report.gradient_images:,} images"
-        return
-    if draws:
-        yield f"gradient-based; after the slash random, the mean of {draws} draws"
-    yield "mean drop: share of the accuracy above chance that is lost, mean over ε"
-
-
+_COMPARED = (
+    Column("n", lambda row: number_word(row.n), once=True),
+    Column("ε", "epsilon", "g"),
+    Column("random", _random),
+    Column("gradient-\nbased", lambda row: row.gradient.accuracy, ".1f"),
+    Column("its loss\nchange", _loss_change, "+.3g"),
+    Column("to first\norder", lambda row: row.gradient.first_order, "+.3g"),
+)
 _COLOURS = ("#1f6fb2", "#d1762b", "#3f8f5b", "#8c5fa8", "#b8414b", "#7a6a53", "#2f9aa0")
 _GREY = "#888888"
 _WARM = "YlOrRd"
 """Warm where accuracy is lost, as in the paper."""
 _CELL = 0.5, 0.26
 """Of a heat map, in inches."""
-
-
-def draw_corruption(report: CorruptionReport) -> bytes:
-    """Draw a report as PNG.
-
-    By "table": accuracy against ε, a colour for each n, random draws dashed with their range.
-    Else a heat map for each n, groups downwards, ε to the right, warm where accuracy is lost.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    if report.by == "table":
-        figure = new_figure(6.4, 4.0)
-        axes = figure.add_subplot()
-        draw_curves(axes, report)
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-        title = f"corruption of parameters, L{norm_word(report.p)}"
-        axes.set_title(title, fontsize=10, loc="left")
-        return png_bytes(figure)
-    width, height = _CELL
-    count, rows = len(report.ns), len(report.groups)
-    size = max(1.6, width * len(report.epsilons))
-    figure = new_figure(2.8 + count * size, 1.5 + max(1.0, height * rows))
-    grid = panels(figure, count, count)
-    for place, (axes, n) in enumerate(zip(grid, report.ns, strict=True)):
-        drawn = draw_losses(axes, report, n, named=not place)
-        axes.set_title(f"L{norm_word(report.p)}, n = {number_word(n)}", fontsize=9)
-    figure.colorbar(drawn, ax=grid, shrink=0.8, label="points of accuracy lost")
-    return png_bytes(figure)
 
 
 def draw_losses(

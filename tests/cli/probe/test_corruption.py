@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rwsstore.cli.probe import corruption
 from rwsstore.data import load_images
 from rwsstore.models import load_checkpoint, load_clean_model
 from rwsstore.probes.parameter_corruption import (
@@ -158,9 +157,3 @@ def test_bad_input_is_refused(
     assert (outcome.code, outcome.out) == (code, "")
     assert message in outcome.err
     assert not cache.exists()
-
-
-def test_the_help_names_the_commands_options(rws: Rws) -> None:
-    out = rws("probe", "corruption", "--help").out
-    assert "--unfolded" in out
-    assert corruption.command.name == "corruption"

@@ -88,7 +88,7 @@ def test_a_table_of_an_unfolded_model(bench: Bench, rws: Rws) -> None:
     assert outcome.code == 0
     report = expected(bench, unfolded=True)
     rows = [line.split() for line in outcome.out.splitlines() if "conv" in line and "%" in line]
-    assert [row[3] for row in rows[:13]] == [f"{row.index:.3f}" for row in report.rows]
+    assert [row[3] for row in rows[:13]] == [f"{row.criticality:.3f}" for row in report.rows]
     assert [row[1] for row in rows if row[-1] == "chosen"] == [
         row.name.rpartition(".")[2] for row in report.rows if row.chosen
     ]

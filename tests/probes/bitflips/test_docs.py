@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from rwsstore.probes.bitflips import FORMATS, BitflipReport, chosen_bits
+from rwsstore.probes.bitflips import FORMATS, BitflipReport
+from rwsstore.probes.bitflips.memory import chosen_bits
 from tests.probes.bitflips.making import centred, images, vgg
 
 PAGE = (Path(__file__).parents[3] / "docs" / "use" / "bit-flips.md").read_text(encoding="utf-8")

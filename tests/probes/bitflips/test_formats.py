@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 from rwsstore.patches.quantization import pack
-from rwsstore.probes.bitflips import FORMATS, NumberFormat, chosen_bits, flip, from_bits, to_bits
+from rwsstore.probes.bitflips import FORMATS, flip
+from rwsstore.probes.bitflips.memory import NumberFormat, chosen_bits, from_bits, to_bits
 
 INTEGERS = [form for form in FORMATS.values() if not form.exponent]
 

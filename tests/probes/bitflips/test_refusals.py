@@ -19,14 +19,12 @@ from rwsstore.probes.bitflips import (
     Sites,
     StoredPatch,
     StoredWeights,
-    chosen_bits,
     flip,
-    from_bits,
     layer_sites,
     sample_sites,
     survey,
-    to_bits,
 )
+from rwsstore.probes.bitflips.memory import chosen_bits, from_bits, to_bits
 from tests.probes.bitflips.making import images, sites, vgg
 from tests.runtime.making import bare_patch
 from tests.training.tiny import classifier, same, two_convs

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rwsstore.probes.bitflips import Damage, StoredArray, StoredPatch, StoredWeights, changed
+from rwsstore.probes.bitflips import StoredPatch, StoredWeights
+from rwsstore.probes.bitflips.memory import Damage, StoredArray, changed
 from rwsstore.probes.bitflips.replay import Replay
 from tests.probes.bitflips.making import NETWORKS, images, vgg
 from tests.runtime.making import bare_patch

@@ -12,16 +12,9 @@ from rich.console import Console
 from torch import Tensor
 
 from rwsstore.measure import Resampling, bootstrap
-from rwsstore.probes.bitflips import (
-    DECILES,
-    FORMATS,
-    BitflipReport,
-    Sites,
-    StoredArray,
-    Survey,
-    bitflip_text,
-    draw_bitflips,
-)
+from rwsstore.probes.bitflips import FORMATS, BitflipReport, Sites, Survey, draw_bitflips
+from rwsstore.probes.bitflips.memory import StoredArray
+from rwsstore.probes.bitflips.report import DECILES
 from tests.probes.bitflips.making import sites
 
 FLOATS = StoredArray("net.a.weight", "net.a.weight", "net.a", 5, FORMATS["float32"])
@@ -157,7 +150,7 @@ def test_json_and_csv_say_what_was_found() -> None:
 def shown(report: BitflipReport) -> str:
     console = Console(width=100, file=io.StringIO())
     with console.capture() as captured:
-        console.print(bitflip_text(report))
+        console.print(report.text())
     return captured.get()
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch, QuantizedTensor, RawTensor, patched_tensor
-from rwsstore.probes.bitflips import Memory, StoredArray, StoredPatch, StoredWeights, changed, flip
+from rwsstore.probes.bitflips import Memory, StoredPatch, StoredWeights, flip
+from rwsstore.probes.bitflips.memory import StoredArray, changed
 from tests.probes.bitflips.making import Branching, seeded, vgg
 from tests.runtime.making import bare_patch, equal_bits
 from tests.training.tiny import changed as differing, classifier, same, two_convs

@@ -17,12 +17,12 @@ from rwsstore.probes.bitflips import (
     StoredPatch,
     StoredWeights,
     Survey,
-    changed,
     layer_sites,
     sample_sites,
     survey,
     surveying,
 )
+from rwsstore.probes.bitflips.memory import changed
 from tests.probes.bitflips.making import NETWORKS, centred, images, sites, vgg
 from tests.runtime.making import bare_patch
 from tests.training.tiny import same

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rwsstore.errors import ConfigError
-from rwsstore.probes.criticality import criticality_from
+from rwsstore.probes.criticality.measuring import criticality_from
 from tests.probes.criticality.making import made_up
 
 

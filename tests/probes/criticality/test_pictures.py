@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from rwsstore.probes.criticality import CriticalityReport, draw_criticality
+from rwsstore.probes.criticality import CriticalityReport
 from tests.probes.criticality.making import made_up
 
 _CHOSEN = (0xD1, 0x76, 0x2B)
@@ -17,7 +17,7 @@ def picture(indices: list[float], k: int | None = None) -> Image.Image:
     found = made_up(indices)
     convs = {f"conv{n}": nn.Conv2d(1, 1, 1) for n in range(1, len(indices) + 1)}
     model = nn.ModuleDict({"net": nn.ModuleDict(convs)})
-    drawn = draw_criticality(CriticalityReport.of(model, found, k=k, dataset="made up"))
+    drawn = CriticalityReport.of(model, found, k=k, dataset="made up").pictures()[""]
     with Image.open(io.BytesIO(drawn)) as opened:
         assert opened.format == "PNG"
         return opened.convert("RGB")

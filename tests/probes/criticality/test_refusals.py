@@ -12,7 +12,6 @@ from rwsstore.probes.criticality import (
     CriticalityOptions,
     CriticalityReport,
     measure_criticality,
-    measure_stability,
     stability_of,
 )
 from tests.attacks.making import snapshot
@@ -137,12 +136,6 @@ def test_features_without_end() -> None:
 def test_draws_out_of_range(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         stability_of(*noisy(), **{"sizes": (10,), **fields})
-
-
-def test_draws_are_refused_before_an_attack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwsstore.attacks.Pgd.perturb", None)
-    with pytest.raises(ConfigError, match="there are 4"):
-        measure_stability(small(), *data(), SHORT, sizes=(3,), k=5)
 
 
 def test_a_report_of_more_layers_than_there_are() -> None:

@@ -12,11 +12,10 @@ from torch import nn
 from rwsstore.probes.criticality import (
     CriticalityOptions,
     CriticalityReport,
-    criticality_from,
-    criticality_text,
     measure_criticality,
     stability_of,
 )
+from rwsstore.probes.criticality.measuring import criticality_from
 from tests.probes.criticality.making import LAYERS, SHORT, data, made_up, noisy, small
 
 
@@ -29,7 +28,7 @@ def network(layers: int) -> nn.Module:
 
 def shown(report: CriticalityReport, width: int = 140) -> list[str]:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(criticality_text(report))
+    console.print(report.text())
     return console.export_text().splitlines()
 
 
@@ -40,7 +39,6 @@ def test_rows() -> None:
     assert [row.share for row in report.rows] == pytest.approx([1 / 12, 2 / 12, 3 / 12])
     assert [row.name for row in report.chosen] == ["net.conv3", "net.conv2"]
     assert report.chosen_share == pytest.approx(5 / 12)
-    assert report.numbers(("net.conv3", "net.conv1")) == (3, 1)
 
 
 def test_shares_of_a_whole_network() -> None:
@@ -101,17 +99,17 @@ def test_stability_as_json_and_text() -> None:
         assert (said["recovered"], said["same"]) == (batch.recovered, batch.same)
         assert said["means"] == list(batch.means)
         assert said["deviations"] == list(batch.deviations)
-    lines = shown(report)
+    lines, places = shown(report), {row.name: str(row.number) for row in report.rows}
     for batch in stability.batches:
         names, count = batch.most_frequent
-        numbers = ", ".join(str(report.numbers((name,))[0]) for name in names)
+        numbers = ", ".join(places[name] for name in names)
         (line,) = [
             line for line in lines if line.split()[:1] == [str(batch.size)] and " of " in line
         ]
         for said in (numbers, f"{count} of 4", f"{batch.recovered:.0%}", f"{batch.same:.0%}"):
             assert f" {said} " in line
     (line,) = [line for line in lines if line.split()[:1] == ["all"]]
-    assert ", ".join(map(str, report.numbers(stability.top))) in line
+    assert ", ".join(places[name] for name in stability.top) in line
 
 
 def test_what_is_infinite_in_stability_is_null() -> None:

@@ -6,12 +6,8 @@ import pytest
 import torch
 
 from rwsstore.files import Results
-from rwsstore.probes.criticality import (
-    Weaknesses,
-    measure_criticality,
-    measure_stability,
-    stability_of,
-)
+from rwsstore.probes.criticality import measure_criticality, measure_weaknesses, stability_of
+from rwsstore.probes.criticality.measuring import Weaknesses
 from tests.probes.criticality.making import SHORT, data, noisy, small
 
 
@@ -86,8 +82,8 @@ def test_indices_without_end_have_no_deviation() -> None:
 def test_a_model_is_attacked_once() -> None:
     model, (images, labels) = small(), data(12)
     results = Results(None, {})
-    options = {"sizes": (3, 6), "draws": 3, "k": 2, "seed": 4}
-    found = measure_stability(model, images, labels, SHORT, results=results, **options)  # type: ignore[arg-type]
+    weaknesses = measure_weaknesses(model, images, labels, SHORT, seed=4, results=results)
+    found = stability_of(weaknesses, labels, sizes=(3, 6), draws=3, k=2, seed=4)
     assert found.reference == measure_criticality(model, images, labels, SHORT, seed=4)
     assert len(results) == 3  # 12 images in batches of 4
     assert [batch.size for batch in found.batches] == [3, 6]

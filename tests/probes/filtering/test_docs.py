@@ -9,7 +9,8 @@ import pytest
 import rwsstore.bundled
 import rwsstore.data
 from rwsstore.measure import Interval
-from rwsstore.probes.filtering import FILTERS, FilteringOptions, ScoringOptions
+from rwsstore.probes.filtering import FilteringOptions, ScoringOptions
+from rwsstore.probes.filtering.curves import FILTERS
 from rwsstore.training import SelectiveOptions
 from tests.probes.filtering.making import trained
 from tests.training.tiny import pictures

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.probes.filtering import FILTERS, high_pass, low_pass, parse_filters, pulse
+from rwsstore.probes.filtering import parse_filters
+from rwsstore.probes.filtering.curves import FILTERS, high_pass, low_pass, pulse
 
 WEIGHTS = st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=30).map(
     lambda values: torch.tensor(values, dtype=torch.float32)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from rwsstore.models import ordered_layers
-from rwsstore.probes.filtering import filtered_layers, parameters_of
+from rwsstore.probes.filtering import parameters_of
+from rwsstore.probes.filtering.curves import filtered_layers
 from tests.probes.filtering.making import LAYERS, data, trained
 from tests.training.tiny import classifier
 

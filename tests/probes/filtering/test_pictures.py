@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from rwsstore.measure import Resampling
-from rwsstore.probes.filtering import FilteringReport, ScoringOptions, draw_filtering
+from rwsstore.probes.filtering import FilteringReport, ScoringOptions
 from tests.probes.filtering.making import curves_of, made_up
 
 
@@ -25,7 +25,7 @@ def report(layers: int, filters: tuple[str, ...]) -> FilteringReport:
 
 @pytest.mark.parametrize(("layers", "filters"), [(1, ("h2",)), (3, ("h1", "h2", "h3"))])
 def test_both_pictures(layers: int, filters: tuple[str, ...]) -> None:
-    pictures = draw_filtering(report(layers, filters))
+    pictures = report(layers, filters).pictures()
     assert list(pictures) == ["curves", "map"]
     sizes = {}
     for name, data in pictures.items():
@@ -39,7 +39,7 @@ def test_both_pictures(layers: int, filters: tuple[str, ...]) -> None:
 def test_many_layers_stand_side_by_side() -> None:
     sizes = []
     for layers in (8, 9):
-        with Image.open(io.BytesIO(draw_filtering(report(layers, ("h1",)))["curves"])) as picture:
+        with Image.open(io.BytesIO(report(layers, ("h1",)).pictures()["curves"])) as picture:
             sizes.append(picture.size)
     assert sizes[1][0] > sizes[0][0]
     assert sizes[1][1] < sizes[0][1]

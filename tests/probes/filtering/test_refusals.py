@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError, DataError, TensorError, UnknownNameError
-from rwsstore.probes.filtering import (
-    FilteringOptions,
-    ScoringOptions,
-    filtered_layers,
-    measure_curves,
-)
+from rwsstore.probes.filtering import FilteringOptions, ScoringOptions, measure_curves
+from rwsstore.probes.filtering.curves import filtered_layers
 from tests.probes.filtering.making import SHORT, data, trained
 
 

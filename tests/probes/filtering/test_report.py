@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rwsstore.measure import Resampling
-from rwsstore.probes.filtering import FilteringReport, ScoringOptions, filtering_text
+from rwsstore.probes.filtering import FilteringReport, ScoringOptions
 from tests.probes.filtering.making import curves_of, made_up
 
 
@@ -67,7 +67,7 @@ def test_undefined_is_said() -> None:
 
 def told(found: FilteringReport) -> str:
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(filtering_text(found))
+    console.print(found.text())
     return console.export_text()
 
 

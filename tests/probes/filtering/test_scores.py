@@ -7,16 +7,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from rwsstore.measure import Figure, Resampling, bootstrap
-from rwsstore.probes.filtering import (
-    FilterCurve,
-    ScoringOptions,
-    kind_of,
-    measure_curves,
-    normalized,
-    score_curve,
-    score_layers,
-    simpson,
-)
+from rwsstore.probes.filtering import FilterCurve, ScoringOptions, measure_curves, score_layers
+from rwsstore.probes.filtering.report import kind_of, normalized, score_curve, simpson
 from tests.probes.filtering.making import SHORT, curves_of, data, made_up, trained
 
 PLAIN = ScoringOptions(above_chance=False, resampling=Resampling(resamples=0))

@@ -10,13 +10,12 @@ from rwsstore.probes.parameter_corruption import (
     Constraint,
     all_parameters,
     corrupted_copy,
-    corrupting,
     corruption_along,
-    first_order_change,
     gradient_corruption,
     loss_gradient,
     random_corruption,
 )
+from rwsstore.probes.parameter_corruption.corruption import corrupting, first_order_change
 from tests.probes.parameter_corruption.making import sample, tiny, witness
 
 DRAWS = 1500

@@ -2,10 +2,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import rwsstore.data
-from rwsstore.cli.probe.corruption import command
+from rwsstore.cli.main import cli
 from tests.training.tiny import pictures
 
 PAGE = (Path(__file__).parents[3] / "docs" / "use" / "parameter-corruption.md").read_text("utf-8")
@@ -21,6 +22,10 @@ def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_commands_options_are_there() -> None:
+    probe = cli.get_command(click.Context(cli), "probe")
+    assert isinstance(probe, click.Group)
+    command = probe.get_command(click.Context(probe), "corruption")
+    assert command is not None
     known = {option for parameter in command.params for option in parameter.opts}
     named = set(re.findall(r"--[a-z][a-z-]+", PAGE))
     assert named - {"--data"} <= known  # that one is the benchmark's

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from rwsstore.models import fold_batchnorm
-from rwsstore.probes.parameter_corruption import LossAndAccuracy, Sample, loss_gradient, measure
+from rwsstore.probes.parameter_corruption import Sample, loss_gradient, measure
+from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
 from tests.models.networks import lively_classifier
 from tests.probes.parameter_corruption.making import IMAGES, sample, tiny, witness
 

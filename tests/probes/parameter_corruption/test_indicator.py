@@ -13,8 +13,8 @@ from rwsstore.probes.parameter_corruption import (
     loss_gradient,
     measure,
     measure_indicator,
-    named_group,
 )
+from rwsstore.probes.parameter_corruption.corruption import named_group
 from tests.probes.parameter_corruption.making import IMAGES, sample, tiny, witness
 
 

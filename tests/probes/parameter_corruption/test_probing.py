@@ -17,25 +17,26 @@ from rwsstore.models import ordered_layers
 from rwsstore.probes.parameter_corruption import (
     Constraint,
     CorruptionRow,
-    Group,
-    LossAndAccuracy,
-    Outcome,
     ProbeOptions,
     Sample,
     all_parameters,
     by_layer,
-    by_module,
     by_type,
     corrupted_copy,
-    corrupting,
-    first_order_change,
     gradient_corruption,
     loss_gradient,
     measure,
     probe_corruption,
     random_corruption,
 )
-from rwsstore.probes.parameter_corruption.report import CorruptionReport
+from rwsstore.probes.parameter_corruption.corruption import (
+    Group,
+    by_module,
+    corrupting,
+    first_order_change,
+)
+from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
+from rwsstore.probes.parameter_corruption.report import CorruptionReport, Outcome
 from rwsstore.progress import ConsoleReporter
 from tests.probes.parameter_corruption.making import IMAGES, Tiny, sample, tiny, witness
 

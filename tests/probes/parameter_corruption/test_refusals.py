@@ -14,18 +14,16 @@ from rwsstore.probes.parameter_corruption import (
     ProbeOptions,
     Sample,
     all_parameters,
-    by_module,
     by_type,
     corrupted_copy,
-    corrupting,
     corruption_along,
     gradient_corruption,
     loss_gradient,
     measure_indicator,
-    named_group,
     probe_corruption,
     random_corruption,
 )
+from rwsstore.probes.parameter_corruption.corruption import by_module, corrupting, named_group
 from tests.probes.parameter_corruption.making import IMAGES, sample, tiny, witness
 
 OPTIONS = ProbeOptions((0.1,), draws=1)

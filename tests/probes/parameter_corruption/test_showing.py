@@ -8,16 +8,9 @@ from PIL import Image
 from rich.console import Console
 
 from rwsstore.drawing import new_figure
-from rwsstore.probes.parameter_corruption import (
-    CorruptionReport,
-    CorruptionRow,
-    LossAndAccuracy,
-    Outcome,
-    corruption_table,
-    draw_corruption,
-    draw_losses,
-)
-from rwsstore.probes.parameter_corruption.report import By
+from rwsstore.probes.parameter_corruption import CorruptionReport, CorruptionRow, draw_losses
+from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
+from rwsstore.probes.parameter_corruption.report import By, Outcome
 
 
 def report(by: By, groups: tuple[str, ...], *, draws: int = 2) -> CorruptionReport:
@@ -38,7 +31,7 @@ def report(by: By, groups: tuple[str, ...], *, draws: int = 2) -> CorruptionRepo
 
 def told(found: CorruptionReport) -> str:
     console = Console(file=io.StringIO(), width=120)
-    console.print(corruption_table(found))
+    console.print(found.text())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -70,7 +63,7 @@ def test_groups_by_epsilon() -> None:
 @pytest.mark.parametrize("by", ["table", "layer"])
 def test_pictures(by: By) -> None:
     groups = ("all",) if by == "table" else tuple(f"network.conv{place}" for place in range(6))
-    with Image.open(io.BytesIO(draw_corruption(report(by, groups)))) as picture:
+    with Image.open(io.BytesIO(report(by, groups).pictures()[""])) as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 250
         colours = picture.convert("RGB").getcolors(1 << 24)
