@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 
 from rwsstore.models import ordered_layers, unfoldable_batchnorms
 from rwsstore.models.graph import OPERATIONS, Graph, UnknownOperationError
-from rwsstore.probes.bitflips.stream import Steps, find_stream
+from rwsstore.probes.bitflips.rerun import Steps, find_stream
 from rwsstore.probes.parameter_corruption import by_type
 from rwsstore.runtime import bounds, programs
 from rwsstore.runtime.bounds import UNBOUNDED, Bounds

@@ -38,10 +38,6 @@ class NumberFormat:
     exponent: range = range(0)
 
 
-def _codes(bits: int) -> NumberFormat:
-    return NumberFormat(f"int{bits}", bits, torch.int16 if bits == 16 else torch.int8)
-
-
 FORMATS: Mapping[str, NumberFormat] = MappingProxyType(
     {
         row.name: row
@@ -49,7 +45,8 @@ FORMATS: Mapping[str, NumberFormat] = MappingProxyType(
             NumberFormat("float32", 32, torch.float32, range(23, 31)),
             NumberFormat("float16", 16, torch.float16, range(10, 15)),
             NumberFormat("bfloat16", 16, torch.bfloat16, range(7, 15)),
-            *map(_codes, (16, 8, 4, 3, 2)),
+            NumberFormat("int16", 16, torch.int16),
+            *(NumberFormat(f"int{bits}", bits, torch.int8) for bits in (8, 4, 3, 2)),
         )
     }
 )
@@ -307,7 +304,7 @@ class StoredWeights(Memory):
         self.arrays = tuple(arrays)
 
     def change(self, array: int, index: int, bit: int) -> Damage:
-        """Say what a flip does; it changes one weight."""
+        """Say what a flip does: it changes one weight."""
         row = self.arrays[array]
         value = flip(self._stored[array][index : index + 1], bit, row.form)
         return Damage(row.parameter, index, value.float())
@@ -356,44 +353,36 @@ class StoredPatch(Memory):
             values = tensor_of(self.model, name)
             self._clean[name] = values.cpu().clone()
             values.copy_(patched_tensor(name, self._clean[name], [(payload, self._alpha)]))
-            arrays += _arrays(name, layers.get(name, name.rpartition(".")[0]), payload)
+            layer = layers.get(name, name.rpartition(".")[0])
+            if isinstance(payload, QuantizedTensor):  # named as in a patch file
+                scales = ("float32", payload.scale)
+                stored = {"q": (f"int{payload.bits}", payload.codes), "scale": scales}
+            else:
+                stored = {"f32": ("float32", payload.values)}
+            for ending, (form, numbers) in stored.items():
+                whole = f"{name}.{ending}"
+                arrays.append(StoredArray(whole, name, layer, numbers.numel(), FORMATS[form]))
         self.arrays = tuple(arrays)
 
     def change(self, array: int, index: int, bit: int) -> Damage:
         """Say what a flip does; it changes a weight, or an output channel's."""
         row = self.arrays[array]
         payload, clean = self._payloads[row.parameter], self._clean[row.parameter].view(-1)
-        start, part = _part(payload, row, index)
-        delta = _flipped(part, row, bit).delta(self._alpha).view(-1)
+        start = index
+        if not isinstance(payload, QuantizedTensor):
+            value = payload.values.reshape(-1)[index : index + 1]
+            part: Payload = replace(payload, values=flip(value, bit, row.form))
+        else:  # the numbers that this one decides about
+            size = payload.codes.numel() // payload.scale.numel()
+            of_scale = row.name.endswith(".scale")
+            channel, length = (index, size) if of_scale else (index // size, 1)
+            start = index * size if of_scale else index
+            codes = payload.codes.reshape(-1)[start : start + length]
+            scale = payload.scale[channel : channel + 1]
+            if of_scale:
+                scale = flip(scale, bit, row.form)
+            else:
+                codes = flip(codes, bit, row.form)
+            part = QuantizedTensor(codes[None], scale, payload.bits)
+        delta = part.delta(self._alpha).view(-1)
         return Damage(row.parameter, start, clean[start : start + len(delta)] + delta)
-
-
-def _arrays(name: str, layer: str, payload: Payload) -> Iterator[StoredArray]:
-    """What is stored of a tensor, named as in a patch file."""
-    if not isinstance(payload, QuantizedTensor):
-        count = payload.values.numel()
-        yield StoredArray(f"{name}.f32", name, layer, count, FORMATS["float32"])
-        return
-    form, count = FORMATS[f"int{payload.bits}"], payload.codes.numel()
-    yield StoredArray(f"{name}.q", name, layer, count, form)
-    yield StoredArray(f"{name}.scale", name, layer, payload.scale.numel(), FORMATS["float32"])
-
-
-def _part(payload: Payload, row: StoredArray, index: int) -> tuple[int, Payload]:
-    """The part of a payload that one stored number decides about, and where it begins."""
-    if not isinstance(payload, QuantizedTensor):
-        return index, replace(payload, values=payload.values.reshape(-1)[index : index + 1])
-    size = payload.codes.numel() // payload.scale.numel()
-    channel = index if row.name.endswith(".scale") else index // size
-    start, length = (index * size, size) if row.name.endswith(".scale") else (index, 1)
-    codes = payload.codes.reshape(-1)[start : start + length]
-    scale = payload.scale[channel : channel + 1]
-    return start, QuantizedTensor(codes[None], scale, payload.bits)
-
-
-def _flipped(part: Payload, row: StoredArray, bit: int) -> Payload:
-    if not isinstance(part, QuantizedTensor):
-        return replace(part, values=flip(part.values, bit, row.form))
-    if row.name.endswith(".scale"):
-        return replace(part, scale=flip(part.scale, bit, row.form))
-    return replace(part, codes=flip(part.codes, bit, row.form))

@@ -1,6 +1,6 @@
 """Flipping bits one at a time, all or a sample, and counting what each costs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +12,8 @@ from rwsstore.errors import ConfigError, TensorError, UnknownNameError
 from rwsstore.files import Results
 from rwsstore.models import check_evaluating
 from rwsstore.probes.bitflips.memory import Memory, StoredArray, changed, chosen_bits
-from rwsstore.probes.bitflips.replay import Replay
-from rwsstore.progress import SILENT, Reporter, Task
+from rwsstore.probes.bitflips.rerun import Replay
+from rwsstore.progress import SILENT, Reporter
 
 _SHUFFLED = 2**22
 """Up to so many bits a sample is the head of a shuffle; of more it is drawn, repeats dropped."""
@@ -240,68 +240,50 @@ def survey(
     labels = check_labels(images.labels, len(pixels), classes).to(device)
     kept = Results(None, {}) if results is None else results
     parts = (torch.split(whole, batch_size) for whole in (pixels, labels))
-    run = _Run(memory, sites, list(zip(*parts, strict=True)), replay)
-    clean_right = run.clean_right()
+    batches = list(zip(*parts, strict=True))
+    with torch.no_grad():
+        clean_right = sum(_count(memory.model(x), labels)[0] for x, labels in batches)
     if clean_right * classes <= len(pixels):
         raise ConfigError(
             f"{clean_right} of {len(pixels)} images are classified rightly without a flip, which "
             f"is no more than guessing among {classes} classes: there is no accuracy to lose"
         )
+    again = Replay(memory.model)
+    prepare = again.on if replay else again.whole
     right, broken = torch.empty(2, len(sites), dtype=torch.int64)
-    with progress.task("flipping bits", total=len(sites) * len(run.batches)) as task:
-        for number, chunk in enumerate(run.chunks()):
+    with progress.task("flipping bits", total=len(sites) * len(batches)) as task:
+
+        @torch.no_grad()
+        def count(chunk: Tensor) -> list[list[int]]:
+            """Images right, and images with broken logits, after each flip of a chunk."""
+            rows = torch.stack((sites.array, sites.index, sites.bit), 1)[chunk].tolist()
+            changes = [memory.change(*row) for row in rows]
+            found = torch.zeros(2, len(chunk), dtype=torch.int64)
+            for shown, known in batches:
+                rerun = prepare(changes[0].parameter, shown)
+                for number, change in enumerate(changes):
+                    with changed(memory.model, change):
+                        found[:, number] += torch.tensor(_count(rerun(change), known))
+                    task.advance()
+            return [list(row) for row in found.tolist()]
+
+        for number, chunk in enumerate(_chunks(again, memory, sites)):
             key = f"sites {number}"
             if key in kept:
-                task.advance(len(chunk) * len(run.batches))
-            right[chunk], broken[chunk] = torch.tensor(
-                kept.value(key, partial(run.count, chunk, task))
-            )
+                task.advance(len(chunk) * len(batches))
+            right[chunk], broken[chunk] = torch.tensor(kept.value(key, partial(count, chunk)))
     return Survey(
         sites, memory.arrays, memory.format, right, broken, clean_right, len(pixels), classes
     )
 
 
-class _Run:
-    """A survey under way."""
-
-    def __init__(
-        self,
-        memory: Memory,
-        sites: Sites,
-        batches: Sequence[tuple[Tensor, Tensor]],
-        replay: bool,
-    ) -> None:
-        self._memory, self._sites, self.batches = memory, sites, batches
-        self._replay = Replay(memory.model)
-        self._prepare = self._replay.on if replay else self._replay.whole
-
-    @torch.no_grad()
-    def clean_right(self) -> int:
-        """Images classified rightly without a flip."""
-        return sum(_count(self._memory.model(x), labels)[0] for x, labels in self.batches)
-
-    def chunks(self) -> Iterator[Tensor]:
-        """Sites that share what is kept, int64 positions; so many that a chunk takes seconds."""
-        places = [self._replay.place(row.parameter) for row in self._memory.arrays]
-        for place in sorted(set(places)):
-            own = torch.tensor([other == place for other in places])
-            chosen = own[self._sites.array].nonzero().flatten()
-            yield from torch.split(chosen, _CHUNK) if len(chosen) else ()
-
-    @torch.no_grad()
-    def count(self, chunk: Tensor, task: Task) -> list[list[int]]:
-        """Images right, and images with broken logits, after each flip of a chunk."""
-        columns = (self._sites.array, self._sites.index, self._sites.bit)
-        rows = zip(*(column[chunk].tolist() for column in columns), strict=True)
-        changes = [self._memory.change(*row) for row in rows]
-        found = torch.zeros(2, len(chunk), dtype=torch.int64)
-        for images, labels in self.batches:
-            rerun = self._prepare(changes[0].parameter, images)
-            for number, change in enumerate(changes):
-                with changed(self._memory.model, change):
-                    found[:, number] += torch.tensor(_count(rerun(change), labels))
-                task.advance()
-        return [list(row) for row in found.tolist()]
+def _chunks(replay: Replay, memory: Memory, sites: Sites) -> Iterator[Tensor]:
+    """Sites that share what is kept, int64 positions; so many that a chunk takes seconds."""
+    places = [replay.place(row.parameter) for row in memory.arrays]
+    for place in sorted(set(places)):
+        own = torch.tensor([other == place for other in places])
+        chosen = own[sites.array].nonzero().flatten()
+        yield from torch.split(chosen, _CHUNK) if len(chosen) else ()
 
 
 def _count(logits: Tensor, labels: Tensor) -> tuple[int, int]:

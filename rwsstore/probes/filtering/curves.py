@@ -117,15 +117,12 @@ def high_pass(weights: Tensor, threshold: float) -> Tensor:
 
 
 def low_pass(weights: Tensor, threshold: float) -> Tensor:
-    """Ideal low-pass filter: keep the weights below the threshold; as `high_pass` otherwise."""
+    """Ideal low-pass filter: keep the weights below the threshold."""
     return weights.double() < threshold
 
 
 def pulse(weights: Tensor, threshold: float) -> Tensor:
-    """Pulse filter: keep the weights further than a 50th of their range from the threshold.
-
-    As `high_pass` otherwise.
-    """
+    """Pulse filter: keep the weights further than a 50th of their range from the threshold."""
     low, high = weights.aminmax()
     width = (float(high) - float(low)) / _PULSE
     return (weights.double() - threshold).abs() > width
@@ -327,68 +324,48 @@ def measure_curves(
         if not bool(_weight(model, layer).isfinite().all()):
             raise TensorError(f"the weights of {layer} are NaN or infinite: they have no range")
     kept = Results(None, {}) if results is None else results  # an empty one is false
-    bench = _Bench(scratch_copy(model), units, known, chosen)
+    scratch, attack, size = scratch_copy(model), Fgsm(chosen.epsilon), chosen.batch_size
+
+    def right() -> tuple[Tensor, Tensor]:
+        """Which images are right, and which of them still are under FGSM; bool [N] each."""
+        found = correctness(scratch, units, known, batch_size=size)
+        standing = torch.zeros_like(found)
+        standing[found] = correct_under(
+            scratch, [attack], units[found], known[found], batch_size=size, early_exit=False
+        )
+        return found, standing
+
+    def curve(layer: str, name: str) -> dict[str, list[Any]]:
+        """Measure one layer under one filter; JSON values."""
+        weight, row = _weight(scratch, layer), FILTERS[name]
+        thresholds = row.thresholds(weight, chosen.thresholds)
+        found: dict[str, list[Any]] = {"thresholds": thresholds}
+        found |= {key: [] for key in ("remaining", "clean", "attacked")}
+        for threshold in thresholds:
+            with _filtered(weight, row, threshold) as share:
+                clean, standing = right()
+            found["remaining"].append(share)
+            found["clean"].append(to_digits(clean))
+            found["attacked"].append(to_digits(standing))
+        return found
+
     with progress.task("filtering", total=len(names) * len(chosen.filters)) as task:
-        base = kept.value(f"{prefix}unfiltered", bench.unfiltered)
+        base = kept.value(f"{prefix}unfiltered", lambda: [percent(one) for one in right()])
         curves = []
         for layer in names:
             for name in chosen.filters:
-                measure = partial(bench.curve, layer, name)
-                found = kept.value(f"{prefix}{layer}/{name}", measure)
-                columns = [
-                    torch.tensor(found[one], dtype=torch.float64)
-                    for one in ("thresholds", "remaining")
-                ]
-                rows = [
-                    torch.stack([from_digits(row) for row in found[one]])
-                    for one in ("clean", "attacked")
-                ]
+                found = kept.value(f"{prefix}{layer}/{name}", partial(curve, layer, name))
+                columns = (
+                    torch.tensor(found[key], dtype=torch.float64)
+                    for key in ("thresholds", "remaining")
+                )
+                rows = (
+                    torch.stack([from_digits(row) for row in found[key]])
+                    for key in ("clean", "attacked")
+                )
                 curves.append(FilterCurve(layer, name, *columns, *rows))
                 task.advance(note=f"{layer}, {name}")
     return FilteringCurves(tuple(curves), chosen, classes, len(units), *base)
-
-
-class _Bench:
-    """A copy of the model, and what is shown to it."""
-
-    def __init__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, options: FilteringOptions
-    ) -> None:
-        self.model, self.images, self.labels, self.options = model, images, labels, options
-        self.attack = Fgsm(options.epsilon)
-
-    def unfiltered(self) -> list[float]:
-        """Accuracy in percent, and under attack."""
-        return [percent(right) for right in self._right()]
-
-    def curve(self, layer: str, name: str) -> dict[str, Any]:
-        """Measure one layer under one filter; JSON values."""
-        weight, row = _weight(self.model, layer), FILTERS[name]
-        thresholds = row.thresholds(weight, self.options.thresholds)
-        remaining, clean, attacked = [], [], []
-        for threshold in thresholds:
-            with _filtered(weight, row, threshold) as share:
-                remaining.append(share)
-                right, standing = self._right()
-            clean.append(to_digits(right))
-            attacked.append(to_digits(standing))
-        return {
-            "thresholds": thresholds,
-            "remaining": remaining,
-            "clean": clean,
-            "attacked": attacked,
-        }
-
-    def _right(self) -> tuple[Tensor, Tensor]:
-        """Which images are right, and which of them still are under FGSM; bool [N] each."""
-        size = self.options.batch_size
-        right = correctness(self.model, self.images, self.labels, batch_size=size)
-        standing = torch.zeros_like(right)
-        standing[right] = correct_under(
-            self.model, [self.attack], self.images[right], self.labels[right], batch_size=size,
-            early_exit=False,
-        )  # fmt: skip
-        return right, standing
 
 
 def _weight(model: nn.Module, layer: str) -> Tensor:

@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on(
     def never(*arguments: Any) -> Any:
         raise AssertionError("this was measured before")
 
-    monkeypatch.setattr("rwsstore.probes.filtering.curves._Bench._right", never)
+    monkeypatch.setattr("rwsstore.probes.filtering.curves.correctness", never)
     assert probe(rws, bench, "--filters", "h1").code == 0
     assert not kept.exists()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rwsstore.probes.bitflips import StoredPatch, StoredWeights
 from rwsstore.probes.bitflips.memory import Damage, StoredArray, changed
-from rwsstore.probes.bitflips.replay import Replay
+from rwsstore.probes.bitflips.rerun import Replay
 from tests.probes.bitflips.making import NETWORKS, images, vgg
 from tests.runtime.making import bare_patch
 from tests.training.tiny import two_convs

@@ -186,6 +186,6 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*arguments: Any) -> Tensor:
         raise AssertionError("this was measured before")
 
-    monkeypatch.setattr("rwsstore.probes.filtering.curves._Bench._right", never)
+    monkeypatch.setattr("rwsstore.probes.filtering.curves.correctness", never)
     again = measure_curves(trained(), *data(), SHORT, results=Results(path, identity), prefix="a/")
     assert same(again, whole)

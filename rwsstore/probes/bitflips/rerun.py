@@ -1,17 +1,26 @@
-"""A forward pass as a list of steps, and a change of one channel followed through them."""
+"""Running a model again after one of its parameters changed: only what depends on it.
+
+What the later steps read of the earlier ones is computed once and kept; a change then costs the
+steps after it. Where the change lies in one output channel of a convolution or linear layer, as
+every flip of one weight does, that channel alone is followed until the next layers mix it into
+all others, and to those layers' outputs only the difference is added.
+"""
 
 import copy
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from rwsstore.errors import ConfigError
 from rwsstore.models.graph import Graph, attribute
-from rwsstore.probes.bitflips.memory import Damage
+from rwsstore.probes.bitflips.memory import Damage, changed, tensor_of
 
 _IN_PLACE = frozenset(
     getattr(operator, f"i{name}") for name in ("add", "sub", "mul", "truediv", "matmul", "pow")
@@ -35,13 +44,10 @@ class Steps(Graph):
         if any(node.op == "placeholder" and not node.args for node in self.nodes[1:]):
             raise ConfigError(f"{type(model).__name__} takes more than images")
         for node in self.nodes:
-            if self._in_place(node):
-                self._see_through(node)
-
-    @property
-    def images(self) -> fx.Node:
-        """The step that stands for the images: the first argument."""
-        return self.nodes[0]
+            if self._in_place(node):  # the steps after it read its value, not the one before it
+                first = node.all_input_nodes[0]
+                for later in self.nodes[self.nodes.index(node) + 1 :]:
+                    later.replace_input_with(first, node)
 
     @property
     def output(self) -> fx.Node:
@@ -102,12 +108,6 @@ class Steps(Graph):
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         function: Any = node.target
         return function(*args, **kwargs)
-
-    def _see_through(self, node: fx.Node) -> None:
-        """Let the steps after one that works in place read its value, not the one before it."""
-        first = node.all_input_nodes[0]
-        for later in self.nodes[self.nodes.index(node) + 1 :]:
-            later.replace_input_with(first, node)
 
     def _in_place(self, node: fx.Node) -> bool:
         if not node.all_input_nodes:
@@ -182,32 +182,25 @@ def passing(steps: Steps, node: fx.Node, source: fx.Node, axis: int) -> Passing 
     """
     row = steps.operation(node)
     channels = "" if row is None else row.channels
-    if channels == "sum":
-        return _addition(node, source)
+    if channels == "sum" and not node.kwargs and len(node.args) == len(node.all_input_nodes) == 2:
+        # Such as a shortcut's: one of both activations has not changed.
+        (fixed,) = (other for other in node.all_input_nodes if other is not source)
+        return lambda one, axis, channel, other: one + other(fixed).narrow(axis, channel, 1)
     if channels == "apart" or (channels == "planes" and axis == 1):
         more, options = node.args[1:], node.kwargs
         return lambda one, _axis, _channel, _other: steps.call(node, (one.clone(), *more), options)
     if channels == "norm" and axis == 1:
-        norm = steps.modules[node]
-        return lambda one, _axis, channel, _other: _normalized(norm, one, channel)
+        norm: Any = steps.modules[node]
+
+        def normalized(one: Tensor, _axis: int, channel: int, _other: object) -> Tensor:
+            row = slice(channel, channel + 1)
+            weight = None if norm.weight is None else norm.weight[row]
+            bias = None if norm.bias is None else norm.bias[row]
+            mean, var = norm.running_mean[row], norm.running_var[row]
+            return F.batch_norm(one, mean, var, weight, bias, training=False, eps=norm.eps)
+
+        return normalized
     return None
-
-
-def _normalized(norm: Any, one: Tensor, channel: int) -> Tensor:
-    row = slice(channel, channel + 1)
-    weight = None if norm.weight is None else norm.weight[row]
-    bias = None if norm.bias is None else norm.bias[row]
-    mean, var = norm.running_mean[row], norm.running_var[row]
-    return F.batch_norm(one, mean, var, weight, bias, training=False, eps=norm.eps)
-
-
-def _addition(node: fx.Node, source: fx.Node) -> Passing | None:
-    """An addition of two activations, such as a shortcut's, of which one has not changed."""
-    if node.kwargs or len(node.args) != 2 or len(node.all_input_nodes) != 2:
-        return None
-    first, second = node.all_input_nodes
-    fixed = second if source is first else first
-    return lambda one, axis, channel, other: one + other(fixed).narrow(axis, channel, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +242,10 @@ class Stream:
             kept: values before the change, of `needed` at least.
             change: within one output channel of the layer.
         """
-        axis, channel = channel_axis(self.layer), self._channel(change)
+        # Weight and bias both begin with the output channels.
+        tensor = self.layer.get_parameter(change.parameter.rpartition(".")[2])
+        channel = change.start // (tensor.numel() // len(tensor))
+        axis = channel_axis(self.layer)
         ones = {self.head: output_channel(self.layer, kept[self.head.all_input_nodes[0]], channel)}
         for node, (source, step) in self.through.items():
             ones[node] = step(ones[source], axis, channel, kept.__getitem__)
@@ -261,11 +257,6 @@ class Stream:
             difference = ones[source] - kept[source].narrow(axis, channel, 1)
             found[node] = input_channel(layer, difference, channel).add_(kept[node])
         return found
-
-    def _channel(self, change: Damage) -> int:
-        """Weight and bias both begin with the output channels."""
-        tensor = self.layer.get_parameter(change.parameter.rpartition(".")[2])
-        return change.start // (tensor.numel() // len(tensor))
 
 
 def find_stream(steps: Steps, readers: Sequence[fx.Node]) -> Stream | None:
@@ -282,6 +273,11 @@ def find_stream(steps: Steps, readers: Sequence[fx.Node]) -> Stream | None:
         return None
     head, layer = readers[0], cast("Plain", steps.modules[readers[0]])
     axis = channel_axis(layer)
+
+    def mixes(module: nn.Module) -> bool:
+        """Whether each channel of its input, along this axis, goes into all of its outputs."""
+        return channel_axis(module) == axis and getattr(module, "groups", 1) == 1
+
     through: dict[fx.Node, tuple[fx.Node, Passing]] = {}
     bridges: dict[fx.Node, tuple[fx.Node, Plain]] = {}
     borders: set[fx.Node] = set()
@@ -293,13 +289,111 @@ def find_stream(steps: Steps, readers: Sequence[fx.Node]) -> Stream | None:
         step = passing(steps, node, sources[0], axis) if alone else None
         if step is not None:
             through[node] = narrow[0], step
-        elif len(narrow) == 1 and is_plain(steps, node) and _mixes(steps.modules[node], axis):
+        elif len(narrow) == 1 and is_plain(steps, node) and mixes(steps.modules[node]):
             bridges[node] = narrow[0], cast("Plain", steps.modules[node])
         else:
             borders.update(narrow)
     return Stream(head, layer, through, bridges, frozenset(borders))
 
 
-def _mixes(layer: nn.Module, axis: int) -> bool:
-    """Whether each channel of a layer's input, along this axis, goes into all of its outputs."""
-    return channel_axis(layer) == axis and getattr(layer, "groups", 1) == 1
+Rerun = Callable[[Damage], Tensor]
+"""Logits [B, C] of one batch; the change is in the model while it is called."""
+
+_Way = Callable[[str, Tensor], Rerun]
+
+_TOLERANCE = 1e-4
+_TRIED = 8
+"""Images on which a way is tried before it is taken."""
+
+
+class Replay:
+    """Finds for each parameter what has to be run again when it changes.
+
+    Args:
+        model: a copy to work on, in evaluation mode. One that cannot be traced is run whole.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._steps: Steps | None = None
+        with suppress(ConfigError):
+            self._steps = Steps(model)
+        self._ways: dict[tuple[int, ...], _Way] = {}
+
+    def place(self, parameter: str) -> tuple[int, ...]:
+        """Where the forward pass reads a parameter; of equal places the same is kept.
+
+        Returns:
+            Numbers of the steps; (−1,) if the model is run whole.
+        """
+        if self._steps is None:
+            return (-1,)
+        return tuple(self._steps.nodes.index(node) for node in self._steps.readers((parameter,)))
+
+    def on(self, parameter: str, images: Tensor) -> Rerun:
+        """Prepare to run a batch again and again, with changes of parameters of one place.
+
+        Args:
+            parameter: one of that place.
+            images: float32 [B, 3, H, W] in [0, 1].
+        """
+        place = self.place(parameter)
+        if place not in self._ways:
+            self._ways[place] = self._first_fit(parameter, images[:_TRIED])
+        return self._ways[place](parameter, images)
+
+    def whole(self, _parameter: str, images: Tensor) -> Rerun:
+        """Run the whole model each time: the naive way, which the others have to equal."""
+        return lambda _change: cast("Tensor", self._model(images))
+
+    def _first_fit(self, parameter: str, images: Tensor) -> _Way:
+        """The fastest way that gives what the whole model gives, tried on a few images.
+
+        A way fails where a step modifies in place what was kept, or does what no trace shows.
+        """
+        if self._steps is None:
+            return self.whole
+        stream = find_stream(self._steps, self._steps.readers((parameter,)))
+        whole = self.whole(parameter, images)
+        for chosen in (stream, None) if stream is not None else (None,):
+            way = partial(_from_change_on, self._steps, chosen)
+            with suppress(Exception):  # a user's forward may raise anything
+                if self._agree(way(parameter, images), whole, parameter):
+                    return way
+        return self.whole
+
+    def _agree(self, rerun: Rerun, whole: Rerun, parameter: str) -> bool:
+        flat = tensor_of(self._model, parameter).view(-1)
+        nothing = Damage(parameter, 0, flat[:1].clone())
+        for change in (nothing, Damage(parameter, 0, flat[:1] + 1), nothing):
+            with changed(self._model, change):
+                found, expected = rerun(change), whole(change)
+            border = _TOLERANCE * float(expected.abs().max())
+            if found.shape != expected.shape or not bool(
+                torch.allclose(found, expected, rtol=_TOLERANCE, atol=border)
+            ):
+                return False
+        return True
+
+
+def _from_change_on(steps: Steps, stream: Stream | None, parameter: str, images: Tensor) -> Rerun:
+    """Keep one batch's values on the way from what a change cannot reach to what it can."""
+    after = steps.after(steps.readers((parameter,)))
+    again = [node for node in after if stream is None or node not in stream.steps]
+    needed = {source for node in again for source in node.all_input_nodes}.difference(after)
+    if steps.output not in after:  # no answer depends on it
+        needed.add(steps.output)
+    if stream is not None:
+        needed |= stream.needed
+    kept: dict[fx.Node, Any] = {steps.nodes[0]: images}
+    steps.run(steps.before(needed), kept, needed)
+
+    def rerun(change: Damage) -> Tensor:
+        values = dict(kept)
+        if stream is not None:
+            values |= stream.values(kept, change)
+        steps.run(again, values, (steps.output,))
+        logits: Tensor = values[steps.output]
+        return logits
+
+    return rerun
