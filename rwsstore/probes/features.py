@@ -4,20 +4,19 @@ Cai et al., Robust Weight Signatures, ICML 2023, figure 9.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rwsstore.attacks.feature_pgd import layer_outputs
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import named_layers, short_names, touched_layers
 from rwsstore.patches import Request
 from rwsstore.probes.report import Report
-from rwsstore.runtime import LiveModel, PatchSource, Variant
+from rwsstore.runtime import LiveModel, PatchSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,49 +190,24 @@ def feature_maps(
     shown = [("clean model", clean, image), (label, patched, image)]
     if uncorrupted is not None:
         shown.append(("clean model, uncorrupted image", clean, uncorrupted))
-    looked = [_look(text, variant, pixels, names) for text, variant, pixels in shown]
-    outputs = [found for _, found in looked]
+    views, outputs = [], []
+    for text, variant, pixels in shown:
+        with torch.no_grad():
+            logits, found = layer_outputs(variant.module, names, pixels[None])
+        probabilities = logits.double().softmax(1)[0]
+        predicted = int(probabilities.argmax())
+        views.append(View(text, pixels, predicted, float(probabilities[predicted])))
+        outputs.append(dict(zip(names, found, strict=True)))
     kept = [name for name in names if layers is not None or outputs[0][name].ndim == 4]
     if not kept:
         raise ConfigError("the patches change no layer that gives feature maps: name some layers")
     return FeatureMaps(
-        views=tuple(view for view, _ in looked),
+        views=tuple(views),
         layers=tuple(
             _layer_maps(name, [found[name] for found in outputs], channels) for name in kept
         ),
         classes=classes,
     )
-
-
-def _look(
-    label: str, variant: Variant, image: Tensor, names: Sequence[str]
-) -> tuple[View, dict[str, Tensor]]:
-    with _outputs(variant.module, names) as found:
-        probabilities = variant(image[None]).double().softmax(1)[0]
-    predicted = int(probabilities.argmax())
-    return View(label, image, predicted, float(probabilities[predicted])), found
-
-
-@contextmanager
-def _outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Collect what layers give out while the block runs; no hook outlives it."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
-        """Keep the first output of a layer."""
-        if not isinstance(output, Tensor):
-            raise ConfigError(f"layer {name!r} gives no feature maps but {type(output).__name__}")
-        # A copy, for an activation in place may come next.
-        found.setdefault(name, output.detach().float().clone())
-
-    hooks = []
-    try:
-        for name in names:
-            hooks.append(module.get_submodule(name).register_forward_hook(partial(keep, name)))
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _layer_maps(name: str, outputs: Sequence[Tensor], channels: int) -> LayerMaps:

@@ -130,11 +130,18 @@ def measure_gains(
     variants = {"clean": live.variant({})}
     for one in signatures:
         variants[one.name] = live.variant({part.digest: alpha for part, alpha in one.parts})
+
+    def corrupted(place: str) -> Tensor:
+        if place == "none":
+            return images.images
+        severity, seed = options.severity, options.seed
+        return corrupt(images.images, place, severity, seed=seed, frost_overlays=overlays)
+
     rows: list[list[float]] = []
     total = len(variants) * (1 + len(options.corruptions))
     with progress.task("measuring gains", total=total) as task:
         for place in ("none", *options.corruptions):
-            pixels = cache(partial(_pixels, images.images, place, options, overlays))
+            pixels = cache(partial(corrupted, place))
             rows.append([])
             for name, variant in variants.items():
                 found = measure(f"gain/{name}/{place}", variant, pixels, images.labels)
@@ -151,11 +158,3 @@ def measure_gains(
         ta=table[1:, 0],
         ra=table[1:, 1:],
     )
-
-
-def _pixels(
-    images: Tensor, place: str, options: GainOptions, overlays: Sequence[Tensor] | None
-) -> Tensor:
-    if place == "none":
-        return images
-    return corrupt(images, place, options.severity, seed=options.seed, frost_overlays=overlays)

@@ -152,22 +152,7 @@ def measure_criticality(
     leaves: Iterable[type[nn.Module]] = (),
     progress: Reporter = SILENT,
 ) -> Criticality:
-    """Attack once, run the model on both sets of images, and see which layers move features most.
-
-    Args:
-        model: in evaluation mode; left as it is, to the bit.
-        images: uint8, or floats in [0, 1]; [N, 3, H, W]. Ten are enough (the paper's Table 7).
-        labels: int64 [N].
-        options: the attack.
-        seed: of the attack's random starts.
-        leaves: classes of modules that cannot be traced; what they hold is not measured.
-        progress: counts images.
-
-    Raises:
-        ConfigError: the model is in training mode, cannot be run, traced or differentiated, or
-            has no convolution.
-        TensorError, DataError: images or labels that do not fit; features that are not finite.
-    """
+    """Attack once, and see which layers move features most: the mean over `measure_weaknesses`."""
     found = measure_weaknesses(
         model, images, labels, options, seed=seed, leaves=leaves, progress=progress
     )

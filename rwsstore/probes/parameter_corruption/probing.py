@@ -1,8 +1,10 @@
 """Corrupt group after group over grids of n and ε, and measure (section 3 of the paper)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, partial
+from itertools import product
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,14 +27,13 @@ from rwsstore.probes.parameter_corruption.corruption import (
 )
 from rwsstore.probes.parameter_corruption.indicator import (
     LossAndAccuracy,
-    LossGradient,
     Sample,
     loss_change,
     loss_gradient,
     measure,
 )
 from rwsstore.probes.parameter_corruption.report import By, CorruptionReport, CorruptionRow, Outcome
-from rwsstore.progress import SILENT, Reporter, Task
+from rwsstore.progress import SILENT, Reporter
 
 _GROUPINGS = {"type": by_type, "layer": by_layer, "module": by_module}
 
@@ -118,10 +119,56 @@ def probe_corruption(
         source = Sample.of(model, *gradient_of, batch_size=options.batch_size)
     groups = _groups(model, options, layers)
     kept = Results(None, {}) if results is None else results
-    bench = _Bench(model, test, source, groups, kept, progress)
-    steps = len(groups) * len(options.ns) * len(options.epsilons) * (1 + options.draws)
-    with progress.task("corruptions", total=steps) as task:
-        rows = [row for group in groups for row in _rows(bench, group, options, task)]
+    scratch, own_key = scratch_copy(model), weights_fingerprint(model.state_dict())[:16]
+
+    @cache
+    def gradient() -> Mapping[str, Tensor]:
+        names = [parameter for group in groups for parameter in group.parameters]
+        return loss_gradient(model, source, names, progress=progress).tensors
+
+    def measured() -> LossAndAccuracy:
+        """Loss on the gradient's images, accuracy on the test images."""
+        tested = measure(scratch, test)
+        if source is test:
+            return tested
+        return LossAndAccuracy(measure(scratch, source).loss, tested.accuracy)
+
+    clean = LossAndAccuracy(**kept.value(f"{own_key}/clean", lambda: asdict(measured())))
+
+    def tried(group: Group, constraint: Constraint, seed: int | None) -> dict[str, Any]:
+        own = {parameter: gradient()[parameter] for parameter in group.parameters}
+        if seed is None:
+            corruption = gradient_corruption(own, constraint)
+        else:
+            corruption = random_corruption(own, constraint, seed=seed)
+        with corrupting(scratch, corruption):
+            found = measured()
+        change = loss_change(clean, found)
+        return asdict(Outcome(first_order_change(corruption, own), change, found.accuracy))
+
+    def outcome(group: Group, constraint: Constraint, seed: int | None = None) -> Outcome:
+        """Of one corruption, gradient-based without a seed, if that was not measured before."""
+        names = sha256_hex(canonical_json(group.parameters).encode())[:8]
+        kind = "gradient" if seed is None else f"random {seed}"
+        key = (
+            f"{own_key}/{group.name} {names}/p {constraint.p!r}/n {constraint.n or 'all'}/"
+            f"eps {constraint.epsilon!r}/{kind}"
+        )
+        return Outcome(**kept.value(key, partial(tried, group, constraint, seed)))
+
+    rows = []
+    grid = list(product(groups, options.ns, map(float, options.epsilons)))
+    with progress.task("corruptions", total=len(grid) * (1 + options.draws)) as task:
+        for group, n, epsilon in grid:
+            # At most n of k entries differ from 0: with n above k that is any number of them.
+            most = None if n is None or n >= group.size else n
+            constraint = Constraint(epsilon, float(options.p), most)
+            found, drawn = outcome(group, constraint), []
+            task.advance(note=f"{group.name}, ε = {epsilon:g}: {found.accuracy:.1f} %")
+            for draw in range(options.draws):
+                drawn.append(outcome(group, constraint, options.seed + draw))
+                task.advance()
+            rows.append(CorruptionRow(group.name, group.size, n, epsilon, found, tuple(drawn)))
     return CorruptionReport(
         by=options.by,
         p=float(options.p),
@@ -130,7 +177,7 @@ def probe_corruption(
         gradient_images=len(source),
         classes=test.classes,
         seed=options.seed,
-        clean=bench.clean,
+        clean=clean,
         rows=tuple(rows),
     )
 
@@ -157,83 +204,3 @@ def _groups(
         if n is not None and n > group.size:
             raise ConfigError(f"n is {n}; the model has {group.size} parameters")
     return (group,)
-
-
-def _rows(bench: "_Bench", group: Group, options: ProbeOptions, task: Task) -> list[CorruptionRow]:
-    rows = []
-    for n in options.ns:
-        for epsilon in options.epsilons:
-            # At most n of k entries differ from 0: with n above k that is any number of them.
-            most = None if n is None or n >= group.size else n
-            constraint = Constraint(float(epsilon), float(options.p), most)
-            found = bench.outcome(group, constraint, None)
-            task.advance(note=f"{group.name}, ε = {epsilon:g}: {found.accuracy:.1f} %")
-            drawn = []
-            for draw in range(options.draws):
-                drawn.append(bench.outcome(group, constraint, options.seed + draw))
-                task.advance()
-            rows.append(
-                CorruptionRow(group.name, group.size, n, float(epsilon), found, tuple(drawn))
-            )
-    return rows
-
-
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """One model, copied once, on which corruption after corruption is tried."""
-
-    model: nn.Module
-    test: Sample
-    source: Sample
-    groups: tuple[Group, ...]
-    results: Results
-    progress: Reporter
-
-    @cached_property
-    def scratch(self) -> nn.Module:
-        return scratch_copy(self.model)
-
-    @cached_property
-    def gradient(self) -> LossGradient:
-        names = [name for group in self.groups for name in group.parameters]
-        return loss_gradient(self.model, self.source, names, progress=self.progress)
-
-    @cached_property
-    def key(self) -> str:
-        return weights_fingerprint(self.model.state_dict())[:16]
-
-    @cached_property
-    def clean(self) -> LossAndAccuracy:
-        return LossAndAccuracy(
-            **self.results.value(f"{self.key}/clean", lambda: asdict(self._measure()))
-        )
-
-    def outcome(self, group: Group, constraint: Constraint, seed: int | None) -> Outcome:
-        """Measure one corruption, gradient-based without a seed, if that was not done before."""
-        names = sha256_hex(canonical_json(group.parameters).encode())[:8]
-        kind = "gradient" if seed is None else f"random {seed}"
-        key = (
-            f"{self.key}/{group.name} {names}/p {constraint.p!r}/n {constraint.n or 'all'}/"
-            f"eps {constraint.epsilon!r}/{kind}"
-        )
-        return Outcome(
-            **self.results.value(key, lambda: asdict(self._outcome(group, constraint, seed)))
-        )
-
-    def _outcome(self, group: Group, constraint: Constraint, seed: int | None) -> Outcome:
-        own = {name: self.gradient.tensors[name] for name in group.parameters}
-        if seed is None:
-            corruption = gradient_corruption(own, constraint)
-        else:
-            corruption = random_corruption(own, constraint, seed=seed)
-        with corrupting(self.scratch, corruption):
-            found = self._measure()
-        change = loss_change(self.clean, found)
-        return Outcome(first_order_change(corruption, own), change, found.accuracy)
-
-    def _measure(self) -> LossAndAccuracy:
-        """Loss on the gradient's images, accuracy on the test images."""
-        tested = measure(self.scratch, self.test)
-        if self.source is self.test:
-            return tested
-        return LossAndAccuracy(measure(self.scratch, self.source).loss, tested.accuracy)
