@@ -293,14 +293,8 @@ def summarize(
 ) -> Comparison:
     """Put together what was found, and ask whether the groups appear in it.
 
-    Args:
-        similarity: of the patches.
-        gains: of the same patches.
-        seed: of the permutation tests.
-        relabelings: of each of them.
-
     Raises:
-        ConfigError: `relabelings` is below 1.
+        ConfigError: `relabelings`, of each permutation test, is below 1.
     """
     names = [one.corruption for one in similarity.signatures]
 

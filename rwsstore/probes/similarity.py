@@ -137,14 +137,11 @@ def find_signatures(model: nn.Module, store: Store) -> tuple[Signature, ...]:
 
 
 def layer_vectors(signatures: Sequence[Signature], sizes: Mapping[str, int]) -> Tensor:
-    """Lay the deltas of one layer side by side.
+    """Lay the deltas of a layer side by side: float64 [P, values], zeros where there are none.
 
     Args:
         signatures: P of them.
         sizes: number of values of each of the layer's tensors, by name.
-
-    Returns:
-        float64 [P, values]; zeros where a signature does not change a tensor.
     """
     vectors = torch.zeros(len(signatures), sum(sizes.values()), dtype=torch.float64)
     for row, signature in zip(vectors, signatures, strict=True):

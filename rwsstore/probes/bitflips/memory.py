@@ -54,17 +54,10 @@ FORMATS: Mapping[str, NumberFormat] = MappingProxyType(
 
 
 def to_bits(values: Tensor, form: NumberFormat) -> Tensor:
-    """Read numbers as their bits.
-
-    Args:
-        values: of the format's dtype, any shape, any value: NaNs keep their bits.
-        form: one of `FORMATS`.
-
-    Returns:
-        int64 of the same shape, each in 0 … 2^bits − 1.
+    """Read numbers as their bits, int64 in 0 … 2^bits − 1; NaNs keep theirs.
 
     Raises:
-        TensorError: another dtype, or a code that has no place in that many bits.
+        TensorError: not the format's dtype, or a code that has no place in that many bits.
     """
     if values.dtype != form.dtype:
         raise TensorError(f"numbers are {values.dtype}; {form.name} is kept in {form.dtype}")
@@ -79,15 +72,8 @@ def to_bits(values: Tensor, form: NumberFormat) -> Tensor:
 def from_bits(bits: Tensor, form: NumberFormat) -> Tensor:
     """Make numbers of their bits; the inverse of `to_bits`.
 
-    Args:
-        bits: int64, each in 0 … 2^bits − 1.
-        form: one of `FORMATS`.
-
-    Returns:
-        A tensor of the format's dtype and the same shape.
-
     Raises:
-        TensorError: another dtype, or a number that has more bits.
+        TensorError: the bits are not int64, or a number has more than the format.
     """
     if bits.dtype != torch.int64:
         raise TensorError(f"bits are {bits.dtype}; expected int64")
@@ -102,12 +88,12 @@ def flip(values: Tensor, bit: int | Tensor, form: NumberFormat) -> Tensor:
     """Flip one bit of each number; flipping it again gives the number back, to the bit.
 
     Args:
-        values: of the format's dtype, any shape.
+        values: of the format's dtype.
         bit: position in 0 … bits − 1, or int64 positions that broadcast to the numbers' shape.
         form: one of `FORMATS`.
 
     Returns:
-        New numbers, of the same dtype: any value, infinities, NaN and the code −2^(bits−1) too.
+        New numbers: any value, infinities, NaN and the code −2^(bits−1) too.
 
     Raises:
         ConfigError: a position that the format does not have.
@@ -205,13 +191,7 @@ class Memory(ABC):
 
     @abstractmethod
     def change(self, array: int, index: int, bit: int) -> Damage:
-        """Say what a flip does.
-
-        Args:
-            array: position in `arrays`.
-            index: of the number, in 0 … count − 1.
-            bit: its position, in 0 … bits − 1.
-        """
+        """Say what a flip of one bit of the number at `index` of `arrays[array]` does."""
 
 
 @contextmanager
@@ -365,7 +345,7 @@ class StoredPatch(Memory):
         self.arrays = tuple(arrays)
 
     def change(self, array: int, index: int, bit: int) -> Damage:
-        """Say what a flip does; it changes a weight, or an output channel's."""
+        """Say what a flip does: it changes a weight, or an output channel's."""
         row = self.arrays[array]
         payload, clean = self._payloads[row.parameter], self._clean[row.parameter].view(-1)
         start = index

@@ -97,12 +97,7 @@ def sample_sites(memory: Memory, count: int, *, bits: str = "all", seed: int = 0
 
 
 def layer_sites(memory: Memory, layer: str, *, bits: str = "all") -> Sites:
-    """List the chosen bits of a whole layer.
-
-    Args:
-        memory: in which they lie.
-        layer: name of a layer, or of one array.
-        bits: as for `chosen_bits`.
+    """List the chosen bits, as for `chosen_bits`, of a whole layer or of one array.
 
     Raises:
         UnknownNameError: no such layer or choice of bits.

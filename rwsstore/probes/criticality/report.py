@@ -233,16 +233,7 @@ class CriticalityReport(Report):
         dataset: str = "",
         stability: Stability | None = None,
     ) -> "CriticalityReport":
-        """Put together what was measured.
-
-        Args:
-            model: that it was measured on.
-            found: indices.
-            options: the attack.
-            k: layers to choose; None: `Criticality.default_k`.
-            seed: as given.
-            dataset: name of the images.
-            stability: over batches.
+        """Put together what was measured on a model; k is `Criticality.default_k` by default.
 
         Raises:
             ConfigError: k is out of 1…layers.

@@ -104,15 +104,7 @@ _PULSE = 50
 
 
 def high_pass(weights: Tensor, threshold: float) -> Tensor:
-    """Ideal high-pass filter: keep the weights above the threshold.
-
-    Args:
-        weights: with their signs; any shape.
-        threshold: a.
-
-    Returns:
-        bool of the same shape, True where the weight is kept.
-    """
+    """Ideal high-pass filter: tell which weights, with their signs, are above the threshold."""
     return weights.double() > threshold  # whatever their dtype, the threshold is not rounded
 
 

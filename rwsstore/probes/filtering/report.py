@@ -101,18 +101,10 @@ def score_layers(
 def score_curve(
     curve: FilterCurve, classes: int, options: ScoringOptions
 ) -> dict[str, Figure | None]:
-    """Score one layer under one filter.
+    """Score one layer under one filter; figures in units of 1, None where not defined.
 
     S1 = ∫(A − D), S2 = ∫(B − D), S3 = ∫(B − A) over the thresholds a as 0…1, A and B normalised
     by their value at the first threshold.
-
-    Args:
-        curve: A, B and D.
-        classes: C.
-        options: how.
-
-    Returns:
-        A figure by name, in units of 1, with its draws; None where it is not defined.
     """
     floor = options.floor(classes)
     a = normalized(_drawn(curve.clean, options.resampling), floor)
@@ -347,12 +339,8 @@ class FilteringReport(Report):
 
 def _scores(scores: Mapping[str, Figure | None]) -> dict[str, Any]:
     return {
-        name: figure
-        and {
-            "value": figure.value,
-            "interval": figure.interval and figure.interval.model_dump(),
-        }
-        for name, figure in scores.items()
+        name: one and {"value": one.value, "interval": one.interval and one.interval.model_dump()}
+        for name, one in scores.items()
     }
 
 

@@ -96,9 +96,7 @@ Corruption = Mapping[str, Tensor]
 def gradient_corruption(gradient: Mapping[str, Tensor], constraint: Constraint) -> Corruption:
     """Find the corruption in S that the loss rises most for, to first order (equation 7).
 
-    Args:
-        gradient: g by name, of the parameters that may be corrupted, as `loss_gradient` gives it.
-        constraint: S; n counts over all of them together.
+    Of the parameters that a gradient is given for; n counts over all of them together.
 
     Returns:
         â, with âᵀg = ε·‖h‖_{p/(p−1)}; zeros where g is all zeros.
@@ -118,12 +116,8 @@ def random_corruption(
 ) -> Corruption:
     """Draw a corruption in S: the one that a normal vector asks for (equation 4).
 
-    For p = 2 and n = k it is uniform on the sphere of radius ε (theorem 1).
-
-    Args:
-        like: the parameters that may be corrupted, or tensors of their names and shapes.
-        constraint: S; n counts over all of them together.
-        seed: of the normal vector; the same seed, names and shapes give the same corruption.
+    For p = 2 and n = k it is uniform on the sphere of radius ε (theorem 1). The same seed, names
+    and shapes give the same corruption.
 
     Raises:
         ConfigError: no tensor is given, or n is larger than k.
@@ -137,22 +131,14 @@ def random_corruption(
 
 
 def first_order_change(corruption: Corruption, gradient: Mapping[str, Tensor]) -> float:
-    """Compute aᵀg, the loss change to first order, in nats (equation 3).
-
-    Args:
-        corruption: a.
-        gradient: g, of at least the same names.
-    """
+    """Compute aᵀg, the loss change to first order, in nats (equation 3)."""
     return sum(
         float(torch.sum(part * gradient[name].to(part))) for name, part in corruption.items()
     )
 
 
 def corrupted_copy(model: nn.Module, corruption: Corruption) -> nn.Module:
-    """Make a model of w + a; the one given is left as it is.
-
-    Returns:
-        A copy in evaluation mode that requires no gradients.
+    """Make a model of w + a, in evaluation mode, without gradients; the given one is left as it is.
 
     Raises:
         UnknownNameError: the model has no such parameter.
@@ -165,11 +151,7 @@ def corrupted_copy(model: nn.Module, corruption: Corruption) -> nn.Module:
 
 @contextmanager
 def corrupting(scratch: nn.Module, corruption: Corruption) -> Iterator[nn.Module]:
-    """Add a to a model's parameters inside the block, and put the very same bits back after.
-
-    Args:
-        scratch: changed in place inside the block, so better a copy (`scratch_copy`).
-        corruption: a.
+    """Add a to the parameters of a copy inside the block, and put the very same bits back after.
 
     Raises:
         UnknownNameError, TensorError: as `corrupted_copy`; nothing was changed.
@@ -284,12 +266,7 @@ def by_module(model: nn.Module) -> tuple[Group, ...]:
 
 
 def named_group(model: nn.Module, names: Iterable[str], *, name: str = "chosen") -> Group:
-    """Choose parameters by their names.
-
-    Args:
-        model: whose they are.
-        names: as in `model.named_parameters()`; of a tied parameter the first name.
-        name: of the group.
+    """Choose parameters by their names; of a tied parameter that is the first name.
 
     Raises:
         ConfigError: none is named, or one twice.

@@ -129,13 +129,8 @@ def loss_gradient(
     """Compute the gradient of the mean cross-entropy over a sample, in evaluation mode.
 
     Each batch is differentiated in the model's dtype; batches are summed in float64, so the
-    batch size matters no more than rounding. The model is left as it is: a copy is used.
-
-    Args:
-        model: in evaluation mode.
-        sample: D.
-        parameters: names; None: all of floating point.
-        progress: where to report; a step a batch.
+    batch size matters no more than rounding. The model is left as it is: a copy is used. By
+    default of all parameters of floating point.
 
     Raises:
         ConfigError: no parameter is named, or the loss does not depend on any that is.
@@ -201,20 +196,11 @@ def measure_indicator(
     batch_size: int = 250,
     progress: Reporter = SILENT,
 ) -> Indicator:
-    """Estimate the indicator of a group of parameters; the model is left as it is, to the bit.
-
-    Args:
-        model: in evaluation mode.
-        images: uint8, or floats in [0, 1]; [N, 3, H, W].
-        labels: int64 [N].
-        constraint: S.
-        group: w; None: all parameters.
-        batch_size: images a step.
-        progress: where to report.
+    """Estimate the indicator of a group of parameters (None: all), the model left as it is.
 
     Raises:
         ConfigError: the model cannot be run in evaluation mode, or n is larger than k.
-        TensorError: images are not as said, or the gradient is not finite.
+        TensorError: images are not as `Sample` takes them, or the gradient is not finite.
         DataError: labels are missing or out of range.
     """
     sample = Sample.of(model, images, labels, batch_size=batch_size)

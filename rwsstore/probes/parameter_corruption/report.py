@@ -295,15 +295,8 @@ def draw_losses(
 ) -> Any:
     """Draw the accuracy lost by gradient-based corruption, groups × ε, into matplotlib axes.
 
-    Args:
-        axes: to draw into.
-        report: of any grouping.
-        n: one of the report's.
-        named: write the groups' names at the left.
-        top: points at the end of the scale; None: those that lead to chance.
-
-    Returns:
-        What matplotlib makes a colour bar of.
+    The groups are named at the left; the scale ends at `top` points, or at those that lead to
+    chance. Returns what matplotlib makes a colour bar of.
     """
     clean = report.clean.accuracy
     lost = torch.tensor(
