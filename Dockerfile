@@ -7,7 +7,8 @@ FROM ${PYTHON_IMAGE} AS requirements
 ARG EXTRAS=service
 WORKDIR /build
 COPY pyproject.toml deploy/image/requirements.py ./
-RUN python requirements.py pyproject.toml $(echo "$EXTRAS" | tr , ' ')
+COPY clients/python/pyproject.toml ./client.toml
+RUN python requirements.py pyproject.toml client.toml $(echo "$EXTRAS" | tr , ' ')
 
 FROM ${PYTHON_IMAGE} AS dependencies
 # Where the wheels of torch and torchvision for CPU are. Empty: wherever pip is configured to look.
@@ -33,7 +34,8 @@ RUN pip install -c constraints.txt "hatchling>=1.27,<2"
 COPY LICENSE README.md pyproject.toml ./
 COPY rwsstore ./rwsstore
 COPY service ./service
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+COPY clients/python ./client
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . ./client \
     && pip --python /opt/venv/bin/python install --no-compile --no-deps --target /opt/rwsstore \
         dist/*.whl
 # Compiles what a start imports, and no more: the rest is 70 MB, and later nothing can be written.

@@ -62,7 +62,6 @@ box-test: $(VENV)/.dev
 docs: $(VENV)/.base
 	$(BIN)/python -c 'from rwsstore.cli.main import reference; print(reference(), end="")' > docs/use/cli.md
 	$(BIN)/python -m rwsstore_service.describe openapi > docs/openapi.json
-	$(BIN)/python -m rwsstore_service.describe api > docs/operate/api.md
 	$(BIN)/python -m rwsstore_service.describe settings > docs/operate/settings.md
 
 test-quick: $(VENV)/.dev

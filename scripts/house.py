@@ -5,6 +5,7 @@
 Reads only, with the standard library. What is loaded and what runs is told by Python processes of
 their own on the same interpreter; where rwsstore is not installed, those rows say so. The figures:
 
+- a file whose first line begins with "# Generated from" is not counted: what it is made of is.
 - code: lines with a token on them that is neither a comment nor part of a docstring (a string
   that stands alone as a statement).
 - imports and `__all__`: lines of such statements, wherever they stand.
@@ -164,7 +165,9 @@ def sources(root: Path) -> dict[str, list[Source]]:
     for path in _paths(root):
         top = path.split("/")[0]
         if top in found and (root / path).is_file():
-            found[top].append(Source(path, (root / path).read_text("utf-8")))
+            text = (root / path).read_text("utf-8")
+            if not text.startswith("# Generated from"):
+                found[top].append(Source(path, text))
     return found
 
 

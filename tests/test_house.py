@@ -79,6 +79,15 @@ def test_a_name_is_looked_for_at_the_top_only() -> None:
     assert two_meanings(group) == {}
 
 
+def test_what_is_generated_is_not_counted(tree: Path) -> None:
+    before = measure(tree)
+    made = tree / "clients/python/rwsstore_client/made.py"
+    made.write_text("# Generated from written.py by scripts/make.py\nA = 1\n")
+    assert measure(tree) == before
+    made.write_text("A = 1\n# Generated from written.py by scripts/make.py\n")
+    assert measure(tree)["lines"]["clients"] == before["lines"]["clients"] + 2
+
+
 def test_calling_itself_is_not_a_call(tree: Path) -> None:
     private = measure(tree)["library_private"]
     assert private == {"number": 2, "called_once": 1, "share": 0.5}

@@ -3,7 +3,9 @@
 The torch wheels come from an index of their own and are most of the image: their layer is made
 anew only where their two lines change, not with every change of the project.
 
-Usage: python requirements.py pyproject.toml [extra ...]
+What the SDK needs is among it; the SDK itself is installed from this repository, as rwsstore is.
+
+Usage: python requirements.py pyproject.toml client.toml [extra ...]
 """
 
 __all__ = ["main", "split"]
@@ -16,24 +18,26 @@ from pathlib import Path
 TORCH = ("torch==", "torchvision==")
 
 
-def split(project: str, extras: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Give the requirements of a pyproject.toml with extras: torch's, and all others.
+def split(project: str, client: str, extras: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Give what a pyproject.toml with extras and the SDK's need: torch's, and all others.
 
     Raises:
         KeyError: there is no such extra.
     """
-    table = tomllib.loads(project)["project"]
-    wanted = [*table["dependencies"]]
+    table, sdk = tomllib.loads(project)["project"], tomllib.loads(client)["project"]
+    wanted = {*table["dependencies"], *sdk["dependencies"]}
     for extra in extras:
-        wanted += table["optional-dependencies"][extra]
-    torch = [line for line in wanted if line.startswith(TORCH)]
-    return torch, [line for line in wanted if line not in torch]
+        wanted.update(table["optional-dependencies"][extra])
+    wanted.discard(f"{sdk['name']}=={sdk['version']}")
+    torch = sorted(line for line in wanted if line.startswith(TORCH))
+    return torch, sorted(wanted.difference(torch))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write both files into the current folder."""
-    project, *extras = arguments
-    torch, rest = split(Path(project).read_text(encoding="utf-8"), extras)
+    project, client, *extras = arguments
+    texts = [Path(name).read_text(encoding="utf-8") for name in (project, client)]
+    torch, rest = split(texts[0], texts[1], extras)
     Path("torch.txt").write_text("\n".join(torch) + "\n", encoding="utf-8")
     Path("rest.txt").write_text("\n".join(rest) + "\n", encoding="utf-8")
 

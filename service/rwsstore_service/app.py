@@ -97,7 +97,7 @@ def create_app(settings: Settings, *, tokens: Tokens | None = None) -> FastAPI:
     app.include_router(about.models)
     app.include_router(patchset.router)
     app.include_router(patches.router)
-    app.include_router(about.audit)
+    app.include_router(patchset.audit)
     if settings.docs:
         app.include_router(about.pages)
     add_handlers(app)

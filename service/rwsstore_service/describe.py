@@ -1,14 +1,18 @@
 """Writes what docs/ holds of the service to standard output; tests compare it with the code.
 
-`python -m rwsstore_service.describe openapi` is docs/openapi.json, `... api` is
-docs/operate/api.md, `... settings` is docs/operate/settings.md.
+`python -m rwsstore_service.describe openapi` is docs/openapi.json, `... settings` is
+docs/operate/settings.md.
 """
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
-from rwsstore_service.api.description.reference import reference, settings_page
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
 from rwsstore_service.app import create_app
 from rwsstore_service.settings import Settings
 
@@ -18,9 +22,66 @@ def default_document() -> dict[str, Any]:
     return create_app(Settings.model_construct()).openapi()
 
 
+GROUPS = {
+    "Address and files": ("host", "port", "model", "model_name", "store", "state"),
+    "Who may": (
+        *("admin_tokens", "admin_tokens_file", "predict_tokens", "predict_tokens_file"),
+        *("open_metrics", "docs", "cors_origins", "allowed_hosts", "allow_transfer"),
+    ),
+    "Computing": (
+        *("threads", "lanes", "decode_threads", "batching", "max_batch", "batch_wait_ms"),
+        *("queue_size", "compute", "resident_bytes"),
+    ),
+    "Limits": (
+        *("max_images", "max_pixels", "max_image_bytes", "max_body_bytes", "max_patch_bytes"),
+        *("max_header_bytes", "max_request_patches", "max_requests", "max_connections"),
+        *("rate_limit", "rate_burst"),
+    ),
+    "Deadlines": (
+        *("header_timeout", "body_timeout", "queue_timeout", "idle_timeout", "write_timeout"),
+        "shutdown_timeout",
+    ),
+    "Logs and traces": ("log_format", "log_level", "tracing_endpoint"),
+}
+"""Every setting, in the order of the page."""
+
+_SETTINGS_INTRO = """\
+# Settings
+
+Made by `make docs` from the class that reads them, `rwsstore_service.Settings`. Each is an
+environment variable; an empty one counts as not set. `rws serve` has options for those that are
+changed most (`rws serve --help`), and an option comes before its variable. A value that is not
+allowed stops the start, with the variable's name.
+"""
+
+
+def settings_page() -> str:
+    """Write the page: a table for each group."""
+    return "\n".join([_SETTINGS_INTRO, *(_group(title, names) for title, names in GROUPS.items())])
+
+
+def _group(title: str, names: tuple[str, ...]) -> str:
+    rows = [_row(name, Settings.model_fields[name]) for name in names]
+    return "\n".join(
+        [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |", *rows, ""]
+    )
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `RWS_{name.upper()}` | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if value is None or value is PydanticUndefined or value in ("", ()):
+        return ""
+    return f"`{value if isinstance(value, str | Path) else json.dumps(value)}`"
+
+
 PAGES = {
     "openapi": lambda: json.dumps(default_document(), indent=2, ensure_ascii=False) + "\n",
-    "api": lambda: reference(default_document()),
     "settings": settings_page,
 }
 """What each page says, by its name."""

@@ -8,7 +8,7 @@ from rwsstore.bundled import bundled_folder, card_path
 from rwsstore.making import BundleCard
 from rwsstore.models import FEWEST_IMAGES, LEAST_AGREEMENT
 from rwsstore.runtime import FORMATS
-from rwsstore_service.api.contract import ComputeAnswer
+from rwsstore_client.contract import ComputeInfo
 from rwsstore_service.engine.format_choice import WhyFormat
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "compute-formats.md").read_text(
@@ -56,7 +56,7 @@ def test_every_reason_is_explained_and_the_answer_is_one() -> None:
         get_args(WhyFormat)
     )
     (example,) = re.findall(r"```json\n\"compute\": (.*?)```", PAGE, re.DOTALL)
-    assert ComputeAnswer.model_validate_json(example).why == "probe"
+    assert ComputeInfo.model_validate_json(example).why == "probe"
 
 
 def test_the_example_runs() -> None:

@@ -15,27 +15,27 @@ from typing import Any, NoReturn
 import httpx
 from pydantic import BaseModel
 
-from rwsstore_service.api.contract import (
+from rwsstore_client.contract import (
     AppliedPatch,
-    AuditAnswer,
+    AuditLog,
     AuditRecord,
-    ComputeAnswer,
+    ComputeInfo,
     Fingerprint,
-    GenerationAnswer,
-    HistoryAnswer,
-    InputDescription,
-    LabelProbability,
-    ModelAnswer,
-    ModelList,
+    Generation,
+    History,
+    InputInfo,
+    Label,
+    ModelInfo,
+    ModelPage,
     OfferedFormat,
-    PatchAnswer,
-    PatchList,
-    PatchSetAnswer,
-    PredictAnswer,
+    Patch,
+    PatchPage,
+    PatchSet,
     Prediction,
+    Predictions,
     ResolvedPatch,
     Timing,
-    VerificationAnswer,
+    Verification,
 )
 from rwsstore_service.wire.problems import PROBLEMS
 
@@ -67,8 +67,8 @@ class Stored:
     def digest(self) -> str:
         return sha256(self.data)
 
-    def answer(self) -> PatchAnswer:
-        return PatchAnswer(
+    def answer(self) -> Patch:
+        return Patch(
             name=self.name, version=self.version, digest=self.digest,
             kind="composed" if self.parts else "rws", corruption=self.name, severity=5,
             attack=None, budget=None, bits=8,
@@ -79,15 +79,15 @@ class Stored:
         )  # fmt: skip
 
 
-def model_answer(patchset: PatchSetAnswer) -> ModelAnswer:
-    return ModelAnswer(
+def model_answer(patchset: PatchSet) -> ModelInfo:
+    return ModelInfo(
         name=patchset.model, network="tiny", parameters=3, classes=("cat", "dog"),
         fingerprint=Fingerprint(architecture="a" * 64, weights="c" * 64),
-        input=InputDescription(
+        input=InputInfo(
             channels=3, height=32, width=32, formats=("PNG",), resize="cut", max_images=64,
             max_pixels=1000, max_image_bytes=1000,
         ),
-        compute=ComputeAnswer(
+        compute=ComputeInfo(
             format="packed", why="probe", agreement=99.9,
             offered=(
                 OfferedFormat(name="float32", agreement=100.0, images=500, milliseconds=3.0),
@@ -109,7 +109,7 @@ class FakeService:
     is_ready: bool = True
     patches: list[Stored] = field(default_factory=list)
     on: dict[str, float] = field(default_factory=dict)
-    history: list[GenerationAnswer] = field(default_factory=list)
+    history: list[Generation] = field(default_factory=list)
     seen: list[httpx.Request] = field(default_factory=list)
     page: int = 1000  # most patches in one answer
 
@@ -168,7 +168,7 @@ class FakeService:
         return (200, b"{}", {}) if self.is_ready else refuse("unavailable", "not yet")
 
     def models(self, request: httpx.Request) -> Body:
-        return 200, ModelList(models=(model_answer(self.active),)), {}
+        return 200, ModelPage(models=(model_answer(self.active),)), {}
 
     def info(self, request: httpx.Request, model: str) -> Body:
         if model != self.model:
@@ -189,7 +189,7 @@ class FakeService:
         ]  # fmt: skip
         some = tuple(reversed(records))[: int(request.url.params["limit"])]
         more = some[-1].seq if some[-1].seq > 1 else None
-        return 200, AuditAnswer(records=some, next_before=more), {}
+        return 200, AuditLog(records=some, next_before=more), {}
 
     # patches
 
@@ -208,7 +208,7 @@ class FakeService:
             found = [patch for patch in found if self.find(patch.name).digest == patch.digest]
         start = int(query["offset"])
         some = tuple(found[start : start + min(self.page, int(query["limit"]))])
-        return 200, PatchList(patches=some, total=len(found)), {}
+        return 200, PatchPage(patches=some, total=len(found)), {}
 
     def get_patch(self, request: httpx.Request, patch: str) -> Body:
         return 200, self.find(patch).answer(), {}
@@ -251,9 +251,9 @@ class FakeService:
     # the patch set
 
     @property
-    def active(self) -> PatchSetAnswer:
-        return PatchSetAnswer.model_validate(
-            {name: getattr(self.history[-1], name) for name in PatchSetAnswer.model_fields}
+    def active(self) -> PatchSet:
+        return PatchSet.model_validate(
+            {name: getattr(self.history[-1], name) for name in PatchSet.model_fields}
         )
 
     def _digest(self, patches: dict[str, float]) -> str:
@@ -269,7 +269,7 @@ class FakeService:
         applied = self._applied(self.on)
         previous = self.history[-1].state_digest if self.history else self._digest({})
         self.history.append(
-            GenerationAnswer(
+            Generation(
                 model=self.model, generation=len(self.history), patches=applied,
                 resolved=tuple(
                     ResolvedPatch(name=one.patch, digest=one.digest, alpha=one.alpha)
@@ -285,7 +285,7 @@ class FakeService:
     def patchset(self, request: httpx.Request, model: str) -> Body:
         if request.url.params.get("verify") != "true":
             return 200, self.active, {}
-        found = VerificationAnswer(
+        found = Verification(
             model=model, generation=self.active.generation, state_digest=self.active.state_digest,
             live_weights="c" * 64, tensors=3, ok=self.is_ready,
             problems=() if self.is_ready else ("features.0.weight differs",),
@@ -325,7 +325,7 @@ class FakeService:
         limit = int(request.url.params["limit"])
         found = tuple(reversed(self.history[:before]))[:limit]
         last = found[-1].generation
-        return 200, HistoryAnswer(model=model, generations=found, next_before=last or None), {}
+        return 200, History(model=model, generations=found, next_before=last or None), {}
 
     def rollback(self, request: httpx.Request, model: str) -> Body:
         number = json.loads(request.content)["generation"]
@@ -339,13 +339,13 @@ class FakeService:
         text = form.get("patchset", request.url.params.get("patchset", "active"))
         patches = self.on if text == "active" else read_patchset(text)
         top_k = int(form.get("top_k", request.url.params.get("top_k", "1")))
-        answer = PredictAnswer(
+        answer = Predictions(
             model=model, patches=self._applied(patches), state_digest=self._digest(patches),
             generation=self.active.generation if text == "active" else None,
             predictions=tuple(
                 Prediction(
                     top=tuple(
-                        LabelProbability(label=f"byte {image[0] + k}", index=k, probability=0.5)
+                        Label(label=f"byte {image[0] + k}", index=k, probability=0.5)
                         for k in range(top_k)
                     )
                 )

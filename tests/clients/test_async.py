@@ -12,6 +12,7 @@ import pytest
 
 import rwsstore_client
 from rwsstore_client import AsyncClient, Client, NotFoundError
+from scripts.blocking_half import SDK, blocking_half
 from tests.clients.fake import TOKEN, FakeService, served
 
 PAIRS = [
@@ -57,12 +58,14 @@ def test_signatures_are_equal(blocking: type, asynchronous: type) -> None:
     }
 
 
-@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
-def test_each_method_begins_with_the_same_words(blocking: type, asynchronous: type) -> None:
-    for name in members(blocking).keys() - {"__init__"}:
-        said = [inspect.getdoc(getattr(kind, name)) or "" for kind in (blocking, asynchronous)]
-        first = [text.splitlines()[0].rstrip(".") for text in said]
-        assert first[0].startswith(first[1].partition("; as `")[0]), name
+def test_the_blocking_half_is_what_is_made_of_the_other() -> None:
+    """`python scripts/blocking_half.py` writes it."""
+    made = blocking_half()
+    half = SDK / "_sync"
+    assert sorted(made) == sorted(path.name for path in half.glob("*.py"))
+    for name, text in made.items():
+        assert text.startswith("# Generated from")
+        assert (half / name).read_text(encoding="utf-8") == text, name
 
 
 Run = Callable[[Callable[[AsyncClient], Awaitable[None]]], None]

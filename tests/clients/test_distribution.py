@@ -26,7 +26,9 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 sys.path.insert(0, {place!r})
-import rwsstore_client
+import rwsstore_client.contract
+assert rwsstore_client.PatchSet is rwsstore_client.contract.PatchSet
+assert not {{"httpx", "torch"}} & sys.modules.keys()
 assert rwsstore_client.__file__.startswith({place!r}), rwsstore_client.__file__
 import httpx
 
@@ -75,15 +77,42 @@ def test_it_needs_httpx_and_pydantic_and_nothing_else() -> None:
     assert project["version"] == rwsstore_client.__version__
 
 
+def test_the_service_answers_with_its_contract_and_loads_no_httpx() -> None:
+    program = (
+        "import sys, rwsstore_service.app as app; from rwsstore_client import contract; "
+        "from rwsstore_service.api import patchset; "
+        "assert patchset.PatchSet is contract.PatchSet; assert 'httpx' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
 def test_it_is_imported_alone() -> None:
     run_alone(PROJECT)
 
 
+def install(target: Path, *projects: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    alone = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, *alone, *map(str, projects)], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_the_service_is_installed_with_its_contract(tmp_path: Path) -> None:
+    install(tmp_path, PROJECT.parents[1], PROJECT)
+    program = (
+        "from rwsstore_service.api.patchset import PatchSet; from rwsstore_client import contract; "
+        "assert PatchSet is contract.PatchSet; print(contract.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(tmp_path)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{tmp_path / 'rwsstore_client' / 'contract.py'}\n"
+
+
 @pytest.mark.slow
 def test_it_is_installed_alone(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    alone = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
-    subprocess.run([*pip, *alone, str(PROJECT)], check=True, capture_output=True)
+    install(tmp_path, PROJECT)
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {"rwsstore_client", "rwsstore_client-0.1.0.dist-info"}
     assert (tmp_path / "rwsstore_client" / "py.typed").is_file()

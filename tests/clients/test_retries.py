@@ -15,8 +15,11 @@ from rwsstore_client import (
     RequestTimeoutError,
     RwsClientError,
 )
-from rwsstore_client._model import AsyncModel, Model
-from rwsstore_client._transport import AsyncTransport, Backoff, Transport, resolve
+from rwsstore_client._async.model import AsyncModel
+from rwsstore_client._async.transport import AsyncTransport
+from rwsstore_client._sync.model import Model
+from rwsstore_client._sync.transport import Transport
+from rwsstore_client._transport import Backoff, resolve
 from tests.clients.fake import TOKEN, FakeService
 
 Outcome = httpx.Response | Exception

@@ -192,18 +192,33 @@ def requirements_script() -> ModuleType:
     return module
 
 
-def test_the_layers_together_are_what_the_project_needs() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    torch, rest = requirements_script().split(text, ["service"])
-    assert sorted(line.partition("==")[0] for line in torch) == ["torch", "torchvision"]
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["service"]
-    assert sorted(torch + rest) == sorted(wanted)
+def project_files() -> list[str]:
+    places = ("pyproject.toml", "clients/python/pyproject.toml")
+    return [(ROOT / place).read_text(encoding="utf-8") for place in places]
+
+
+def test_the_layers_together_are_what_the_project_and_its_sdk_need() -> None:
+    project, client = project_files()
+    torch, rest = requirements_script().split(project, client, ["service"])
+    assert [line.partition("==")[0] for line in torch] == ["torch", "torchvision"]
+    sdk = tomllib.loads(client)["project"]
+    itself = f"{sdk['name']}=={sdk['version']}"
+    wanted = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["service"]}
+    assert itself in wanted
+    assert {*torch, *rest} == (wanted | {*sdk["dependencies"]}) - {itself}
+    assert len({*torch, *rest}) == len(torch) + len(rest)
+
+
+def test_the_image_has_both_distributions() -> None:
+    (build,) = (one for one in instructions("RUN") if one.startswith("pip wheel"))
+    assert "COPY clients/python ./client" in DOCKERFILE
+    assert "--wheel-dir dist . ./client " in build
 
 
 def test_an_extra_that_is_not_there_is_refused() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project, client = project_files()
     with pytest.raises(KeyError, match="sevrice"):
-        requirements_script().split(text, ["sevrice"])
+        requirements_script().split(project, client, ["sevrice"])
 
 
 def test_the_page_names_no_variable_that_is_not_there() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rwsstore.errors import ConfigError
 from rwsstore.runtime import FORMATS
-from rwsstore_service.api.description.reference import GROUPS, settings_page
+from rwsstore_service.describe import GROUPS, settings_page
 from rwsstore_service.settings import Settings
 
 

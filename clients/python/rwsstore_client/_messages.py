@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from rwsstore_client._errors import ApiError, ProtocolError, error_class
 from rwsstore_client._images import Encoded
-from rwsstore_client._results import PatchSet
+from rwsstore_client.contract import PatchSet
 
 Match = int | PatchSet | Literal["*"]
 """What must be active for a change to be made: a generation, the patch set that one has seen, or

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rwsstore_client._results import PatchSet
+from rwsstore_client.contract import PatchSet
 
 
 @dataclass(frozen=True)

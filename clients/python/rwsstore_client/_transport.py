@@ -1,18 +1,11 @@
-"""Where the service is, and sending requests to it: the blocking half and the asynchronous one.
+"""Where the service is, when to try again, and what httpx is told: for both halves."""
 
-An operation is a plan: a generator that yields requests and is sent the replies. It does no I/O
-on the network itself, so that the blocking and the asynchronous client share every one of them. An
-error of the transport is raised inside the plan, where it waits.
-"""
-
-import asyncio
 import os
 import random
-import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Generic, TypeVar
+from typing import Any
 
 import httpx
 
@@ -87,35 +80,6 @@ def _checked_url(url: str) -> str:
     return str(parsed).rstrip("/")
 
 
-T = TypeVar("T")
-
-Plan = Generator[Request, Reply, T]
-
-
-@dataclass(frozen=True)
-class Finished(Generic[T]):
-    """What a plan returned."""
-
-    value: T
-
-
-def advance(plan: Plan[T], outcome: Reply | RwsClientError | None = None) -> Request | Finished[T]:
-    """Run a plan to its next request, or to its end.
-
-    Args:
-        plan: to go on with.
-        outcome: of its last request; None to begin.
-    """
-    try:
-        if outcome is None:
-            return next(plan)
-        if isinstance(outcome, RwsClientError):
-            return plan.throw(outcome)
-        return plan.send(outcome)
-    except StopIteration as end:
-        return Finished(end.value)
-
-
 _AGAIN = frozenset({429, 502, 503, 504})
 
 
@@ -167,125 +131,17 @@ def _is_passing(outcome: Reply | RwsClientError) -> bool:
     return isinstance(outcome, ConnectError)
 
 
-_AGENT = f"rwsstore-client/{__version__}"
+def options(address: Address) -> dict[str, Any]:
+    """What every client of httpx is made with, for a service."""
+    return {
+        "base_url": address.url,
+        "headers": {"User-Agent": f"rwsstore-client/{__version__}", **address.headers},
+        "trust_env": not address.on_loopback,
+    }
 
 
-class Transport:
-    """Runs plans, blocking. Threads may share it.
-
-    Args:
-        address: the service.
-        timeout: of each step of a request.
-        backoff: when to try again.
-        transport: what sends, instead of the network.
-        sleep: what waits.
-    """
-
-    def __init__(
-        self,
-        address: Address,
-        *,
-        timeout: float | httpx.Timeout,
-        backoff: Backoff,
-        transport: httpx.BaseTransport | None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.url = address.url
-        self._backoff, self._sleep = backoff, sleep
-        self._http = httpx.Client(
-            base_url=address.url,
-            headers={"User-Agent": _AGENT, **address.headers},
-            timeout=timeout,
-            transport=transport,
-            trust_env=not address.on_loopback,
-        )
-
-    def run(self, plan: Plan[T]) -> T:
-        """Run a plan to its end."""
-        step = advance(plan)
-        while not isinstance(step, Finished):
-            step = advance(plan, self._exchange(step))
-        return step.value
-
-    def _exchange(self, request: Request) -> Reply | RwsClientError:
-        tries = 0
-        while True:
-            outcome = self._send(request)
-            delay = self._backoff.delay(request, tries, outcome)
-            if delay is None:
-                return outcome
-            self._sleep(delay)
-            tries += 1
-
-    def _send(self, request: Request) -> Reply | RwsClientError:
-        try:
-            return _reply(self._http.send(_built(self._http, request)))
-        except httpx.HTTPError as error:
-            return _failure(error, self.url)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-
-class AsyncTransport:
-    """Runs plans on an event loop of asyncio; otherwise as `Transport`."""
-
-    def __init__(
-        self,
-        address: Address,
-        *,
-        timeout: float | httpx.Timeout,
-        backoff: Backoff,
-        transport: httpx.AsyncBaseTransport | None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.url = address.url
-        self._backoff, self._sleep = backoff, sleep
-        self._http = httpx.AsyncClient(
-            base_url=address.url,
-            headers={"User-Agent": _AGENT, **address.headers},
-            timeout=timeout,
-            transport=transport,
-            trust_env=not address.on_loopback,
-        )
-
-    async def run(self, plan: Plan[T]) -> T:
-        """Run a plan to its end."""
-        step = advance(plan)
-        while not isinstance(step, Finished):
-            step = advance(plan, await self._exchange(step))
-        return step.value
-
-    async def run_in_threads(self, plan: Plan[T]) -> T:
-        """Run a plan that reads files or encodes images, and must not hold up the loop."""
-        step = await asyncio.to_thread(advance, plan)
-        while not isinstance(step, Finished):
-            step = await asyncio.to_thread(advance, plan, await self._exchange(step))
-        return step.value
-
-    async def _exchange(self, request: Request) -> Reply | RwsClientError:
-        tries = 0
-        while True:
-            outcome = await self._send(request)
-            delay = self._backoff.delay(request, tries, outcome)
-            if delay is None:
-                return outcome
-            await self._sleep(delay)
-            tries += 1
-
-    async def _send(self, request: Request) -> Reply | RwsClientError:
-        try:
-            return _reply(await self._http.send(_built(self._http, request)))
-        except httpx.HTTPError as error:
-            return _failure(error, self.url)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-
-def _built(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+def built(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    """A request as httpx sends it, anew for each try."""
     return http.build_request(
         request.method,
         request.path,
@@ -297,11 +153,8 @@ def _built(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Re
     )
 
 
-def _reply(response: httpx.Response) -> Reply:
-    return Reply(response.status_code, response.headers, response.content)
-
-
-def _failure(error: httpx.HTTPError, url: str) -> RwsClientError:
+def failure(error: httpx.HTTPError, url: str) -> RwsClientError:
+    """What it means that httpx got no answer."""
     said = str(error) or type(error).__name__
     found: RwsClientError
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):

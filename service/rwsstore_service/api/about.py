@@ -1,14 +1,27 @@
 """What the service says of itself: does it live, what it serves, what was done; and its pages."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from rwsstore_service.api.answers import audit_record, model_answer
-from rwsstore_service.api.contract import Answer, AuditAnswer, ModelAnswer, ModelList
+from rwsstore.config import Frozen
+from rwsstore.data.images import FORMATS
+from rwsstore_client.contract import (
+    ComputeInfo,
+    Fingerprint,
+    InputInfo,
+    ModelInfo,
+    ModelPage,
+    OfferedFormat,
+)
+from rwsstore_service.api.patchset import patchset_answer
+from rwsstore_service.api.predict import RESIZE
 from rwsstore_service.api.requests import HostDep, ServiceDep, StrictRoute, metrics_of
+from rwsstore_service.engine.format_choice import FormatChoice
+from rwsstore_service.engine.host import ModelHost
+from rwsstore_service.settings import Settings
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 health = APIRouter(tags=["Health"])
@@ -24,13 +37,13 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Alive(Answer):
+class Alive(Frozen):
     """The process answers."""
 
     status: Literal["ok"]
 
 
-class Ready(Answer):
+class Ready(Frozen):
     """Predictions are served."""
 
     status: Literal["ready"]
@@ -64,6 +77,51 @@ async def read_metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": content_type})
 
 
+def model_answer(host: ModelHost, settings: Settings) -> ModelInfo:
+    """The served model."""
+    return ModelInfo(
+        name=host.name,
+        network=host.spec.network,
+        parameters=host.parameters,
+        classes=host.classes,
+        fingerprint=Fingerprint(
+            architecture=host.identity.architecture, weights=host.identity.clean_weights
+        ),
+        input=InputInfo(
+            channels=3,
+            height=host.spec.input_size,
+            width=host.spec.input_size,
+            formats=FORMATS,
+            resize=RESIZE,
+            max_images=settings.max_images,
+            max_pixels=settings.max_pixels,
+            max_image_bytes=settings.max_image_bytes,
+        ),
+        compute=_compute(host.format_choice),
+        patchset=patchset_answer(host.name, host.active, host.fault),
+    )
+
+
+def _compute(choice: FormatChoice) -> ComputeInfo:
+    agreements, milliseconds = choice.agreements, choice.milliseconds
+    in_use = agreements.get(choice.format.name)
+    found = [(one.name, agreements.get(one.name)) for one in choice.offered]
+    return ComputeInfo(
+        format=choice.format.name,
+        why=choice.why,
+        agreement=None if in_use is None else in_use.lowest_agreement,
+        offered=tuple(
+            OfferedFormat(
+                name=name,
+                agreement=None if agreement is None else agreement.lowest_agreement,
+                images=None if agreement is None else agreement.images,
+                milliseconds=milliseconds.get(name),
+            )
+            for name, agreement in found
+        ),
+    )
+
+
 models = APIRouter(prefix="/v1/models", tags=["Models"], route_class=StrictRoute)
 
 _MODEL_PROBLEMS = ("unauthorized", "rate-limited", "overloaded")
@@ -72,10 +130,10 @@ _MODEL_PROBLEMS = ("unauthorized", "rate-limited", "overloaded")
 @models.get(
     "", summary="List models", responses=problem_responses("invalid-request", *_MODEL_PROBLEMS)
 )
-async def list_models(service: ServiceDep) -> ModelList:
+async def list_models(service: ServiceDep) -> ModelPage:
     """A service has one clean model; the list is for clients that do not know its name."""
     hosts = service.hosts.values()
-    return ModelList(models=tuple(model_answer(host, service.settings) for host in hosts))
+    return ModelPage(models=tuple(model_answer(host, service.settings) for host in hosts))
 
 
 @models.get(
@@ -83,33 +141,9 @@ async def list_models(service: ServiceDep) -> ModelList:
     summary="Describe a model",
     responses=problem_responses("unknown-model", "invalid-request", *_MODEL_PROBLEMS),
 )
-async def describe_model(service: ServiceDep, host: HostDep) -> ModelAnswer:
+async def describe_model(service: ServiceDep, host: HostDep) -> ModelInfo:
     """Classes, input, fingerprints of the clean weights, and the active patch set."""
     return model_answer(host, service.settings)
-
-
-audit = APIRouter(prefix="/v1/audit", tags=["Patch sets"], route_class=StrictRoute)
-
-_AUDIT_PROBLEMS = ("unauthorized", "forbidden", "invalid-request", "integrity")
-
-
-@audit.get("", summary="Read the audit log", responses=problem_responses(*_AUDIT_PROBLEMS))
-async def read_audit(
-    service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
-    before: Annotated[
-        int | None, Query(ge=1, lt=2**63, description="Only records below this number.")
-    ] = None,
-) -> AuditAnswer:
-    """Everything that was changed, the newest first: patch sets, uploads, compositions, deletions.
-
-    The log is append-only. Each record holds a hash over the one before, so that an edit shows.
-    """
-    entries = await run_in_threadpool(service.journal.records, limit=limit, before=before)
-    more = len(entries) == limit and entries[-1].seq > 1
-    return AuditAnswer(
-        records=tuple(map(audit_record, entries)), next_before=entries[-1].seq if more else None
-    )
 
 
 pages = APIRouter(include_in_schema=False)

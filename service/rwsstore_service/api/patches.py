@@ -6,16 +6,65 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.corruptions import CORRUPTIONS
+from rwsstore.patches import RobustnessCard
 from rwsstore.store import Sort
-from rwsstore_service.api.answers import patch_answer
-from rwsstore_service.api.changing import CHANGE_PROBLEMS, Ask, change_store, recorded
-from rwsstore_service.api.contract import CompositionRequest, Name, PatchAnswer, PatchList
+from rwsstore_client.contract import Card, CardPoint, Patch, PatchPage
+from rwsstore_service.api.contract import CompositionRequest, Name
 from rwsstore_service.api.description.openapi import LOCATION
-from rwsstore_service.api.requests import ActorDep, KeyDep, PatchPath, ServiceDep, StrictRoute
+from rwsstore_service.api.patchset import resolved_parts
+from rwsstore_service.api.requests import (
+    CHANGE_PROBLEMS,
+    ActorDep,
+    Ask,
+    KeyDep,
+    PatchPath,
+    ServiceDep,
+    StrictRoute,
+    change_store,
+    recorded,
+)
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Described, Library, Listing
 from rwsstore_service.wire.problems import ProblemError, problem_responses
+
+_OF_METADATA = (
+    "kind", "corruption", "severity", "attack", "budget", "bits", "layers", "architecture",
+    "clean_weights", "dataset", "tool",
+)  # fmt: skip
+"""What an answer says of a patch in the words of its metadata."""
+
+
+def patch_answer(described: Described) -> Patch:
+    """One patch of the store."""
+    metadata = described.contents.metadata
+    return Patch(
+        name=described.name,
+        version=described.version,
+        digest=described.digest,
+        alpha=metadata.alpha.recommended,
+        alpha_minimum=metadata.alpha.minimum,
+        alpha_maximum=metadata.alpha.maximum,
+        parts=resolved_parts(described.parts),
+        fits=described.fits,
+        touched_bytes=described.touched_bytes,
+        payload_bytes=described.contents.payload_bytes,
+        file_bytes=described.contents.file_bytes,
+        layer=described.layer,
+        card=_card(metadata.card),
+        **{name: getattr(metadata, name) for name in _OF_METADATA},
+    )
+
+
+def _card(card: RobustnessCard | None) -> Card | None:
+    if card is None:
+        return None
+    points = tuple(
+        CardPoint(alpha=point.alpha, ta=round(point.ta, 6), ra=round(point.ra, 6))
+        for point in card.points
+    )
+    return Card(images=card.images, points=points)
+
 
 router = APIRouter(prefix="/v1", tags=["Patches"], route_class=StrictRoute)
 
@@ -70,18 +119,18 @@ async def list_patches(
     ] = "name",
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
     offset: Annotated[int, Query(ge=0, lt=2**31, description="Leave out so many.")] = 0,
-) -> PatchList:
+) -> PatchPage:
     """The patches of the store, each with its robustness card."""
     wanted = Listing(kind, corruption, bits, fits, all_versions, sort)
     patches, total = await run_in_threadpool(service.library.list, wanted, offset, limit)
-    return PatchList(patches=tuple(map(patch_answer, patches)), total=total)
+    return PatchPage(patches=tuple(map(patch_answer, patches)), total=total)
 
 
 @router.post(
     "/patches",
     summary="Upload a patch",
     status_code=201,
-    response_model=PatchAnswer,
+    response_model=Patch,
     responses={
         201: LOCATION,
         **problem_responses(
@@ -124,7 +173,7 @@ async def upload_patch(
     summary="Describe a patch",
     responses=problem_responses("unknown-patch", *_READ),
 )
-async def describe_patch(service: ServiceDep, patch: PatchPath) -> PatchAnswer:
+async def describe_patch(service: ServiceDep, patch: PatchPath) -> Patch:
     """What it is for, which strengths it takes, and what it buys and costs."""
     return patch_answer(await run_in_threadpool(service.library.describe, patch))
 
@@ -178,7 +227,7 @@ async def delete_patch(
     "/compositions",
     summary="Compose patches into one",
     status_code=201,
-    response_model=PatchAnswer,
+    response_model=Patch,
     responses={
         201: LOCATION,
         **problem_responses(

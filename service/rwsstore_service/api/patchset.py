@@ -1,47 +1,107 @@
 """The active patch set: declared whole, or changed step by step; its history."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from rwsstore.canonical import Digest
 from rwsstore.runtime import Edit, Patches
-from rwsstore_service.api.answers import generation_answer, patchset_answer
-from rwsstore_service.api.changing import (
-    CHANGE_PROBLEMS,
-    Ask,
-    IfMatch,
-    carry_out,
-    etag,
-    if_match,
-    recorded,
+from rwsstore_client.contract import (
+    AuditLog,
+    AuditRecord,
+    Generation,
+    History,
+    PatchSet,
+    ResolvedPatch,
+    Verification,
 )
-from rwsstore_service.api.contract import (
-    HistoryAnswer,
-    PatchSetAnswer,
-    PatchSetRequest,
-    RollbackRequest,
-    StrengthRequest,
-    VerificationAnswer,
-)
+from rwsstore_service.api.contract import PatchSetRequest, RollbackRequest, StrengthRequest
 from rwsstore_service.api.description.openapi import ETAG
 from rwsstore_service.api.requests import (
+    CHANGE_PROBLEMS,
     ActorDep,
+    Ask,
     HostDep,
+    IfMatch,
     KeyDep,
     PatchPath,
     ServiceDep,
     StrictRoute,
+    carry_out,
     demand_admin,
+    etag,
+    if_match,
+    recorded,
 )
 from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.records import Action, Actor
+from rwsstore_service.engine.records import Action, Actor, JournalEntry
 from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
+
+
+def patchset_answer(model: str, active: Active, fault: str | None = None) -> PatchSet:
+    """The active patch set; `fault` is why it is not served."""
+    members = {
+        "model": model,
+        "generation": active.generation,
+        "patches": active.patches,
+        "resolved": resolved_parts(active.variant.resolved),
+        "state_digest": active.variant.digest,
+        "at": active.at,
+        "fault": fault,
+    }
+    return PatchSet.model_validate(members, from_attributes=True)
+
+
+def generation_answer(entry: JournalEntry) -> Generation:
+    """One line of the history."""
+    members = {
+        **_recorded(entry),
+        "model": entry.subject,
+        "patches": entry.patches,
+        "resolved": resolved_parts(entry.resolved),
+        "rolled_back_to": entry.rolled_back_to,
+    }
+    return Generation.model_validate(members, from_attributes=True)
+
+
+def audit_record(entry: JournalEntry) -> AuditRecord:
+    """One record of the audit log."""
+    digests = tuple(one.digest for one in entry.patches)
+    return AuditRecord(
+        seq=entry.seq,
+        subject=entry.subject,
+        digests=digests,
+        chain=entry.chain,
+        **_recorded(entry),
+    )
+
+
+def _recorded(entry: JournalEntry) -> dict[str, Any]:
+    """What the history and the audit log both tell of a record."""
+    return {
+        "at": entry.at,
+        "action": entry.action,
+        "actor": entry.actor.name,
+        "address": entry.actor.address,
+        "request_id": entry.actor.request_id,
+        "generation": entry.generation,
+        "state_digest": entry.state_digest,
+        "previous_state_digest": entry.previous_digest,
+    }
+
+
+def resolved_parts(resolved: Iterable[tuple[str, Digest, float]]) -> tuple[ResolvedPatch, ...]:
+    """What is added to the clean weights, of (name, digest, α)."""
+    return tuple(
+        ResolvedPatch(name=name, digest=digest, alpha=alpha) for name, digest, alpha in resolved
+    )
 
 
 @dataclass(frozen=True)
@@ -118,13 +178,13 @@ _READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "integ
 
 
 def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": PatchSetAnswer, **ETAG}, **problem_responses(*problems)}
+    return {200: {"model": PatchSet, **ETAG}, **problem_responses(*problems)}
 
 
 @router.get(
     "/patchset",
     summary="Read the active patch set",
-    response_model=PatchSetAnswer | VerificationAnswer,
+    response_model=PatchSet | Verification,
     responses={200: ETAG, **problem_responses(*_READ)},
 )
 async def read_patchset(
@@ -138,7 +198,7 @@ async def read_patchset(
             "that instead; needs an admin token."
         ),
     ] = False,
-) -> PatchSetAnswer | VerificationAnswer:
+) -> PatchSet | Verification:
     """The patch set, its generation (the ETag) and the state digest.
 
     Whoever has the clean weights and the patches can compute the state digest again.
@@ -151,11 +211,11 @@ async def read_patchset(
     return patchset_answer(host.name, active, host.fault)
 
 
-async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
+async def _verify(host: ModelHost, response: Response) -> Verification:
     active, found = await host.verify()
     problems = (*([host.fault] if host.fault else []), *found.problems)
     response.headers.update(etag(active.generation))
-    return VerificationAnswer(
+    return Verification(
         model=host.name,
         generation=active.generation,
         state_digest=found.state_digest,
@@ -169,7 +229,7 @@ async def _verify(host: ModelHost, response: Response) -> VerificationAnswer:
 @router.put(
     "/patchset",
     summary="Replace the active patch set",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "precondition-required"),
 )
 async def replace_patchset(changing: ChangingDep, wanted: PatchSetRequest) -> Response:
@@ -190,7 +250,7 @@ async def replace_patchset(changing: ChangingDep, wanted: PatchSetRequest) -> Re
 @router.delete(
     "/patchset",
     summary="Take every patch off",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_MODEL),
 )
 async def clear_patchset(changing: ChangingDep) -> Response:
@@ -201,7 +261,7 @@ async def clear_patchset(changing: ChangingDep) -> Response:
 @router.put(
     "/patchset/{patch}",
     summary="Put one patch on",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_PATCH),
 )
 async def apply_patch(
@@ -217,7 +277,7 @@ async def apply_patch(
 @router.patch(
     "/patchset/{patch}",
     summary="Scale a patch that is on",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "not-applied"),
 )
 async def scale_patch(
@@ -233,7 +293,7 @@ async def scale_patch(
 @router.delete(
     "/patchset/{patch}",
     summary="Take one patch off",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_MODEL, "not-applied"),
 )
 async def remove_patch(changing: ChangingDep, patch: PatchPath) -> Response:
@@ -249,14 +309,14 @@ async def read_history(
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only generations below this.")
     ] = None,
-) -> HistoryAnswer:
+) -> History:
     """Every patch set that was active, the newest first: who made it so, when, from where."""
     entries = await run_in_threadpool(
         service.journal.history, host.name, limit=limit, before=before
     )
     generations = tuple(generation_answer(entry) for entry in entries)
     more = len(generations) == limit and generations[-1].generation > 1
-    return HistoryAnswer(
+    return History(
         model=host.name,
         generations=generations,
         next_before=generations[-1].generation if more else None,
@@ -266,7 +326,7 @@ async def read_history(
 @router.post(
     "/rollback",
     summary="Go back to a generation",
-    response_model=PatchSetAnswer,
+    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
 )
 async def roll_back(changing: ChangingDep, to: RollbackRequest) -> Response:
@@ -285,3 +345,27 @@ def _choice(patch: str, strength: StrengthRequest | None) -> Choice:
     if strength is None:
         return Choice(patch)
     return Choice(patch, strength.alpha, strength.ta_loss)
+
+
+audit = APIRouter(prefix="/v1/audit", tags=["Patch sets"], route_class=StrictRoute)
+
+_AUDIT_PROBLEMS = ("unauthorized", "forbidden", "invalid-request", "integrity")
+
+
+@audit.get("", summary="Read the audit log", responses=problem_responses(*_AUDIT_PROBLEMS))
+async def read_audit(
+    service: ServiceDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    before: Annotated[
+        int | None, Query(ge=1, lt=2**63, description="Only records below this number.")
+    ] = None,
+) -> AuditLog:
+    """Everything that was changed, the newest first: patch sets, uploads, compositions, deletions.
+
+    The log is append-only. Each record holds a hash over the one before, so that an edit shows.
+    """
+    entries = await run_in_threadpool(service.journal.records, limit=limit, before=before)
+    more = len(entries) == limit and entries[-1].seq > 1
+    return AuditLog(
+        records=tuple(map(audit_record, entries)), next_before=entries[-1].seq if more else None
+    )

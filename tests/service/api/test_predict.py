@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 
 from rwsstore.bundled import bundled_model
 from rwsstore.data.images import decode_image
+from rwsstore_client.contract import Predictions
 from rwsstore_service.api import predict as predict_route
-from rwsstore_service.api.answers import predictions_of
-from rwsstore_service.api.contract import PredictAnswer
+from rwsstore_service.api.predict import predictions_of
 from tests.service.answering import IMAGE, MODEL, SET, bearer, picture, predict, problem, state
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient
@@ -76,9 +76,7 @@ def test_the_short_way_and_the_long_one_answer_alike(reading: TestClient) -> Non
     )
     assert short.headers.keys() == long.headers.keys()
     assert short.headers["content-type"] == long.headers["content-type"]
-    told = [
-        PredictAnswer.model_validate(one.json()).model_dump(mode="json") for one in (short, long)
-    ]
+    told = [Predictions.model_validate(one.json()).model_dump(mode="json") for one in (short, long)]
     assert told[0] == short.json()  # no member is missing
     assert [list(one) for one in told] == [list(short.json()), list(long.json())]
     for one in told:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rwsstore.runtime import Chosen
-from rwsstore_service.api.answers import prediction_members, predictions_of
-from rwsstore_service.api.contract import PredictAnswer
+from rwsstore_client.contract import Predictions
+from rwsstore_service.api.predict import prediction_members, predictions_of
 from rwsstore_service.engine.records import PredictedImages
 
 
@@ -87,7 +87,7 @@ def test_the_members_are_those_of_the_answer(generation: int | None) -> None:
     found = PredictedImages(torch.zeros(2, 3), patches, "d" * 64, generation, 0.001, 0.25)
     predictions = predictions_of(found.logits, names(3), 2)
     members = prediction_members("tiny", found, predictions, 0.5)
-    answer = PredictAnswer.model_validate(members)
+    answer = Predictions.model_validate(members)
     assert answer.model_dump(mode="json") == members
     assert [(one.patch, one.digest, one.alpha) for one in answer.patches] == [
         ("fog", "a" * 64, 0.6),

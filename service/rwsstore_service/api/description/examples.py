@@ -8,8 +8,8 @@ from typing import Any
 
 import rwsstore
 from rwsstore.data.images import FORMATS
-from rwsstore_service.api.answers import RESIZE
 from rwsstore_service.api.oip.contract import Contract
+from rwsstore_service.api.predict import RESIZE
 
 _JSON = "application/json"
 _ARCHITECTURE = "9574b02f5437c65c707cc3bfef97f0a1252f50e23992c8ba993a42146556e68b"

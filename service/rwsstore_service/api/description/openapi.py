@@ -6,7 +6,6 @@ answers, examples, and who may do what.
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -116,6 +115,25 @@ TAGS = [
     {"name": "Health", "description": "For probes and scrapers."},
 ]
 
+_NAMES = {
+    "AuditLog": "AuditAnswer",
+    "Card": "CardAnswer",
+    "CardPoint": "CardPointAnswer",
+    "ComputeInfo": "ComputeAnswer",
+    "Generation": "GenerationAnswer",
+    "History": "HistoryAnswer",
+    "InputInfo": "InputDescription",
+    "Label": "LabelProbability",
+    "ModelInfo": "ModelAnswer",
+    "ModelPage": "ModelList",
+    "Patch": "PatchAnswer",
+    "PatchPage": "PatchList",
+    "PatchSet": "PatchSetAnswer",
+    "Predictions": "PredictAnswer",
+    "Verification": "VerificationAnswer",
+}
+"""What the contract's classes are called in the document: others generate programs of it."""
+
 _VERBS = frozenset({"get", "put", "post", "patch", "delete"})
 _GATE = ("misdirected", "rate-limited")
 COMMON_PROBLEMS = (
@@ -138,8 +156,7 @@ def describe_with(app: FastAPI, settings: Settings, access: Access) -> None:
                 routes=app.routes,
                 license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
             )
-            # Routes share parts of it: a copy, so that finishing changes this document alone.
-            app.openapi_schema = _finish(deepcopy(document), settings, access)
+            app.openapi_schema = _finish(_renamed(document), settings, access)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -175,6 +192,22 @@ def _finish(document: dict[str, Any], settings: Settings, access: Access) -> dic
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
     form["properties"]["images"]["maxItems"] = settings.max_images
     return document
+
+
+def _renamed(node: Any) -> Any:
+    """A copy, as routes share parts of it, with the names of the document."""
+    if isinstance(node, list):
+        return [_renamed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {key: _renamed(value) for key, value in node.items()}
+    if "$ref" in copy:
+        place, _, name = copy["$ref"].rpartition("/")
+        copy["$ref"] = f"{place}/{_NAMES.get(name, name)}"
+    if "schemas" in copy:
+        named = {_NAMES.get(name, name): one for name, one in copy["schemas"].items()}
+        copy["schemas"] = dict(sorted(named.items()))
+    return copy
 
 
 def _version_of(row: tuple[str, Any]) -> str:

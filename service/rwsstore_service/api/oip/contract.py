@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rwsstore_service.api.contract import Answer
+from rwsstore.config import Frozen
 from rwsstore_service.wire.problems import ProblemError
 
 _Name = Annotated[str, Field(max_length=256)]
@@ -74,7 +74,7 @@ class IndexRequest(_Request):
     ready: bool = False
 
 
-class ServerMetadata(Answer):
+class ServerMetadata(Frozen):
     """What serves."""
 
     name: Literal["rwsstore"]
@@ -82,26 +82,26 @@ class ServerMetadata(Answer):
     extensions: list[str] = Field(description="Of the protocol, that are supported.")
 
 
-class ServerLive(Answer):
+class ServerLive(Frozen):
     """That the process answers."""
 
     live: Literal[True]
 
 
-class ServerReady(Answer):
+class ServerReady(Frozen):
     """That every model can predict."""
 
     ready: Literal[True]
 
 
-class ModelReady(Answer):
+class ModelReady(Frozen):
     """That one model can predict."""
 
     name: str
     ready: Literal[True]
 
 
-class TensorMetadata(Answer):
+class TensorMetadata(Frozen):
     """One input or output."""
 
     name: str
@@ -110,7 +110,7 @@ class TensorMetadata(Answer):
     parameters: dict[str, _ParameterValue] | None = None
 
 
-class ModelMetadata(Answer):
+class ModelMetadata(Frozen):
     """One model."""
 
     name: str
@@ -120,7 +120,7 @@ class ModelMetadata(Answer):
     outputs: list[TensorMetadata]
 
 
-class IndexEntry(Answer):
+class IndexEntry(Frozen):
     """One model of the repository."""
 
     name: str
@@ -129,7 +129,7 @@ class IndexEntry(Answer):
     reason: str = Field(description="Why it is in this state; empty where it is ready.")
 
 
-class ResponseOutput(Answer):
+class ResponseOutput(Frozen):
     """One output; with `binary_data_size` its data stand behind the JSON, else in `data`."""
 
     name: Literal["logits", "labels"]
@@ -139,7 +139,7 @@ class ResponseOutput(Answer):
     data: list[float] | list[str] | None = Field(None, description="Flat, image after image.")
 
 
-class InferResponse(Answer):
+class InferResponse(Frozen):
     """The JSON of an answer to an inference request."""
 
     model_config = ConfigDict(

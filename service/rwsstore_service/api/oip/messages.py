@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from rwsstore.runtime import Chosen
-from rwsstore_service.api.answers import FEW_LOGITS
 from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import codecs
 from rwsstore_service.api.oip.codecs import JsonLimits
@@ -28,6 +27,7 @@ from rwsstore_service.api.oip.contract import (
     RequestOutput,
     RequestParameters,
 )
+from rwsstore_service.api.predict import FEW_LOGITS
 from rwsstore_service.engine.records import PredictedImages
 from rwsstore_service.wire.problems import ProblemError
 
