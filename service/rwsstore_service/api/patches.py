@@ -14,14 +14,11 @@ from rwsstore_service.api.description.openapi import LOCATION
 from rwsstore_service.api.patchset import resolved_parts
 from rwsstore_service.api.requests import (
     CHANGE_PROBLEMS,
-    ActorDep,
     Ask,
-    KeyDep,
+    AskDep,
     PatchPath,
     ServiceDep,
     StrictRoute,
-    change_store,
-    recorded,
 )
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.journal import Recorded
@@ -141,7 +138,7 @@ async def list_patches(
     openapi_extra={"requestBody": {"required": True, "description": "The patch's file.", **_FILE}},
 )  # fmt: skip
 async def upload_patch(
-    actor: ActorDep,
+    ask: AskDep,
     request: Request,
     name: Annotated[
         Name | None, Query(description="To store it under; its own name if left out.")
@@ -150,7 +147,6 @@ async def upload_patch(
         int | None,
         Query(ge=0, lt=2**31, description="The name's latest version as it was seen; 0: none."),
     ] = None,
-    key: KeyDep = None,
 ) -> Response:
     """Store a patch file as the latest version of its name.
 
@@ -159,13 +155,12 @@ async def upload_patch(
     media = request.headers.get("content-type", _MEDIA_TYPE).partition(";")[0].strip().lower()
     if media != _MEDIA_TYPE:
         raise ProblemError("unsupported-media", f"a patch is sent as {_MEDIA_TYPE}")
-    ask = await Ask.of(request, actor, "publish", key)
     body = await request.body()
 
     def publish(library: Library) -> Recorded:
-        return _created(ask, library.publish(body, actor, name=name, expected=expected_version))
+        return _created(ask, library.publish(body, ask.actor, name=name, expected=expected_version))
 
-    return await change_store(request, ask, publish)
+    return await ask.change_store("publish", publish)
 
 
 @router.get(
@@ -202,25 +197,18 @@ async def download_patch(service: ServiceDep, patch: PatchPath) -> Response:
     response_class=Response,
     responses=problem_responses(*CHANGE_PROBLEMS, "unknown-patch", "patch-in-use", "read-only"),
 )
-async def delete_patch(
-    service: ServiceDep,
-    actor: ActorDep,
-    request: Request,
-    patch: PatchPath,
-    key: KeyDep = None,
-) -> Response:
+async def delete_patch(ask: AskDep, service: ServiceDep, patch: PatchPath) -> Response:
     """Delete a name with all its versions.
 
     Not while the active patch set or the history refers to one of them, nor what comes with
     rwsstore.
     """
-    ask = await Ask.of(request, actor, "delete", key)
 
     def delete(library: Library) -> Recorded:
-        library.delete(patch, actor, active=service.host.digests_on)
-        return recorded(ask, 204, None)
+        library.delete(patch, ask.actor, active=service.host.digests_on)
+        return ask.answer(204)
 
-    return await change_store(request, ask, delete)
+    return await ask.change_store("delete", delete)
 
 
 @router.post(
@@ -236,26 +224,20 @@ async def delete_patch(
         ),
     },
 )  # fmt: skip
-async def compose_patches(
-    actor: ActorDep,
-    request: Request,
-    wanted: CompositionRequest,
-    key: KeyDep = None,
-) -> Response:
+async def compose_patches(ask: AskDep, wanted: CompositionRequest) -> Response:
     """Store several patches, or one, at fixed strengths under a name of their own.
 
     The composed patch holds no tensors: it equals its parts at these strengths to the bit.
     """
     choices = [Choice(one.patch, one.alpha, one.ta_loss) for one in wanted.parts]
-    ask = await Ask.of(request, actor, "compose", key)
 
     def compose(library: Library) -> Recorded:
         expected = wanted.expected_version
-        return _created(ask, library.compose(wanted.name, choices, actor, expected=expected))
+        return _created(ask, library.compose(wanted.name, choices, ask.actor, expected=expected))
 
-    return await change_store(request, ask, compose)
+    return await ask.change_store("compose", compose)
 
 
 def _created(ask: Ask, described: Described) -> Recorded:
     place = f"/v1/patches/{described.name}@{described.version}"
-    return recorded(ask, 201, patch_answer(described), Location=place)
+    return ask.answer(201, patch_answer(described), Location=place)

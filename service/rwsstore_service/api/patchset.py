@@ -1,10 +1,11 @@
 """The active patch set: declared whole, or changed step by step; its history."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.canonical import Digest
@@ -22,25 +23,20 @@ from rwsstore_service.api.contract import PatchSetRequest, RollbackRequest, Stre
 from rwsstore_service.api.description.openapi import ETAG
 from rwsstore_service.api.requests import (
     CHANGE_PROBLEMS,
-    ActorDep,
     Ask,
+    AskDep,
     HostDep,
-    IfMatch,
-    KeyDep,
     PatchPath,
     ServiceDep,
     StrictRoute,
-    carry_out,
     demand_admin,
-    etag,
-    if_match,
-    recorded,
 )
 from rwsstore_service.engine import finding as editing
 from rwsstore_service.engine.finding import Choice
 from rwsstore_service.engine.host import Active, Change, ModelHost
 from rwsstore_service.engine.journal import Recorded
-from rwsstore_service.engine.records import Action, Actor, JournalEntry
+from rwsstore_service.engine.records import Action, JournalEntry
+from rwsstore_service.engine.service import Service
 from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
@@ -104,23 +100,35 @@ def resolved_parts(resolved: Iterable[tuple[str, Digest, float]]) -> tuple[Resol
     )
 
 
+def if_match(header: str | None) -> frozenset[int] | None:
+    """Read If-Match: the generations that it names; None for `*` or no header.
+
+    What is no generation's ETag matches none.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    tags = re.findall(r'(?:^|,)\s*"?([0-9]{1,18})"?\s*(?=,|$)', header)
+    return frozenset(int(tag) for tag in tags)
+
+
+def etag(generation: int) -> Mapping[str, str]:
+    """The ETag of a generation, as a header."""
+    return {"ETag": f'"{generation}"'}
+
+
 @dataclass(frozen=True)
 class Changing:
     """What every route that changes a patch set depends on.
 
     Attributes:
         host: the model that the path names.
-        actor: who asks.
-        request: as it came in.
+        ask: the change as it came in.
         match: the header If-Match.
-        key: idempotency key.
     """
 
     host: ModelHost
-    actor: Actor
-    request: Request
+    ask: Ask
     match: str | None
-    key: str | None
 
     async def make(
         self, action: Action, edit: Edit, *, rolled_back_to: int | None = None
@@ -132,12 +140,10 @@ class Changing:
             edit: makes the wanted patch set of the active one.
             rolled_back_to: generation that a rollback goes back to.
         """
-        host = self.host
-        ask = await Ask.of(self.request, self.actor, action, self.key)
+        host, ask = self.host, self.ask
 
         def answer(active: Active) -> Recorded:
-            body = patchset_answer(host.name, active)
-            return recorded(ask, 200, body, **etag(active.generation))
+            return ask.answer(200, patchset_answer(host.name, active), **etag(active.generation))
 
         change = Change(
             actor=ask.actor,
@@ -149,22 +155,27 @@ class Changing:
             rolled_back_to=rolled_back_to,
         )
 
-        def act() -> tuple[Recorded, Outcome]:
+        def act(_service: Service) -> tuple[Recorded, Outcome]:
             before = host.active
             after = host.change(change)
             return answer(after), "unchanged" if after is before else "done"
 
-        return await carry_out(self.request, ask, act)
+        return await ask.carry_out(action, act)
 
 
-async def _changing(
-    host: HostDep,
-    actor: ActorDep,
-    request: Request,
-    match: IfMatch = None,
-    key: KeyDep = None,
-) -> Changing:
-    return Changing(host, actor, request, match, key)
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description='The generation that was seen, as its ETag: `"7"`; or `*` for whichever.',
+        examples=['"7"'],
+    ),
+]
+
+
+async def _changing(host: HostDep, ask: AskDep, match: IfMatch = None) -> Changing:
+    return Changing(host, ask, match)
 
 
 ChangingDep = Annotated[Changing, Depends(_changing)]

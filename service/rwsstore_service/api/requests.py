@@ -5,8 +5,7 @@ thread.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 
@@ -42,7 +41,6 @@ CHANGE_PROBLEMS = (
 )  # fmt: skip
 """What every change may be answered with."""
 
-_REPLAYED = "Idempotency-Replayed"
 _SMALL_BODY = 1 << 14  # bytes that are hashed in less time than a thread is asked in
 _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.
@@ -263,117 +261,81 @@ KeyDep = Annotated[
         "is answered as it was the first time, and nothing is done twice.",
     ),
 ]
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match",
-        max_length=200,
-        description='The generation that was seen, as its ETag: `"7"`; or `*` for whichever.',
-        examples=['"7"'],
-    ),
-]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A change as it came in.
+    """A change as it came in: what every route that changes something depends on.
 
     Attributes:
+        request: to a service, whose changes are made one at a time.
         actor: who asks.
-        action: what for.
         key: idempotency key.
         fingerprint: of method, path, query, If-Match and body.
     """
 
+    request: Request
     actor: Actor
-    action: Action
     key: str | None
     fingerprint: Digest
 
-    @classmethod
-    async def of(cls, request: Request, actor: Actor, action: Action, key: str | None) -> "Ask":
-        """Read the request's body and take its fingerprint."""
-        match = request.headers.get("if-match", "")
-        target = f"{request.method} {request.url.path}?{request.url.query}\n{match}\n"
-        body = await request.body()
-        small = len(body) <= _SMALL_BODY  # an uploaded patch may have many megabytes
-        fingerprint = await call(small, _hash, target.encode(), body)
-        return cls(actor, action, key, fingerprint)
+    def answer(self, status: int, body: BaseModel | None = None, **headers: str) -> Recorded:
+        """Write an answer so that it can be kept; `ETag` becomes a header of that name."""
+        text = "" if body is None else body.model_dump_json()
+        return Recorded(self.fingerprint, status, text, headers)
 
+    async def carry_out(
+        self, action: Action, act: Callable[[Service], tuple[Recorded, Outcome]]
+    ) -> Response:
+        """Carry the change out in its turn; or send again what its key was answered with before.
 
-def _hash(*parts: bytes) -> Digest:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+        Args:
+            action: what it is counted as.
+            act: makes it, keeps its answer under the key, and gives that and what came of it.
 
+        Raises:
+            KeyReusedError: the key was used for another request.
+            RwsError, ProblemError: as `act` does.
+        """
+        service, metrics = await service_of(self.request), metrics_of(self.request)
 
-def recorded(ask: Ask, status: int, body: BaseModel | None, **headers: str) -> Recorded:
-    """Write an answer so that it can be kept; `ETag` becomes a header of that name."""
-    text = "" if body is None else body.model_dump_json()
-    return Recorded(ask.fingerprint, status, text, headers)
+        def once() -> tuple[Recorded, Outcome | None]:
+            kept = service.journal.recall(self.actor.name, self.key) if self.key else None
+            if kept is None:
+                return act(service)
+            if kept.fingerprint != self.fingerprint:
+                raise KeyReusedError(
+                    "this Idempotency-Key was used for another request: make a new one"
+                )
+            return kept, None
 
+        try:
+            answer, outcome = await service.in_turn(once)
+        except Exception as error:
+            metrics.changed(action, "failed" if _failed(error) else "refused")
+            raise
+        headers = dict(answer.headers)
+        if outcome is None:
+            headers["Idempotency-Replayed"] = "true"
+        else:
+            metrics.changed(action, outcome)
+        media_type = "application/json" if answer.body else None
+        return Response(answer.body or None, answer.status, headers, media_type)
 
-async def carry_out(
-    request: Request, ask: Ask, act: Callable[[], tuple[Recorded, Outcome]]
-) -> Response:
-    """Carry a change out in its turn; or send again what its key was answered with before.
+    async def change_store(self, action: Action, act: Callable[[Library], Recorded]) -> Response:
+        """Carry out a change of the store, as `carry_out`.
 
-    Args:
-        request: to a service, whose changes are made one at a time.
-        ask: the change.
-        act: makes it, keeps its answer under the key, and gives that and what came of it.
+        Its answer is kept last: a key that is repeated after a crash must not be answered before
+        the deed.
+        """
 
-    Raises:
-        KeyReusedError: the key was used for another request.
-        RwsError, ProblemError: as `act` does.
-    """
-    service, metrics = await service_of(request), metrics_of(request)
+        def change(service: Service) -> tuple[Recorded, Outcome]:
+            answer = act(service.library)
+            if self.key:
+                service.journal.remember(self.actor.name, self.key, answer)
+            return answer, "done"
 
-    def once() -> tuple[Recorded, Outcome | None]:
-        kept = service.journal.recall(ask.actor.name, ask.key) if ask.key else None
-        if kept is None:
-            return act()
-        if kept.fingerprint != ask.fingerprint:
-            raise KeyReusedError(
-                "this Idempotency-Key was used for another request: make a new one"
-            )
-        return kept, None
-
-    try:
-        answer, outcome = await service.in_turn(once)
-    except Exception as error:
-        metrics.changed(ask.action, "failed" if _failed(error) else "refused")
-        raise
-    if outcome is not None:
-        metrics.changed(ask.action, outcome)
-    headers = dict(answer.headers)
-    if outcome is None:
-        headers[_REPLAYED] = "true"
-    media_type = "application/json" if answer.body else None
-    return Response(answer.body or None, answer.status, headers, media_type)
-
-
-async def change_store(request: Request, ask: Ask, act: Callable[[Library], Recorded]) -> Response:
-    """Carry out a change of the store, as `carry_out`.
-
-    Its answer is kept last: a key that is repeated after a crash must not be answered before the
-    deed.
-
-    Args:
-        request: to a service.
-        ask: the change.
-        act: makes it, and gives its answer.
-    """
-    service = await service_of(request)
-
-    def change() -> tuple[Recorded, Outcome]:
-        answer = act(service.library)
-        if ask.key:
-            service.journal.remember(ask.actor.name, ask.key, answer)
-        return answer, "done"
-
-    return await carry_out(request, ask, change)
+        return await self.carry_out(action, change)
 
 
 def _failed(error: Exception) -> bool:
@@ -383,17 +345,15 @@ def _failed(error: Exception) -> bool:
     return not isinstance(error, RwsError | ProblemError)
 
 
-def if_match(header: str | None) -> frozenset[int] | None:
-    """Read If-Match: the generations that it names; None for `*` or no header.
+async def _asked(request: Request, actor: ActorDep, key: KeyDep = None) -> Ask:
+    match = request.headers.get("if-match", "")
+    digest = hashlib.sha256(
+        f"{request.method} {request.url.path}?{request.url.query}\n{match}\n".encode()
+    )
+    body = await request.body()
+    small = len(body) <= _SMALL_BODY  # an uploaded patch may have many megabytes
+    await call(small, digest.update, body)
+    return Ask(request, actor, key, digest.hexdigest())
 
-    What is no generation's ETag matches none.
-    """
-    if header is None or header.strip() == "*":
-        return None
-    tags = re.findall(r'(?:^|,)\s*"?([0-9]{1,18})"?\s*(?=,|$)', header)
-    return frozenset(int(tag) for tag in tags)
 
-
-def etag(generation: int) -> Mapping[str, str]:
-    """The ETag of a generation, as a header."""
-    return {"ETag": f'"{generation}"'}
+AskDep = Annotated[Ask, Depends(_asked)]
