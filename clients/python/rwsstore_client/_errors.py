@@ -27,7 +27,6 @@ A message says what was found, what was expected, and what to do.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 
@@ -176,37 +175,33 @@ class StateChangedError(RwsClientError):
     """The active patch set changed between the parts of one prediction; predict again."""
 
 
-_BY_TYPE: Mapping[str, type[ApiError]] = MappingProxyType(
-    {
-        "unknown-patch": UnknownPatchError,
-        "duplicate-patch": DuplicatePatchError,
-        "patch-in-use": PatchInUseError,
-        "wrong-model": WrongModelError,
-        "deadline-exceeded": DeadlineError,
-        "unavailable": ServiceError,
-        "integrity": ServiceError,
-    }
-)
+_BY_TYPE: dict[str, type[ApiError]] = {
+    "unknown-patch": UnknownPatchError,
+    "duplicate-patch": DuplicatePatchError,
+    "patch-in-use": PatchInUseError,
+    "wrong-model": WrongModelError,
+    "deadline-exceeded": DeadlineError,
+    "unavailable": ServiceError,
+    "integrity": ServiceError,
+}
 """What a problem's type says more than its status."""
 
-_BY_STATUS: Mapping[int, type[ApiError]] = MappingProxyType(
-    {
-        400: InvalidRequestError,
-        401: UnauthorizedError,
-        403: ForbiddenError,
-        404: NotFoundError,
-        405: InvalidRequestError,
-        409: ConflictError,
-        412: StaleGenerationError,
-        413: TooLargeError,
-        415: UnsupportedMediaError,
-        422: InvalidRequestError,
-        428: InvalidRequestError,
-        429: RateLimitedError,
-        431: TooLargeError,
-        503: OverloadedError,
-    }
-)
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: InvalidRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    405: InvalidRequestError,
+    409: ConflictError,
+    412: StaleGenerationError,
+    413: TooLargeError,
+    415: UnsupportedMediaError,
+    422: InvalidRequestError,
+    428: InvalidRequestError,
+    429: RateLimitedError,
+    431: TooLargeError,
+    503: OverloadedError,
+}
 
 
 def error_class(problem_type: str, status: int) -> type[ApiError]:

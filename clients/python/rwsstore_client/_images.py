@@ -7,34 +7,15 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MEDIA_TYPES = {b"\xff\xd8\xff": "image/jpeg", _PNG: "image/png", b"BM": "image/bmp"}
 _TRUECOLOUR_8_BIT = (8, 2, 0, 0, 0)
-
-
-def encode_png(rgb: bytes, *, width: int, height: int) -> bytes:
-    """Write an image of 3 bytes a pixel, row by row from the top, losslessly."""
-    stride = 3 * width
-    rows = b"".join(b"\0" + rgb[row * stride : (row + 1) * stride] for row in range(height))
-    return b"".join(
-        [
-            _SIGNATURE,
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *_TRUECOLOUR_8_BIT)),
-            _chunk(b"IDAT", zlib.compress(rows, level=1)),
-            _chunk(b"IEND", b""),
-        ]
-    )
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 _SENT_AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes of PIL that a PNG file holds
 
 
@@ -107,68 +88,47 @@ def loaders(images: ImagesLike) -> list[Loader]:
         TypeError: something is no image.
         ValueError: there are none, or an array is not of the right shape.
     """
-    found = _loaders(images)
+    found = _loaders(images, dimensions=(3, 4))
+    if found is None and isinstance(images, Sequence | Iterator):
+        found = []
+        for image in cast("Iterable[ImageLike]", images):
+            found += _loaders(image, dimensions=(3,)) or _refuse(image)
+    if found is None:
+        _refuse(images)
     if not found:
         raise ValueError("there are no images")
     return found
 
 
-def _loaders(images: Any) -> list[Loader]:
-    if _is_array(images):
-        return _array_loaders(images)
-    loader = _loader(images)
-    if loader is not None:
-        return [loader]
-    if not isinstance(images, Sequence | Iterator):
-        raise _refusal(images)
-    return [_one(image) for image in images]
-
-
-def _one(image: Any) -> Loader:
-    if _is_array(image):
-        return _array_loaders(image, dimensions=(3,))[0]
-    loader = _loader(image)
-    if loader is None:
-        raise _refusal(image)
-    return loader
-
-
-def _refusal(image: Any) -> TypeError:
-    return TypeError(
+def _refuse(image: object) -> NoReturn:
+    raise TypeError(
         f"{type(image).__name__} is no image; expected bytes, a path, a file open for reading "
         "bytes, a PIL image, an array of uint8 of shape [H, W, 3], or a list of these"
     )
 
 
-def _loader(image: Any) -> Loader | None:
-    """What reads an image that is no array."""
+def _loaders(image: Any, dimensions: tuple[int, ...]) -> list[Loader] | None:
+    """What reads one image, or an array of so many dimensions; None of what is no image."""
     if isinstance(image, bytes | bytearray | memoryview):
-        return partial(_encoded, bytes(image))
+        return [partial(_encoded, bytes(image))]
+    if all(hasattr(image, name) for name in ("shape", "dtype", "tobytes")):
+        return _array_loaders(image, dimensions)
     if isinstance(image, str | os.PathLike):
-        return lambda: _encoded(Path(image).read_bytes())
+        return [lambda: _encoded(Path(image).read_bytes())]
     if any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__):
-        return partial(_from_picture, image)
-    if hasattr(image, "read"):
-        if isinstance(image, io.TextIOBase):
-            raise TypeError("a file is open for reading text; expected mode 'rb'")
-        return lambda: _encoded(image.read())
-    return None
+        return [partial(_from_picture, image)]
+    if isinstance(image, io.TextIOBase):
+        raise TypeError("a file is open for reading text; expected mode 'rb'")
+    return [lambda: _encoded(image.read())] if hasattr(image, "read") else None
 
 
 def _encoded(data: bytes) -> Encoded:
-    return Encoded(data, _media_type(data))
-
-
-def _media_type(data: bytes) -> str:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(_SIGNATURE):
-        return "image/png"
+    for start, media_type in _MEDIA_TYPES.items():
+        if data.startswith(start):
+            return Encoded(data, media_type)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith(b"BM"):
-        return "image/bmp"
-    return "application/octet-stream"  # the service says what it thinks of it
+        return Encoded(data, "image/webp")
+    return Encoded(data, "application/octet-stream")  # the service says what it thinks of it
 
 
 def _from_picture(picture: PictureLike) -> Encoded:
@@ -178,13 +138,7 @@ def _from_picture(picture: PictureLike) -> Encoded:
     return Encoded(buffer.getvalue(), "image/png")
 
 
-def _is_array(image: Any) -> bool:
-    return all(hasattr(image, name) for name in ("shape", "dtype", "tobytes")) and not isinstance(
-        image, memoryview
-    )
-
-
-def _array_loaders(array: ArrayLike, dimensions: tuple[int, ...] = (3, 4)) -> list[Loader]:
+def _array_loaders(array: ArrayLike, dimensions: tuple[int, ...]) -> list[Loader]:
     shape = tuple(array.shape)
     if str(array.dtype) != "uint8":
         raise TypeError(f"an array of {array.dtype} is no image; expected uint8, 0 to 255")
@@ -201,4 +155,16 @@ def _array_loaders(array: ArrayLike, dimensions: tuple[int, ...] = (3, 4)) -> li
 
 
 def _from_rgb(rgb: bytes, width: int, height: int) -> Encoded:
-    return Encoded(encode_png(rgb, width=width, height=height), "image/png")
+    """A PNG of 3 bytes a pixel, row by row from the top: losslessly, and without a library."""
+    stride = 3 * width
+    rows = b"".join(b"\0" + rgb[row * stride : (row + 1) * stride] for row in range(height))
+    chunks = (
+        _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *_TRUECOLOUR_8_BIT)),
+        _chunk(b"IDAT", zlib.compress(rows, level=1)),
+        _chunk(b"IEND", b""),
+    )
+    return Encoded(b"".join([_PNG, *chunks]), "image/png")
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -97,25 +97,23 @@ def change(
     return Request(method, where, _pairs(query), headers, body)
 
 
-def predict_request(
-    model: str,
-    images: Sequence[Encoded],
-    *,
-    patchset: str,
-    top_k: int | None,
-    timeout_ms: int | None,
-) -> Request:
-    """Ask what images show: one as the body, several as a form."""
-    where = path("v1", "models", model, "predict")
-    options = _pairs({"patchset": patchset, "top_k": top_k, "timeout_ms": timeout_ms})
-    if len(images) == 1 and len(patchset) <= _MAX_QUERY:
+def predict_request(model: str, images: Sequence[Encoded], options: Query) -> Request:
+    """Ask what images show: one as the body, several as a form.
+
+    Args:
+        model: its name.
+        images: one or more.
+        options: patchset, top_k and timeout_ms.
+    """
+    where, texts = path("v1", "models", model, "predict"), _pairs(options)
+    if len(images) == 1 and len(str(options["patchset"])) <= _MAX_QUERY:
         headers = {"Content-Type": images[0].media_type}
-        return Request("POST", where, options, headers, images[0].data)
+        return Request("POST", where, texts, headers, images[0].data)
     # The caller's own names of files stay with the caller.
     files = [(str(number), image.data, image.media_type) for number, image in enumerate(images)]
     # A boundary of ours, so that every try sends the same bytes.
     headers = {"Content-Type": f"multipart/form-data; boundary=rws-{uuid4().hex}"}
-    return Request("POST", where, headers=headers, texts=dict(options), images=files)
+    return Request("POST", where, headers=headers, texts=dict(texts), images=files)
 
 
 def _etag(match: Match) -> str:
@@ -135,22 +133,7 @@ def _pairs(query: Query | None) -> tuple[tuple[str, str], ...]:
 _R = TypeVar("_R", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A whole response.
-
-    Attributes:
-        status: of HTTP.
-        headers: whatever the case of their names.
-        content: the body.
-    """
-
-    status: int
-    headers: httpx.Headers
-    content: bytes = b""
-
-
-def read(reply: Reply, kind: type[_R]) -> _R:
+def read(reply: httpx.Response, kind: type[_R]) -> _R:
     """Read a result.
 
     Raises:
@@ -169,36 +152,39 @@ def read(reply: Reply, kind: type[_R]) -> _R:
         ) from None
 
 
-def accept(reply: Reply) -> None:
+def accept(reply: httpx.Response) -> None:
     """Refuse everything but success.
 
     Raises:
         ApiError: the service answered with a problem.
         ProtocolError: it sends one elsewhere, or answers with something that was not asked for.
     """
-    if reply.status >= 400:
+    if reply.status_code >= 400:
         raise error_of(reply)
-    if reply.status >= 300:
+    if reply.status_code >= 300:
         target = reply.headers.get("location", "nowhere")
         raise ProtocolError(
-            f"the answer is a redirection ({reply.status}) to {target!r}; redirections are not "
-            "followed: give the service's own URL"
+            f"the answer is a redirection ({reply.status_code}) to {target!r}; redirections are "
+            "not followed: give the service's own URL"
         )
-    if reply.status < 200:
-        raise ProtocolError(f"the answer has the status {reply.status}")
+    if reply.status_code < 200:
+        raise ProtocolError(f"the answer has the status {reply.status_code}")
 
 
-def error_of(reply: Reply) -> ApiError:
+def error_of(reply: httpx.Response) -> ApiError:
     """Read a problem; what some proxy answers becomes one too."""
     members = _members(reply)
     known = {name: members.pop(name, None) for name in ("type", "title", "detail", "request_id")}
     texts = {name: value if isinstance(value, str) else "" for name, value in known.items()}
     members.pop("status", None)
-    kind = error_class(texts["type"], reply.status)
-    title = texts["title"] or httpx.codes.get_reason_phrase(reply.status)
+    kind = error_class(texts["type"], reply.status_code)
+    title = texts["title"] or httpx.codes.get_reason_phrase(reply.status_code)
+    detail = texts["detail"] or title or "the service refused"
+    if not texts["detail"] and reply.status_code in (404, 405, 501):  # any web server's answer
+        detail = f"{title}, and not in the words of a rwsstore service: is this its URL?"
     return kind(
-        texts["detail"] or _without_detail(reply.status, title),
-        status=reply.status,
+        detail,
+        status=reply.status_code,
         type=texts["type"] or "about:blank",
         title=title,
         request_id=texts["request_id"] or reply.headers.get("x-request-id", ""),
@@ -207,19 +193,13 @@ def error_of(reply: Reply) -> ApiError:
     )
 
 
-def _without_detail(status: int, title: str) -> str:
-    if status in (404, 405, 501):  # any other web server's answer to a path that it has not
-        return f"{title}, and not in the words of a rwsstore service: is this its URL?"
-    return title or "the service refused"
-
-
-def retry_after(reply: Reply) -> float | None:
+def retry_after(reply: httpx.Response) -> float | None:
     """Seconds that a response asks to wait; a date, which some proxies send, is not read."""
     text: str = reply.headers.get("retry-after", "").strip()
     return float(text) if text.isascii() and text.isdecimal() else None
 
 
-def _members(reply: Reply) -> dict[str, Any]:
+def _members(reply: httpx.Response) -> dict[str, Any]:
     if "json" not in reply.headers.get("content-type", ""):
         return {}
     try:

@@ -60,7 +60,12 @@ def parse_patchset(text: str) -> dict[str, float | None]:
             raise ValueError(
                 f"{text!r} is not a patch set; expected each patch once, as in fog=0.6,frost=0.4"
             )
-        wanted[name] = _parse_alpha(name, alpha) if equals else None
+        try:
+            wanted[name] = _number(name, float(alpha)) if equals else None
+        except ValueError:
+            raise ValueError(
+                f"the strength of {name!r} is {alpha!r}; expected a finite number"
+            ) from None
     return wanted
 
 
@@ -97,15 +102,6 @@ def _choice(name: str, alpha: object) -> dict[str, float]:
     if isinstance(alpha, TaLoss):
         return {"ta_loss": _number(name, alpha.points)}
     return {"alpha": _number(name, alpha)}
-
-
-def _parse_alpha(name: str, text: str) -> float:
-    try:
-        return _number(name, float(text))
-    except ValueError:
-        raise ValueError(
-            f"the strength of {name!r} is {text!r}; expected a finite number"
-        ) from None
 
 
 def _number(name: str, value: object) -> float:

@@ -16,7 +16,7 @@ from rwsstore_client._errors import (
     RequestTimeoutError,
     RwsClientError,
 )
-from rwsstore_client._messages import Reply, Request, error_of, retry_after
+from rwsstore_client._messages import Request, error_of, retry_after
 from rwsstore_client._version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -36,20 +36,6 @@ class Address:
 
     url: str
     token: str | None = field(repr=False)
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether it runs on this machine, so that no proxy may stand between."""
-        host = httpx.URL(self.url).host
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
 def resolve(url: str | None, token: str | None) -> Address:
@@ -108,7 +94,9 @@ class Backoff:
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise ValueError(f"retries is {self.retries!r}; expected 0 or more")
 
-    def delay(self, request: Request, tries: int, outcome: Reply | RwsClientError) -> float | None:
+    def delay(
+        self, request: Request, tries: int, outcome: httpx.Response | RwsClientError
+    ) -> float | None:
         """Seconds to wait before the next try; None if there is to be none.
 
         Args:
@@ -119,24 +107,33 @@ class Backoff:
         if request.once or tries >= self.retries or not _is_passing(outcome):
             return None
         jitter = self.random() * min(self.longest, self.first * 2.0**tries)
-        asked = retry_after(outcome) if isinstance(outcome, Reply) else None
+        asked = retry_after(outcome) if isinstance(outcome, httpx.Response) else None
         return jitter + min(self.longest_asked, asked or 0.0)
 
 
-def _is_passing(outcome: Reply | RwsClientError) -> bool:
+def _is_passing(outcome: httpx.Response | RwsClientError) -> bool:
     """Whether the next try may fare better."""
-    if isinstance(outcome, Reply):
+    if isinstance(outcome, httpx.Response):
         # A proxy's 504 may pass; a time that was set and is up does not come back.
-        return outcome.status in _AGAIN and not isinstance(error_of(outcome), DeadlineError)
+        return outcome.status_code in _AGAIN and not isinstance(error_of(outcome), DeadlineError)
     return isinstance(outcome, ConnectError)
 
 
 def options(address: Address) -> dict[str, Any]:
-    """What every client of httpx is made with, for a service."""
+    """What every client of httpx is made with, for a service.
+
+    Between this machine and itself no proxy may stand.
+    """
+    token = {} if address.token is None else {"Authorization": f"Bearer {address.token}"}
+    host = httpx.URL(address.url).host
+    try:
+        on_loopback = ip_address(host).is_loopback
+    except ValueError:
+        on_loopback = host == "localhost"
     return {
         "base_url": address.url,
-        "headers": {"User-Agent": f"rwsstore-client/{__version__}", **address.headers},
-        "trust_env": not address.on_loopback,
+        "headers": {"User-Agent": f"rwsstore-client/{__version__}", **token},
+        "trust_env": not on_loopback,
     }
 
 

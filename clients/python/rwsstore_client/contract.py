@@ -10,13 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_SET_ACTIONS = ["start", "replace", "clear", "apply", "scale", "remove", "rollback"]
-_ACTIONS = [*_SET_ACTIONS, "publish", "compose", "delete"]
-
-
-def _one_of(*values: str) -> dict[str, Any]:
-    """A text's values in the description; a newer service may have more."""
-    return {"enum": list(values)}
+# A newer service may have more values than are described.
+_SET_ACTIONS = ("start", "replace", "clear", "apply", "scale", "remove", "rollback")
+_ACTIONS = (*_SET_ACTIONS, "publish", "compose", "delete")
 
 
 def _sent_in_full(schema: dict[str, Any]) -> None:
@@ -31,7 +27,10 @@ def _never_null(schema: dict[str, Any]) -> None:
 
 
 class Result(BaseModel):
-    """Base of all answers: immutable, and open for members of newer services."""
+    """Base of all answers: immutable, and open for members of newer services.
+
+    Those that hold a list are iterated over as it is; pydantic's own are over their fields.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False}
@@ -75,7 +74,6 @@ class PatchSet(Result):
     def __len__(self) -> int:
         return len(self.patches)
 
-    # pydantic's own iterates over the fields.
     def __iter__(self) -> Iterator[AppliedPatch]:  # type: ignore[override]
         return iter(self.patches)
 
@@ -100,7 +98,7 @@ class PatchSet(Result):
 class Generation(PatchSet):
     """One line of the history."""
 
-    action: str = Field(json_schema_extra=_one_of(*_SET_ACTIONS))
+    action: str = Field(json_schema_extra={"enum": [*_SET_ACTIONS]})
     actor: str = Field(description="Name of the token that was used.")
     address: str = Field(description="Where the request came from.")
     request_id: str
@@ -118,7 +116,6 @@ class History(Result):
     def __len__(self) -> int:
         return len(self.generations)
 
-    # pydantic's own iterates over the fields.
     def __iter__(self) -> Iterator[Generation]:  # type: ignore[override]
         return iter(self.generations)
 
@@ -131,7 +128,7 @@ class AuditRecord(Result):
 
     seq: int = Field(description="Its number, from 1 on, without gaps.")
     at: datetime
-    action: str = Field(json_schema_extra=_one_of(*_ACTIONS))
+    action: str = Field(json_schema_extra={"enum": [*_ACTIONS]})
     subject: str = Field(description="The model, or the patch as name@version.")
     actor: str = Field(description="Name of the token that was used.")
     address: str = Field(description="Where the request came from.")
@@ -154,7 +151,6 @@ class AuditLog(Result):
     def __len__(self) -> int:
         return len(self.records)
 
-    # pydantic's own iterates over the fields.
     def __iter__(self) -> Iterator[AuditRecord]:  # type: ignore[override]
         return iter(self.records)
 
@@ -218,7 +214,7 @@ class Patch(Result):
     )
     payload_bytes: int
     file_bytes: int
-    layer: str = Field(json_schema_extra=_one_of("user", "bundled"))
+    layer: str = Field(json_schema_extra={"enum": ["user", "bundled"]})
     card: Card | None
     dataset: str | None
     tool: str
@@ -271,7 +267,7 @@ class ComputeInfo(Result):
 
     format: str = Field(description="In use, also for an answer's logits.")
     why: str = Field(
-        json_schema_extra=_one_of("probe", "operator", "only_offered", "exact"),
+        json_schema_extra={"enum": ["probe", "operator", "only_offered", "exact"]},
         description="probe: the fastest of those offered. operator: RWS_COMPUTE says so. "
         "only_offered: there is no other. exact: batching is off, so that logits are the library's "
         "to the bit.",
@@ -355,7 +351,6 @@ class Predictions(Result):
     def __len__(self) -> int:
         return len(self.predictions)
 
-    # pydantic's own iterates over the fields.
     def __iter__(self) -> Iterator[Prediction]:  # type: ignore[override]
         return iter(self.predictions)
 

@@ -107,6 +107,6 @@ class AsyncClient:
             reply = await self._transport.send(replace(get(path(where)), once=True))
         except (ConnectError, RequestTimeoutError):
             return False
-        if reply.status != 503:
+        if reply.status_code != 503:
             accept(reply)
-        return reply.status != 503
+        return reply.status_code != 503

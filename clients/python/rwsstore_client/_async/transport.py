@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from rwsstore_client._errors import RwsClientError
-from rwsstore_client._messages import Reply, Request, accept, read
+from rwsstore_client._messages import Request, accept, read
 from rwsstore_client._transport import Address, Backoff, built, failure, options
 
 _R = TypeVar("_R", bound=BaseModel)
@@ -38,7 +38,7 @@ class AsyncTransport:
         self._backoff, self._sleep = backoff, sleep
         self._http = httpx.AsyncClient(timeout=timeout, transport=transport, **options(address))
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: Request) -> httpx.Response:
         """Send a request until it is answered, or is not worth another try.
 
         Raises:
@@ -64,7 +64,7 @@ class AsyncTransport:
         """
         return read(await self.send(request), kind)
 
-    async def fetch(self, request: Request) -> Reply:
+    async def fetch(self, request: Request) -> httpx.Response:
         """Send a request whose answer is no result, and must be success.
 
         Raises:
@@ -78,9 +78,8 @@ class AsyncTransport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _try(self, request: Request) -> Reply | RwsClientError:
+    async def _try(self, request: Request) -> httpx.Response | RwsClientError:
         try:
-            response = await self._http.send(built(self._http, request))
+            return await self._http.send(built(self._http, request))
         except httpx.HTTPError as error:
             return failure(error, self.url)
-        return Reply(response.status_code, response.headers, response.content)

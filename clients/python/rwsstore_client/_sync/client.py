@@ -108,6 +108,6 @@ class Client:
             reply = self._transport.send(replace(get(path(where)), once=True))
         except (ConnectError, RequestTimeoutError):
             return False
-        if reply.status != 503:
+        if reply.status_code != 503:
             accept(reply)
-        return reply.status != 503
+        return reply.status_code != 503

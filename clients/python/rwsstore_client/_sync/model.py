@@ -200,15 +200,13 @@ class Model:
                 image.
             UnknownPatchError: there is no such patch.
         """
-        wanted = as_text(patchset)
+        options = {"patchset": as_text(patchset), "top_k": top_k, "timeout_ms": timeout_ms}
         if batch < 1:
             raise ValueError(f"batch is {batch}; expected 1 or more")
         parts = _parts(images, batch)
         answers: list[Predictions] = []
         while part := next(parts, None):
-            request = predict_request(
-                self.name, part, patchset=wanted, top_k=top_k, timeout_ms=timeout_ms
-            )
+            request = predict_request(self.name, part, options)
             answer = self._transport.ask(request, Predictions)
             if len(answer) != len(part) or not all(image.top for image in answer):
                 raise ProtocolError(f"{len(answer)} predictions came back for {len(part)} images")

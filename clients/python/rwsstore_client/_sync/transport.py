@@ -9,7 +9,7 @@ import httpx
 from pydantic import BaseModel
 
 from rwsstore_client._errors import RwsClientError
-from rwsstore_client._messages import Reply, Request, accept, read
+from rwsstore_client._messages import Request, accept, read
 from rwsstore_client._transport import Address, Backoff, built, failure, options
 
 _R = TypeVar("_R", bound=BaseModel)
@@ -39,7 +39,7 @@ class Transport:
         self._backoff, self._sleep = backoff, sleep
         self._http = httpx.Client(timeout=timeout, transport=transport, **options(address))
 
-    def send(self, request: Request) -> Reply:
+    def send(self, request: Request) -> httpx.Response:
         """Send a request until it is answered, or is not worth another try.
 
         Raises:
@@ -65,7 +65,7 @@ class Transport:
         """
         return read(self.send(request), kind)
 
-    def fetch(self, request: Request) -> Reply:
+    def fetch(self, request: Request) -> httpx.Response:
         """Send a request whose answer is no result, and must be success.
 
         Raises:
@@ -79,9 +79,8 @@ class Transport:
         """Close the connections."""
         self._http.close()
 
-    def _try(self, request: Request) -> Reply | RwsClientError:
+    def _try(self, request: Request) -> httpx.Response | RwsClientError:
         try:
-            response = self._http.send(built(self._http, request))
+            return self._http.send(built(self._http, request))
         except httpx.HTTPError as error:
             return failure(error, self.url)
-        return Reply(response.status_code, response.headers, response.content)
