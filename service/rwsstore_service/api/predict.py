@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, cast
@@ -212,7 +212,8 @@ class _PredictRoute(StrictRoute):
         if host is None or (query and patchset is None) or scope["method"] != "POST":
             await super().handle(scope, receive, send)
             return
-        members = await _predict(service, host, PlainRequest(scope, receive), patchset=patchset)
+        asked = PlainRequest(scope, receive)
+        members = await _predict(service, host, asked, {"patchset": patchset})
         answer = Response(to_json(members, inf_nan_mode="null"), media_type="application/json")
         await answer(scope, receive, send)
 
@@ -264,31 +265,34 @@ async def predict(
 
     The answer says which patch set and which weights made it.
     """
-    answer = await _predict(
-        service, host, request, patchset=patchset, top_k=top_k, timeout_ms=timeout_ms
-    )
-    return Predictions.model_validate(answer)
+    given = {
+        "patchset": patchset,
+        "top_k": None if top_k is None else str(top_k),
+        "timeout_ms": None if timeout_ms is None else str(timeout_ms),
+    }
+    return Predictions.model_validate(await _predict(service, host, request, given))
 
 
 async def _predict(
-    service: Service,
-    host: ModelHost,
-    request: Request,
-    *,
-    patchset: str | None = None,
-    top_k: int | None = None,
-    timeout_ms: int | None = None,
+    service: Service, host: ModelHost, request: Request, query: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """The members of a `Predictions`."""
+    """The members of a `Predictions`; what stands in the query may stand in the form instead."""
     upload = await read_upload(request, service.settings)
     read_at = time.perf_counter()
-    timeout = _timeout(timeout_ms, upload)
-    named = _one("patchset", patchset, upload)
-    wanted = await host.choose(ACTIVE if named is None else named)
+    texts = upload.texts
+    for name, value in query.items():
+        if value is not None and texts.setdefault(name, value) != value:
+            raise ProblemError(
+                "invalid-request", f"{name} is one thing in the query, another in the form"
+            )
+    timeout = _number(texts, "timeout_ms", _MAX_TIMEOUT, f"1 to {_MAX_TIMEOUT} milliseconds")
+    wanted = await host.choose(texts.get("patchset", ACTIVE))
     classes = host.classes
-    most = _top_k(top_k, upload, len(classes))
+    top_k = _number(texts, "top_k", len(classes), f"1 to {len(classes)}, the classes")
+    most = min(_TOP, len(classes)) if top_k is None else top_k
     images, decoded = await service.decoder.decode(upload.files)
-    found = await host.predict(images, wanted, asked_at=read_at, timeout=timeout)
+    seconds = None if timeout is None else timeout / 1000
+    found = await host.predict(images, wanted, asked_at=read_at, timeout=seconds)
     observe(request, host, found, decoded=decoded)
     logits = found.logits
     small = len(logits) * most <= _SMALL_ROWS and logits.numel() <= _SMALL_NUMBERS
@@ -296,38 +300,14 @@ async def _predict(
     return prediction_members(host.name, found, predictions, decoded)
 
 
-def _top_k(query: int | None, upload: Upload, classes: int) -> int:
-    most = _number("top_k", query, upload, classes, f"1 to {classes}, the classes")
-    return min(_TOP, classes) if most is None else most
-
-
-def _timeout(query: int | None, upload: Upload) -> float | None:
-    """In seconds."""
-    span = f"1 to {_MAX_TIMEOUT} milliseconds"
-    found = _number("timeout_ms", query, upload, _MAX_TIMEOUT, span)
-    return None if found is None else found / 1000
-
-
-def _number(
-    name: str, query: int | None, upload: Upload, largest: int, expected: str
-) -> int | None:
-    text = _one(name, None if query is None else str(query), upload)
+def _number(texts: Mapping[str, str], name: str, largest: int, expected: str) -> int | None:
+    text = texts.get(name)
     if text is None:
         return None
     found = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
     if not 1 <= found <= largest:
         raise ProblemError("invalid-request", f"{name} is {text[:20]!a}; expected {expected}")
     return found
-
-
-def _one(name: str, query: str | None, upload: Upload) -> str | None:
-    """A value that stands in the query or in the form, not differently in both."""
-    form = upload.texts.get(name)
-    if query is not None and form is not None and query != form:
-        raise ProblemError(
-            "invalid-request", f"{name} is one thing in the query, another in the form"
-        )
-    return query if form is None else form
 
 
 def predictions_of(logits: Tensor, classes: Sequence[str], top_k: int) -> list[dict[str, Any]]:
