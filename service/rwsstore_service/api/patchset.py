@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -40,6 +40,9 @@ from rwsstore_service.engine.service import Service
 from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
+_R = TypeVar("_R", Generation, AuditRecord)
+_Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+
 
 def patchset_answer(model: str, active: Active, fault: str | None = None) -> PatchSet:
     """The active patch set; `fault` is why it is not served."""
@@ -55,42 +58,27 @@ def patchset_answer(model: str, active: Active, fault: str | None = None) -> Pat
     return PatchSet.model_validate(members, from_attributes=True)
 
 
-def generation_answer(entry: JournalEntry) -> Generation:
-    """One line of the history."""
+def _record(kind: type[_R], entry: JournalEntry) -> _R:
+    """A record of the journal, as a `Generation` or an `AuditRecord`: each takes its members."""
     members = {
-        **_recorded(entry),
-        "model": entry.subject,
-        "patches": entry.patches,
-        "resolved": resolved_parts(entry.resolved),
-        "rolled_back_to": entry.rolled_back_to,
-    }
-    return Generation.model_validate(members, from_attributes=True)
-
-
-def audit_record(entry: JournalEntry) -> AuditRecord:
-    """One record of the audit log."""
-    digests = tuple(one.digest for one in entry.patches)
-    return AuditRecord(
-        seq=entry.seq,
-        subject=entry.subject,
-        digests=digests,
-        chain=entry.chain,
-        **_recorded(entry),
-    )
-
-
-def _recorded(entry: JournalEntry) -> dict[str, Any]:
-    """What the history and the audit log both tell of a record."""
-    return {
+        "seq": entry.seq,
         "at": entry.at,
         "action": entry.action,
+        "subject": entry.subject,
+        "model": entry.subject,
         "actor": entry.actor.name,
         "address": entry.actor.address,
         "request_id": entry.actor.request_id,
         "generation": entry.generation,
+        "patches": entry.patches,
+        "digests": [one.digest for one in entry.patches],
+        "resolved": resolved_parts(entry.resolved),
         "state_digest": entry.state_digest,
         "previous_state_digest": entry.previous_digest,
+        "rolled_back_to": entry.rolled_back_to,
+        "chain": entry.chain,
     }
+    return kind.model_validate(members, from_attributes=True)
 
 
 def resolved_parts(resolved: Iterable[tuple[str, Digest, float]]) -> tuple[ResolvedPatch, ...]:
@@ -214,15 +202,11 @@ async def read_patchset(
 
     Whoever has the clean weights and the patches can compute the state digest again.
     """
-    if verify:
-        demand_admin(request)
-        return await _verify(host, response)
-    active = host.active
-    response.headers.update(etag(active.generation))
-    return patchset_answer(host.name, active, host.fault)
-
-
-async def _verify(host: ModelHost, response: Response) -> Verification:
+    if not verify:
+        active = host.active
+        response.headers.update(etag(active.generation))
+        return patchset_answer(host.name, active, host.fault)
+    demand_admin(request)
     active, found = await host.verify()
     problems = (*([host.fault] if host.fault else []), *found.problems)
     response.headers.update(etag(active.generation))
@@ -240,7 +224,6 @@ async def _verify(host: ModelHost, response: Response) -> Verification:
 @router.put(
     "/patchset",
     summary="Replace the active patch set",
-    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "precondition-required"),
 )
 async def replace_patchset(changing: ChangingDep, wanted: PatchSetRequest) -> Response:
@@ -261,7 +244,6 @@ async def replace_patchset(changing: ChangingDep, wanted: PatchSetRequest) -> Re
 @router.delete(
     "/patchset",
     summary="Take every patch off",
-    response_model=PatchSet,
     responses=_responses(*_ON_MODEL),
 )
 async def clear_patchset(changing: ChangingDep) -> Response:
@@ -272,7 +254,6 @@ async def clear_patchset(changing: ChangingDep) -> Response:
 @router.put(
     "/patchset/{patch}",
     summary="Put one patch on",
-    response_model=PatchSet,
     responses=_responses(*_ON_PATCH),
 )
 async def apply_patch(
@@ -288,7 +269,6 @@ async def apply_patch(
 @router.patch(
     "/patchset/{patch}",
     summary="Scale a patch that is on",
-    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "not-applied"),
 )
 async def scale_patch(
@@ -304,7 +284,6 @@ async def scale_patch(
 @router.delete(
     "/patchset/{patch}",
     summary="Take one patch off",
-    response_model=PatchSet,
     responses=_responses(*_ON_MODEL, "not-applied"),
 )
 async def remove_patch(changing: ChangingDep, patch: PatchPath) -> Response:
@@ -316,7 +295,7 @@ async def remove_patch(changing: ChangingDep, patch: PatchPath) -> Response:
 async def read_history(
     service: ServiceDep,
     host: HostDep,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    limit: _Limit = 50,
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only generations below this.")
     ] = None,
@@ -325,7 +304,7 @@ async def read_history(
     entries = await run_in_threadpool(
         service.journal.history, host.name, limit=limit, before=before
     )
-    generations = tuple(generation_answer(entry) for entry in entries)
+    generations = tuple(_record(Generation, entry) for entry in entries)
     more = len(generations) == limit and generations[-1].generation > 1
     return History(
         model=host.name,
@@ -337,7 +316,6 @@ async def read_history(
 @router.post(
     "/rollback",
     summary="Go back to a generation",
-    response_model=PatchSet,
     responses=_responses(*_ON_PATCH, "unknown-generation", "other-model"),
 )
 async def roll_back(changing: ChangingDep, to: RollbackRequest) -> Response:
@@ -366,7 +344,7 @@ _AUDIT_PROBLEMS = ("unauthorized", "forbidden", "invalid-request", "integrity")
 @audit.get("", summary="Read the audit log", responses=problem_responses(*_AUDIT_PROBLEMS))
 async def read_audit(
     service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+    limit: _Limit = 50,
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only records below this number.")
     ] = None,
@@ -378,5 +356,6 @@ async def read_audit(
     entries = await run_in_threadpool(service.journal.records, limit=limit, before=before)
     more = len(entries) == limit and entries[-1].seq > 1
     return AuditLog(
-        records=tuple(map(audit_record, entries)), next_before=entries[-1].seq if more else None
+        records=tuple(_record(AuditRecord, entry) for entry in entries),
+        next_before=entries[-1].seq if more else None,
     )
