@@ -4,7 +4,6 @@ import json
 import struct
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import chain
 from math import prod
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rwsstore.canonical import read_json
-from rwsstore_service.api.oip.contract import FP32, UINT8
+from rwsstore_service.api.oip.contract import FP32, UINT8, JsonLimits
 from rwsstore_service.wire.problems import ProblemError
 
 _TYPES: dict[str, np.dtype[Any]] = {UINT8: np.dtype(np.uint8), FP32: np.dtype("<f4")}
@@ -78,21 +77,6 @@ def write_texts(texts: Iterable[str]) -> bytes:
     return b"".join(part for text in encoded for part in (struct.pack("<I", len(text)), text))
 
 
-@dataclass(frozen=True)
-class JsonLimits:
-    """How much JSON is read.
-
-    Attributes:
-        size: most bytes.
-        items: most commas.
-        containers: most lists and objects.
-    """
-
-    size: int
-    items: int
-    containers: int
-
-
 def parse_json(data: bytes | memoryview, limits: JsonLimits) -> Any:
     """Read JSON strictly, whatever somebody wrote into it.
 
@@ -103,10 +87,15 @@ def parse_json(data: bytes | memoryview, limits: JsonLimits) -> Any:
         ProblemError: `too-large`, or not JSON, nested too deeply, with a name twice in an object,
             with NaN, or with a number too long to be one (`bad-request`).
     """
-    _check("bytes", len(data), limits.size)
     text = bytes(data)
-    _check("commas", text.count(b","), limits.items)
-    _check("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers)
+    counts = (
+        ("bytes", len(text), limits.size),
+        ("commas", text.count(b","), limits.items),
+        ("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers),
+    )
+    for what, found, most in counts:
+        if found > most:
+            raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
     try:
         return read_json(text)
     except ValueError as error:
@@ -135,11 +124,6 @@ def read_numbers(data: object, shape: tuple[int, ...], datatype: str) -> Tensor:
 def write_json(value: object) -> bytes:
     """Write JSON without spaces; a float32 that was made a float reads back bit for bit."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _check(what: str, found: int, most: int) -> None:
-    if found > most:
-        raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
 
 
 def _flatten(data: object, shape: tuple[int, ...]) -> list[Any]:

@@ -193,6 +193,21 @@ _REST_ITEMS = 1024
 
 
 @dataclass(frozen=True)
+class JsonLimits:
+    """How much JSON is read.
+
+    Attributes:
+        size: most bytes.
+        items: most commas.
+        containers: most lists and objects.
+    """
+
+    size: int
+    items: int
+    containers: int
+
+
+@dataclass(frozen=True)
 class Contract:
     """One model's inputs and outputs, and the limits of a request.
 
@@ -209,19 +224,13 @@ class Contract:
     max_images: int
 
     @property
-    def max_json_bytes(self) -> int:
-        """Most bytes of JSON in one request."""
-        return self.max_images * self._image_items * _NUMBER_BYTES + _REST_BYTES
-
-    @property
-    def max_json_items(self) -> int:
-        """Most commas in a request's JSON: more than the numbers of all images have."""
-        return self.max_images * self._image_items + _REST_ITEMS
-
-    @property
-    def max_json_containers(self) -> int:
-        """Most lists and objects in a request's JSON, images as nested lists included."""
-        return self.max_images * (1 + _CHANNELS * (1 + self.size)) + _REST_ITEMS
+    def json_limits(self) -> JsonLimits:
+        """How much JSON a request may have: all images, as nested lists, and the rest."""
+        return JsonLimits(
+            size=self.max_images * self._image_items * _NUMBER_BYTES + _REST_BYTES,
+            items=self.max_images * self._image_items + _REST_ITEMS,
+            containers=self.max_images * (1 + _CHANNELS * (1 + self.size)) + _REST_ITEMS,
+        )
 
     def check_shape(self, shape: list[int]) -> tuple[int, int, int, int]:
         """Take a shape that the model takes.

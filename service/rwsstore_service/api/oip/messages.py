@@ -12,7 +12,6 @@ from torch import Tensor
 from rwsstore.runtime import Chosen
 from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import codecs
-from rwsstore_service.api.oip.codecs import JsonLimits
 from rwsstore_service.api.oip.contract import (
     FP32,
     IMAGES,
@@ -23,6 +22,7 @@ from rwsstore_service.api.oip.contract import (
     Contract,
     IndexRequest,
     InferRequest,
+    JsonLimits,
     RequestInput,
     RequestOutput,
     RequestParameters,
@@ -75,10 +75,7 @@ def read_request(body: bytes, header_length: str | None, contract: Contract) -> 
         ProblemError: `bad-request`, `too-large` or `invalid-request`.
     """
     text, rest = codecs.split_body(body, header_length)
-    limits = JsonLimits(
-        contract.max_json_bytes, contract.max_json_items, contract.max_json_containers
-    )
-    request = _validate(InferRequest, codecs.parse_json(text, limits))
+    request = _validate(InferRequest, codecs.parse_json(text, contract.json_limits))
     outputs = _read_outputs(request.outputs, request.parameters)
     images = _read_images(_the_input(request.inputs), rest, header_length is not None, contract)
     asked = request.parameters
@@ -122,14 +119,25 @@ def _read_images(given: RequestInput, rest: memoryview, framed: bool, contract: 
             f"images has datatype {given.datatype!a}; expected {UINT8}, or {FP32} within [0, 1]",
         )
     shape = contract.check_shape(given.shape)
-    if given.parameters.binary_data_size is None:
-        _check_behind(len(rest), 0)
-        images = codecs.read_numbers(given.data, shape, given.datatype)
-    else:
-        _check_binary(given, framed, contract.byte_count(shape, given.datatype))
-        _check_behind(len(rest), contract.byte_count(shape, given.datatype))
+    size, binary = 0, given.parameters.binary_data_size is not None
+    if binary:
+        size = contract.byte_count(shape, given.datatype)
+        _check_binary(given, framed, size)
+    if len(rest) != size:
+        raise ProblemError(
+            "bad-request", f"{len(rest)} bytes stand behind the JSON; expected {size}"
+        )
+    if binary:
         images = codecs.read_binary(rest, shape, given.datatype)
-    _check_range(images)
+    else:
+        images = codecs.read_numbers(given.data, shape, given.datatype)
+    if images.is_floating_point():
+        low, high = float(images.amin()), float(images.amax())
+        if not (low >= 0 and high <= 1):  # NaN is neither
+            raise ProblemError(
+                "invalid-request",
+                f"images holds numbers from {low} to {high}; expected finite ones within [0, 1]",
+            )
     return images
 
 
@@ -146,24 +154,6 @@ def _check_binary(given: RequestInput, framed: bool, expected: int) -> None:
             "invalid-request",
             f"images has binary_data_size {str(found)[:40]}; its shape and datatype have "
             f"{expected} bytes",
-        )
-
-
-def _check_behind(found: int, expected: int) -> None:
-    if found != expected:
-        raise ProblemError(
-            "bad-request", f"{found} bytes stand behind the JSON; expected {expected}"
-        )
-
-
-def _check_range(images: Tensor) -> None:
-    if not images.is_floating_point():
-        return
-    low, high = float(images.amin()), float(images.amax())
-    if not (low >= 0 and high <= 1):  # NaN is neither
-        raise ProblemError(
-            "invalid-request",
-            f"images holds numbers from {low} to {high}; expected finite ones within [0, 1]",
         )
 
 

@@ -18,7 +18,6 @@ from rwsstore_service.api.oip.contract import (
     ServerReady,
 )
 from rwsstore_service.api.oip.messages import (
-    Written,
     read_index_request,
     read_request,
     write_answer,
@@ -204,7 +203,14 @@ async def infer(request: Request, host: HostDep, service: ServiceDep) -> Respons
     prediction = await host.predict(asked.images, wanted, asked_at=read_at, timeout=asked.timeout)
     observe(request, host, prediction)
     small = prediction.logits.numel() <= _SMALL_NUMBERS
-    return _respond(await call(small, write_answer, asked, prediction, contract))
+    written = await call(small, write_answer, asked, prediction, contract)
+    if written.header_length is None:
+        return Response(written.body, media_type="application/json")
+    return Response(
+        written.body,
+        media_type="application/octet-stream",
+        headers={HEADER_LENGTH: str(written.header_length)},
+    )
 
 
 @router.get(
@@ -302,13 +308,3 @@ def _index_entry(host: ModelHost) -> IndexEntry:
         return IndexEntry(name=host.name, version=VERSION, state="READY", reason="")
     reason = host.fault or "it does not compute now"
     return IndexEntry(name=host.name, version=VERSION, state="UNAVAILABLE", reason=reason)
-
-
-def _respond(written: Written) -> Response:
-    if written.header_length is None:
-        return Response(written.body, media_type="application/json")
-    return Response(
-        written.body,
-        media_type="application/octet-stream",
-        headers={HEADER_LENGTH: str(written.header_length)},
-    )

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, strategies as st
 from torch import Tensor
 
-from rwsstore_service.api.oip.codecs import JsonLimits, parse_json, read_numbers, write_json
+from rwsstore_service.api.oip.codecs import parse_json, read_numbers, write_json
+from rwsstore_service.api.oip.contract import JsonLimits
 from rwsstore_service.wire.problems import ProblemError
 
 LIMITS = JsonLimits(size=100_000, items=5_000, containers=2_000)
