@@ -25,32 +25,27 @@ from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Described, Library, Listing
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
-_OF_METADATA = (
-    "kind", "corruption", "severity", "attack", "budget", "bits", "layers", "architecture",
-    "clean_weights", "dataset", "tool",
-)  # fmt: skip
-"""What an answer says of a patch in the words of its metadata."""
-
 
 def patch_answer(described: Described) -> Patch:
     """One patch of the store."""
     metadata = described.contents.metadata
-    return Patch(
-        name=described.name,
-        version=described.version,
-        digest=described.digest,
-        alpha=metadata.alpha.recommended,
-        alpha_minimum=metadata.alpha.minimum,
-        alpha_maximum=metadata.alpha.maximum,
-        parts=resolved_parts(described.parts),
-        fits=described.fits,
-        touched_bytes=described.touched_bytes,
-        payload_bytes=described.contents.payload_bytes,
-        file_bytes=described.contents.file_bytes,
-        layer=described.layer,
-        card=_card(metadata.card),
-        **{name: getattr(metadata, name) for name in _OF_METADATA},
-    )
+    members = {
+        **dict(metadata),  # what has the same name in both
+        "name": described.name,
+        "version": described.version,
+        "digest": described.digest,
+        "alpha": metadata.alpha.recommended,
+        "alpha_minimum": metadata.alpha.minimum,
+        "alpha_maximum": metadata.alpha.maximum,
+        "parts": resolved_parts(described.parts),
+        "fits": described.fits,
+        "touched_bytes": described.touched_bytes,
+        "payload_bytes": described.contents.payload_bytes,
+        "file_bytes": described.contents.file_bytes,
+        "layer": described.layer,
+        "card": _card(metadata.card),
+    }
+    return Patch.model_validate(members)
 
 
 def _card(card: RobustnessCard | None) -> Card | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from rwsstore_service.api.description.examples import ANSWERS, BODIES
 from rwsstore_service.settings import Settings
@@ -66,21 +65,6 @@ ETAG = {"headers": _reference("ETag")}
 
 LOCATION = {"headers": _reference("Location")}
 """Of an answer to what was stored."""
-
-
-def headers_of(status: int, *, changes: bool) -> dict[str, Any]:
-    """Headers that every answer of a status has.
-
-    Args:
-        status: of the answer.
-        changes: whether the operation takes an Idempotency-Key.
-    """
-    names = ["X-Request-ID"]
-    if status in _OF_STATUS:
-        names.append(_OF_STATUS[status])
-    if changes and status < 300:
-        names.append("Idempotency-Replayed")
-    return {name: header for one in names for name, header in _reference(one).items()}
 
 
 DESCRIPTION = """\
@@ -148,17 +132,11 @@ def describe_with(app: FastAPI, settings: Settings, access: Access) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                tags=app.openapi_tags,
-                routes=app.routes,
-                license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
-            )
-            app.openapi_schema = _finish(_renamed(document), settings, access)
+            document = _renamed(FastAPI.openapi(app))
+            app.openapi_schema = _finish(document, settings, access)
         return app.openapi_schema
 
+    app.license_info = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
@@ -255,9 +233,15 @@ def _add_examples(operation: dict[str, Any]) -> None:
 
 def _add_headers(operation: dict[str, Any]) -> None:
     changes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
-    for status, response in operation["responses"].items():
+    for code, response in operation["responses"].items():
+        status = int(code)
+        names = ["X-Request-ID"]
+        if status in _OF_STATUS:
+            names.append(_OF_STATUS[status])
+        if changes and status < 300:
+            names.append("Idempotency-Replayed")
         own = response.pop("headers", {})
-        response["headers"] = {**own, **headers_of(int(status), changes=changes)}
+        response["headers"] = own | {name: _reference(name)[name] for name in names}
 
 
 def _tidy(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
