@@ -1,4 +1,4 @@
-"""What docs/use/extending.md adds from outside the package is added so, by its one file, and used."""
+"""What docs/use/extending.md adds from outside the package is added so, by one file, and used."""
 
 import os
 import re

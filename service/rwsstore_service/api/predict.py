@@ -2,34 +2,33 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 
 import torch
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic_core import to_json
 from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 from torch import Tensor
 
 from rwsstore_client.contract import Predictions
-from rwsstore_service.api.requests import (
-    HostDep,
-    PlainRequest,
-    ServiceDep,
-    StrictRoute,
-    call,
-    observe,
-)
+from rwsstore_service.api.requests import HostDep, ServiceDep, StrictRoute
 from rwsstore_service.engine.finding import ACTIVE
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.records import PredictedImages
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import Settings
+from rwsstore_service.wire.observability import Metrics
 from rwsstore_service.wire.problems import ProblemError, problem_responses
+
+if TYPE_CHECKING:
+    from rwsstore_service.wire.otel import OtelSpan
 
 _IMAGES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
 _FORM = "multipart/form-data"
@@ -128,7 +127,14 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
             f"Content-Type is {kind[:60]!a}; expected an image ({', '.join(_IMAGES)}) or "
             f"{_FORM} with files",
         )
-    _check(upload, settings)
+    if not upload.files or not all(upload.files):
+        raise ProblemError("invalid-request", "there is no image, or an empty one")
+    largest = max(map(len, upload.files))
+    if largest > settings.max_image_bytes:
+        raise ProblemError(
+            "too-large",
+            f"an image of {largest:,} bytes; at most {settings.max_image_bytes:,} are read",
+        )
     return upload
 
 
@@ -170,20 +176,11 @@ async def _sort(form: FormData) -> Upload:
     return Upload(tuple(files), texts)
 
 
-def _check(upload: Upload, settings: Settings) -> None:
-    if not upload.files or not all(upload.files):
-        raise ProblemError("invalid-request", "there is no image, or an empty one")
-    largest = max(map(len, upload.files))
-    if largest > settings.max_image_bytes:
-        raise ProblemError(
-            "too-large",
-            f"an image of {largest:,} bytes; at most {settings.max_image_bytes:,} are read",
-        )
-
-
 # So many logits are sooner ranked here than by torch, whose operations also let go of the
 # interpreter, which a thread that computes then keeps for a while.
 FEW_LOGITS = 256
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _TOP = 5
 _USUAL_QUERY = 1000
 # Answers of so many rows, made of so many numbers, are written within a tenth of a millisecond.
@@ -194,6 +191,58 @@ _PROBLEMS = (
     "unsupported-media", "invalid-request", "invalid-image", "wrong-model", "golden-mismatch",
     "not-finite", "overloaded", "unavailable", "integrity", "deadline-exceeded",
 )  # fmt: skip
+
+
+class PlainRequest(Request):
+    """A request whose body is read once; mostly it comes in one piece, and is that piece."""
+
+    async def body(self) -> bytes:
+        """The whole body; `ClientDisconnect` where its sender left before the end."""
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    """Call a function so that the event loop waits as little as may be.
+
+    Handing it to another thread costs about 50 µs, and milliseconds where the interpreter is busy;
+    what is `small` takes less than that.
+    """
+    if small:
+        return function(*args, **named)
+    return await run_in_threadpool(function, *args, **named)
+
+
+def observe(
+    request: Request,
+    host: ModelHost,
+    found: PredictedImages,
+    *,
+    decoded: float | None = None,
+) -> None:
+    """Count a prediction and add its parts to the request's span.
+
+    `decoded` are the seconds that its images took; None where it brought arrays.
+    """
+    metrics, images = cast("Metrics", request.app.state.metrics), len(found.logits)
+    metrics.predicted(queued=found.queued, decoded=decoded, computed=found.computed, images=images)
+    span: OtelSpan | None = getattr(request.state, "span", None)
+    if span is not None:
+        span.predicted(
+            model=host.name,
+            state_digest=found.state_digest,
+            images=images,
+            queued=found.queued,
+            decoded=decoded,
+            computed=found.computed,
+        )
 
 
 class _PredictRoute(StrictRoute):

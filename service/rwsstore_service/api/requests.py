@@ -7,14 +7,13 @@ thread.
 import hashlib
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 
 from rwsstore.canonical import Digest, read_json
 from rwsstore.config import short
@@ -24,15 +23,12 @@ from rwsstore_service.engine.errors import KeyReusedError
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.engine.journal import Recorded
 from rwsstore_service.engine.library import Library
-from rwsstore_service.engine.records import Action, Actor, PredictedImages
+from rwsstore_service.engine.records import Action, Actor
 from rwsstore_service.engine.service import Service
 from rwsstore_service.settings import MODEL_NAME_PATTERN
 from rwsstore_service.wire.gate import ANONYMOUS, Access, Principal
 from rwsstore_service.wire.observability import Metrics, Outcome
 from rwsstore_service.wire.problems import ProblemError
-
-if TYPE_CHECKING:
-    from rwsstore_service.wire.otel import OtelSpan
 
 CHANGE_PROBLEMS = (
     "bad-request", "unauthorized", "forbidden", "too-large", "unsupported-media",
@@ -46,29 +42,7 @@ _MEDIA_TYPE = "application/json"
 # The largest body that means something is a patch set of 1,000 patches.
 _MOST_CONTAINERS = 4096
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class PlainRequest(Request):
-    """A request whose body is read once; mostly it comes in one piece, and is that piece."""
-
-    async def body(self) -> bytes:
-        """The whole body.
-
-        Raises:
-            ClientDisconnect: its sender left before the end.
-        """
-        parts: list[bytes] = []
-        more = True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class StrictRoute(APIRoute):
@@ -194,53 +168,6 @@ def _principal(request: Request) -> Principal | None:
     return cast("Principal | None", request.scope.get("state", {}).get("principal"))
 
 
-async def call(small: bool, function: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
-    """Call a function so that the event loop waits as little as may be.
-
-    Handing it to another thread costs about 50 µs, and milliseconds where the interpreter is busy.
-
-    Args:
-        small: whether it takes less than that.
-        function: to be called.
-        *args: its arguments.
-        **named: its arguments by name.
-    """
-    if small:
-        return function(*args, **named)
-    return await run_in_threadpool(function, *args, **named)
-
-
-def observe(
-    request: Request,
-    host: ModelHost,
-    found: PredictedImages,
-    *,
-    decoded: float | None = None,
-) -> None:
-    """Count a prediction and add its parts to the request's span.
-
-    Args:
-        request: that asked for it.
-        host: that made it.
-        found: what was computed.
-        decoded: seconds to decode its images; None where it brought arrays.
-    """
-    images = len(found.logits)
-    metrics_of(request).predicted(
-        queued=found.queued, decoded=decoded, computed=found.computed, images=images
-    )
-    span: OtelSpan | None = getattr(request.state, "span", None)
-    if span is not None:
-        span.predicted(
-            model=host.name,
-            state_digest=found.state_digest,
-            images=images,
-            queued=found.queued,
-            decoded=decoded,
-            computed=found.computed,
-        )
-
-
 PatchPath = Annotated[
     str,
     Path(
@@ -351,8 +278,10 @@ async def _asked(request: Request, actor: ActorDep, key: KeyDep = None) -> Ask:
         f"{request.method} {request.url.path}?{request.url.query}\n{match}\n".encode()
     )
     body = await request.body()
-    small = len(body) <= _SMALL_BODY  # an uploaded patch may have many megabytes
-    await call(small, digest.update, body)
+    if len(body) <= _SMALL_BODY:  # an uploaded patch may have many megabytes
+        digest.update(body)
+    else:
+        await run_in_threadpool(digest.update, body)
     return Ask(request, actor, key, digest.hexdigest())
 
 

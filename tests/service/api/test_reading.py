@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from rwsstore_service.api.requests import PlainRequest
+from rwsstore_service.api.predict import PlainRequest
 from tests.service.answering import IMAGE, JSON, MODEL, SET, picture, problem, state
 
 PREDICTING = f"{MODEL}/predict"

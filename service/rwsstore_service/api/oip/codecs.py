@@ -87,15 +87,10 @@ def parse_json(data: bytes | memoryview, limits: JsonLimits) -> Any:
         ProblemError: `too-large`, or not JSON, nested too deeply, with a name twice in an object,
             with NaN, or with a number too long to be one (`bad-request`).
     """
+    _check("bytes", len(data), limits.size)
     text = bytes(data)
-    counts = (
-        ("bytes", len(text), limits.size),
-        ("commas", text.count(b","), limits.items),
-        ("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers),
-    )
-    for what, found, most in counts:
-        if found > most:
-            raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
+    _check("commas", text.count(b","), limits.items)
+    _check("lists and objects", text.count(b"[") + text.count(b"{"), limits.containers)
     try:
         return read_json(text)
     except ValueError as error:
@@ -124,6 +119,11 @@ def read_numbers(data: object, shape: tuple[int, ...], datatype: str) -> Tensor:
 def write_json(value: object) -> bytes:
     """Write JSON without spaces; a float32 that was made a float reads back bit for bit."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _check(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise ProblemError("too-large", f"the JSON has {found} {what}; at most {most} are read")
 
 
 def _flatten(data: object, shape: tuple[int, ...]) -> list[Any]:

@@ -22,7 +22,8 @@ from rwsstore_service.api.oip.messages import (
     read_request,
     write_answer,
 )
-from rwsstore_service.api.requests import HostDep, ServiceDep, call, observe
+from rwsstore_service.api.predict import call, observe
+from rwsstore_service.api.requests import HostDep, ServiceDep
 from rwsstore_service.engine.host import ModelHost
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
