@@ -1,7 +1,7 @@
 """Corruptions, recipes, networks, patch kinds and probes from outside the package.
 
-A plugin is a Python module; importing it adds its rows, as docs/use/extending.md shows. Which modules
-there are say the entry points of the group `rwsstore.plugins` of what is installed, and the
+A plugin is a Python module; importing it adds its rows, as docs/use/extending.md shows. Which
+modules there are say the entry points of the group `rwsstore.plugins` of what is installed, and the
 environment variable `RWS_PLUGINS`, names of modules separated by commas. Commands of `rws` load
 them; a program that uses rwsstore as a library imports the module itself, or calls `load`.
 """
