@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
         evaluate as evaluate,
         find_patches as find_patches,
     )
+    from rwsstore.measure.grid import Grid as Grid, gap_recovered as gap_recovered
     from rwsstore.measure.report import (
         CorruptionResult as CorruptionResult,
         EvaluationReport as EvaluationReport,

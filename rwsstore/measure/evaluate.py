@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, frost_source, load_frost_overlays
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.corruptions.rows import check_severity
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, UnknownPatchError
-from rwsstore.measure.accuracy import correctness, percent
-from rwsstore.measure.bootstrap import Figure, Interval, Resampling, bootstrap, mean_of
+from rwsstore.measure.accuracy import Predict, correctness
+from rwsstore.measure.bootstrap import Figure, Resampling, mean_of
+from rwsstore.measure.grid import Grid, gap_recovered
 from rwsstore.measure.report import (
     CorruptionResult,
     EvaluationReport,
@@ -25,7 +26,7 @@ from rwsstore.measure.report import (
 from rwsstore.measure.rival import RIVAL_BATCH_SIZES, shuffled, with_batch_statistics
 from rwsstore.patches import ModelIdentity, Patch
 from rwsstore.progress import SILENT, Reporter, Task
-from rwsstore.runtime import LiveModel, PatchBag, Variant
+from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import FittingStore, Store
 
 
@@ -87,50 +88,38 @@ def find_patches(
     return found
 
 
-class Cell(NamedTuple):
-    """What was classified, and by which model.
+_Model = str | int | tuple[str, str]
+"""The clean model, the rival at a batch size, or a width and the corruption whose patch is on."""
 
-    Attributes:
-        model: "clean", a bit width of the patches ("stored", "8"), or the rival's batch size.
-        patch: the corruption whose patch was on; None: the clean model, or the rival.
-        corruption: of the images; None: clean ones.
-        severity: of that corruption.
-    """
+_Shown = tuple[str, int] | None
+"""A corruption and its severity; None: clean images."""
 
-    model: str | int
-    patch: str | None = None
-    corruption: str | None = None
-    severity: int | None = None
+_CLEAN = "clean"
 
 
-class Assembly:
+@dataclass(frozen=True)
+class _Assembly:
     """Puts the parts of a report together.
 
-    Args:
-        figures: accuracies in percent.
+    Attributes:
+        grid: filled.
         severities: of every corruption.
         chosen: each corruption's patch as stored; None where there is none.
     """
 
-    def __init__(
-        self,
-        figures: Mapping[Cell, Figure],
-        severities: Sequence[int],
-        chosen: Mapping[str, Patch | None],
-    ) -> None:
-        self._figures, self._severities, self._chosen = figures, severities, chosen
-        self.clean = figures[Cell("clean")]
+    grid: Grid[_Model, _Shown]
+    severities: Sequence[int]
+    chosen: Mapping[str, Patch | None]
 
     def stored(self, bits: str, patches: Mapping[str, Patch]) -> StoredResult:
         """All patches at one bit width."""
-        without = mean_of([self._mean("clean", None, name) for name in self._chosen])
-        patched = mean_of([self._patched_mean(bits, name) for name in self._chosen])
-        lost = self.clean - without
-        gap = (patched - without) / lost if lost.value > 0 else None
+        without = mean_of([self._mean(_CLEAN, name) for name in self.chosen])
+        patched = mean_of([self._mean(self._on(bits, name), name) for name in self.chosen])
+        gap = gap_recovered(without, patched, self.grid.accuracy(_CLEAN, None))
         return StoredResult(
             patch_payload_bytes=sum(patch.payload_bytes for patch in patches.values()),
             patch_file_bytes=sum(patch.file_bytes for patch in patches.values()),
-            corruptions={name: self._corruption(bits, name) for name in self._chosen},
+            corruptions={name: self._corruption(bits, name) for name in self.chosen},
             mean=Pair(**_pair(without, patched)),
             gap_recovered=gap and gap.value,
             gap_recovered_interval=gap and gap.interval,
@@ -138,45 +127,42 @@ class Assembly:
 
     def rival(self, batch: int) -> RivalResult:
         """Re-estimated BatchNorm at one batch size."""
-        clean = self._figures[Cell(batch)]
-        figures = {name: self._mean(batch, None, name) for name in self._chosen}
+        clean = self.grid.accuracy(batch, None)
+        figures = {name: self._mean(batch, name) for name in self.chosen}
+        intervals = {name: figure.interval for name, figure in figures.items()}
         mean = mean_of(list(figures.values()))
         return RivalResult(
             clean_accuracy=clean.value,
             corruptions={name: figure.value for name, figure in figures.items()},
             mean=mean.value,
             clean_accuracy_interval=clean.interval,
-            corruption_intervals=_intervals(figures),
+            corruption_intervals=None if mean.interval is None else intervals,
             mean_interval=mean.interval,
         )
 
     def _corruption(self, bits: str, name: str) -> CorruptionResult:
-        patch = self._chosen[name]
-        cost = self.clean if patch is None else self._figures[Cell(bits, name)]
-        pair = _pair(self._mean("clean", None, name), self._patched_mean(bits, name))
-        severities = {}
-        for severity in self._severities:
-            clean = self._figures[Cell("clean", None, name, severity)]
-            patched = self._figures.get(Cell(bits, name, name, severity), clean)
-            severities[severity] = Pair(**_pair(clean, patched))
+        patch, model = self.chosen[name], self._on(bits, name)
+        cost = self.grid.accuracy(model, None)
+        by_severity = {}
+        for severity in self.severities:
+            shown = name, severity
+            both = (self.grid.accuracy(one, shown) for one in (_CLEAN, model))
+            by_severity[severity] = Pair(**_pair(*both))
         return CorruptionResult(
-            **pair,
+            **_pair(self._mean(_CLEAN, name), self._mean(model, name)),
             patch=patch and patch.name,
             digest=patch and patch.digest,
             patched_clean_accuracy=cost.value,
             patched_clean_accuracy_interval=cost.interval,
-            by_severity=severities,
+            by_severity=by_severity,
         )
 
-    def _patched_mean(self, bits: str, name: str) -> Figure:
-        """RA with the corruption's patch on; the clean model's where there is none."""
-        if self._chosen[name] is None:
-            return self._mean("clean", None, name)
-        return self._mean(bits, name, name)
+    def _on(self, bits: str, name: str) -> _Model:
+        """The model with the corruption's patch on; the clean one where there is none."""
+        return _CLEAN if self.chosen[name] is None else (bits, name)
 
-    def _mean(self, model: str | int, patch: str | None, corruption: str) -> Figure:
-        keys = [Cell(model, patch, corruption, severity) for severity in self._severities]
-        return mean_of([self._figures[key] for key in keys])
+    def _mean(self, model: _Model, corruption: str) -> Figure:
+        return self.grid.mean([model], [(corruption, severity) for severity in self.severities])
 
 
 def _pair(clean: Figure, patched: Figure) -> dict[str, Any]:
@@ -188,12 +174,6 @@ def _pair(clean: Figure, patched: Figure) -> dict[str, Any]:
         "patched_interval": patched.interval,
         "gain_interval": (patched - clean).interval,
     }
-
-
-def _intervals(figures: Mapping[str, Figure]) -> dict[str, Interval] | None:
-    found = {name: figure.interval for name, figure in figures.items()}
-    known = {name: interval for name, interval in found.items() if interval is not None}
-    return known if len(known) == len(found) else None
 
 
 @dataclass(frozen=True)
@@ -299,7 +279,7 @@ class _Evaluation:
         for patch in every:  # so that every refusal comes before the first measurement
             self.live.variant({patch.digest: None})
         self.rival = None if rival is None else with_batch_statistics(rival)
-        self.correct: dict[Cell, Tensor] = {}
+        self.grid: Grid[_Model, _Shown] = Grid(options.resampling)
 
     def run(self, progress: Reporter) -> EvaluationReport:
         """Measure everything, one corrupted copy of the images at a time."""
@@ -308,56 +288,40 @@ class _Evaluation:
         patched = len(self.stored) * len(self.widths) * (1 + severities)
         total = 1 + rivals + patched + len(self.names) * severities * (1 + rivals)
         with progress.task("evaluating", total=total) as task:
-            self._measure(Cell("clean"), self.live.variant({}), self.images.images, task)
-            self._measure_rival(self.images.images, None, None, task)
+            models: dict[_Model, Predict] = {_CLEAN: self.live.variant({})}
+            self._fill(models, None, task)
             for name in self.names:
-                self._measure_corruption(name, task)
+                put_on: dict[_Model, Predict] = {
+                    (bits, name): self.live.variant({patches[name].digest: None})
+                    for bits, patches in self.widths.items()
+                    if name in patches
+                }
+                self.grid.fill(
+                    put_on, None, self.images.images, self.images.labels, task=task, note=name
+                )
+                for severity in self.options.severities:
+                    self._fill({**models, **put_on}, (name, severity), task)
         return self._report()
 
-    def _measure_corruption(self, name: str, task: Task) -> None:
-        variants = {
-            bits: self.live.variant({patches[name].digest: None})
-            for bits, patches in self.widths.items()
-            if name in patches
-        }
-        for bits, variant in variants.items():
-            self._measure(Cell(bits, name), variant, self.images.images, task)
-        for severity in self.options.severities:
-            corrupted = corrupt(
-                self.images.images,
-                name,
-                severity,
-                seed=self.options.seed,
-                frost_overlays=self.overlays,
-            )
-            what = Cell("clean", None, name, severity)
-            self._measure(what, self.live.variant({}), corrupted, task)
-            for bits, variant in variants.items():
-                self._measure(Cell(bits, name, name, severity), variant, corrupted, task)
-            self._measure_rival(corrupted, name, severity, task)
-
-    def _measure(self, what: Cell, variant: Variant, images: Tensor, task: Task) -> None:
-        right = correctness(variant, images, self.images.labels)
-        self.correct[what] = right
-        note = what.corruption or what.patch or "clean"
-        task.advance(note=f"{note}: {percent(right):.1f} %")
-
-    def _measure_rival(
-        self, images: Tensor, corruption: str | None, severity: int | None, task: Task
-    ) -> None:
+    def _fill(self, models: Mapping[_Model, Predict], shown: _Shown, task: Task) -> None:
+        """Measure some models, and the rival, on the same images."""
+        images, labels = self.images.images, self.images.labels
+        if shown is not None:
+            images = corrupt(images, *shown, seed=self.options.seed, frost_overlays=self.overlays)
+        note = "clean" if shown is None else shown[0]
+        self.grid.fill(models, shown, images, labels, task=task, note=note)
         if self.rival is None:
             return
         for batch in self.options.rival_batches:
             stream, order = shuffled(images, torch.arange(len(images)))
             right = torch.empty(len(images), dtype=torch.bool)  # in the order of the images
-            labels = self.images.labels[order]
-            right[order] = correctness(self.rival, stream, labels, batch_size=batch)
-            self.correct[Cell(batch, None, corruption, severity)] = right
-            task.advance(note=f"BatchNorm at batch {batch}: {percent(right):.1f} %")
+            right[order] = correctness(self.rival, stream, labels[order], batch_size=batch)
+            share = self.grid.put(batch, shown, right)
+            task.advance(note=f"BatchNorm at batch {batch}: {share:.1f} %")
 
     def _report(self) -> EvaluationReport:
-        figures = bootstrap(self.correct, self.options.resampling)
-        parts = Assembly(figures, self.options.severities, self.chosen)
+        parts = _Assembly(self.grid, self.options.severities, self.chosen)
+        clean = self.grid.accuracy(_CLEAN, None)
         by_bits = {bits: parts.stored(bits, patches) for bits, patches in self.widths.items()}
         first = next(iter(by_bits.values()))
         batches = self.options.rival_batches if self.rival is not None else ()
@@ -365,8 +329,8 @@ class _Evaluation:
             dataset=self.images.name,
             images=len(self.images),
             severities=self.options.severities,
-            clean_accuracy=parts.clean.value,
-            clean_accuracy_interval=parts.clean.interval,
+            clean_accuracy=clean.value,
+            clean_accuracy_interval=clean.interval,
             resamples=self.options.resamples,
             confidence=self.options.confidence,
             model_bytes=sum(tensor.nbytes for tensor in self.live.clean.state.values()),

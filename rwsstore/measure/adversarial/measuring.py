@@ -1,9 +1,9 @@
 """Attack several models, and try every perturbation on all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,140 +26,37 @@ from rwsstore.measure.adversarial.report import (
     Transfer,
     budget_name,
 )
-from rwsstore.measure.bootstrap import Figure, bootstrap
+from rwsstore.measure.grid import Grid
 from rwsstore.models import check_evaluating
 from rwsstore.progress import SILENT, Reporter, Task
 
+AttackGrid = Grid[tuple[str, str], tuple[str, float]]
+"""By the model that perturbations are made on ("": there are none) and the one that they are tried
+on; by the attack and its budget."""
 
-class Tried(NamedTuple):
-    """Which perturbations were tried on which model.
-
-    Attributes:
-        made_on: the model that they were made on; "" where there is no attack.
-        tried_on: the model.
-        attack: its name, `CLEAN` or `WORST_CASE`.
-        epsilon: its budget; 0 where there is no attack.
-    """
-
-    made_on: str
-    tried_on: str
-    attack: str
-    epsilon: float
+NO_ATTACK = (CLEAN, 0.0)
 
 
-def with_worst_case(
-    correct: Mapping[Tried, Tensor], attacks: Sequence[str], epsilons: Sequence[float]
-) -> dict[Tried, Tensor]:
+def add_worst_case(
+    grid: AttackGrid, models: Iterable[str], attacks: Sequence[str], epsilons: Sequence[float]
+) -> None:
     """Add the worst case: an image stays right if nothing inside the budget fooled the model.
 
     No perturbation, and those inside smaller budgets, lie inside a larger one too, so what they
     fooled counts there as well; the worst case therefore never rises with the budget.
 
     Args:
-        correct: which images stayed right, bool [N] each.
+        grid: has every model under every attack.
+        models: their names.
         attacks: their names.
         epsilons: the budgets, from the smallest to the largest.
     """
-    found = dict(correct)
-    pairs = {(what.made_on, what.tried_on) for what in correct if what.attack != CLEAN}
-    for made_on, tried_on in sorted(pairs):
-        right = correct[Tried("", tried_on, CLEAN, 0.0)]
+    for made_on, tried_on in product(models, repeat=2):
+        right = grid.right(("", tried_on), [NO_ATTACK])
         for epsilon in epsilons:
-            for attack in attacks:
-                right = right & correct[Tried(made_on, tried_on, attack, epsilon)]
-            found[Tried(made_on, tried_on, WORST_CASE, epsilon)] = right
-    return found
-
-
-def assemble(
-    figures: Mapping[Tried, Figure],
-    models: Sequence[str],
-    attacks: Mapping[str, Mapping[str, Any]],
-    images: ImageSet,
-    options: AdversarialOptions,
-    norm: Literal["linf", "l2"],
-) -> AdversarialReport:
-    """Put a report together.
-
-    Args:
-        figures: accuracies in percent, the worst case among them.
-        models: their names.
-        attacks: settings by name.
-        images: that were attacked.
-        options: of the evaluation.
-        norm: of the budgets.
-    """
-    first, named = models[0], (*attacks, WORST_CASE)
-
-    def compared(name: str, attack: str, epsilon: float) -> ComparedAccuracy:
-        figure, base = (
-            figures[Tried("" if attack == CLEAN else one, one, attack, epsilon)]
-            for one in (name, first)
-        )
-        gain = None if name == first else figure - base
-        return ComparedAccuracy(
-            accuracy=figure.value,
-            interval=figure.interval,
-            gain=gain and gain.value,
-            gain_interval=gain and gain.interval,
-        )
-
-    def budget(name: str, epsilon: float) -> Budget:
-        return Budget(
-            epsilon=epsilon,
-            attacks={attack: compared(name, attack, epsilon) for attack in attacks},
-            worst_case=compared(name, WORST_CASE, epsilon),
-        )
-
-    def matrix(attack: str, epsilon: float) -> dict[str, dict[str, MeasuredAccuracy]]:
-        found = {
-            one: {other: figures[Tried(one, other, attack, epsilon)] for other in models}
-            for one in models
-        }
-        return {
-            made_on: {
-                tried_on: MeasuredAccuracy(accuracy=figure.value, interval=figure.interval)
-                for tried_on, figure in line.items()
-            }
-            for made_on, line in found.items()
-        }
-
-    transfer = [(attack, epsilon) for attack in named for epsilon in options.epsilons]
-    return AdversarialReport(
-        dataset=images.name,
-        images=len(images),
-        norm=norm,
-        epsilons=options.epsilons,
-        attacks={name: dict(settings) for name, settings in attacks.items()},
-        seed=options.seed,
-        resamples=options.resamples,
-        confidence=options.confidence,
-        models={
-            name: ModelUnderAttack(
-                clean=compared(name, CLEAN, 0.0),
-                budgets=tuple(budget(name, epsilon) for epsilon in options.epsilons),
-            )
-            for name in models
-        },
-        transfer=tuple(
-            Transfer(attack=attack, epsilon=epsilon, accuracies=matrix(attack, epsilon))
-            for attack, epsilon in (transfer if len(models) > 1 else ())
-        ),
-        masked=tuple(_masked(figures, models, options.epsilons)),
-    )
-
-
-def _masked(
-    figures: Mapping[Tried, Figure], models: Sequence[str], epsilons: Sequence[float]
-) -> Iterator[Masked]:
-    for model, made_on, epsilon in product(models, models, epsilons):
-        white = figures[Tried(model, model, WORST_CASE, epsilon)]
-        lost = white - figures[Tried(made_on, model, WORST_CASE, epsilon)]
-        interval = lost.interval
-        if model != made_on and (lost.value if interval is None else interval.low) > 0:
-            yield Masked(
-                model=model, made_on=made_on, epsilon=epsilon, points=lost.value, interval=interval
-            )
+            each = [(attack, epsilon) for attack in attacks]
+            right = right & grid.right((made_on, tried_on), each)
+            grid.put((made_on, tried_on), (WORST_CASE, epsilon), right)
 
 
 def evaluate_attacks(
@@ -196,8 +93,87 @@ def evaluate_attacks(
         TensorError: a model gives NaN or infinite logits.
     """
     chosen = options or AdversarialOptions()
+    norm = _check(models, attacks, images)
     kept = Results(None, {}) if results is None else results
-    return _Measuring(models, attacks, images, chosen, kept).run(progress)
+    grid = _Measuring(models, attacks, images, chosen, kept).run(progress)
+    add_worst_case(grid, models, tuple(attacks), chosen.epsilons)
+    settings = {}
+    for name, attack in attacks.items():
+        fields = asdict(attack) if is_dataclass(attack) else {}
+        fields.pop("epsilon", None)  # each budget has its own
+        settings[name] = {"kind": attack.name, **fields}
+    return AdversarialReport(
+        dataset=images.name,
+        images=len(images),
+        norm=norm,
+        epsilons=chosen.epsilons,
+        attacks=settings,
+        seed=chosen.seed,
+        resamples=chosen.resamples,
+        confidence=chosen.confidence,
+        models={
+            name: ModelUnderAttack(
+                clean=_compared(grid, models, name, NO_ATTACK),
+                budgets=tuple(
+                    Budget(
+                        epsilon=epsilon,
+                        attacks={
+                            attack: _compared(grid, models, name, (attack, epsilon))
+                            for attack in attacks
+                        },
+                        worst_case=_compared(grid, models, name, (WORST_CASE, epsilon)),
+                    )
+                    for epsilon in chosen.epsilons
+                ),
+            )
+            for name in models
+        },
+        transfer=tuple(_transfers(grid, models, (*attacks, WORST_CASE), chosen.epsilons)),
+        masked=tuple(_masked(grid, models, chosen.epsilons)),
+    )
+
+
+def _compared(
+    grid: AttackGrid, models: Iterable[str], name: str, attack: tuple[str, float]
+) -> ComparedAccuracy:
+    """A model in the white box, against the first one."""
+    first, *_ = models
+    figure, base = (
+        grid.accuracy(("" if attack == NO_ATTACK else one, one), attack) for one in (name, first)
+    )
+    gain = None if name == first else figure - base
+    return ComparedAccuracy(
+        accuracy=figure.value,
+        interval=figure.interval,
+        gain=gain and gain.value,
+        gain_interval=gain and gain.interval,
+    )
+
+
+def _transfers(
+    grid: AttackGrid, models: Mapping[str, nn.Module], attacks: Iterable[str],
+    epsilons: Iterable[float],
+) -> Iterator[Transfer]:  # fmt: skip
+    for attack, epsilon in product(attacks, epsilons) if len(models) > 1 else ():
+        accuracies: dict[str, dict[str, MeasuredAccuracy]] = {name: {} for name in models}
+        for made_on, tried_on in product(models, repeat=2):
+            figure = grid.accuracy((made_on, tried_on), (attack, epsilon))
+            found = MeasuredAccuracy(accuracy=figure.value, interval=figure.interval)
+            accuracies[made_on][tried_on] = found
+        yield Transfer(attack=attack, epsilon=epsilon, accuracies=accuracies)
+
+
+def _masked(grid: AttackGrid, models: Iterable[str], epsilons: Iterable[float]) -> Iterator[Masked]:
+    for model, made_on, epsilon in product(models, models, epsilons):
+        white, black = (
+            grid.accuracy((one, model), (WORST_CASE, epsilon)) for one in (model, made_on)
+        )
+        lost = white - black
+        interval = lost.interval
+        if model != made_on and (lost.value if interval is None else interval.low) > 0:
+            yield Masked(
+                model=model, made_on=made_on, epsilon=epsilon, points=lost.value, interval=interval
+            )
 
 
 class _Measuring:
@@ -209,105 +185,73 @@ class _Measuring:
         options: AdversarialOptions,
         results: Results,
     ) -> None:
-        self._norm = _check(models, attacks, images)
-        self._models, self._images, self._options = dict(models), images, options
-        self._named, self._results = dict(attacks), results
+        self._models, self._images, self._options = models, images, options
+        self._results = results
         self._attacks = {  # so that a budget is refused before anything is measured
             (name, epsilon): attack.with_epsilon(epsilon)
             for name, attack in attacks.items()
             for epsilon in options.epsilons
         }
 
-    def run(self, progress: Reporter) -> AdversarialReport:
+    def run(self, progress: Reporter) -> AttackGrid:
         """Go through the images a batch at a time, so that the bar moves evenly."""
-        size, parts = self._options.batch_size, []
-        starts = range(0, len(self._images), size)
+        parts = torch.split(torch.arange(len(self._images)), self._options.batch_size)
         boxes = 1 if len(self._models) == 1 else 2  # the white one, and the black one
-        total = len(starts) * len(self._models) * len(self._attacks) * boxes
+        total = len(parts) * len(self._models) * len(self._attacks) * boxes
         with progress.task("attacking", total=total) as task:
-            for start in starts:
-                stop = min(start + size, len(self._images))
-                parts.append(self._batch(torch.arange(start, stop), task))
-        correct = {what: torch.cat([part[what] for part in parts]) for what in parts[0]}
-        figures = bootstrap(
-            with_worst_case(correct, tuple(self._named), self._options.epsilons),
-            self._options.resampling,
-        )
-        settings = {}
-        for name, attack in self._named.items():
-            fields = asdict(attack) if is_dataclass(attack) else {}
-            fields.pop("epsilon", None)  # each budget has its own
-            settings[name] = {"kind": attack.name, **fields}
-        return assemble(
-            figures, tuple(self._models), settings, self._images, self._options, self._norm
-        )
+            found = [self._batch(indices, task) for indices in parts]
+        grid: AttackGrid = Grid(self._options.resampling)
+        for cell in found[0]:
+            grid.put(*cell, torch.cat([part[cell] for part in found]))
+        return grid
 
-    def _batch(self, indices: Tensor, task: Task) -> dict[Tried, Tensor]:
+    def _batch(
+        self, indices: Tensor, task: Task
+    ) -> dict[tuple[tuple[str, str], tuple[str, float]], Tensor]:
         images, labels = unit_images(self._images.images[indices]), self._images.labels[indices]
-        batch = _Batch(images, labels, indices)
-        correct = {
-            Tried("", name, CLEAN, 0.0): correctness(model, images, labels)
+        right = {
+            (("", name), NO_ATTACK): correctness(model, images, labels)
             for name, model in self._models.items()
         }
-        for made_on in self._models:
-            for (name, epsilon), attack in self._attacks.items():
-                right = self._white_box(batch, attack, name, made_on)
-                correct[Tried(made_on, made_on, name, epsilon)] = right
-                share = percent(right)
-                task.advance(note=f"{name} at {budget_name(epsilon)} on {made_on}: {share:.1f} %")
-                if len(self._models) > 1:
-                    for tried_on, right in self._black_box(batch, attack, name, made_on).items():
-                        correct[Tried(made_on, tried_on, name, epsilon)] = right
-                    task.advance()
-        return correct
+        shown: dict[str, Any] = {
+            "indices": indices,
+            "seed": self._options.seed,
+            "batch_size": len(indices),
+        }
+        for (made_on, model), (what, attack) in product(
+            self._models.items(), self._attacks.items()
+        ):
+            # The keys of an interrupted run.
+            key = (
+                f"images {int(indices[0])} to {int(indices[-1])}, {what[0]} at "
+                f"{attack.epsilon!r} on {made_on}"
+            )
 
-    def _white_box(self, batch: "_Batch", attack: Attack, name: str, made_on: str) -> Tensor:
-        """Which images of a batch stay right on the model that they were perturbed for."""
+            def white_box(attack: Attack = attack, model: nn.Module = model) -> str:
+                return to_digits(correct_under(model, [attack], images, labels, **shown))
 
-        def measure() -> str:
-            right = correct_under(
-                self._models[made_on], [attack], batch.images, batch.labels,
-                seed=self._options.seed, indices=batch.indices, batch_size=len(batch.indices),
-            )  # fmt: skip
-            return to_digits(right)
+            def black_box(
+                attack: Attack = attack, model: nn.Module = model, made_on: str = made_on
+            ) -> dict[str, str]:
+                # What only just fools its own model is easily undone on another: every image is
+                # perturbed as far as its loss rises, also one that the model gets wrong.
+                changed = attack.perturb(model, images, labels, early_exit=False, **shown)
+                return {
+                    name: to_digits(correctness(other, changed, labels))
+                    for name, other in self._models.items()
+                    if name != made_on
+                }
 
-        key = f"{batch}, {name} at {attack.epsilon!r} on {made_on}"
-        return from_digits(self._results.value(key, measure))
-
-    def _black_box(
-        self, batch: "_Batch", attack: Attack, name: str, made_on: str
-    ) -> dict[str, Tensor]:
-        """Which images stay right on each of the other models.
-
-        What only just fools its own model is easily undone on another: here every image is
-        perturbed as far as its loss rises, also one that the model gets wrong.
-        """
-
-        def measure() -> dict[str, str]:
-            perturbed = attack.perturb(
-                self._models[made_on], batch.images, batch.labels, seed=self._options.seed,
-                indices=batch.indices, batch_size=len(batch.indices), early_exit=False,
-            )  # fmt: skip
-            return {
-                name: to_digits(correctness(model, perturbed, batch.labels))
-                for name, model in self._models.items()
-                if name != made_on
-            }
-
-        key = f"{batch}, {name} at {attack.epsilon!r} on {made_on}, tried on the others"
-        found = self._results.value(key, measure)
-        return {other: from_digits(right) for other, right in found.items()}
-
-
-class _Batch(NamedTuple):
-    """Images float32 [B, 3, H, W] in [0, 1], labels int64 [B], places in the data set int64 [B]."""
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-
-    def __str__(self) -> str:
-        return f"images {int(self.indices[0])} to {int(self.indices[-1])}"
+            white = from_digits(self._results.value(key, white_box))
+            right[(made_on, made_on), what] = white
+            budget = budget_name(attack.epsilon)
+            task.advance(note=f"{what[0]} at {budget} on {made_on}: {percent(white):.1f} %")
+            if len(self._models) > 1:
+                others = self._results.value(f"{key}, tried on the others", black_box)
+                for tried_on, digits in others.items():
+                    right[(made_on, tried_on), what] = from_digits(digits)
+                task.advance()
+        return right
 
 
 def _check(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack], images: ImageSet) -> Any:

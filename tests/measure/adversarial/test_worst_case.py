@@ -1,49 +1,46 @@
 """What holds of the worst case, whatever was measured."""
 
+from itertools import product
+
 import torch
 from hypothesis import given, strategies as st
-from torch import Tensor
 
-from rwsstore.measure.adversarial import CLEAN, WORST_CASE
-from rwsstore.measure.adversarial.measuring import Tried, with_worst_case
+from rwsstore.measure.adversarial import WORST_CASE
+from rwsstore.measure.adversarial.measuring import NO_ATTACK, AttackGrid, add_worst_case
+from rwsstore.measure.bootstrap import Resampling
+from rwsstore.measure.grid import Grid
 
-ATTACKS, EPSILONS = ("a", "b"), (0.1, 0.2, 0.3)
-PAIRS = [("m", "m"), ("m", "n"), ("n", "m"), ("n", "n")]
+MODELS, ATTACKS, EPSILONS = ("m", "n"), ("a", "b"), (0.1, 0.2, 0.3)
+PAIRS = tuple((one, other) for one in MODELS for other in MODELS)
 
 
 @st.composite
-def measurements(draw: st.DrawFn) -> dict[Tried, Tensor]:
+def measured(draw: st.DrawFn) -> AttackGrid:
     count = draw(st.integers(1, 8))
     column = st.lists(st.booleans(), min_size=count, max_size=count).map(torch.tensor)
-    found = {Tried("", name, CLEAN, 0.0): draw(column) for name in ("m", "n")}
-    for made_on, tried_on in PAIRS:
-        for attack in ATTACKS:
-            for epsilon in EPSILONS:
-                found[Tried(made_on, tried_on, attack, epsilon)] = draw(column)
-    return found
+    grid: AttackGrid = Grid(Resampling(0))
+    for name in MODELS:
+        grid.put(("", name), NO_ATTACK, draw(column))
+    for pair, attack, epsilon in product(PAIRS, ATTACKS, EPSILONS):
+        grid.put(pair, (attack, epsilon), draw(column))
+    return grid
 
 
-@given(measurements())
-def test_it_is_what_everything_inside_the_budget_left(correct: dict[Tried, Tensor]) -> None:
-    found = with_worst_case(correct, ATTACKS, EPSILONS)
-    assert all(torch.equal(found[what], right) for what, right in correct.items())
-    assert len(found) == len(correct) + len(PAIRS) * len(EPSILONS)
-    for made_on, tried_on in PAIRS:
-        for epsilon in EPSILONS:
-            worst = found[Tried(made_on, tried_on, WORST_CASE, epsilon)]
-            for image, stays in enumerate(worst.tolist()):
-                tried = [
-                    bool(correct[Tried(made_on, tried_on, attack, smaller)][image])
-                    for attack in ATTACKS
-                    for smaller in EPSILONS
-                    if smaller <= epsilon
-                ]
-                assert stays == all([bool(correct[Tried("", tried_on, CLEAN, 0.0)][image]), *tried])
+@given(measured())
+def test_it_is_what_everything_inside_the_budget_left(grid: AttackGrid) -> None:
+    add_worst_case(grid, MODELS, ATTACKS, EPSILONS)
+    for (made_on, tried_on), epsilon in product(PAIRS, EPSILONS):
+        worst = grid.right((made_on, tried_on), [(WORST_CASE, epsilon)])
+        clean = grid.right(("", tried_on), [NO_ATTACK])
+        inside = [(attack, e) for attack in ATTACKS for e in EPSILONS if e <= epsilon]
+        tried = [grid.right((made_on, tried_on), [attack]) for attack in inside]
+        for image, stays in enumerate(worst.tolist()):
+            assert stays == all(bool(right[image]) for right in (clean, *tried))
 
 
-@given(measurements())
-def test_it_never_rises_with_the_budget(correct: dict[Tried, Tensor]) -> None:
-    found = with_worst_case(correct, ATTACKS, EPSILONS)
-    for made_on, tried_on in PAIRS:
-        counts = [int(found[Tried(made_on, tried_on, WORST_CASE, one)].sum()) for one in EPSILONS]
+@given(measured())
+def test_it_never_rises_with_the_budget(grid: AttackGrid) -> None:
+    add_worst_case(grid, MODELS, ATTACKS, EPSILONS)
+    for pair in PAIRS:
+        counts = [int(grid.right(pair, [(WORST_CASE, one)]).sum()) for one in EPSILONS]
         assert counts == sorted(counts, reverse=True)
