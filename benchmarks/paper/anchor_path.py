@@ -1,27 +1,25 @@
-"""A small network's way from a task without labels to the classes, with three anchors on it."""
+"""A small network's way from a task without labels to the classes, with three anchors on it.
 
-__all__ = [
-    "ANCHORS",
-    "PROJECTED",
-    "UNPROJECTED",
-    "WHOLE",
-    "AnchorPath",
-    "differences",
-    "train_path",
-]
+Pre-training without labels asks which way is up (Gidaris et al., ICLR 2018): every image is turned
+by a multiple of 90 degrees, and the network says by which. The first four logits stand for the four
+turns.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from benchmarks.paper.rotation import RotationRecipe, turned_set
 from benchmarks.paper.settings import AnchorsSettings
 from benchmarks.paper.study import Study
+from rwsstore.data import ImageSet
+from rwsstore.errors import ConfigError
 from rwsstore.files import make_folders, write_atomic
 from rwsstore.making import signature
-from rwsstore.models import Classifier, build, fold_batchnorm, ordered_layers
-from rwsstore.training import CleanRecipe, fit
+from rwsstore.models import build, fold_batchnorm, ordered_layers
+from rwsstore.training import CleanRecipe, Recipe, fit
 
 Weights = Mapping[str, Tensor]
 
@@ -48,7 +46,8 @@ class AnchorPath:
 
     def anchor(self, name: str) -> nn.Module:
         """θ_init by its name in `ANCHORS`."""
-        return {"pretrained": self.pretrained, "clean": self.clean, "early": self.early}[name]
+        model: nn.Module = getattr(self, name)
+        return model
 
 
 def train_path(study: Study, settings: AnchorsSettings) -> AnchorPath:
@@ -63,16 +62,13 @@ def train_path(study: Study, settings: AnchorsSettings) -> AnchorPath:
         settings.pretraining,
     )
     pretrained = fold_batchnorm(turning)
-    _renew_last_layer(pretrained, build(spec, seed=study.settings.seed + 1))
+    # The turns' logits would be a head start for the first four classes.
+    last = ordered_layers(pretrained)[-1].parameters
+    fresh = build(spec, seed=study.settings.seed + 1).state_dict()
+    pretrained.load_state_dict({**pretrained.state_dict(), **{name: fresh[name] for name in last}})
     early = _early(study, settings, pretrained)
     clean = study.trained("anchors-clean", CleanRecipe(), pretrained, settings.clean)
     return AnchorPath(pretrained, early, clean)
-
-
-def _renew_last_layer(model: nn.Module, fresh: Classifier) -> None:
-    """The turns' logits would be a head start for the first four classes."""
-    last = ordered_layers(model)[-1].parameters
-    model.load_state_dict({**model.state_dict(), **{n: fresh.state_dict()[n] for n in last}})
 
 
 def _early(study: Study, settings: AnchorsSettings, pretrained: nn.Module) -> nn.Module:
@@ -109,3 +105,61 @@ def differences(
         UNPROJECTED: signature(names, clean=anchor, robust=robust, anchor=None),
         WHOLE: signature(names, clean=clean, robust=robust, anchor=None),
     }
+
+
+TURNS = 4
+
+
+def turned(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn image i of a batch by i mod 4 quarter turns.
+
+    The authors show each image in all four turns at once; here a quarter as many a step, which an
+    epoch's random order makes up for.
+
+    Args:
+        images: square, [B, 3, S, S].
+
+    Returns:
+        (images of the same shape, int64 [B] in 0..3).
+    """
+    turns = torch.arange(len(images)) % TURNS
+    result = images.clone()
+    for turn in range(1, TURNS):
+        result[turn::TURNS] = images[turn::TURNS].rot90(turn, (2, 3))
+    return result, turns
+
+
+def turned_set(images: ImageSet) -> ImageSet:
+    """The same for a whole set, the turns in place of the classes.
+
+    Raises:
+        ConfigError: there are fewer than four classes, so that a network has too few logits.
+    """
+    if len(images.classes) < TURNS:
+        raise ConfigError(
+            f"{len(images.classes)} classes; pre-training on quarter turns needs a network with "
+            f"{TURNS} logits or more"
+        )
+    pictures, turns = turned(images.images)
+    return replace(images, images=pictures, labels=turns, name=f"{images.name}, turned")
+
+
+class RotationRecipe(Recipe):
+    """Training on quarter turns, made of each batch after crop and flip; labels are not used."""
+
+    name = "rotation"
+
+    def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002  # as they are
+        """The images as they are; they are turned in the loss, which knows by how much."""
+        return images
+
+    def loss(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,  # noqa: ARG002  # that is the point
+        smoothing: float,
+    ) -> Tensor:
+        """Cross-entropy of the turns."""
+        pictures, turns = turned(images)
+        return F.cross_entropy(model(pictures).float(), turns, label_smoothing=smoothing)

@@ -1,53 +1,40 @@
 """Table 1 of CLAT: adversarial training of N epochs against N/2 of it and N/2 of CLAT.
 
-    python -m benchmarks.paper.clat_baselines --data NAME:PATH [--json]
-
 Several seeds of PGD-AT; fast adversarial training and TRADES with one. Stopping early is the rival
 that costs nothing: PGD-AT's best epoch on held-out images under attack is measured too.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from benchmarks.paper.clat_measuring import (
-    Found,
-    Model,
-    compare,
-    figure_json,
-    points,
-    verdict,
-)
-from benchmarks.paper.clat_pages import (
-    about,
-    accuracies,
-    epochs,
-    gains,
-    recipe_words,
-    selections,
-)
+from benchmarks.paper.clat_measuring import Found, Model, compare
+from benchmarks.paper.clat_pages import about, accuracies, epochs, gains, recipe_words, selections
 from benchmarks.paper.clat_training import Trained, adversarial, base_options, clat
 from benchmarks.paper.pages import (
     COLOURS,
     PATCHED,
     Picture,
     Table,
-    new_figure,
-    save_figure,
-    tidy,
-    write_blocks,
+    chart,
+    draw,
+    figure_json,
+    holds,
+    points,
+    verdict,
+    write_page,
 )
-from benchmarks.paper.study import Study, start
+from benchmarks.paper.study import Study
 
 AIM, LARGEST_SHARE = 2.0, 0.10
 """Points of adversarial accuracy that are aimed at, and the share that may train."""
 
 _METHODS = {"fast_at": "Fast-AT", "trades": "TRADES"}
+_RIVALS = ("whole", "best", "half")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Runs:
     """Every training of the table.
 
@@ -55,16 +42,16 @@ class Runs:
         whole: PGD-AT, all epochs; one a seed, as the next two.
         half: PGD-AT, half of them.
         clat: CLAT from there.
-        others: by method, its own three, with the first seed.
+        others: by method, with the first seed: all epochs, and CLAT from the half.
         published: CLAT as the paper has it, from the first seed's half; None where the settings'
             is that.
     """
 
-    whole: Sequence[Trained]
-    half: Sequence[Trained]
-    clat: Sequence[Trained]
-    others: Mapping[str, tuple[Trained, Trained, Trained]]
-    published: Trained | None
+    whole: list[Trained] = field(default_factory=list)
+    half: list[Trained] = field(default_factory=list)
+    clat: list[Trained] = field(default_factory=list)
+    others: dict[str, tuple[Trained, Trained]] = field(default_factory=dict)
+    published: Trained | None = None
 
     @property
     def mean_share(self) -> float:
@@ -74,32 +61,25 @@ class Runs:
 
 def train(study: Study) -> Runs:
     """Train everything that was not trained before."""
-    settings = study.settings.clat
-    seeds = range(settings.seeds)
-    whole, half, tuned = [], [], []
-    with study.progress.task("seeds", total=len(seeds) + len(settings.others)) as task:
-        for seed in seeds:
-            whole.append(adversarial(study, seed))
-            half.append(adversarial(study, seed, half=True))
-            tuned.append(clat(study, seed, half[-1]))
+    settings, runs = study.settings.clat, Runs()
+    with study.progress.task("seeds", total=settings.seeds + len(settings.others)) as task:
+        for seed in range(settings.seeds):
+            runs.whole.append(adversarial(study, seed))
+            runs.half.append(adversarial(study, seed, half=True))
+            runs.clat.append(clat(study, seed, runs.half[-1]))
             task.advance()
-        others = {}
         for method in settings.others:
             begun = adversarial(study, 0, half=True, method=method)
             fast = {"fast": True} if method == "fast_at" else {}
-            options = base_options(study, begun.last).model_copy(update=fast)
-            variant = "clat-fast" if fast else "clat"
-            after = clat(study, 0, begun, options, variant=variant)
-            others[method] = (adversarial(study, 0, method=method), begun, after)
+            tuned = clat(study, 0, begun, variant="clat-fast" if fast else "clat", **fast)
+            runs.others[method] = adversarial(study, 0, method=method), tuned
             task.advance()
-    return Runs(whole, half, tuned, others, _published(study, half[0]))
-
-
-def _published(study: Study, begun: Trained) -> Trained | None:
-    """CLAT with δ on features, and the cross-entropy of clean images alone."""
-    usual = base_options(study, begun.last)
-    options = usual.model_copy(update={"inner": "features", "perturbed": 0.0})
-    return None if options == usual else clat(study, 0, begun, options, variant="published")
+    # δ on features, and the cross-entropy of clean images alone.
+    published = {"inner": "features", "perturbed": 0.0}
+    usual = base_options(study, runs.half[0].last)
+    if usual.model_copy(update=published) != usual:
+        runs.published = clat(study, 0, runs.half[0], variant="published", **published)
+    return runs
 
 
 def measure(study: Study, runs: Runs) -> Found:
@@ -110,14 +90,14 @@ def measure(study: Study, runs: Runs) -> Found:
         "half": [Model.last(run) for run in runs.half],
         "clat": [Model.last(run) for run in runs.clat],
     }
-    for method, (whole, _, tuned) in runs.others.items():
+    for method, (whole, tuned) in runs.others.items():
         arms |= {method: [Model.last(whole)], f"{method}+clat": [Model.last(tuned)]}
     if runs.published is not None:
         arms["published"] = [Model.last(runs.published)]
     return compare(study, arms)
 
 
-def names(study: Study, runs: Runs) -> dict[str, str]:
+def _names(study: Study, runs: Runs) -> dict[str, str]:
     """The arms as rows."""
     settings = study.settings.clat
     n, half, tuned = settings.training.epochs, settings.half, settings.finetuning.epochs
@@ -139,32 +119,51 @@ def names(study: Study, runs: Runs) -> dict[str, str]:
 def run(study: Study) -> dict[str, Any]:
     """Train, attack, write the page and the picture; returns the headline figures."""
     runs = train(study)
-    found = measure(study, runs)
-    headlines = _headlines(study, runs, found)
-    _write(study, runs, found)
-    return headlines
-
-
-def _headlines(study: Study, runs: Runs, found: Found) -> dict[str, Any]:
-    gain = {
-        over: {
-            measure: figure_json(found.gain("clat", over, measure))
-            for measure in ("clean", "worst")
-        }
-        for over in ("whole", "best", "half")
-    }
+    found, names = measure(study, runs), _names(study, runs)
+    count, usual = len(runs.clat), base_options(study, runs.half[0].last)
+    by_seed = [
+        found.grid.accuracy(("clat", seed), "worst") - found.grid.accuracy(("whole", seed), "worst")
+        for seed in range(count)
+    ]
+    over = "one seed" if count == 1 else f"the mean over {count} seeds"
+    main = {arm: names[arm] for arm in (*_RIVALS, "clat")}
+    rivals = {arm: names[arm] for arm in _RIVALS}
+    further = {arm: name for arm, name in names.items() if arm not in main}
+    more = [accuracies(study, found, further, "Other trainings, one seed")] if further else []
+    write_page(
+        study,
+        "CLAT against adversarial training (Table 1)",
+        f"{about(study)} {recipe_words(usual, study.settings.clat.finetuning)}",
+        _sentences(study, runs, found),
+        accuracies(study, found, main, f"Accuracy in %, {over}"),
+        gains(study, found, "clat", rivals, "Points that CLAT is above the others"),
+        Table(
+            [
+                "seed", "PGD-AT: clean", "worst", "best epoch", "there: clean", "worst",
+                "CLAT: clean", "worst", "CLAT − PGD-AT, worst",
+            ],
+            [
+                [
+                    str(seed), *_both(found, "whole", seed), runs.whole[seed].best_epoch,
+                    *_both(found, "best", seed), *_both(found, "clat", seed), points(gain),
+                ]
+                for seed, gain in enumerate(by_seed)
+            ],
+            "Each seed",
+        ),
+        _draw(study, runs),
+        selections({"CLAT": runs.clat}, "What CLAT trained"),
+        *more,
+        corrupted=False,
+    )  # fmt: skip
+    gain = found.gains("clat", _RIVALS)
     worst, clean = (gain["whole"][measure]["value"] for measure in ("worst", "clean"))
     return {
         "images": len(study.test),
-        "seeds": len(runs.clat),
+        "seeds": count,
         "arms": found.headlines(),
         "gain": gain,
-        "gain_by_seed": [
-            figure_json(ours - theirs)["value"]
-            for ours, theirs in zip(
-                found.seeds["clat"]["worst"], found.seeds["whole"]["worst"], strict=True
-            )
-        ],
+        "gain_by_seed": [figure_json(one)["value"] for one in by_seed],
         "mean_share": runs.mean_share,
         "selections": [len(run.selected.selections) for run in runs.clat],
         "meets": {
@@ -176,73 +175,28 @@ def _headlines(study: Study, runs: Runs, found: Found) -> dict[str, Any]:
     }
 
 
-def _write(study: Study, runs: Runs, found: Found) -> None:
-    labels = names(study, runs)
-    main = {arm: labels[arm] for arm in ("whole", "best", "half", "clat")}
-    rivals = {arm: labels[arm] for arm in ("whole", "best", "half")}
-    usual = base_options(study, runs.half[0].last)
-    count = len(runs.clat)
-    over = "one seed" if count == 1 else f"the mean over {count} seeds"
-    blocks: list[str | Table | Picture] = [
-        f"{about(study)} {recipe_words(usual, study.settings.clat.finetuning)}",
-        _sentences(study, runs, found),
-        accuracies(study, found, main, f"Accuracy in %, {over}"),
-        gains(study, found, "clat", rivals, "Points that CLAT is above the others"),
-        by_seed(runs, found),
-        Picture(_draw(study, runs), "Accuracy on held-out images under PGD-10, epoch by epoch"),
-        selections({"CLAT": runs.clat}, "What CLAT trained"),
-    ]
-    further = {arm: name for arm, name in labels.items() if arm not in main}
-    if further:
-        blocks.append(accuracies(study, found, further, "Other trainings, one seed"))
-    write_blocks(study, "CLAT against adversarial training (Table 1)", blocks, corrupted=False)
-
-
-def by_seed(runs: Runs, found: Found) -> Table:
-    """One row a seed: clean and worst of both, the best epoch, and the gain."""
-    rows = []
-    for seed, whole in enumerate(runs.whole):
-
-        def figure(arm: str, measure: str, seed: int = seed) -> str:
-            return f"{found.seeds[arm][measure][seed].value:.1f}"
-
-        gain = found.seeds["clat"]["worst"][seed] - found.seeds["whole"]["worst"][seed]
-        rows.append(
-            [
-                str(seed),
-                *(figure("whole", measure) for measure in ("clean", "worst")),
-                str(whole.best_epoch),
-                *(figure("best", measure) for measure in ("clean", "worst")),
-                *(figure("clat", measure) for measure in ("clean", "worst")),
-                points(gain),
-            ]
-        )
-    header = [
-        "seed", "PGD-AT: clean", "worst", "best epoch", "there: clean", "worst", "CLAT: clean",
-        "worst", "CLAT − PGD-AT, worst",
-    ]  # fmt: skip
-    return Table(header, rows, title="Each seed")
+def _both(found: Found, arm: str, seed: int) -> list[float]:
+    """Clean accuracy and the worst case of one model."""
+    return [found.grid.accuracy((arm, seed), measure).value for measure in ("clean", "worst")]
 
 
 def _sentences(study: Study, runs: Runs, found: Found) -> str:
-    settings = study.settings.clat
     worst, clean = (found.gain("clat", "whole", measure) for measure in ("worst", "clean"))
     early = found.gain("clat", "best", "worst")
     aim = "reached" if figure_json(worst)["value"] >= AIM else "not reached"
-    share = "Holds" if runs.mean_share <= LARGEST_SHARE else "Does not hold"
     said = [
         (
             f"**{verdict(worst)}: CLAT raises adversarial accuracy.** Against PGD-AT of "
-            f"{epochs(settings.training)} it is {points(worst)} points in the worst case; the aim "
-            f"of {AIM:g} points is {aim}."
+            f"{epochs(study.settings.clat.training)} it is {points(worst)} points in the worst "
+            f"case; the aim of {AIM:g} points is {aim}."
         ),
         (
             f"**{verdict(clean, strictly=False)}: clean accuracy is not below the baseline's.** "
             f"It is {points(clean)} points."
         ),
         (
-            f"**{share}: at most {LARGEST_SHARE:.0%} of the parameters train.** "
-            f"{runs.mean_share:.1%} did in the mean."
+            f"**{holds(runs.mean_share <= LARGEST_SHARE)}: at most {LARGEST_SHARE:.0%} of the "
+            f"parameters train.** {runs.mean_share:.1%} did in the mean."
         ),
         (
             f"**{verdict(early)}: CLAT is more than stopping early.** Against PGD-AT's best epoch "
@@ -251,8 +205,7 @@ def _sentences(study: Study, runs: Runs, found: Found) -> str:
         ),
     ]
     for method in runs.others:
-        gain = found.gain(f"{method}+clat", method, "worst")
-        above = found.gain(f"{method}+clat", method, "clean")
+        gain, above = (found.gain(f"{method}+clat", method, what) for what in ("worst", "clean"))
         said.append(
             f"**{verdict(gain)}: CLAT helps {_METHODS[method]}.** {points(gain)} points in the "
             f"worst case, {points(above)} clean."
@@ -260,29 +213,20 @@ def _sentences(study: Study, runs: Runs, found: Found) -> str:
     return " ".join(said)
 
 
-def _draw(study: Study, runs: Runs) -> Path:
-    figure = new_figure(7.0, 3.6)
-    axes = tidy(figure.add_subplot())
-    half = study.settings.clat.half
-    for seed in range(len(runs.clat)):
-        for run, first, colour, name in (
-            (runs.whole[seed], 1, PATCHED, "PGD-AT"),
-            (runs.half[seed], 1, COLOURS[2], "PGD-AT, half"),
-            (runs.clat[seed], half + 1, COLOURS[1], "CLAT from there"),
-        ):
-            heights = [record.accuracy for record in run.history]
+def _draw(study: Study, runs: Runs) -> Picture:
+    figure, axes = chart(7.0, 3.6)
+    looks: Mapping[str, tuple[list[Trained], int, str]] = {
+        "PGD-AT": (runs.whole, 1, PATCHED),
+        "PGD-AT, half": (runs.half, 1, COLOURS[2]),
+        "CLAT from there": (runs.clat, study.settings.clat.half + 1, COLOURS[1]),
+    }
+    for name, (each, first, colour) in looks.items():
+        for seed, one in enumerate(each):
+            heights = [record.accuracy for record in one.history]
             places = range(first, first + len(heights))
-            label = name if not seed else None
+            label = None if seed else name
             axes.plot(places, heights, color=colour, linewidth=1.2, alpha=0.8, label=label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy under PGD-10, held-out, in %")
     axes.legend(frameon=False, fontsize=8)
-    return save_figure(study, figure)
-
-
-def main() -> None:
-    start("clat_baselines", run, __doc__)
-
-
-if __name__ == "__main__":
-    main()
+    return draw(study, "Accuracy on held-out images under PGD-10, epoch by epoch", figure)

@@ -1,37 +1,26 @@
 """Table 2 of CLAT: perturbations of one model, tried on the others.
 
-    python -m benchmarks.paper.clat_blackbox --data NAME:PATH [--json]
-
 Two families, of PGD-AT and of PGD-AT with CLAT each: the network with two seeds, or two networks.
 In the black box each image is driven as far as its loss rises on the attacked model.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from itertools import permutations, product
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks.paper.clat_measuring import (
-    Model,
-    figure_json,
-    points,
-    right_on_others,
-    rows_of,
-    told,
-    verdict,
-)
+from benchmarks.paper.clat_measuring import Model, right_on_others, rows_of
 from benchmarks.paper.clat_pages import about, epochs
-from benchmarks.paper.clat_training import adversarial, base_options, clat
-from benchmarks.paper.pages import Picture, Table, new_figure, save_figure, write_blocks
-from benchmarks.paper.study import Study, start
+from benchmarks.paper.clat_training import adversarial, clat
+from benchmarks.paper.pages import Table, draw, figure_json, points, verdict, write_page
+from benchmarks.paper.study import Study
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
-from rwsstore.drawing import draw_heat_map
+from rwsstore.drawing import draw_heat_map, new_figure
 from rwsstore.files import Results
-from rwsstore.measure import Figure, Resampling, bootstrap, mean_of
+from rwsstore.measure import Figure, Grid, Resampling, mean_of
 from rwsstore.models import weights_fingerprint
 from rwsstore.training.loop import images_digest
 
@@ -47,14 +36,12 @@ def models(study: Study) -> dict[str, Model]:
     for seed, other in ((0, None), (0, settings.second) if settings.second else (1, None)):
         name = settings.network if other is None else other.network
         family = f"{name}, seed {seed}" if settings.second is None else name
-        begun = adversarial(study, seed, half=True, other=other)
         recipe = settings.recipe
         if other is not None:
             recipe = recipe.model_copy(update={"k": other.k})
-        options = base_options(study, begun.last, recipe)
-        whole = adversarial(study, seed, other=other)
-        found[f"{family}: PGD-AT"] = Model.last(whole)
-        found[f"{family}: CLAT"] = Model.last(clat(study, seed, begun, options))
+        begun = adversarial(study, seed, half=True, other=other)
+        found[f"{family}: PGD-AT"] = Model.last(adversarial(study, seed, other=other))
+        found[f"{family}: CLAT"] = Model.last(clat(study, seed, begun, recipe=recipe))
     return found
 
 
@@ -71,28 +58,53 @@ def measure(study: Study, subjects: Mapping[str, Model]) -> Matrix:
         "seed": settings.seed,
     }
     results = Results(study.work / f"{study.name}.transfer.json", identity)
-    rows: dict[tuple[str, str], Tensor] = {}
+    grid: Grid[str, str] = Grid(Resampling(settings.clat.evaluation.resamples, seed=settings.seed))
     with study.progress.task("black box", total=len(subjects)) as task:
         for name, (_, model) in subjects.items():
-            rows[name, name] = rows_of(study, subjects[name])["pgd"]
+            grid.put(name, name, rows_of(study, subjects[name])["pgd"])
             others = {other: victim.model for other, victim in subjects.items() if other != name}
             found = right_on_others(
                 results, f"made on {name}", model, others, study.test, attack,
                 seed=settings.seed, progress=study.progress,
             )  # fmt: skip
-            rows.update({(name, other): row for other, row in found.items()})
+            for other, row in found.items():
+                grid.put(name, other, row)
             task.advance()
-    resampling = Resampling(settings.clat.evaluation.resamples, seed=settings.seed)
-    return bootstrap(rows, resampling)
+    return {pair: grid.accuracy(*pair) for pair in product(subjects, repeat=2)}
 
 
 def run(study: Study) -> dict[str, Any]:
     """Train, attack, write the page and the picture; returns the headline figures."""
-    subjects = models(study)
+    subjects, settings = models(study), study.settings.clat
     matrix, names = measure(study, subjects), list(subjects)
-    least = margin(matrix, names)
-    ours = clat_as_victim(matrix, names)
-    _write(study, matrix, names, least, ours)
+    least, ours = margin(matrix, names), clat_as_victim(matrix, names)
+    figure = new_figure(6.4, 4.8)
+    axes = figure.add_subplot()
+    values = torch.tensor([[matrix[one, other].value for other in names] for one in names])
+    drawn = draw_heat_map(axes, values, names, names, "Blues", (0.0, 100.0), form=".1f", digits=8)
+    axes.set_xlabel("tried on")
+    axes.set_ylabel("made on")
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="accuracy in %")
+    write_page(
+        study,
+        "CLAT in the black box (Table 2)",
+        f"{about(study)} PGD-AT has {epochs(settings.training)}, CLAT {settings.half} of "
+        f"PGD-AT and {settings.finetuning.epochs} of its own. Every attack is PGD-"
+        f"{settings.evaluation.pgd_steps}. In the white box an image is left alone once it is "
+        "wrong; in the black box all are driven on.",
+        f"**{verdict(least)}: the black box is weaker than the white box.** The least that "
+        f"perturbations of another model leave right above a model's own is {points(least)} "
+        "points; below 0, gradients may be masked. "
+        f"**{verdict(ours)}: CLAT withstands other models' perturbations better than PGD-AT.** "
+        f"{points(ours)} points in the mean.",
+        draw(study, "Accuracy by attacked model and victim", figure),
+        Table(
+            ["made on", *names],
+            [[made_on, *(matrix[made_on, tried_on] for tried_on in names)] for made_on in names],
+            "Accuracy in %, tried on",
+        ),
+        corrupted=False,
+    )
     return {
         "images": len(study.test),
         "matrix": {
@@ -108,9 +120,7 @@ def margin(matrix: Matrix, names: Sequence[str]) -> Figure:
     """The least that the black box is above a model's own white box, over all pairs."""
     gaps = [
         matrix[made_on, tried_on] - matrix[tried_on, tried_on]
-        for made_on in names
-        for tried_on in names
-        if made_on != tried_on
+        for made_on, tried_on in permutations(names, 2)
     ]
     return min(gaps, key=lambda gap: gap.value)
 
@@ -119,52 +129,8 @@ def clat_as_victim(matrix: Matrix, names: Sequence[str]) -> Figure:
     """CLAT − PGD-AT as victims of both models of the other family, the mean over the families."""
     first, second = names[:2], names[2:]
     gains = [
-        matrix[made_on, family[1]] - matrix[made_on, family[0]]
-        for family, others in ((first, second), (second, first))
+        matrix[made_on, tuned] - matrix[made_on, plain]
+        for (plain, tuned), others in ((first, second), (second, first))
         for made_on in others
     ]
     return mean_of(gains)
-
-
-def _write(study: Study, matrix: Matrix, names: Sequence[str], least: Figure, ours: Figure) -> None:
-    settings = study.settings.clat
-    rows = [
-        [made_on, *(told(matrix[made_on, tried_on]) for tried_on in names)] for made_on in names
-    ]
-    blocks: list[str | Table | Picture] = [
-        (
-            f"{about(study)} PGD-AT has {epochs(settings.training)}, CLAT {settings.half} of "
-            f"PGD-AT and {settings.finetuning.epochs} of its own. Every attack is PGD-"
-            f"{settings.evaluation.pgd_steps}. In the white box an image is left alone once it is "
-            "wrong; in the black box all are driven on."
-        ),
-        (
-            f"**{verdict(least)}: the black box is weaker than the white box.** The least that "
-            f"perturbations of another model leave right above a model's own is {points(least)} "
-            "points; below 0, gradients may be masked. "
-            f"**{verdict(ours)}: CLAT withstands other models' perturbations better than PGD-AT.** "
-            f"{points(ours)} points in the mean."
-        ),
-        Picture(_draw(study, matrix, names), "Accuracy by attacked model and victim"),
-        Table(["made on", *names], rows, title="Accuracy in %, tried on"),
-    ]
-    write_blocks(study, "CLAT in the black box (Table 2)", blocks, corrupted=False)
-
-
-def _draw(study: Study, matrix: Matrix, names: Sequence[str]) -> Path:
-    values = torch.tensor([[matrix[one, other].value for other in names] for one in names])
-    figure = new_figure(6.4, 4.8)
-    axes = figure.add_subplot()
-    drawn = draw_heat_map(axes, values, names, names, "Blues", (0.0, 100.0), form=".1f", digits=8)
-    axes.set_xlabel("tried on")
-    axes.set_ylabel("made on")
-    figure.colorbar(drawn, ax=axes, shrink=0.8, label="accuracy in %")
-    return save_figure(study, figure)
-
-
-def main() -> None:
-    start("clat_blackbox", run, __doc__)
-
-
-if __name__ == "__main__":
-    main()

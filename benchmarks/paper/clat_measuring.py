@@ -1,25 +1,6 @@
 """Which test images models get right, clean and under attack, and what follows from that."""
 
-__all__ = [
-    "MEASURES",
-    "Arms",
-    "Found",
-    "Model",
-    "attacks_of",
-    "compare",
-    "figure_json",
-    "packed",
-    "points",
-    "right_on_others",
-    "right_under",
-    "rows_of",
-    "told",
-    "unpacked",
-    "verdict",
-    "with_worst",
-]
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -27,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.clat_training import Trained
+from benchmarks.paper.pages import figure_json
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Attack, Pgd
 from rwsstore.canonical import key_part
 from rwsstore.data import ImageSet, unit_images
 from rwsstore.files import Results
-from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
+from rwsstore.measure import Figure, Grid, Resampling, correctness
 from rwsstore.models import weights_fingerprint
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.loop import images_digest
@@ -70,49 +52,51 @@ class Found:
     """Accuracies in percent, all with the same draws of the images.
 
     Attributes:
-        seeds: by arm and measure, a figure for each seed.
-        figures: by arm and measure, the mean over the seeds.
+        grid: by arm and seed, and by measure.
+        seeds: how many each arm has.
     """
 
-    seeds: Mapping[str, Mapping[str, tuple[Figure, ...]]]
-    figures: Mapping[str, Mapping[str, Figure]]
+    grid: Grid[tuple[str, int], str]
+    seeds: Mapping[str, int]
+
+    def figure(self, arm: str, measure: str) -> Figure:
+        """The mean over an arm's seeds."""
+        return self.grid.mean([(arm, seed) for seed in range(self.seeds[arm])], [measure])
 
     def gain(self, arm: str, over: str, measure: str) -> Figure:
         """Points that one arm is above another, in the mean over the seeds."""
-        return self.figures[arm][measure] - self.figures[over][measure]
+        return self.figure(arm, measure) - self.figure(over, measure)
+
+    def gains(self, arm: str, over: Iterable[str]) -> dict[str, Any]:
+        """Points that an arm is above others, clean and in the worst case, as JSON values."""
+        return {
+            other: {
+                measure: figure_json(self.gain(arm, other, measure))
+                for measure in ("clean", "worst")
+            }
+            for other in over
+        }
 
     def headlines(self) -> dict[str, Any]:
         """The figures as JSON values."""
         return {
-            arm: {measure: figure_json(figure) for measure, figure in figures.items()}
-            for arm, figures in self.figures.items()
+            arm: {measure: figure_json(self.figure(arm, measure)) for measure in MEASURES}
+            for arm in self.seeds
         }
 
 
 def compare(study: Study, arms: Arms) -> Found:
     """Measure every model, and draw the images again for all of them at once."""
-    rows: dict[tuple[str, str, int], Tensor] = {}
+    settings = study.settings
+    resampling = Resampling(settings.clat.evaluation.resamples, seed=settings.seed)
+    grid: Grid[tuple[str, int], str] = Grid(resampling)
     with study.progress.task("models measured", total=sum(map(len, arms.values()))) as task:
         for arm, models in arms.items():
-            for place, model in enumerate(models):
-                measured = rows_of(study, model)
-                rows.update({(arm, name, place): row for name, row in measured.items()})
-                worst = 100 * float(measured["worst"].double().mean())
-                task.advance(note=f"{arm}, {model.name}: {worst:.1f} % under attack")
-    settings = study.settings
-    figures = bootstrap(rows, Resampling(settings.clat.evaluation.resamples, seed=settings.seed))
-    seeds = {
-        arm: {
-            measure: tuple(figures[arm, measure, place] for place in range(len(models)))
-            for measure in MEASURES
-        }
-        for arm, models in arms.items()
-    }
-    means = {
-        arm: {measure: mean_of(each) for measure, each in measures.items()}
-        for arm, measures in seeds.items()
-    }
-    return Found(seeds, means)
+            for seed, model in enumerate(models):
+                for measure, row in rows_of(study, model).items():
+                    share = grid.put((arm, seed), measure, row)
+                task.advance(note=f"{arm}, {model.name}: {share:.1f} % under attack")
+    return Found(grid, {arm: len(models) for arm, models in arms.items()})
 
 
 def rows_of(study: Study, model: Model) -> dict[str, Tensor]:
@@ -135,14 +119,7 @@ def rows_of(study: Study, model: Model) -> dict[str, Tensor]:
         "seed": study.settings.seed,
     }
     results = Results(study.work / f"{model.name}.measured.json", identity)
-    found = {
-        name: right_under(
-            results, name, model.model, study.test, attack, seed=study.settings.seed,
-            progress=study.progress,
-        )
-        for name, attack in attacks.items()
-    }  # fmt: skip
-    return with_worst(found)
+    return stood(study, results, "", model.model, study.test, attacks)
 
 
 def attacks_of(epsilon: float, pgd_steps: int, apgd_steps: int) -> dict[str, Attack | None]:
@@ -152,6 +129,25 @@ def attacks_of(epsilon: float, pgd_steps: int, apgd_steps: int) -> dict[str, Att
         "pgd": Pgd(epsilon, steps=pgd_steps),
         "apgd": Apgd(epsilon, steps=apgd_steps),
     }
+
+
+def stood(
+    study: Study,
+    results: Results,
+    prefix: str,
+    model: nn.Module,
+    images: ImageSet,
+    attacks: Mapping[str, Attack | None],
+) -> dict[str, Tensor]:
+    """Which images a model gets right under each attack, and under every one: "worst"."""
+    rows = {
+        name: right_under(
+            results, f"{prefix}{name}", model, images, attack, seed=study.settings.seed,
+            progress=study.progress,
+        )
+        for name, attack in attacks.items()
+    }  # fmt: skip
+    return with_worst(rows)
 
 
 def with_worst(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,7 +165,7 @@ def right_under(
     seed: int = 0,
     progress: Reporter = SILENT,
 ) -> Tensor:
-    """Tell which images a model gets right under an attack on itself, in the white box.
+    """Tell which images a model gets right under an attack on itself, in the white box; bool [N].
 
     Args:
         results: of an earlier run, and of this one.
@@ -179,9 +175,6 @@ def right_under(
         attack: None for none; it leaves an image alone once the model gets it wrong.
         seed: of random starts.
         progress: counts images.
-
-    Returns:
-        bool [N].
     """
 
     def tried(indices: Tensor) -> dict[str, Tensor]:
@@ -253,51 +246,3 @@ def packed(right: Tensor) -> str:
 def unpacked(text: str, count: int) -> Tensor:
     """The images again, bool [N]."""
     return torch.tensor([one == "1" for one in f"{int(text, 16):0{count}b}"])
-
-
-def verdict(gain: Figure, *, strictly: bool = True) -> str:
-    """Say whether something is above something else, or not below it.
-
-    Args:
-        gain: the difference.
-        strictly: above; else not below.
-
-    Returns:
-        "Holds" where the whole interval says so, "Holds in the mean alone", "Does not hold".
-    """
-    found, ends = figure_json(gain)["value"], figure_json(gain)["interval"]
-    if not (found > 0 if strictly else found >= 0):
-        return "Does not hold"
-    low = found if ends is None else ends[0]
-    sure = low > 0 if strictly else low >= 0
-    return "Holds" if sure else "Holds in the mean alone"
-
-
-def told(figure: Figure) -> str:
-    """A number with its interval, for tables."""
-    ends = figure.interval
-    return f"{figure.value:.1f}" + ("" if ends is None else f" ({ends.low:.1f} to {ends.high:.1f})")
-
-
-def points(gain: Figure) -> str:
-    """A difference in points with its interval."""
-    ends = figure_json(gain)["interval"]
-    between = "" if ends is None else f" ({_signed(ends[0])} to {_signed(ends[1])})"
-    return _signed(figure_json(gain)["value"]) + between
-
-
-def _signed(value: float) -> str:
-    return f"{value:+z.1f}".replace("-", "−")
-
-
-def figure_json(figure: Figure) -> dict[str, Any]:
-    """A figure as JSON values, without what adding up in float64 leaves of equal numbers."""
-    ends = figure.interval
-    return {
-        "value": _rounded(figure.value),
-        "interval": None if ends is None else [_rounded(ends.low), _rounded(ends.high)],
-    }
-
-
-def _rounded(value: float) -> float:
-    return round(value, 9) + 0.0  # no −0

@@ -1,31 +1,18 @@
 """The models of the studies of CLAT: each is trained once, and shared between them."""
 
-__all__ = [
-    "Trained",
-    "adversarial",
-    "adversarial_recipe",
-    "base_options",
-    "begin",
-    "clat",
-    "clean",
-    "trained",
-]
-
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
 
-from benchmarks.paper.clat_settings import OtherNetwork
-from benchmarks.paper.study import Study
+from benchmarks.paper.settings import OtherNetwork
+from benchmarks.paper.study import Study, with_state
 from rwsstore.cpu import ComputeMode
-from rwsstore.files import make_folders
 from rwsstore.models import Classifier, build, main_path_convolutions
 from rwsstore.probes.criticality import default_count
 from rwsstore.training import (
+    AdversarialTrainingOptions,
     ClatOptions,
     ClatRecipe,
     CleanRecipe,
@@ -37,10 +24,8 @@ from rwsstore.training import (
     TradesOptions,
     TradesRecipe,
     TrainingConfig,
-    fit,
     pixel_statistics,
 )
-from rwsstore.training.loop import RunState, load_run, save_run
 
 Method = Literal["pgd_at", "fast_at", "trades"]
 
@@ -79,43 +64,16 @@ class Trained:
 def trained(
     study: Study, name: str, recipe: Recipe, start: Classifier, config: TrainingConfig
 ) -> Trained:
-    """Train a copy of a model on the study's images, or load it if that was done before.
+    """Train a copy of a model, or load it if that was done before; as in `Study.run_of`."""
+    done = study.run_of(name, recipe, start, config, whole=True)
 
-    Raises:
-        ConfigError: the file belongs to a run with another start, recipe or config, or with other
-            images; it is left as it is.
-    """
-    path, key = study.work / f"{name}.safetensors", study.run_key_of(recipe, start, config)
-    done = load_run(path, key)
-    if done is None:
-        done = _train(study, name, key, recipe, start, config)
-    last, best = (_with_state(start, state) for state in (done.weights, done.best))
-    return Trained(name, last, best, done.history, done.recipe)
+    def model(state: Mapping[str, Tensor]) -> Classifier:
+        found = with_state(start, state)
+        assert isinstance(found, Classifier)  # a copy of one
+        # The same float32 sums in another order, faster on a CPU.
+        return ComputeMode(channels_last=True).prepare(found)
 
-
-def _train(
-    study: Study, name: str, key: str, recipe: Recipe, start: Classifier, config: TrainingConfig
-) -> RunState:
-    make_folders(study.work)
-    state_file = study.work / f"{name}.state"
-    run = partial(
-        fit, start, recipe, study.train, study.validation, config, state_file=state_file,
-        mode=study.mode(start, config),
-    )  # fmt: skip
-    last = run(label=name, progress=study.progress, stop_after=config.epochs)
-    best = run()  # nothing is left to train: this takes the best epoch from the state
-    weights = last.model.state_dict()
-    done = RunState(key, last.history, weights, {}, best.model.state_dict(), recipe.state())
-    save_run(study.work / f"{name}.safetensors", done)
-    state_file.unlink(missing_ok=True)
-    return done
-
-
-def _with_state(start: Classifier, state: Mapping[str, Tensor]) -> Classifier:
-    model = copy.deepcopy(start)
-    model.load_state_dict(dict(state))
-    # The same float32 sums in another order, faster on a CPU.
-    return ComputeMode(channels_last=True).prepare(model.eval().requires_grad_(False))
+    return Trained(name, model(done.weights), model(done.best), done.history, done.recipe)
 
 
 def begin(study: Study, seed: int, other: OtherNetwork | None = None) -> Classifier:
@@ -136,9 +94,10 @@ def _random(study: Study, seed: int, other: OtherNetwork | None) -> Classifier:
     return build(study.clean.spec.model_copy(update=fields), seed=seed).eval()
 
 
-def adversarial_recipe(study: Study, method: Method) -> Recipe:
+def adversarial_recipe(study: Study, method: Method = "pgd_at") -> Recipe:
     """Adversarial training of one kind, at the settings' ε."""
-    settings, options = study.settings.clat, study.settings.clat.adversarial
+    settings = study.settings.clat
+    options: AdversarialTrainingOptions = settings.adversarial
     if method == "fast_at":
         return FastAtRecipe(FastAtOptions(epsilon=options.epsilon, judged=options.judged))
     if method == "trades":
@@ -158,10 +117,8 @@ def adversarial(
     settings = study.settings.clat
     epochs = settings.half if half else settings.training.epochs
     config = settings.training.model_copy(update={"seed": seed, "epochs": epochs})
-    name = f"{_name(seed, other)}-{method}-{epochs}"
-    return trained(
-        study, name, adversarial_recipe(study, method), begin(study, seed, other), config
-    )
+    name, recipe = f"{_name(seed, other)}-{method}-{epochs}", adversarial_recipe(study, method)
+    return trained(study, name, recipe, begin(study, seed, other), config)
 
 
 def base_options(study: Study, model: Classifier, recipe: ClatOptions | None = None) -> ClatOptions:
@@ -175,10 +132,11 @@ def clat(
     study: Study,
     seed: int,
     start: Trained,
-    options: ClatOptions | None = None,
     *,
     variant: str = "clat",
+    recipe: ClatOptions | None = None,
     config: TrainingConfig | None = None,
+    **changes: object,
 ) -> Trained:
     """CLAT on top of the last epoch of a training.
 
@@ -186,13 +144,20 @@ def clat(
         study: whose images are trained on.
         seed: of the run.
         start: what it goes on from.
-        options: those of the settings if None.
         variant: what its files are called; equal variants must mean equal options.
+        recipe: that of the settings if None.
         config: that of the settings if None.
+        changes: fields of the recipe that are otherwise.
     """
-    chosen = base_options(study, start.last) if options is None else options
+    options = base_options(study, start.last, recipe).model_copy(update=changes)
     run = (config or study.settings.clat.finetuning).model_copy(update={"seed": seed})
-    return trained(study, f"{start.name}+{variant}", ClatRecipe(chosen), start.last, run)
+    return trained(study, f"{start.name}+{variant}", ClatRecipe(options), start.last, run)
+
+
+def pgd_at_again(study: Study, seed: int, start: Trained, config: TrainingConfig) -> Trained:
+    """PGD-AT that goes on where CLAT does, as long and with its schedule."""
+    run = config.model_copy(update={"seed": seed})
+    return trained(study, f"{start.name}+pgd_at", adversarial_recipe(study), start.last, run)
 
 
 def clean(study: Study, seed: int, other: OtherNetwork | None = None) -> Trained:

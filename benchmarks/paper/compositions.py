@@ -1,7 +1,5 @@
 """Figure 8: two patches at once, on images with two corruptions and on images with one of them.
 
-    python -m benchmarks.paper.compositions --data NAME:PATH
-
 All pairs of the studies' corruptions, in the order in which a camera meets them: weather, blur,
 noise, digital. The best pair of strengths is chosen on validation images for each pair.
 """
@@ -10,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations, product
-from pathlib import Path
 from statistics import fmean
 
 from torch import Tensor
@@ -21,17 +18,16 @@ from benchmarks.paper.pages import (
     PATCHED,
     Picture,
     Table,
-    new_figure,
-    save_figure,
+    bars,
+    draw,
     tidy,
-    write_blocks,
+    write_page,
 )
-from benchmarks.paper.study import Study, start
+from benchmarks.paper.study import Study
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.data import ImageSet
+from rwsstore.drawing import new_figure
 from rwsstore.errors import ConfigError
-from rwsstore.measure.accuracy import Predict
-from rwsstore.patches import Patch
 
 Images = Callable[[], Tensor]
 Pair = tuple[str, str]
@@ -41,12 +37,15 @@ Strengths = tuple[float, float]
 STAGES = ("weather", "blur", "noise", "digital")
 """What light meets first: the scene, the lens, the sensor, the processing."""
 
+NONE, FIRST, SECOND, HALF, FULL = (
+    "no patch", "first patch", "second patch", "half + half", "full + full",
+)  # fmt: skip
 FIXED: Mapping[str, Strengths] = {
-    "no patch": (0.0, 0.0),
-    "first patch": (1.0, 0.0),
-    "second patch": (0.0, 1.0),
-    "half + half": (0.5, 0.5),
-    "full + full": (1.0, 1.0),
+    NONE: (0.0, 0.0),
+    FIRST: (1.0, 0.0),
+    SECOND: (0.0, 1.0),
+    HALF: (0.5, 0.5),
+    FULL: (1.0, 1.0),
 }
 BEST = "best α"
 
@@ -80,22 +79,23 @@ class Composer:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._patches: dict[str, Patch] = study.patches(study.settings.corruptions)
+        self._patches = study.patches(study.settings.corruptions)
         self._live = study.live(self._patches.values())
         few = min(study.settings.compositions.validation_images, len(study.validation))
         self._chooser = study.validation.limit(few, study.settings.seed)
 
-    def predict(self, pair: Pair, strengths: Strengths) -> Predict:
-        """The clean model with both patches on."""
-        chosen = zip(pair, strengths, strict=True)
-        return self._live.variant({self._patches[name].digest: a for name, a in chosen})
-
     def compound(self, pair: Pair, severity: int) -> Compound:
         """Measure one pair at one severity."""
-        best = self._best(pair, severity)
+        word, alphas = f"severity{severity}", self.study.settings.compositions.alphas
+        shown = cache(partial(both, self.study, self._chooser, pair, severity))
+        found = {
+            (first, second): self._measure(word, pair, (first, second), shown, "validation")
+            for first, second in product(alphas, repeat=2)
+        }
+        best = max(found, key=lambda strengths: (found[strengths], -sum(strengths)))
         images = cache(partial(both, self.study, self.study.test, pair, severity))
         measured = {
-            name: self._measure(f"severity{severity}", pair, strengths, images)
+            name: self._measure(word, pair, strengths, images)
             for name, strengths in {**FIXED, BEST: best}.items()
         }
         return Compound(pair, severity, measured, best, self.ta(pair, best))
@@ -104,31 +104,29 @@ class Composer:
         """Accuracy on clean images."""
         return self._measure("clean", pair, strengths, lambda: self.study.test.images)
 
-    def alone(self, pair: Pair, place: int, strengths: Strengths) -> float:
-        """Accuracy where the images have only one corruption of the pair, at the full severity."""
-        name = pair[place]
-        images = partial(self.study.corrupted, self.study.test, name)
-        return self._measure(f"alone/{name}", pair, strengths, images)
+    def singles(self, pair: Pair) -> list[float]:
+        """A row of the last table: images with one corruption of the pair at the full severity."""
+        row = []
+        for name, own in zip(pair, (FIRST, SECOND), strict=True):
+            images = partial(self.study.corrupted, self.study.test, name)
+            row += [
+                self._measure(f"alone/{name}", pair, FIXED[on], images)
+                for on in (NONE, own, HALF, FULL)
+            ]
+        return [*row, *(self.ta(pair, FIXED[on]) for on in (NONE, HALF, FULL))]
 
     def _measure(
         self, what: str, pair: Pair, strengths: Strengths, images: Images, kind: str = "test"
     ) -> float:
         shown = self._chooser if kind == "validation" else self.study.test
-        on = "+".join(f"{name}={a:g}" for name, a in zip(pair, strengths, strict=True) if a)
+        chosen = dict(zip(pair, strengths, strict=True))
+        on = "+".join(f"{name}={alpha:g}" for name, alpha in chosen.items() if alpha)
         # Compound images are the pair's own, whatever is on; all others are measured once.
         owner = f"{pair[0]}>{pair[1]}/" if what.startswith("severity") else ""
-        key = f"{kind}/{what}/{owner}{on or 'none'}"
-        return self.study.measure(key, self.predict(pair, strengths), images, shown.labels)
-
-    def _best(self, pair: Pair, severity: int) -> Strengths:
-        images = cache(partial(both, self.study, self._chooser, pair, severity))
-        alphas = self.study.settings.compositions.alphas
-        grid: list[Strengths] = [(first, second) for first in alphas for second in alphas]
-        found = {
-            strengths: self._measure(f"severity{severity}", pair, strengths, images, "validation")
-            for strengths in grid
-        }
-        return max(grid, key=lambda strengths: (found[strengths], -sum(strengths)))
+        predict = self._live.variant({self._patches[name].digest: a for name, a in chosen.items()})
+        return self.study.measure(
+            f"{kind}/{what}/{owner}{on or 'none'}", predict, images, shown.labels
+        )
 
 
 def pairs(names: Sequence[str]) -> list[Pair]:
@@ -151,143 +149,73 @@ def run(study: Study) -> None:
     composer, wanted = Composer(study), pairs(study.settings.corruptions)
     severities = study.settings.compositions.severities
     found: dict[int, list[Compound]] = {severity: [] for severity in severities}
+    singles: dict[str, list[float]] = {}
     with study.progress.task("compositions", total=len(wanted) * (1 + len(severities))) as task:
         for severity, pair in product(severities, wanted):
             found[severity].append(composer.compound(pair, severity))
             task.advance(note=f"{' + '.join(pair)}, severity {severity}")
-        singles = []
         for pair in wanted:
-            singles.append(_singles(composer, pair))
+            singles[" + ".join(pair)] = composer.singles(pair)
             task.advance(note=f"{' + '.join(pair)}, one at a time")
-    _write(study, found, singles)
-
-
-@dataclass(frozen=True)
-class Singles:
-    """One pair on images with one corruption of it, or none; percent by composition.
-
-    Attributes:
-        pair: of corruptions.
-        first: on images with the first.
-        second: on images with the second.
-        clean: on clean images.
-    """
-
-    pair: Pair
-    first: dict[str, float]
-    second: dict[str, float]
-    clean: dict[str, float]
-
-
-def _singles(composer: Composer, pair: Pair) -> Singles:
-    def alone(place: int) -> dict[str, float]:
-        return {name: composer.alone(pair, place, strengths) for name, strengths in FIXED.items()}
-
-    clean = {name: composer.ta(pair, strengths) for name, strengths in FIXED.items()}
-    return Singles(pair, alone(0), alone(1), clean)
-
-
-def _write(study: Study, found: Mapping[int, list[Compound]], singles: Sequence[Singles]) -> None:
-    about = (
+    singles["mean"] = [fmean(column) for column in zip(*singles.values(), strict=True)]
+    write_page(
+        study,
+        "Patches composed (Figure 8 in kind)",
         "Accuracy in %. Every image has both corruptions of a pair, the first and then the second, "
-        f"at the same severity. {BEST} is chosen on validation images for each pair."
-    )
-    blocks: list[str | Table | Picture] = [
-        about,
+        f"at the same severity. {BEST} is chosen on validation images for each pair.",
         *(sentence(severity, compounds) for severity, compounds in found.items()),
-        Picture(_draw(study, found), "Accuracy under two corruptions, by which patches are on"),
-        *(
-            Table(*_compounds(compounds), title=f"Two corruptions at severity {severity}")
-            for severity, compounds in found.items()
-        ),
+        _draw(study, found),
+        *(_compounds(severity, compounds) for severity, compounds in found.items()),
         Table(
-            *_alone(singles),
-            title=f"One corruption of the pair, severity {study.settings.severity}, or none",
+            [
+                "first + second", "first: none", "its patch", HALF, FULL, "second: none",
+                "its patch", HALF, FULL, "clean: none", HALF, FULL,
+            ],
+            [[label, *row] for label, row in singles.items()],
+            f"One corruption of the pair, severity {study.settings.severity}, or none",
         ),
-    ]
-    write_blocks(study, "Patches composed (Figure 8 in kind)", blocks)
+    )  # fmt: skip
+
+
+def _means(compounds: Sequence[Compound]) -> dict[str, float]:
+    return {name: fmean(one.ra[name] for one in compounds) for name in compounds[0].ra}
 
 
 def sentence(severity: int, compounds: Sequence[Compound]) -> str:
     """Say what composing buys at one severity."""
-    mean = {name: fmean(one.ra[name] for one in compounds) for name in compounds[0].ra}
-    better = [max(one.ra["first patch"], one.ra["second patch"]) for one in compounds]
-    wins = sum(
-        one.ra["half + half"] > single for one, single in zip(compounds, better, strict=True)
-    )
+    mean = _means(compounds)
+    better = [max(one.ra[FIRST], one.ra[SECOND]) for one in compounds]
+    wins = sum(one.ra[HALF] > single for one, single in zip(compounds, better, strict=True))
     return (
         f"Severity {severity}, means over {len(compounds)} pairs: without a patch "
-        f"{mean['no patch']:.1f}, with the better one of the two patches, known only afterwards, "
-        f"{fmean(better):.1f}, half + half {mean['half + half']:.1f}, full + full "
-        f"{mean['full + full']:.1f}, with the best α {mean[BEST]:.1f}. Half + half is above the "
+        f"{mean[NONE]:.1f}, with the better one of the two patches, known only afterwards, "
+        f"{fmean(better):.1f}, half + half {mean[HALF]:.1f}, full + full "
+        f"{mean[FULL]:.1f}, with the best α {mean[BEST]:.1f}. Half + half is above the "
         f"better one patch on {wins} of {len(compounds)} pairs."
     )
 
 
-def _compounds(compounds: Sequence[Compound]) -> tuple[list[str], list[list[str]]]:
-    names = list(compounds[0].ra)
-    header = ["first + second", *names, "its α", "TA at it"]
-    rows = [
-        [
-            one.label,
-            *(f"{one.ra[name]:.1f}" for name in names),
-            f"{one.best[0]:g}, {one.best[1]:g}",
-            f"{one.best_ta:.1f}",
-        ]
+def _compounds(severity: int, compounds: Sequence[Compound]) -> Table:
+    rows: list[list[object]] = [
+        [one.label, *one.ra.values(), f"{one.best[0]:g}, {one.best[1]:g}", one.best_ta]
         for one in compounds
     ]
-    means = [f"{fmean(one.ra[name] for one in compounds):.1f}" for name in names]
-    return header, [*rows, ["mean", *means, "", f"{fmean(one.best_ta for one in compounds):.1f}"]]
+    means = _means(compounds)
+    rows.append(["mean", *means.values(), "", fmean(one.best_ta for one in compounds)])
+    header = ["first + second", *means, "its α", "TA at it"]
+    return Table(header, rows, f"Two corruptions at severity {severity}")
 
 
-def _alone(singles: Sequence[Singles]) -> tuple[list[str], list[list[str]]]:
-    header = [
-        "first + second",
-        "first: none", "its patch", "half + half", "full + full",
-        "second: none", "its patch", "half + half", "full + full",
-        "clean: none", "half + half", "full + full",
-    ]  # fmt: skip
-    both_on = ("half + half", "full + full")
-    shown = [
-        [one.first[name] for name in ("no patch", "first patch", *both_on)]
-        + [one.second[name] for name in ("no patch", "second patch", *both_on)]
-        + [one.clean[name] for name in ("no patch", *both_on)]
-        for one in singles
-    ]
-    labels = [*(" + ".join(one.pair) for one in singles), "mean"]
-    shown.append([fmean(column) for column in zip(*shown, strict=True)])
-    return header, [
-        [label, *(f"{number:.1f}" for number in numbers)]
-        for label, numbers in zip(labels, shown, strict=True)
-    ]
-
-
-def _draw(study: Study, found: Mapping[int, list[Compound]]) -> Path:
-    looks = {
-        "no patch": CLEAN, "first patch": COLOURS[1], "second patch": COLOURS[2],
-        "half + half": PATCHED, "full + full": COLOURS[3], BEST: COLOURS[4],
-    }  # fmt: skip
+def _draw(study: Study, found: Mapping[int, Sequence[Compound]]) -> Picture:
+    colours = (CLEAN, *COLOURS[1:3], PATCHED, *COLOURS[3:5])
     count = len(next(iter(found.values())))
     figure = new_figure(2.5 + 1.0 * count, 2.6 * len(found) + 0.6)
-    for row, (severity, compounds) in enumerate(found.items(), start=1):
-        axes = tidy(figure.add_subplot(len(found), 1, row))
-        for place, (name, colour) in enumerate(looks.items()):
-            shift = 0.84 * ((place + 0.5) / len(looks) - 0.5)
-            heights = [one.ra[name] for one in compounds]
-            axes.bar([x + shift for x in range(count)], heights, 0.84 / len(looks), color=colour,
-                     label=name if row == 1 else None)  # fmt: skip
-        labels = [one.label.replace("_", " ").replace(" + ", "\n+ ") for one in compounds]
-        axes.set_xticks(range(count), labels, fontsize=8)
-        axes.set_ylim(0, 100)
-        axes.set_ylabel("accuracy in %")
+    grid = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+    for axes, (severity, compounds) in zip(grid, found.items(), strict=True):
+        names = [one.label.replace("_", " ").replace(" + ", "\n+ ") for one in compounds]
+        groups = {name: [one.ra[name] for one in compounds] for name in (*FIXED, BEST)}
+        bars(tidy(axes), names, groups, colours)
         axes.set_title(f"severity {severity}", fontsize=10, loc="left")
-    figure.legend(loc="outside upper left", ncols=len(looks), frameon=False, fontsize=8)
-    return save_figure(study, figure)
-
-
-def main() -> None:
-    start("compositions", run, __doc__)
-
-
-if __name__ == "__main__":
-    main()
+    shown = grid[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper left", ncols=6, frameon=False, fontsize=8)
+    return draw(study, "Accuracy under two corruptions, by which patches are on", figure)

@@ -1,14 +1,7 @@
-"""What the paper on parameter corruption found, asked of our numbers; each answer is computed.
+"""What a paper found, asked of our numbers; each answer is computed. Here of parameter corruption.
 
 How a finding is asked (the measures, the thresholds, the tests) is our own choice.
 """
-
-__all__ = [
-    "Finding",
-    "epsilon_for",
-    "findings",
-    "rank_correlation",
-]
 
 import math
 from collections.abc import Mapping, Sequence, Set
@@ -22,7 +15,7 @@ from rwsstore.probes.parameter_corruption import CorruptionReport, CorruptionRow
 Reports = Mapping[str, CorruptionReport]
 """By network."""
 
-CONFIRMED, MIXED, REFUTED = "confirmed", "in part", "not confirmed"
+CONFIRMED, MIXED, REFUTED, OPEN = "confirmed", "in part", "not confirmed", "undecided"
 _FAR = 20.0
 """Points that the two kinds of corruption must lie apart at some ε."""
 _LEVEL = 0.05
@@ -43,32 +36,10 @@ class Finding:
     verdict: str
     reason: str
 
-
-def findings(
-    tables: Reports,
-    few: Reports,
-    layers: Reports,
-    types: Reports,
-    components: CorruptionReport,
-    norms: Set[str],
-) -> dict[str, Finding]:
-    """Ask each finding of the paper that images alone can answer.
-
-    Args:
-        tables: all parameters, n = k.
-        few: all parameters, n small.
-        layers: layer by layer.
-        types: component type by component type, each n.
-        components: module by module, of the network with BatchNorm.
-        norms: those of the modules that are normalizations.
-    """
-    return {
-        "gradient_beats_random": gradient_beats_random({"n = k": tables, "n small": few}),
-        "norm_most_sensitive": norm_most_sensitive(types),
-        "conv_before_linear": conv_before_linear(types),
-        "position": position(layers),
-        "norm_before_neighbour": norm_before_neighbour(components, norms),
-    }
+    @property
+    def headline(self) -> dict[str, str]:
+        """As JSON values."""
+        return {"claim": self.claim, "verdict": self.verdict, "because": self.reason}
 
 
 def gradient_beats_random(every: Mapping[str, Reports]) -> Finding:
@@ -87,7 +58,7 @@ def gradient_beats_random(every: Mapping[str, Reports]) -> Finding:
             said.append(line)
     return Finding(
         "gradient-based corruption does far more damage than random corruption",
-        _verdict([gap >= _FAR for gap in gaps]),
+        agreed([gap >= _FAR for gap in gaps]),
         "; ".join(said),
     )
 
@@ -102,7 +73,7 @@ def norm_most_sensitive(types: Reports) -> Finding:
                 answers.append(max(drops, key=drops.__getitem__) == "norm")
                 said.append(f"{network}, n = {n}: {_listed(drops)}")
     return Finding(
-        "normalization is the most sensitive component", _verdict(answers), "; ".join(said)
+        "normalization is the most sensitive component", agreed(answers), "; ".join(said)
     )
 
 
@@ -116,7 +87,7 @@ def conv_before_linear(types: Reports) -> Finding:
             said.append(f"{network}, n = {n}: {_listed(drops)}")
     return Finding(
         "convolutions are more sensitive than fully-connected layers",
-        _verdict(answers),
+        agreed(answers),
         "; ".join(said),
     )
 
@@ -203,7 +174,8 @@ def _listed(drops: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {100 * drop:.0f} %" for name, drop in drops.items())
 
 
-def _verdict(answers: Sequence[bool]) -> str:
+def agreed(answers: Sequence[bool]) -> str:
+    """Whether all, some or none of the answers are yes."""
     if not any(answers):
         return REFUTED
     return CONFIRMED if all(answers) else MIXED

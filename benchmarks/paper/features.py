@@ -1,12 +1,10 @@
 """Figure 9: feature maps of the clean and the patched model on one corrupted image.
 
-    python -m benchmarks.paper.features --data NAME:PATH [--image FILE]
-
 The picture is scikit-image's `chelsea` (CC0) unless another one is named; how near the patched
 model's features come to those of the uncorrupted image is also measured on test images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
@@ -16,13 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.paper.pages import Picture, Table, write_blocks
-from benchmarks.paper.study import Study, errors_told, open_study, study_parser
+from benchmarks.paper.pages import Picture, Table, draw, write_page
+from benchmarks.paper.study import Study
 from rwsstore.corruptions import corrupt
 from rwsstore.data import read_image
 from rwsstore.data.images import fit_image
 from rwsstore.errors import MissingExtraError
-from rwsstore.files import make_folders, write_atomic
 from rwsstore.models import short_names
 from rwsstore.patches import Patch
 from rwsstore.probes import FeatureMaps, feature_maps
@@ -31,56 +28,43 @@ from rwsstore.runtime import PatchBag
 _IMAGES = 20
 # The paper shows the second and the third convolution.
 _SHOWN = slice(1, 3)
-_VIEWS = ("corruption", "clean model", "with its patch", "clean model, uncorrupted image")
-_WORDS = (
-    "One image under each corruption, as the network sees it, and the six channels of the second "
-    "and the third convolution that the patch changes most: A the clean model, B with the patch, C "
-    "the clean model on the uncorrupted image."
-)
 
 
-def run(study: Study, image: Tensor | None = None) -> None:
-    """Draw the image under each of the five corruptions; measure; write the page."""
+def run(study: Study, *, image: Path | None = None) -> None:
+    """The page of a picture, from a file or scikit-image's cat."""
     size = study.clean.spec.input_size
-    picture = chelsea(size) if image is None else image
+    show(study, chelsea(size) if image is None else read_image(image, size=size))
+
+
+def show(study: Study, picture: Tensor) -> None:
+    """Draw the image under each of the five corruptions; measure; write the page."""
     patches = study.patches(study.settings.corruptions)
     looked, distances = {}, []
     with study.progress.task("features", total=len(patches)) as task:
         for name, patch in patches.items():
             looked[name] = _look(study, name, patch, picture, 0)
-            distances.append([name, *_distances(study, name, patch, _layers(looked[name]))])
+            layers = [layer.layer for layer in looked[name].layers]
+            distances.append([name, *_distances(study, name, patch, layers)])
             task.advance(note=name)
-    layers = _layers(next(iter(looked.values())))
-    predictions = [
-        [name, *(_prediction(study, found, place) for place in range(3))]
-        for name, found in looked.items()
-    ]
-    header = ["corruption", *(f"{layer}, clean → patched" for layer in short_names(layers))]
-    title = (
-        "Distance of the features from those of the uncorrupted image, in % of their norm, mean "
-        f"over {min(_IMAGES, len(study.test))} test images"
+    write_page(
+        study,
+        "Feature maps (Figure 9 in kind)",
+        "One image under each corruption, as the network sees it, and the six channels of the "
+        "second and the third convolution that the patch changes most: A the clean model, B with "
+        "the patch, C the clean model on the uncorrupted image.",
+        Table(
+            ["corruption", "clean model", "with its patch", "clean model, uncorrupted image"],
+            [[name, *_predictions(study, found)] for name, found in looked.items()],
+            "What they take the image for",
+        ),
+        Table(
+            ["corruption", *(f"{layer}, clean → patched" for layer in short_names(layers))],
+            distances,
+            "Distance of the features from those of the uncorrupted image, in % of their norm, "
+            f"mean over {min(_IMAGES, len(study.test))} test images",
+        ),
+        *(_picture(study, name, found) for name, found in looked.items()),
     )
-    blocks: list[str | Table | Picture] = [
-        _WORDS,
-        Table(_VIEWS, predictions, title="What they take the image for"),
-        Table(header, distances, title=title),
-        *_pictures(study, looked),
-    ]
-    write_blocks(study, "Feature maps (Figure 9 in kind)", blocks)
-
-
-def _layers(found: FeatureMaps) -> list[str]:
-    return [layer.layer for layer in found.layers]
-
-
-def _pictures(study: Study, looked: Mapping[str, FeatureMaps]) -> list[Picture]:
-    make_folders(study.docs)
-    pictures = []
-    for name, found in looked.items():
-        path = study.docs / f"{study.name}-{name}.png"
-        write_atomic(path, _draw(study, found))
-        pictures.append(Picture(path, f"Feature maps under {name}, without and with its patch"))
-    return pictures
 
 
 def _look(
@@ -96,15 +80,19 @@ def _look(
     )  # fmt: skip
 
 
-def _draw(study: Study, found: FeatureMaps) -> bytes:
-    shown = found.layers[_SHOWN] or found.layers
-    return FeatureMaps(found.views, shown, study.clean.spec.classes).pictures()[""]
+def _picture(study: Study, name: str, found: FeatureMaps) -> Picture:
+    layers = found.layers[_SHOWN] or found.layers
+    shown = FeatureMaps(found.views, layers, study.clean.spec.classes)
+    caption = f"Feature maps under {name}, without and with its patch"
+    return draw(study, caption, shown.pictures()[""], name)
 
 
-def _prediction(study: Study, found: FeatureMaps, place: int) -> str:
-    view, classes = found.views[place], study.clean.spec.classes
-    name = classes[view.predicted] if classes else str(view.predicted)
-    return f"{name}, {view.probability:.0%}"
+def _predictions(study: Study, found: FeatureMaps) -> list[str]:
+    classes = study.clean.spec.classes
+    return [
+        f"{classes[view.predicted] if classes else view.predicted}, {view.probability:.0%}"
+        for view in found.views[:3]
+    ]
 
 
 def _distances(study: Study, corruption: str, patch: Patch, layers: Sequence[str]) -> list[str]:
@@ -143,19 +131,3 @@ def chelsea(size: int) -> Tensor:
     pixels = np.asarray(skimage.data.chelsea())  # type: ignore[no-untyped-call]  # it has no types
     fitted = fit_image(Image.fromarray(pixels), size)
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).contiguous()
-
-
-def main() -> None:
-    parser = study_parser("features", __doc__)
-    parser.add_argument("--image", type=Path, metavar="FILE", help="default: scikit-image's cat")
-    arguments = parser.parse_args()
-    with errors_told():
-        study = open_study("features", arguments)
-        image = None
-        if arguments.image is not None:
-            image = read_image(arguments.image, size=study.clean.spec.input_size)
-        run(study, image)
-
-
-if __name__ == "__main__":
-    main()

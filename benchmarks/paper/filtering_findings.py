@@ -3,21 +3,26 @@
 How a finding is asked (the measures, the thresholds, the tests) is our own choice.
 """
 
-__all__ = ["agreement", "alike", "filtering_findings", "retained"]
-
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from benchmarks.paper.corruption_findings import Finding
+from benchmarks.paper.corruption_findings import (
+    CONFIRMED,
+    MIXED,
+    OPEN,
+    REFUTED,
+    Finding,
+    agreed,
+)
 from benchmarks.paper.filtering_maps import Maps
 from benchmarks.paper.filtering_retraining import Retrained, gain
+from benchmarks.paper.pages import told
 from rwsstore.measure import Figure, Interval
 from rwsstore.probes.filtering import FilteringReport, LayerScores
 
-CONFIRMED, MIXED, REFUTED, OPEN = "confirmed", "in part", "not confirmed", "undecided"
 _LEAST = 3
 """Layers without which a rank correlation says nothing."""
 _ALIKE = 0.5
@@ -110,26 +115,22 @@ def _targets(report: FilteringReport) -> Finding:
 
 
 def _data_sets(maps: Maps) -> Finding:
-    own = _decisive(maps.coarse.scores)
-    rhos = {
-        name: agreement(own, _decisive(other.scores))
-        for name, other in (("digits", maps.digits), ("half of the classes", maps.half))
-    }
-    same = {
-        name: _same_kind(maps.coarse.scores, other.scores)
-        for name, other in (("digits", maps.digits), ("half of the classes", maps.half))
-    }
-    parts = [f"{name}: {_rho(rho)}, {same[name]} of the same kind" for name, rho in rhos.items()]
+    own, rhos, parts = _decisive(maps.coarse.scores), [], []
+    for name, other in (("digits", maps.digits), ("half of the classes", maps.half)):
+        rhos.append(agreement(own, _decisive(other.scores)))
+        pairs = zip(maps.coarse.scores, other.scores, strict=True)
+        same = sum(one.kind == two.kind for one, two in pairs)
+        parts.append(f"{name}: {_rho(rhos[-1])}, {same} of {len(own)} layers of the same kind")
     return Finding(
         "The characteristics of layers do not depend on the data set",
-        alike(list(rhos.values())),
+        alike(rhos),
         f"{_asked('with the bundled model')}: " + "; ".join(parts),
     )
 
 
 def _networks(maps: Maps) -> Finding:
     own, other = _decisive(maps.coarse.scores), _decisive(maps.resnet.scores)
-    rho = None if None in own else agreement(_at(own, _depths(len(other))), other)
+    rho = None if None in own else agreement(_at(own, len(other)), other)
     with_draws = sum(figure is not None and figure.draws is not None for figure in other)
     return Finding(
         "Nor on the network",
@@ -156,7 +157,7 @@ def _batch_norm(maps: Maps) -> Finding:
     batch = retained(maps.resnet_batch)
     return Finding(
         "BatchNorm keeps a network going although all of a layer's weights are gone",
-        CONFIRMED if all(differs) else MIXED if any(differs) else REFUTED,
+        agreed(differs),
         f"mean over the layers, evaluation mode; {said}. Normalizing by each batch's statistics, "
         f"as in training mode, the ResNet-18 keeps {batch:.1f}",
     )
@@ -170,37 +171,22 @@ def _retraining(found: Mapping[str, Retrained]) -> Finding:
     said, instead = (_gains(found, arm) for arm in ("selective", "fragile"))
     return Finding(
         "Retraining only robust and antifragile layers helps against attacks (about +10 points)",
-        CONFIRMED if all(above) else MIXED if any(above) else REFUTED,
+        agreed(above),
         f"selective − plain, in points: {said}; the fragile layers instead − plain: {instead}",
     )
 
 
 def _gains(found: Mapping[str, Retrained], arm: str) -> str:
     names = {"FGSM": "fgsm", "PGD-10": "pgd10", "TA": "ta"}
-    return ", ".join(f"{name} {_points(gain(found, key, arm))}" for name, key in names.items())
+    return ", ".join(f"{name} {told(gain(found, key, arm), '+.1f')}" for name, key in names.items())
 
 
 def _decisive(scores: Sequence[LayerScores]) -> list[Figure | None]:
     return [layer.mean["s2"] for layer in scores]
 
 
-def _same_kind(left: Sequence[LayerScores], right: Sequence[LayerScores]) -> str:
-    same = sum(a.kind == b.kind for a, b in zip(left, right, strict=True))
-    return f"{same} of {len(left)} layers"
-
-
 def _rho(rho: Figure | None) -> str:
-    if rho is None:
-        return "not defined"
-    interval = _interval(rho)
-    ends = "" if interval is None else f" ({interval.low:.2f} to {interval.high:.2f})"
-    return f"{rho.value:.2f}{ends}"
-
-
-def _points(figure: Figure) -> str:
-    interval = _interval(figure)
-    ends = "" if interval is None else f" ({interval.low:+.1f} to {interval.high:+.1f})"
-    return f"{figure.value:+.1f}{ends}"
+    return "not defined" if rho is None else told(rho, ".2f")
 
 
 def _interval(figure: Figure | None) -> Interval | None:
@@ -228,18 +214,15 @@ def _ranks(values: Tensor) -> Tensor:
     return ranks - ranks.mean(0)
 
 
-def _depths(count: int) -> list[float]:
-    return [place / max(1, count - 1) for place in range(count)]
-
-
-def _at(figures: Sequence[Figure | None], depths: Sequence[float]) -> list[Figure | None]:
-    """Scores at other relative depths, linearly between the layers on either side."""
+def _at(figures: Sequence[Figure | None], count: int) -> list[Figure | None]:
+    """Scores at so many even relative depths, linearly between the layers on either side."""
     known = [figure for figure in figures if figure is not None]
-    table, found = _table(known), []
-    for depth in depths:
-        place = depth * (len(known) - 1)
+    table = _table(known)
+    found: list[Figure | None] = []
+    for number in range(count):
+        place = number / max(1, count - 1) * (len(known) - 1)
         low = min(int(place), len(known) - 2)
         row = torch.lerp(table[low], table[low + 1], place - low)
         draws = row[1:] if len(row) > 1 else None
         found.append(Figure(float(row[0]), draws, known[0].images, known[0].resampling))
-    return list(found)
+    return found

@@ -1,7 +1,5 @@
 """The networks that are filtered, their images, and the maps of their layers."""
 
-__all__ = ["Maps", "measure_maps"]
-
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -13,7 +11,6 @@ from rwsstore.data import ImageSet, load_images
 from rwsstore.measure import Resampling, with_batch_statistics
 from rwsstore.models import build, fold_batchnorm
 from rwsstore.probes.filtering import (
-    FilterCurve,
     FilteringCurves,
     FilteringOptions,
     FilteringReport,
@@ -55,9 +52,12 @@ def measure_maps(study: Study) -> Maps:
     settings, photos = study.settings.filtering, _limited(study, study.test)
     coarse, bundled = (settings.thresholds + 1) // 2, _map(study, "bundled", study.clean, photos)
     resnet = networks(study)["resnet18"]
-    digits, half = _digits(study), _half(study)
-    on_digits = _trained(study, "filtering-digits", settings.digits, digits)
-    on_half = _trained(study, "filtering-half", settings.half, half)
+    size = study.clean.spec.input_size
+    train, validation = hold_out(load_images(_DIGITS, "train", size=size), seed=study.settings.seed)
+    digits = train, validation, load_images(_DIGITS, "test", size=size)
+    half = tuple(map(_first_classes, (study.train, study.validation, study.test)))
+    on_digits = _trained(study, "filtering-digits", settings.digits, *digits[:2])
+    on_half = _trained(study, "filtering-half", settings.half, *half[:2])
 
     def thinner(name: str, model: nn.Module, images: ImageSet, seed: int = 0) -> FilteringReport:
         return _map(study, name, model, images, thresholds=coarse, seed=seed)
@@ -66,8 +66,8 @@ def measure_maps(study: Study) -> Maps:
     return Maps(
         bundled=bundled,
         coarse=FilteringReport.of(_thinned(bundled.curves), bundled.options, dataset=photos.name),
-        digits=thinner("digits", on_digits, digits[2], 1),
-        half=thinner("half", on_half, half[2], 2),
+        digits=thinner("digits", on_digits, _limited(study, digits[2]), 1),
+        half=thinner("half", on_half, _limited(study, half[2]), 2),
         unfolded=None if unfolded is None else thinner("unfolded", unfolded, photos),
         resnet=thinner("resnet18", resnet, photos),
         resnet_folded=thinner("resnet18-folded", fold_batchnorm(resnet), photos),
@@ -79,23 +79,7 @@ def measure_maps(study: Study) -> Maps:
 
 
 def _limited(study: Study, images: ImageSet) -> ImageSet:
-    count = min(study.settings.filtering.images, len(images))
-    return images.limit(count, study.settings.seed)
-
-
-_Sets = tuple[ImageSet, ImageSet, ImageSet]
-"""Images to train on, to choose by, and to filter on."""
-
-
-def _digits(study: Study) -> _Sets:
-    size = study.clean.spec.input_size
-    train, validation = hold_out(load_images(_DIGITS, "train", size=size), seed=study.settings.seed)
-    return train, validation, _limited(study, load_images(_DIGITS, "test", size=size))
-
-
-def _half(study: Study) -> _Sets:
-    train, validation, test = map(_first_classes, (study.train, study.validation, study.test))
-    return train, validation, _limited(study, test)
+    return images.limit(min(study.settings.filtering.images, len(images)), study.settings.seed)
 
 
 def _first_classes(images: ImageSet) -> ImageSet:
@@ -105,9 +89,10 @@ def _first_classes(images: ImageSet) -> ImageSet:
     return replace(chosen, classes=images.classes[:count], name=f"{images.name}, {count} classes")
 
 
-def _trained(study: Study, name: str, config: TrainingConfig, sets: _Sets) -> nn.Module:
+def _trained(
+    study: Study, name: str, config: TrainingConfig, train: ImageSet, validation: ImageSet
+) -> nn.Module:
     """The bundled model's network, from the start, on other images; folded."""
-    train, validation, _ = sets
     fields = {
         "num_classes": len(train.classes), "classes": train.classes, "batch_norm": True,
         "folded": False,
@@ -151,14 +136,9 @@ def _map(
 def _thinned(curves: FilteringCurves) -> FilteringCurves:
     """Every second threshold."""
     options = replace(curves.options, thresholds=(curves.options.thresholds + 1) // 2)
-    return replace(curves, options=options, curves=tuple(map(_every_second, curves.curves)))
-
-
-def _every_second(curve: FilterCurve) -> FilterCurve:
-    return replace(
-        curve,
-        thresholds=curve.thresholds[::2],
-        remaining=curve.remaining[::2],
-        clean=curve.clean[::2],
-        attacked=curve.attacked[::2],
-    )
+    names = ("thresholds", "remaining", "clean", "attacked")
+    each = [
+        replace(curve, **{name: getattr(curve, name)[::2] for name in names})
+        for curve in curves.curves
+    ]
+    return replace(curves, options=options, curves=tuple(each))

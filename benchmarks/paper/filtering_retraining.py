@@ -1,7 +1,5 @@
 """Selective against plain retraining, and what is left of both under attack."""
 
-__all__ = ["ARMS", "Retrained", "gain", "measure_retrained", "retrain"]
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +9,8 @@ from torch import Tensor, nn
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Attack, Fgsm, Pgd
 from rwsstore.data import unit_images
-from rwsstore.measure import Figure, Resampling, bootstrap, correctness, mean_of
+from rwsstore.measure import Figure, Grid, Resampling, correctness
+from rwsstore.measure.accuracy import from_digits, to_digits
 from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe
 
 ARMS = {
@@ -22,7 +21,7 @@ ARMS = {
 }
 """Names of the models by key."""
 
-MEASURES = ("ta", "fgsm", "pgd10")
+MEASURES = {"ta": "TA", "fgsm": "FGSM", "pgd10": "PGD-10"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,11 @@ class Retrained:
     """One arm, the mean over its seeds.
 
     Attributes:
-        key: of `ARMS`.
         runs: how many.
         figures: accuracy in percent by measure, with draws over the images.
         changed: share of the parameters that training changed, the mean over the runs.
     """
 
-    key: str
     runs: int
     figures: Mapping[str, Figure]
     changed: float
@@ -45,30 +42,22 @@ class Retrained:
 def measure_retrained(study: Study) -> dict[str, Retrained]:
     """Train every arm and attack it; all figures have the same draws."""
     settings = study.settings.filtering
-    models: dict[str, list[nn.Module]] = {"clean": [study.clean]}
-    models["plain"] = [retrain(study, "plain", seed) for seed in range(settings.seeds)]
-    models["selective"] = [retrain(study, "selective", seed) for seed in range(settings.seeds)]
-    models["fragile"] = [retrain(study, "fragile", 0)]
-    right = {
-        (key, measure, seed): row
-        for key, arm in models.items()
-        for seed, model in enumerate(arm)
-        for measure, row in _measured(study, f"{key}-{seed}", model).items()
-    }
+    runs = {"clean": 0, "plain": settings.seeds, "selective": settings.seeds, "fragile": 1}
+    models = {arm: [retrain(study, arm, seed) for seed in range(n)] for arm, n in runs.items()}
+    models["clean"] = [study.clean]
     resampling = Resampling(resamples=settings.resamples, seed=study.settings.seed)
-    figures = bootstrap(right, resampling)
-    return {
-        key: Retrained(
-            key,
-            len(arm),
-            {
-                measure: mean_of([figures[key, measure, seed] for seed in range(len(arm))])
-                for measure in MEASURES
-            },
-            sum(_changed(study.clean, model) for model in arm) / len(arm),
-        )
-        for key, arm in models.items()
-    }
+    grid: Grid[tuple[str, int], str] = Grid(resampling)
+    for arm, each in models.items():
+        for seed, model in enumerate(each):
+            for measure, row in _measured(study, f"{arm}-{seed}", model).items():
+                grid.put((arm, seed), measure, row)
+    found = {}
+    for arm, each in models.items():
+        cells = [(arm, seed) for seed in range(len(each))]
+        figures = {measure: grid.mean(cells, [measure]) for measure in MEASURES}
+        changed = sum(_changed(study.clean, model) for model in each) / len(each)
+        found[arm] = Retrained(len(each), figures, changed)
+    return found
 
 
 def gain(found: Mapping[str, Retrained], measure: str, arm: str = "selective") -> Figure:
@@ -84,17 +73,15 @@ def retrain(study: Study, arm: str, seed: int) -> nn.Module:
     if arm != "plain":
         kinds = ("fragile",) if arm == "fragile" else settings.recipe.train
         recipe = SelectiveRecipe(settings.recipe.model_copy(update={"train": kinds}))
-    name = f"filtering-{arm}-{seed}"
-    return study.trained(name, recipe, study.clean, config)
+    return study.trained(f"filtering-{arm}-{seed}", recipe, study.clean, config)
 
 
 def _measured(study: Study, name: str, model: nn.Module) -> dict[str, Tensor]:
     """Which test images are right, as they are and under attack; bool [N] each."""
-    count = min(study.settings.filtering.attack_images, len(study.test))
-    images = study.test.limit(count, study.settings.seed)
-    epsilon = study.settings.filtering.epsilon
+    settings, seed = study.settings.filtering, study.settings.seed
+    images = study.test.limit(min(settings.attack_images, len(study.test)), seed)
     attacks: dict[str, Attack | None] = {
-        "ta": None, "fgsm": Fgsm(epsilon), "pgd10": Pgd(epsilon, steps=10),
+        "ta": None, "fgsm": Fgsm(settings.epsilon), "pgd10": Pgd(settings.epsilon, steps=10),
     }  # fmt: skip
     found = {}
     for measure, attack in attacks.items():
@@ -103,13 +90,11 @@ def _measured(study: Study, name: str, model: nn.Module) -> dict[str, Tensor]:
             shown = unit_images(images.images)
             if attack is not None:
                 shown = attack.perturb(
-                    model, shown, images.labels, seed=study.settings.seed, progress=study.progress
+                    model, shown, images.labels, seed=seed, progress=study.progress
                 )
-            row = correctness(model, shown, images.labels).tolist()
-            return "".join("1" if one else "0" for one in row)
+            return to_digits(correctness(model, shown, images.labels))
 
-        text = study.results.value(f"retrained/{name}/{measure}", right)
-        found[measure] = torch.tensor([one == "1" for one in text])
+        found[measure] = from_digits(study.results.value(f"retrained/{name}/{measure}", right))
     return found
 
 

@@ -1,26 +1,13 @@
-"""A study's page and pictures, all of one look."""
+"""A study's page and pictures, all of one look, and how both tell figures."""
 
-__all__ = [
-    "CLEAN",
-    "COLOURS",
-    "LINE",
-    "PATCHED",
-    "Picture",
-    "Table",
-    "new_figure",
-    "save_figure",
-    "tidy",
-    "write_blocks",
-    "write_page",
-]
-
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.files import make_folders, write_atomic
+from rwsstore.measure import Figure, Interval
 
 if TYPE_CHECKING:
     from benchmarks.paper.study import Study
@@ -38,21 +25,37 @@ class Table:
 
     Attributes:
         header: one word or two a column.
-        rows: as wide as the header.
+        rows: as wide as the header. Text is written as it is, None as nothing, a whole number with
+            commas, a figure with its interval, any other number in its column's form.
         title: above it; none if empty.
+        form: of numbers; one for all columns, or one a column.
     """
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Iterable[Sequence[object]]
     title: str = ""
+    form: str | Sequence[str] = ".1f"
 
-    def lines(self) -> list[str]:
-        """Markdown."""
-        if any(len(row) != len(self.header) for row in self.rows):
-            raise ValueError(f"a row is not as wide as the header {self.header}")
+    def markdown(self) -> str:
+        """The lines of the table, below its title."""
+        forms = [self.form] * len(self.header) if isinstance(self.form, str) else self.form
+        rows = [list(map(_cell, row, forms)) for row in self.rows if self._fits(row)]
         marks = ["---", *["---:"] * (len(self.header) - 1)]
-        table = ["| " + " | ".join(row) + " |" for row in (self.header, marks, *self.rows)]
-        return [f"**{self.title}**", "", *table] if self.title else table
+        lines = ["| " + " | ".join(row) + " |" for row in (self.header, marks, *rows)]
+        return "\n".join([f"**{self.title}**", "", *lines] if self.title else lines)
+
+    def _fits(self, row: Sequence[object]) -> bool:
+        if len(row) != len(self.header):
+            raise ValueError(f"a row is not as wide as the header {self.header}")
+        return True
+
+
+def _cell(value: object, form: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, Figure):
+        return told(value, form)
+    return format(value, "," if isinstance(value, int) else form)
 
 
 @dataclass(frozen=True)
@@ -67,30 +70,23 @@ class Picture:
     path: Path
     words: str
 
+    def markdown(self) -> str:
+        """A link to it."""
+        return f"![{self.words}]({self.path.name})"
+
+
+def draw(study: "Study", words: str, drawn: Any, suffix: str = "") -> Picture:
+    """Write a figure, or a PNG's bytes, as `docs/paper/NAME.png`, or `NAME-SUFFIX.png`."""
+    make_folders(study.docs)
+    path = study.docs / f"{study.name}{'-' + suffix if suffix else ''}.png"
+    write_atomic(path, drawn if isinstance(drawn, bytes) else png_bytes(drawn))
+    return Picture(path, words)
+
 
 def write_page(
-    study: "Study",
-    title: str,
-    paragraphs: Sequence[str],
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    picture: Path | None,
+    study: "Study", title: str, *blocks: str | Table | Picture, corrupted: bool = True
 ) -> Path:
-    """Write a page of one table and at most one picture, as `docs/paper/NAME.md`."""
-    blocks: list[str | Table | Picture] = [*paragraphs, Table(header, rows)]
-    if picture is not None:
-        blocks.append(Picture(picture, title))
-    return write_blocks(study, title, blocks)
-
-
-def write_blocks(
-    study: "Study",
-    title: str,
-    blocks: Sequence[str | Table | Picture],
-    *,
-    corrupted: bool = True,
-) -> Path:
-    """Write a page of paragraphs, tables and pictures, and the command that makes it.
+    """Write `docs/paper/NAME.md`: paragraphs, tables, pictures, and the command that makes it.
 
     Args:
         study: whose page it is.
@@ -98,29 +94,24 @@ def write_blocks(
         blocks: in their order.
         corrupted: whether images were corrupted, so that their severity is told.
     """
-    parts = [f"# {title}"]
-    for block in blocks:
-        if isinstance(block, Table):
-            parts.append("\n".join(block.lines()))
-        elif isinstance(block, Picture):
-            parts.append(f"![{block.words}]({block.path.name})")
-        else:
-            parts.append(block)
-    parts.append(_origin(study, corrupted=corrupted))
-    make_folders(study.docs)
-    path = study.docs / f"{study.name}.md"
-    write_atomic(path, ("\n\n".join(parts) + "\n").encode())
-    return path
-
-
-def _origin(study: "Study", *, corrupted: bool) -> str:
     severity = f", corruptions at severity {study.settings.severity} unless said"
-    return (
+    origin = (
         f"{len(study.test):,} test images of {study.test.name}{severity if corrupted else ''}. "
-        f"Made by `python -m benchmarks.paper.{study.name} "
+        f"Made by `python -m benchmarks.paper {study.name} "
         f"--data NAME:PATH{' --work-bundle DIR' if study.wide else ''}`; its parameters are in "
         "[paper.toml](../../benchmarks/paper/paper.toml)."
     )
+    parts = [block if isinstance(block, str) else block.markdown() for block in blocks]
+    make_folders(study.docs)
+    path = study.docs / f"{study.name}.md"
+    write_atomic(path, ("\n\n".join([f"# {title}", *parts, origin]) + "\n").encode())
+    return path
+
+
+def chart(width: float, height: float) -> tuple[Any, Any]:
+    """A figure and its only axes."""
+    figure = new_figure(width, height)
+    return figure, tidy(figure.add_subplot())
 
 
 def tidy(axes: Any) -> Any:
@@ -129,9 +120,108 @@ def tidy(axes: Any) -> Any:
     return axes
 
 
-def save_figure(study: "Study", figure: Any, suffix: str = "") -> Path:
-    """Write a figure as `docs/paper/NAME.png`, or `NAME-SUFFIX.png`, and return its path."""
-    make_folders(study.docs)
-    path = study.docs / f"{study.name}{'-' + suffix if suffix else ''}.png"
-    write_atomic(path, png_bytes(figure))
-    return path
+def curves(
+    axes: Any,
+    places: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    x: str,
+    y: str = "accuracy in %",
+    colours: Sequence[str] = COLOURS,
+    log: bool = False,
+) -> None:
+    """Draw lines with a dot at every place, and their names."""
+    for (label, heights), colour in zip(lines.items(), colours, strict=False):
+        axes.plot(places, heights, "o-", ms=4, color=colour, label=label)
+    if log:
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.minorticks_off()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def bars(
+    axes: Any,
+    names: Sequence[str],
+    groups: Mapping[str, Sequence[float]],
+    colours: Sequence[str],
+    *,
+    y: str = "accuracy in %",
+    size: float = 8,
+) -> list[Any]:
+    """Draw accuracies as bars, those of one name beside each other; what was drawn, by group."""
+    drawn = []
+    for place, ((label, heights), colour) in enumerate(zip(groups.items(), colours, strict=False)):
+        shift = 0.84 * ((place + 0.5) / len(groups) - 0.5)
+        at = [number + shift for number in range(len(names))]
+        drawn.append(axes.bar(at, heights, 0.84 / len(groups), label=label, color=colour))
+    axes.set_xticks(range(len(names)), names, fontsize=size)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel(y)
+    return drawn
+
+
+def told(figure: Figure | None, form: str = ".1f") -> str:
+    """A number with its interval, for tables."""
+    if figure is None:
+        return "-"
+    return f"{figure.value:{form}}" + _between(figure.interval, lambda end: format(end, form))
+
+
+def points(gain: Figure) -> str:
+    """A difference in points with its interval."""
+    ends = gain.interval
+    if ends is not None:
+        ends = Interval(low=_rounded(ends.low), high=_rounded(ends.high))
+    return _signed(_rounded(gain.value)) + _between(ends, _signed)
+
+
+def _between(ends: Interval | None, written: Callable[[float], str]) -> str:
+    return "" if ends is None else f" ({written(ends.low)} to {written(ends.high)})"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+z.1f}".replace("-", "−")
+
+
+def verdict(gain: Figure, *, strictly: bool = True) -> str:
+    """Say whether something is above something else, or not below it.
+
+    Args:
+        gain: the difference.
+        strictly: above; else not below.
+
+    Returns:
+        "Holds" where the whole interval says so, "Holds in the mean alone", "Does not hold".
+    """
+    found = _rounded(gain.value)
+    if not (found > 0 if strictly else found >= 0):
+        return holds(False)
+    low = found if gain.interval is None else _rounded(gain.interval.low)
+    sure = low > 0 if strictly else low >= 0
+    return holds(True) if sure else "Holds in the mean alone"
+
+
+def holds(true: bool) -> str:
+    """A verdict on what has no interval."""
+    return "Holds" if true else "Does not hold"
+
+
+def figure_json(figure: Figure) -> dict[str, Any]:
+    """A figure as JSON values, without what adding up in float64 leaves of equal numbers."""
+    ends = figure.interval
+    return {
+        "value": _rounded(figure.value),
+        "interval": None if ends is None else [_rounded(ends.low), _rounded(ends.high)],
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 9) + 0.0  # no −0
+
+
+def counted(number: int, noun: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,41 +1,43 @@
 """Parameter corruption: Table 1, Table 4, Figures 4 and 7 of Sun et al., AAAI 2021, in kind.
 
-    python -m benchmarks.paper.parameter_corruption --data NAME:PATH [--json]
-
 On the bundled model and on a ResNet-18 that is trained here and keeps its BatchNorm: random
 against gradient-based corruption, layers, component types, and the ResNet's components one by one.
 Gradients are of training images, as in the paper; accuracies are those of test images.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from benchmarks.paper.corruption_findings import Finding, epsilon_for, findings
-from benchmarks.paper.corruption_pictures import (
-    draw_components,
-    draw_layers,
-    draw_tables,
-    draw_types,
+from benchmarks.paper.corruption_findings import (
+    Finding,
+    conv_before_linear,
+    epsilon_for,
+    gradient_beats_random,
+    norm_before_neighbour,
+    norm_most_sensitive,
+    position,
 )
-from benchmarks.paper.pages import Picture, Table, write_blocks
-from benchmarks.paper.study import Study, start
+from benchmarks.paper.pages import Picture, Table, draw, write_page
+from benchmarks.paper.study import Study, at_most
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
+from rwsstore.drawing import new_figure
 from rwsstore.models import build, short_names
 from rwsstore.models.classifier import Classifier
 from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
-    CorruptionRow,
     ProbeOptions,
     by_type,
+    draw_curves,
+    draw_losses,
     probe_corruption,
 )
 from rwsstore.training import CleanRecipe
 
 Reports = Mapping[str, CorruptionReport]
-
-_INFINITE = float("inf")
+"""By network."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,7 @@ def networks(study: Study) -> dict[str, Classifier]:
 
 def gradient_images(study: Study) -> ImageSet:
     """Training images, as many of each class."""
-    count = study.settings.parameter_corruption.gradient_images
-    return (
-        study.train.limit(count, study.settings.seed) if count < len(study.train) else study.train
-    )
+    return at_most(study.train, study.settings.parameter_corruption.gradient_images, study)
 
 
 def normalizations(model: Classifier) -> set[str]:
@@ -85,73 +84,62 @@ def normalizations(model: Classifier) -> set[str]:
 
 def run(study: Study) -> dict[str, Any]:
     """Train, probe, write the page and the pictures; the headline figures are returned."""
-    models = networks(study)
+    models, settings = networks(study), study.settings.parameter_corruption
     found, norms = probe(study, models), normalizations(models["resnet18"])
-    asked = findings(found.tables, found.few, found.layers, found.types, found.components, norms)
-    _write(study, found, asked)
+    asked = {
+        "gradient_beats_random": gradient_beats_random(
+            {"n = k": found.tables, "n small": found.few}
+        ),
+        "norm_most_sensitive": norm_most_sensitive(found.types),
+        "conv_before_linear": conv_before_linear(found.types),
+        "position": position(found.layers),
+        "norm_before_neighbour": norm_before_neighbour(found.components, norms),
+    }
+    write_page(
+        study,
+        "Parameter corruption (Tables 1 and 4, Figures 4 and 7 in kind)",
+        _about(study, found),
+        "What the paper found, and what our numbers say:",
+        "\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in asked.values()),
+        _draw_tables(study, found),
+        _compared("n = k", found.tables),
+        _compared(f"n = {settings.few}", found.few),
+        _draw_maps(study, found.layers, "layers", across=True),
+        *(_by_group("layer", name, report) for name, report in found.layers.items()),
+        _draw_maps(study, found.types, "types"),
+        *(_by_group("type", name, report) for name, report in found.types.items()),
+        _draw_components(study, found.components),
+        _by_group("component", "resnet18", found.components),
+        corrupted=False,
+    )
     return _headlines(found, asked)
 
 
 def probe(study: Study, models: Mapping[str, Classifier]) -> Found:
     """Measure everything that was not measured before."""
-    settings = study.settings.parameter_corruption
-    table = {"draws": settings.draws, "seed": study.settings.seed}
-    source = gradient_images(study)
+    settings, source = study.settings.parameter_corruption, gradient_images(study)
 
     def probed(**fields: Any) -> dict[str, CorruptionReport]:
-        return {name: _probe(study, model, source, **fields) for name, model in models.items()}
+        return {
+            name: probe_corruption(
+                model, study.test.images, study.test.labels, ProbeOptions(**fields),
+                gradient_of=(source.images, source.labels), name=study.test.name,
+                results=study.results, progress=study.progress,
+            )
+            for name, model in models.items()
+        }  # fmt: skip
 
-    return Found(
-        tables=probed(epsilons=settings.table_epsilons, **table),
-        few=probed(epsilons=settings.few_epsilons, ns=(settings.few,), **table),
-        layers=probed(
-            epsilons=settings.layer_epsilons, ns=(settings.layer_n,), by="layer", draws=0
-        ),
-        types=probed(
-            epsilons=settings.type_epsilons, ns=settings.type_ns, by="type", p=_INFINITE, draws=0
-        ),
-        components=_probe(
-            study, models["resnet18"], source, epsilons=settings.component_epsilons,
-            ns=(settings.component_n,), by="module", p=_INFINITE, draws=0,
-        ),
+    table: dict[str, Any] = {"draws": settings.draws, "seed": study.settings.seed}
+    tables = probed(epsilons=settings.table_epsilons, **table)
+    few = probed(epsilons=settings.few_epsilons, ns=(settings.few,), **table)
+    layers = probed(epsilons=settings.layer_epsilons, ns=(settings.layer_n,), by="layer", draws=0)
+    types = probed(epsilons=settings.type_epsilons, ns=settings.type_ns, by="type", p=inf, draws=0)
+    models = {"resnet18": models["resnet18"]}
+    components = probed(
+        epsilons=settings.component_epsilons, ns=(settings.component_n,), by="module", p=inf,
+        draws=0,
     )  # fmt: skip
-
-
-def _probe(study: Study, model: Classifier, source: ImageSet, **fields: Any) -> CorruptionReport:
-    return probe_corruption(
-        model,
-        study.test.images,
-        study.test.labels,
-        ProbeOptions(**fields),
-        gradient_of=(source.images, source.labels),
-        name=study.test.name,
-        results=study.results,
-        progress=study.progress,
-    )
-
-
-def _write(study: Study, found: Found, asked: Mapping[str, Finding]) -> None:
-    settings = study.settings.parameter_corruption
-    blocks: list[str | Table | Picture] = [
-        _about(study, found),
-        "What the paper found, and what our numbers say:",
-        "\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in asked.values()),
-        Picture(draw_tables(study, found.tables, found.few), "Accuracy against ε"),
-        *_table_one("n = k", found.tables),
-        *_table_one(f"n = {settings.few}", found.few),
-        Picture(draw_layers(study, found.layers), "Points of accuracy lost, layers × ε"),
-        *(_by_group("layer", name, report) for name, report in found.layers.items()),
-        Picture(draw_types(study, found.types), "Points of accuracy lost, types × ε"),
-        *(_by_group("type", name, report) for name, report in found.types.items()),
-        Picture(draw_components(study, found.components), "Points lost, components × ε"),
-        _by_group("component", "resnet18", found.components),
-    ]
-    write_blocks(
-        study,
-        "Parameter corruption (Tables 1 and 4, Figures 4 and 7 in kind)",
-        blocks,
-        corrupted=False,
-    )
+    return Found(tables, few, layers, types, components["resnet18"])
 
 
 def _about(study: Study, found: Found) -> str:
@@ -171,47 +159,51 @@ def _about(study: Study, found: Found) -> str:
     )
 
 
-def _table_one(word: str, reports: Reports) -> Iterator[Table]:
+def _compared(word: str, reports: Reports) -> Table:
     """Table 1, and what the indicator says."""
-    header = ["ε"]
-    for name in reports:
+    header, columns = ["ε"], []
+    for name, report in reports.items():
         header += [f"random, {name}", f"gradient-based, {name}", "its loss change", "first order"]
-    epsilons = next(iter(reports.values())).epsilons
-    rows = []
-    for place, epsilon in enumerate(epsilons):
-        cells = [f"{epsilon:g}"]
-        for report in reports.values():
-            cells += _compared(report, report.rows[place])
-        rows.append(cells)
-    yield Table(header, rows, title=f"Random against gradient-based, p = 2, {word}")
-
-
-def _compared(report: CorruptionReport, row: CorruptionRow) -> list[str]:
-    assert row.random_accuracy is not None
-    lost = row.gradient.accuracy - report.clean.accuracy
-    change = row.gradient.loss_change
-    return [
-        f"{row.random_accuracy:.1f} ± {row.random_spread:.1f}",
-        f"{row.gradient.accuracy:.1f} ({lost:+z.1f})",
-        "not finite" if change is None else f"{change:+.2g}",
-        f"{row.gradient.first_order:+.2g}",
+        columns.append(list(_against_random(report)))
+    epsilons = [f"{epsilon:g}" for epsilon in next(iter(reports.values())).epsilons]
+    rows = [
+        [epsilon, *(cell for cells in beside for cell in cells)]
+        for epsilon, *beside in zip(epsilons, *columns, strict=True)
     ]
+    return Table(header, rows, f"Random against gradient-based, p = 2, {word}")
+
+
+def _against_random(report: CorruptionReport) -> Iterator[list[str]]:
+    for row in report.rows:
+        assert row.random_accuracy is not None
+        lost = row.gradient.accuracy - report.clean.accuracy
+        change = row.gradient.loss_change
+        yield [
+            f"{row.random_accuracy:.1f} ± {row.random_spread:.1f}",
+            f"{row.gradient.accuracy:.1f} ({lost:+z.1f})",
+            "not finite" if change is None else f"{change:+.2g}",
+            f"{row.gradient.first_order:+.2g}",
+        ]
 
 
 def _by_group(word: str, network: str, report: CorruptionReport) -> Table:
-    norm = "∞" if report.p == _INFINITE else f"{report.p:g}"
+    norm = "∞" if report.p == inf else f"{report.p:g}"
     several = len(report.ns) > 1
     header = [word, "parameters", *(["n"] if several else [])]
     header += [*(f"ε = {epsilon:g}" for epsilon in report.epsilons), "mean drop"]
     rows = []
     for group, shown in zip(report.groups, short_names(list(report.groups)), strict=True):
         for n in report.ns:
-            cells = [shown, f"{report.groups[group]:,}", *([str(n)] if several else [])]
-            cells += [f"{row.gradient.accuracy:.1f}" for row in report.of(group, n)]
             drop = report.mean_drop(group, n)
-            rows.append([*cells, "" if drop is None else f"{100 * drop:.0f} %"])
+            accuracies = [row.gradient.accuracy for row in report.of(group, n)]
+            rows.append(
+                [
+                    shown, report.groups[group], *([str(n)] if several else []), *accuracies,
+                    None if drop is None else f"{100 * drop:.0f} %",
+                ]
+            )  # fmt: skip
     limit = "" if several else f", n = {report.ns[0]}"
-    return Table(header, rows, title=f"{network}, {word} by {word}, p = {norm}{limit}")
+    return Table(header, rows, f"{network}, {word} by {word}, p = {norm}{limit}")
 
 
 def _headlines(found: Found, asked: Mapping[str, Finding]) -> dict[str, Any]:
@@ -226,10 +218,7 @@ def _headlines(found: Found, asked: Mapping[str, Finding]) -> dict[str, Any]:
             }
             for name, report in found.tables.items()
         },
-        "findings": {
-            name: {"claim": one.claim, "verdict": one.verdict, "because": one.reason}
-            for name, one in asked.items()
-        },
+        "findings": {name: one.headline for name, one in asked.items()},
     }
 
 
@@ -249,21 +238,57 @@ def _points(report: CorruptionReport) -> dict[str, Any]:
             word: epsilon_for(report, 20.0, random=random)
             for word, random in (("random", True), ("gradient", False))
         },
-    }  # fmt: skip
+    }
 
 
 def _mean_drops(report: CorruptionReport) -> list[dict[str, Any]]:
-    names: Sequence[str] = list(report.groups)
     return [
         {"group": name, "n": n, "mean_drop": report.mean_drop(name, n)}
-        for name in names
+        for name in report.groups
         for n in report.ns
     ]
 
 
-def main() -> None:
-    start("parameter_corruption", run, __doc__)
+def _draw_tables(study: Study, found: Found) -> Picture:
+    """Accuracy against ε: networks to the right, n = k above, n small below."""
+    figure = new_figure(4.2 * len(found.tables) + 1.6, 6.4)
+    grid = figure.subplots(2, len(found.tables), squeeze=False, sharey=True)
+    for line, reports in zip(grid, (found.tables, found.few), strict=True):
+        for axes, (name, report) in zip(line, reports.items(), strict=True):
+            draw_curves(axes, report)
+            axes.set_title(name, fontsize=10, loc="left")
+        for axes in line[1:]:
+            axes.set_ylabel("")
+        line[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return draw(study, "Accuracy against ε", figure)
 
 
-if __name__ == "__main__":
-    main()
+def _draw_maps(study: Study, reports: Reports, what: str, *, across: bool = False) -> Picture:
+    """Layers or types × ε, on one scale: networks across, or downwards with each n to the right."""
+    columns = max(len(report.ns) for report in reports.values())
+    if across:
+        height = 1.4 + 0.28 * max(len(report.groups) for report in reports.values())
+        figure = new_figure(4.6 * len(reports), height)
+        grid = figure.subplots(columns, len(reports), squeeze=False).T
+    else:
+        figure = new_figure(1.6 + 3.4 * columns, 1.0 + 1.7 * len(reports))
+        grid = figure.subplots(len(reports), columns, squeeze=False)
+    top = max(report.clean.accuracy - 100 / report.classes for report in reports.values())
+    for line, (name, report) in zip(grid, reports.items(), strict=True):
+        norm = "∞" if report.p == inf else f"{report.p:g}"
+        for place, (axes, n) in enumerate(zip(line, report.ns, strict=True)):
+            drawn = draw_losses(axes, report, n, named=not place, top=top)
+            axes.set_title(f"{name}: p = {norm}, n = {n}", fontsize=9)
+    every = [axes for line in grid for axes in line]
+    figure.colorbar(drawn, ax=every, shrink=0.8, label="points of accuracy lost")
+    return draw(study, f"Points of accuracy lost, {what} × ε", figure, what)
+
+
+def _draw_components(study: Study, report: CorruptionReport) -> Picture:
+    """The modules of one network × ε."""
+    figure = new_figure(2.8 + 0.6 * len(report.epsilons), 1.4 + 0.2 * len(report.groups))
+    axes = figure.add_subplot()
+    drawn = draw_losses(axes, report, report.ns[0])
+    axes.set_title(f"p = ∞, n = {report.ns[0]}", fontsize=9)
+    figure.colorbar(drawn, ax=axes, shrink=0.5, label="points of accuracy lost")
+    return draw(study, "Points lost, components × ε", figure, "components")

@@ -1,39 +1,21 @@
 """Every parameter of the studies, as a file."""
 
-__all__ = [
-    "CLAT_TABLES",
-    "AlphaSettings",
-    "AnchorsSettings",
-    "ClatPatchSettings",
-    "ClatSettings",
-    "CompositionsSettings",
-    "FilteringSettings",
-    "LayersSettings",
-    "ParameterCorruptionSettings",
-    "RivalSettings",
-    "Settings",
-    "TablesSettings",
-    "read_settings",
-]
-
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from benchmarks.paper.clat_settings import ClatPatchSettings, ClatSettings
-from benchmarks.paper.filtering_settings import FilteringSettings
-from benchmarks.paper.weight_settings import (
-    CorruptionResistantSettings,
-    HessianAwareSettings,
-)
 from rwsstore.config import Frozen, validated
 from rwsstore.corruptions import CORRUPTIONS, parse_corruptions
 from rwsstore.files import read_toml
-from rwsstore.training import TrainingConfig
-
-Severity = Annotated[int, Field(ge=1, le=5)]
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
+from rwsstore.training import (
+    AdversarialTrainingOptions,
+    ClatOptions,
+    CorruptionResistantOptions,
+    HessianAwareOptions,
+    SelectiveOptions,
+    TrainingConfig,
+)
 
 CLAT_TABLES = (
     "clat_baselines", "clat_layers", "clat_dynamic", "clat_clean", "clat_count", "clat_blackbox",
@@ -51,7 +33,46 @@ _ALSO = {
 """Parts of the settings that a study depends on besides `robust` and its own."""
 
 
-class TablesSettings(Frozen, allow_inf_nan=False):
+def _names(value: Any) -> Any:
+    if isinstance(value, str):
+        return parse_corruptions(value)
+    if isinstance(value, list | tuple):
+        return parse_corruptions(",".join(map(str, value)))
+    return value
+
+
+_Values = TypeVar("_Values", bound=tuple[float, ...])
+
+
+def _rising(values: _Values) -> _Values:
+    if list(values) != sorted(set(values)):
+        raise ValueError("must rise, and name none twice")
+    return values
+
+
+_Some, _InOrder = Field(min_length=1), AfterValidator(_rising)
+Names = Annotated[tuple[str, ...], _Some, BeforeValidator(_names)]
+Bits = Literal[32, 16, 8, 4, 3, 2]
+Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[tuple[Count, ...], _Some, _InOrder]
+Positive = Annotated[float, Field(gt=0)]
+Positives = Annotated[tuple[Positive, ...], _Some, _InOrder]
+Share = Annotated[float, Field(gt=0, le=1)]
+Width = Annotated[float, Field(gt=0, le=8)]
+Severity = Annotated[int, Field(ge=1, le=5)]
+Severities = Annotated[tuple[Severity, ...], _Some, _InOrder]
+Alphas = Annotated[tuple[Annotated[float, Field(gt=0, le=2)], ...], _Some, _InOrder]
+Alphas0 = Annotated[tuple[Annotated[float, Field(ge=0, le=2)], ...], _Some, _InOrder]
+Resamples = Annotated[int, Field(ge=40)]
+
+_QUARTERS = (0.25, 0.5, 0.75, 1.0)
+
+
+class Part(Frozen, allow_inf_nan=False):
+    """One section of the file."""
+
+
+class TablesSettings(Part):
     """Tables 1, 4 and 5.
 
     Attributes:
@@ -61,18 +82,11 @@ class TablesSettings(Frozen, allow_inf_nan=False):
     """
 
     corruptions: Names = tuple(CORRUPTIONS)
-    bits: Annotated[tuple[Literal[32, 16, 8, 4, 3, 2], ...], Field(min_length=1)] = (
-        16, 8, 4, 3, 2,
-    )  # fmt: skip
-    all_layers_bits: Literal[32, 16, 8, 4, 3, 2] = 8
-
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _resolve(cls, value: Any) -> Any:
-        return _names(value)
+    bits: Annotated[tuple[Bits, ...], _Some] = (16, 8, 4, 3, 2)
+    all_layers_bits: Bits = 8
 
 
-class LayersSettings(Frozen, allow_inf_nan=False):
+class LayersSettings(Part):
     """Figure 6.
 
     Attributes:
@@ -82,17 +96,11 @@ class LayersSettings(Frozen, allow_inf_nan=False):
     """
 
     training: TrainingConfig
-    constrained: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 5, 8, 13)
-    bits: Literal[32, 16, 8, 4, 3, 2] = 8
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if list(self.constrained) != sorted(set(self.constrained)):
-            raise ValueError("constrained must rise, and name no K twice")
-        return self
+    constrained: Annotated[tuple[Count, ...], _InOrder] = (1, 2, 3, 5, 8, 13)
+    bits: Bits = 8
 
 
-class AlphaSettings(Frozen, allow_inf_nan=False):
+class AlphaSettings(Part):
     """Figure 7.
 
     Attributes:
@@ -100,21 +108,17 @@ class AlphaSettings(Frozen, allow_inf_nan=False):
         severities: of the images.
     """
 
-    alphas: Annotated[tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=2)] = tuple(
-        step / 10 for step in range(13)
-    )
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (3, 5)
+    alphas: Alphas0 = tuple(step / 10 for step in range(13))
+    severities: Severities = (3, 5)
 
     @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if list(self.alphas) != sorted(set(self.alphas)) or not {0, 1} <= set(self.alphas):
-            raise ValueError("alphas must rise, name none twice, and hold 0 and 1")
-        if list(self.severities) != sorted(set(self.severities)):
-            raise ValueError("severities must rise, and name none twice")
+    def _check_ends(self) -> Self:
+        if not {0, 1} <= set(self.alphas):
+            raise ValueError("alphas must hold 0 and 1")
         return self
 
 
-class AnchorsSettings(Frozen, allow_inf_nan=False):
+class AnchorsSettings(Part):
     """The three anchors, on a small network of their own; and how much full training loses.
 
     Attributes:
@@ -127,15 +131,13 @@ class AnchorsSettings(Frozen, allow_inf_nan=False):
         alphas: strengths of which the best is chosen besides 1.
     """
 
-    width: Annotated[float, Field(gt=0, le=8)] = 0.25
-    layers: Annotated[int, Field(ge=1)] = 5
+    width: Width = 0.25
+    layers: Count = 5
     pretraining: TrainingConfig
     clean: TrainingConfig
-    early: Annotated[int, Field(ge=1)]
+    early: Count
     training: TrainingConfig
-    alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=2)], ...], Field(min_length=1)] = (
-        0.25, 0.5, 0.75, 1.0,
-    )  # fmt: skip
+    alphas: Alphas = _QUARTERS
 
     @model_validator(mode="after")
     def _check_early(self) -> Self:
@@ -147,31 +149,21 @@ class AnchorsSettings(Frozen, allow_inf_nan=False):
         return self
 
 
-class CompositionsSettings(Frozen, allow_inf_nan=False):
+class CompositionsSettings(Part):
     """Figure 8.
 
     Attributes:
-        severities: of both corruptions of a pair, rising.
+        severities: of both corruptions of a pair.
         alphas: strengths of which the best pair is chosen for each pair of corruptions.
         validation_images: on which it is chosen, at most.
     """
 
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (3, 5)
-    alphas: Annotated[tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=1)] = (
-        0.25, 0.5, 0.75, 1.0,
-    )  # fmt: skip
-    validation_images: Annotated[int, Field(ge=1)] = 1000
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        for name in ("severities", "alphas"):
-            values = getattr(self, name)
-            if list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must rise, and name none twice")
-        return self
+    severities: Severities = (3, 5)
+    alphas: Alphas0 = _QUARTERS
+    validation_images: Count = 1000
 
 
-class RivalSettings(Frozen, allow_inf_nan=False):
+class RivalSettings(Part):
     """BatchNorm re-estimated on the test stream, and TENT.
 
     Attributes:
@@ -183,24 +175,13 @@ class RivalSettings(Frozen, allow_inf_nan=False):
     """
 
     corruptions: Names = tuple(CORRUPTIONS)
-    batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 8, 200)
-    batch_one_images: Annotated[int, Field(ge=1)] = 1000
-    tent_batches: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (8, 200)
-    tent_learning_rates: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)
-    ] = (1e-2, 3e-3, 1e-3, 2e-4)
-
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _resolve(cls, value: Any) -> Any:
-        return _names(value)
+    batches: Annotated[tuple[Count, ...], _Some] = (1, 8, 200)
+    batch_one_images: Count = 1000
+    tent_batches: Annotated[tuple[Annotated[int, Field(ge=2)], ...], _Some] = (8, 200)
+    tent_learning_rates: Annotated[tuple[Positive, ...], _Some] = (1e-2, 3e-3, 1e-3, 2e-4)
 
 
-Grid = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-"""ε, rising."""
-
-
-class ParameterCorruptionSettings(Frozen, allow_inf_nan=False):
+class ParameterCorruptionSettings(Part):
     """Random and gradient-based corruption of parameters, of the bundled model and a ResNet.
 
     Attributes:
@@ -209,45 +190,252 @@ class ParameterCorruptionSettings(Frozen, allow_inf_nan=False):
         gradient_images: training images that gradients and loss changes are of.
         draws: random corruptions for each n and ε of the first table.
         few: n of the first table's second half.
-        table_epsilons: where all parameters may be corrupted, p = 2.
-        few_epsilons: where few may.
+        table_epsilons: where all parameters may be corrupted, p = 2; `few_epsilons` where few may.
         layer_n: n of the layers, p = 2.
-        layer_epsilons: of the layers.
         type_ns: each n of the component types, p = ∞.
-        type_epsilons: of the component types.
         component_n: n of the ResNet's components one by one, p = ∞.
-        component_epsilons: of them.
     """
 
-    width: Annotated[float, Field(gt=0, le=8)] = 0.25
+    width: Width = 0.25
     training: TrainingConfig = TrainingConfig(epochs=8, label_smoothing=0.0)
-    gradient_images: Annotated[int, Field(ge=1)] = 1000
+    gradient_images: Count = 1000
     draws: Annotated[int, Field(ge=2, le=100)] = 3
-    few: Annotated[int, Field(ge=1)] = 100
-    table_epsilons: Grid = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    few_epsilons: Grid = (1e-2, 1e-1, 1.0, 10.0, 100.0)
-    layer_n: Annotated[int, Field(ge=1)] = 100
-    layer_epsilons: Grid = (0.3, 1.0, 3.0, 10.0, 30.0)
-    type_ns: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (10, 100)
-    type_epsilons: Grid = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    component_n: Annotated[int, Field(ge=1)] = 10
-    component_epsilons: Grid = (0.3, 1.0, 3.0)
+    few: Count = 100
+    table_epsilons: Positives = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    few_epsilons: Positives = (1e-2, 1e-1, 1.0, 10.0, 100.0)
+    layer_n: Count = 100
+    layer_epsilons: Positives = (0.3, 1.0, 3.0, 10.0, 30.0)
+    type_ns: Counts = (10, 100)
+    type_epsilons: Positives = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    component_n: Count = 10
+    component_epsilons: Positives = (0.3, 1.0, 3.0)
+
+
+class CorruptionResistantSettings(Part):
+    """Table 2 of the study of parameter corruption.
+
+    Attributes:
+        recipe: λ₁, ε, p and n of the training.
+        training: of the plain run and of the other, from the clean model.
+        bits: of the patch.
+        epsilons: of the gradient-based corruption that is measured, p = 2.
+        gradient_images: training images that its gradient is taken on.
+        lost: points of accuracy that the plain run has lost where the two are compared.
+        allowed: points that the patched model may have lost there.
+    """
+
+    recipe: CorruptionResistantOptions = CorruptionResistantOptions()
+    training: TrainingConfig = TrainingConfig(epochs=3, learning_rate=0.01, clip_norm=1.0)
+    bits: Bits = 8
+    epsilons: Positives = (0.05, 0.1, 0.2, 0.5, 1.0)
+    gradient_images: Count = 2000
+    lost: Positive = 20.0
+    allowed: Positive = 10.0
+
+
+class HessianAwareSettings(Part):
+    """Flipped bits after Hessian-aware training and its rivals.
+
+    Attributes:
+        training: of all runs, from the clean model; the rivals differ in one thing each.
+        l2: weight decay of the run with more of it.
+        rho: of sharpness-aware minimization.
+        bits: of the patch.
+        sites: weights whose exponent's top bit is flipped, one at a time.
+        images: test images that each flip is measured on.
+        resamples: of the sites, for the intervals.
+    """
+
+    recipe: HessianAwareOptions = HessianAwareOptions()
+    training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
+    l2: Annotated[float, Field(ge=0, le=1)] = 5e-3
+    rho: Positive = 0.05
+    bits: Bits = 8
+    sites: Annotated[int, Field(ge=10)] = 3000
+    images: Count = 250
+    resamples: Resamples = 2000
+
+
+class FilteringSettings(Part):
+    """Filtering, selective retraining, and the claims about data sets, networks and BatchNorm.
+
+    Attributes:
+        images: test images of every map, as many of each class.
+        thresholds: of the bundled model's map; the others have every second of them.
+        epsilon: ε of FGSM, here and in the measuring of what was retrained.
+        recipe: of selective retraining; its ε is `epsilon`, its filters are those of the maps.
+        training: of all retraining, from the clean model.
+        seeds: runs of selective and of plain retraining.
+        attack_images: test images that retrained models are attacked on, at most.
+        digits: training of the bundled model's network on digits.
+        half: the same on half of the classes.
+        resamples: of the images, for the intervals.
+    """
+
+    images: Count = 80
+    thresholds: Annotated[int, Field(ge=5, le=1001)] = 25
+    epsilon: Share = 0.015
+    recipe: SelectiveOptions = SelectiveOptions(images=60)
+    training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
+    seeds: Annotated[int, Field(ge=1, le=20)] = 1
+    attack_images: Count = 1000
+    digits: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.05, flip=False)
+    half: TrainingConfig = TrainingConfig(epochs=4, learning_rate=0.1)
+    resamples: Resamples = 1000
 
     @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        for name, values in self:
-            if isinstance(values, tuple) and list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must rise, and name none twice")
+    def _check_numbers(self) -> Self:
+        if self.thresholds % 4 != 1:
+            raise ValueError("thresholds must be 1 above a multiple of 4, to be halved")
+        if "h1" not in self.recipe.filters:
+            raise ValueError("h1 must be among the filters")
+        if self.recipe.attack_epsilon != self.epsilon:
+            raise ValueError("recipe.attack_epsilon must be epsilon")
         return self
 
 
-class Settings(Frozen, allow_inf_nan=False):
+class Evaluation(Part):
+    """What every model of CLAT's tables is measured with: attacks from one random start.
+
+    Attributes:
+        test_images: at most, as many of each class.
+        resamples: of the images, for the intervals.
+    """
+
+    test_images: Count = 2500
+    pgd_steps: Count = 20
+    apgd_steps: Count = 100
+    resamples: Resamples = 2000
+
+
+class CleanStart(Part):
+    """Table 9.
+
+    Attributes:
+        training: of the clean model.
+        finetuning: of CLAT from it, and of PGD-AT from it.
+        recipe: of CLAT.
+    """
+
+    training: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.1, clip_norm=5.0)
+    finetuning: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.05, clip_norm=5.0)
+    recipe: ClatOptions = ClatOptions(every=5)
+
+
+class OtherNetwork(Part):
+    """A second network of the black-box matrix.
+
+    Attributes:
+        k: layers that CLAT trains at a time; None: a twentieth.
+    """
+
+    network: str = "vgg16"
+    width: Width = 0.125
+    k: Count | None = None
+
+
+class ClatSettings(Part):
+    """Tables 1, 2, 4, 5 and 9 and Figure 3 of CLAT, on a small network.
+
+    Attributes:
+        network: its name; its BatchNorm is left in.
+        train_images: that all of its trainings see, at most, as many of each class.
+        seeds: of the main comparison: each is another start, order and attack.
+        ablation_seeds: of the comparisons of layers, the first of those.
+        epsilon: ε, L∞, of every training and every attack.
+        pretrained: adversarial training begins at the model of `clean.training`, not at random
+            weights.
+        adversarial: inner maximization of adversarial training; that of fast_at has one step.
+        beta: of TRADES.
+        training: of the baseline, all of its epochs.
+        half: epochs of the adversarial training that CLAT starts from, with a schedule of their
+            own.
+        finetuning: the epochs of CLAT after that.
+        recipe: of CLAT.
+        others: further baselines, with one seed.
+        counts: k of Figure 3; all layers are added.
+        second: network of the black-box matrix beside the first; None: the first's second seed.
+    """
+
+    network: str = "resnet32_stride2"
+    width: Width = 1.0
+    train_images: Count = 4000
+    seeds: Annotated[int, Field(ge=1, le=20)] = 3
+    ablation_seeds: Annotated[int, Field(ge=1, le=20)] = 1
+    epsilon: Share = 0.03
+    pretrained: bool = False
+    evaluation: Evaluation = Evaluation()
+    adversarial: AdversarialTrainingOptions = AdversarialTrainingOptions(steps=5, step_size=None)
+    beta: Annotated[float, Field(ge=0)] = 6.0
+    training: TrainingConfig = TrainingConfig(epochs=30, learning_rate=0.1, clip_norm=5.0)
+    half: Count = 15
+    finetuning: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.02, clip_norm=5.0)
+    recipe: ClatOptions = ClatOptions(every=5)
+    others: tuple[Literal["fast_at", "trades"], ...] = ("fast_at", "trades")
+    counts: Counts = (1, 2, 4, 8, 16)
+    clean: CleanStart = CleanStart()
+    second: OtherNetwork | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        recipes = {
+            "adversarial": self.adversarial,
+            "recipe": self.recipe,
+            "clean.recipe": self.clean.recipe,
+        }
+        for name, recipe in recipes.items():
+            if recipe.epsilon != self.epsilon:
+                raise ValueError(f"{name}.epsilon must be epsilon")
+        for fault, said in (
+            (
+                self.half + self.finetuning.epochs != self.training.epochs,
+                "half and finetuning.epochs must make training.epochs",
+            ),
+            (self.ablation_seeds > self.seeds, "ablation_seeds must not be more than seeds"),
+            (
+                self.second is None and self.seeds < 2,
+                "seeds must be 2 or more where there is no second network",
+            ),
+            (len(set(self.others)) != len(self.others), "others must name none twice"),
+            (
+                self.recipe.every is None and self.recipe.every_steps is None,
+                "recipe must select again: every or every_steps is wanted",
+            ),
+            (self.recipe.select != "critical", "recipe.select must be critical"),
+        ):
+            if fault:
+                raise ValueError(said)
+        return self
+
+
+class ClatPatchSettings(Part):
+    """The bundled patch of kind `clat`, alone and with the patches of corruptions.
+
+    Attributes:
+        alphas: strengths of it.
+        images: test images for TA and RA, at most.
+        attack_images: test images that are attacked, at most.
+        epsilon: ε of the attacks, L∞.
+        gain: points of adversarial accuracy that the patch is to raise.
+        resamples: of the images, for the intervals.
+    """
+
+    alphas: Alphas = _QUARTERS
+    images: Count = 1000
+    attack_images: Count = 500
+    epsilon: Share = 4 / 255
+    pgd_steps: Count = 20
+    apgd_steps: Count = 100
+    gain: Positive = 15.0
+    resamples: Resamples = 2000
+
+
+class Settings(Part):
     """What the studies share, and a part for each.
 
     Attributes:
         version: of this description.
         corruptions: of the studies that train: five of different groups.
-        severity: of the corruptions.
         validation: training images held out, on which everything is chosen.
         seed: of that choice, of the corruptions and of `test_images`.
         test_images: use at most so many, but for the studies of promised figures, which take all;
@@ -261,9 +449,9 @@ class Settings(Frozen, allow_inf_nan=False):
     version: Literal[1] = 1
     corruptions: Names
     severity: Severity = 5
-    validation: Annotated[int, Field(ge=1)] = 2000
+    validation: Count = 2000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    test_images: Annotated[int, Field(ge=1)] | None = None
+    test_images: Count | None = None
     mode: Literal["plain", "bf16", "auto"] = "bf16"
     robust: TrainingConfig
     augmented: TrainingConfig
@@ -279,11 +467,6 @@ class Settings(Frozen, allow_inf_nan=False):
     filtering: FilteringSettings = FilteringSettings()
     clat: ClatSettings = ClatSettings()
     clat_patch: ClatPatchSettings = ClatPatchSettings()
-
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _resolve(cls, value: Any) -> Any:
-        return _names(value)
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:
@@ -304,14 +487,6 @@ class Settings(Frozen, allow_inf_nan=False):
         if name in CLAT_TABLES:
             return self.clat.train_images, self.clat.evaluation.test_images
         return None, None if name in _WHOLE else self.test_images
-
-
-def _names(value: Any) -> Any:
-    if isinstance(value, str):
-        return parse_corruptions(value)
-    if isinstance(value, list | tuple):
-        return parse_corruptions(",".join(map(str, value)))
-    return value
 
 
 def read_settings(path: Path) -> Settings:

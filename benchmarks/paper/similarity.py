@@ -1,13 +1,13 @@
 """Figures 2 to 4: norms of the patches layer by layer, how much alike they are, what each gains.
 
-    python -m benchmarks.paper.similarity --data NAME:PATH
-
 All bundled patches, on all corruptions that they are for; the numbers are those of `rws compare`.
 """
 
-from benchmarks.paper.pages import Picture, Table, write_blocks
-from benchmarks.paper.study import Study, start
-from rwsstore.files import make_folders, write_atomic
+from collections.abc import Iterator
+from statistics import fmean
+
+from benchmarks.paper.pages import Table, draw, write_page
+from benchmarks.paper.study import Study
 from rwsstore.models import short_names
 from rwsstore.probes import (
     Comparison,
@@ -45,35 +45,54 @@ def compare(study: Study) -> Comparison:
 
 def run(study: Study) -> None:
     """Measure, write the page and the pictures."""
-    comparison = compare(study)
-    make_folders(study.docs)
-    pictures = []
-    for kind, picture in comparison.pictures().items():
-        path = study.docs / f"{study.name}-{kind}.png"
-        write_atomic(path, picture)
-        pictures.append(Picture(path, _PICTURES[kind]))
-    blocks: list[str | Table | Picture] = [
-        *_sentences(comparison),
-        Table(*_layers(comparison), title="Layers, means over the patches and their pairs"),
-        *_groups("cosine", comparison.groups, ".2f"),
-        *_groups("gain in points", comparison.gain_groups, ".1f"),
-        Table(*_patches(comparison), title="Patches"),
-        *pictures,
-    ]
-    write_blocks(study, "Signatures compared (Figures 2 to 4 in kind)", blocks)
+    found = compare(study)
+    groups = (
+        ("cosine", "cosines", found.groups, ".2f"),
+        ("gain in points", "gains", found.gain_groups, ".1f"),
+    )
+    write_page(
+        study,
+        "Signatures compared (Figures 2 to 4 in kind)",
+        *(_verdict(what, contrast, form) for _, what, contrast, form in groups),
+        *_correlation(found),
+        Table(
+            [
+                "layer", "‖Δ‖", "‖Δ‖ / ‖θ‖", "share of ‖Δ‖²", "cosine", "within groups", "between",
+                "p",
+            ],
+            _layers(found),
+            "Layers, means over the patches and their pairs",
+            ("", ".3f", ".3f", "", ".2f", ".2f", ".2f", ".2g"),
+        ),
+        *(
+            Table(
+                ["patches for", *contrast.by_group],
+                [[name, *row.values()] for name, row in contrast.by_group.items()],
+                f"Mean {what}, different corruptions",
+                form,
+            )
+            for what, _, contrast, form in groups
+            if contrast is not None
+        ),
+        Table(
+            ["patch", "‖Δ‖", "‖Δ‖ / ‖θ‖", "gain on its own", "mean gain on others", "TA"],
+            _patches(found),
+            "Patches",
+            ("", ".2f", ".3f", "+.1f", "+.1f", "+.1f"),
+        ),
+        *(
+            draw(study, _PICTURES[kind], picture, kind)
+            for kind, picture in found.pictures().items()
+        ),
+    )  # fmt: skip
 
 
-def _sentences(comparison: Comparison) -> list[str]:
-    told = [
-        _verdict("cosines", comparison.groups, ".2f"),
-        _verdict("gains", comparison.gain_groups, ".1f"),
-    ]
-    if comparison.gain_correlation is not None:
-        told.append(
+def _correlation(found: Comparison) -> Iterator[str]:
+    if found.gain_correlation is not None:
+        yield (
             "The correlation of the cosine of two patches with what one gains on the other's "
-            f"corruption is {comparison.gain_correlation:.2f}."
+            f"corruption is {found.gain_correlation:.2f}."
         )
-    return told
 
 
 def _verdict(what: str, found: GroupContrast | None, form: str) -> str:
@@ -88,70 +107,22 @@ def _verdict(what: str, found: GroupContrast | None, form: str) -> str:
     )
 
 
-def _layers(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    header = [
-        "layer", "‖Δ‖", "‖Δ‖ / ‖θ‖", "share of ‖Δ‖²", "cosine", "within groups", "between", "p",
-    ]  # fmt: skip
-    names = short_names(comparison.similarity.layers)
-    rows = []
-    for layer, name in zip(comparison.layers, names, strict=True):
-        groups = layer.groups
-        contrast = (None, None, None) if groups is None else (
-            groups.within, groups.between, groups.p_value,
-        )  # fmt: skip
-        rows.append(
-            [
-                name,
-                f"{layer.norm:.3f}",
-                _number(layer.relative_norm, ".3f"),
-                f"{100 * layer.energy:.0f} %",
-                _number(layer.cosine, ".2f"),
-                *(
-                    _number(value, form)
-                    for value, form in zip(contrast, (".2f", ".2f", ".2g"), strict=True)
-                ),
-            ]
-        )
-    return header, rows
+def _layers(found: Comparison) -> Iterator[list[object]]:
+    names = short_names(found.similarity.layers)
+    for layer, name in zip(found.layers, names, strict=True):
+        contrast: list[float | None] = [None] * 3
+        if (groups := layer.groups) is not None:
+            contrast = [groups.within, groups.between, groups.p_value]
+        energy = f"{100 * layer.energy:.0f} %"
+        yield [name, layer.norm, layer.relative_norm, energy, layer.cosine, *contrast]
 
 
-def _groups(what: str, found: GroupContrast | None, form: str) -> list[Table]:
-    if found is None:
-        return []
-    names = list(found.by_group)
-    rows = [[name, *(_number(found.by_group[name][n], form) for n in names)] for name in names]
-    return [Table(["patches for", *names], rows, title=f"Mean {what}, different corruptions")]
-
-
-def _patches(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    gains, found = comparison.gains, comparison.similarity
+def _patches(found: Comparison) -> Iterator[list[object]]:
+    gains, similarity = found.gains, found.similarity
     assert gains is not None  # measured above
-    header = ["patch", "‖Δ‖", "‖Δ‖ / ‖θ‖", "gain on its own", "mean gain on others", "TA"]
-    columns = {name: place for place, name in enumerate(gains.options.corruptions)}
-    rows = []
-    for row, one in enumerate(found.signatures):
-        own = columns.get(one.corruption or "")
-        others = [value for place, value in enumerate(gains.gains[row].tolist()) if place != own]
-        rows.append(
-            [
-                one.name,
-                f"{float(found.total_norms[row]):.2f}",
-                f"{float(found.total_relative_norms[row]):.3f}",
-                "" if own is None else f"{float(gains.gains[row, own]):+.1f}",
-                f"{sum(others) / len(others):+.1f}" if others else "",
-                f"{float(gains.costs[row]):+.1f}",
-            ]
-        )
-    return header, rows
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def main() -> None:
-    start("similarity", run, __doc__)
-
-
-if __name__ == "__main__":
-    main()
+    for row, one in enumerate(similarity.signatures):
+        each = dict(zip(gains.options.corruptions, gains.gains[row].tolist(), strict=True))
+        own = each.pop(one.corruption or "", None)
+        norms = float(similarity.total_norms[row]), float(similarity.total_relative_norms[row])
+        others = fmean(each.values()) if each else None
+        yield [one.name, *norms, own, others, float(gains.costs[row])]

@@ -1,31 +1,16 @@
 """What every study starts from: the bundled model and patches, images, and what was found so far.
 
-A study is a module of this package with `run(study)`; it measures through `Study.measure` and
-trains through `Study.trained`, so that a second run does only what is missing.
+A study is a row of `benchmarks.paper.__main__` and a function that takes a `Study`; it measures and
+trains through it, so that a second run does only what is missing.
 """
-
-__all__ = [
-    "Results",
-    "Settings",
-    "Study",
-    "errors_told",
-    "open_study",
-    "read_settings",
-    "start",
-    "study_arguments",
-    "study_parser",
-]
 
 import argparse
 import copy
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +21,7 @@ from rwsstore.canonical import key_part
 from rwsstore.corruptions import corrupt
 from rwsstore.cpu import ComputeMode, probe, thread_count
 from rwsstore.data import ImageSet, load_images, match_classes
-from rwsstore.errors import MissingFileError, RwsError
+from rwsstore.errors import MissingFileError
 from rwsstore.files import Results, make_folders
 from rwsstore.measure import accuracy, choose_patches
 from rwsstore.measure.accuracy import Predict
@@ -49,7 +34,6 @@ from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_ou
 from rwsstore.training.loop import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
-_CONFIG = Path(__file__).with_name("paper.toml")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,17 +78,17 @@ class Study:
         cls,
         name: str,
         *,
-        clean: Classifier,
-        unfolded: Classifier | None = None,
-        store: Store,
-        wide: Store | None = None,
         train: ImageSet,
         test: ImageSet,
+        clean: Classifier,
+        store: Store,
         settings: Settings,
         work: Path,
         docs: Path,
+        unfolded: Classifier | None = None,
+        wide: Store | None = None,
         progress: Reporter = SILENT,
-    ) -> "Study":
+    ) -> Self:
         """Split the images, and take up the results of an earlier run.
 
         Raises:
@@ -166,26 +150,45 @@ class Study:
 
         return self.results.number(key, found)
 
+    def seen(
+        self,
+        key: str,
+        predict: Predict,
+        corruption: str | None = None,
+        severity: float | None = None,
+        *,
+        images: ImageSet | None = None,
+    ) -> float:
+        """Accuracy in percent on a set, or on the test images; clean, or with a corruption."""
+        chosen = images or self.test
+        shown: Tensor | Callable[[], Tensor] = chosen.images
+        if corruption is not None:
+            shown = partial(self.corrupted, chosen, corruption, severity)
+        return self.measure(key, predict, shown, chosen.labels)
+
     def trained(
+        self, name: str, recipe: Recipe, start: nn.Module, config: TrainingConfig
+    ) -> nn.Module:
+        """The network of a run's best epoch on the validation images, in evaluation mode."""
+        return with_state(start, self.run_of(name, recipe, start, config).best)
+
+    def run_of(
         self,
         name: str,
         recipe: Recipe,
         start: nn.Module,
         config: TrainingConfig,
         *,
-        label: str = "",
-    ) -> nn.Module:
-        """Train a copy of a model on `train`, or load it if that was done before.
+        whole: bool = False,
+    ) -> RunState:
+        """Train a copy of a model on `train`, or load what that left if it was done before.
 
         Args:
             name: of its file in the work folder; studies that ask for the same run share it.
             recipe: as in `fit`.
             start: where training starts; left as it is.
             config: as in `fit`.
-            label: what the progress bar calls it; `name` if empty.
-
-        Returns:
-            The network of the epoch that is best on the validation images, in evaluation mode.
+            whole: keep the last epoch's weights and what the recipe keeps too.
 
         Raises:
             ConfigError: the file belongs to a run with another start, recipe or config, or with
@@ -196,16 +199,19 @@ class Study:
         done = load_run(path, key)
         if done is None:
             make_folders(self.work)
-            result = fit(
-                start, recipe, self.train, self.validation, config, label=label or name,
+            run = partial(
+                fit, start, recipe, self.train, self.validation, config, label=name,
                 state_file=state_file, mode=self.mode(start, config), progress=self.progress,
             )  # fmt: skip
-            done = RunState(key, result.history, {}, {}, result.model.state_dict())
+            last: Mapping[str, Tensor] = {}
+            if whole:
+                last = run(stop_after=config.epochs).model.state_dict()
+            best = run()  # after the whole run this takes the best epoch from the state
+            kept = recipe.state() if whole else {}
+            done = RunState(key, best.history, last, {}, best.model.state_dict(), kept)
             save_run(path, done)
             state_file.unlink(missing_ok=True)
-        model = copy.deepcopy(start)
-        model.load_state_dict(dict(done.best))
-        return model.eval().requires_grad_(False)
+        return done
 
     def robust(self, corruption: str) -> nn.Module:
         """θ_c, trained in full from the clean model, the paper's way; studies share it."""
@@ -263,16 +269,16 @@ def _digests(store: Store) -> dict[str, str]:
     return {entry.name: entry.digest for entry in store.list()}
 
 
-def study_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every study takes."""
-    path = {"type": Path, "metavar": "DIR"}
-    parser.add_argument("--data", required=True, metavar="NAME:PATH", help="as rws takes it")
-    parser.add_argument("--bundle", help="model and patches; default: those shipped", **path)  # type: ignore[arg-type]  # values of several types
-    parser.add_argument("--work-bundle", help="folder that rws bundle worked in", **path)  # type: ignore[arg-type]
-    parser.add_argument("--work", default=Path("build/paper"), **path)  # type: ignore[arg-type]
-    parser.add_argument("--docs", default=Path("docs/paper"), **path)  # type: ignore[arg-type]
-    parser.add_argument("--config", type=Path, default=_CONFIG, metavar="FILE")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the cores given to us")
+def at_most(images: ImageSet, most: int, study: Study) -> ImageSet:
+    """So many images of a set, as many of each class; the set itself where it has no more."""
+    return images.limit(most, study.settings.seed) if most < len(images) else images
+
+
+def with_state(start: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a model with other weights, in evaluation mode."""
+    model = copy.deepcopy(start)
+    model.load_state_dict(dict(state))
+    return model.eval().requires_grad_(False)
 
 
 def open_study(
@@ -291,73 +297,30 @@ def open_study(
     bundle: Path = arguments.bundle or bundled_folder()
     # The same float32 sums in another order, half as fast again on a CPU.
     clean = ComputeMode(channels_last=True).prepare(load_clean_model(model_path(bundle)))
-    unfolded, wide = _work_bundle(arguments.work_bundle)
-    train, test = (_images(arguments.data, split, clean, reporter) for split in ("train", "test"))
+    unfolded = wide = None
+    if (folder := arguments.work_bundle) is not None:
+        if not (folder / "store32").is_dir():
+            raise MissingFileError(
+                f"{folder} holds no store32: is it the folder rws bundle worked in?"
+            )
+        unfolded = load_checkpoint(folder / "clean.unfolded.safetensors")
+        wide = Store(folder / "store32", read_only=True)
+
+    def images(split: Literal["train", "test"]) -> ImageSet:
+        size, classes = clean.spec.input_size, clean.spec.classes
+        found = load_images(arguments.data, split, size=size, progress=reporter)
+        return match_classes(found, classes) if classes else found
+
     return Study.of(
         name,
         clean=clean,
         unfolded=unfolded,
         store=Store(store_path(bundle), read_only=True),
         wide=wide,
-        train=train,
-        test=test,
+        train=images("train"),
+        test=images("test"),
         settings=settings,
         work=arguments.work,
         docs=arguments.docs,
         progress=reporter,
     )
-
-
-def _work_bundle(folder: Path | None) -> tuple[Classifier | None, Store | None]:
-    if folder is None:
-        return None, None
-    store = folder / "store32"
-    if not store.is_dir():
-        raise MissingFileError(f"{folder} holds no store32: is it the folder rws bundle worked in?")
-    return load_checkpoint(folder / "clean.unfolded.safetensors"), Store(store, read_only=True)
-
-
-def _images(data: str, split: str, clean: Classifier, progress: Reporter) -> ImageSet:
-    chosen = "train" if split == "train" else "test"
-    images = load_images(data, chosen, size=clean.spec.input_size, progress=progress)  # type: ignore[arg-type]  # one of two words
-    return match_classes(images, clean.spec.classes) if clean.spec.classes else images
-
-
-def study_parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """A parser with what every study takes."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.paper.{name}",
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    study_arguments(parser)
-    return parser
-
-
-@contextmanager
-def errors_told() -> Iterator[None]:
-    """Tell an error of ours in one line, and exit as `rws` does."""
-    try:
-        yield
-    except RwsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-
-
-def start(name: str, run: Callable[[Study], Mapping[str, Any] | None], about: str | None) -> None:
-    """The whole `main` of a study that takes no arguments of its own.
-
-    Args:
-        name: of its module.
-        run: the study; it may return its headline figures as JSON values. `--json` prints them,
-            after the path of the page.
-        about: for `--help`.
-    """
-    parser = study_parser(name, about)
-    parser.add_argument("--json", action="store_true", help="print the headline figures as JSON")
-    arguments = parser.parse_args()
-    with errors_told():
-        study = open_study(name, arguments)
-        headlines = {"page": str(study.docs / f"{name}.md"), **(run(study) or {})}
-    if arguments.json:
-        print(json.dumps(headlines, indent=2, allow_nan=False, ensure_ascii=False))

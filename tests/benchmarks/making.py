@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import benchmarks.paper.clat_training as clat_module
 import benchmarks.paper.study as study_module
 from benchmarks.paper.settings import Settings
 from benchmarks.paper.study import Study
@@ -85,7 +84,6 @@ def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(study_module, "accuracy", never)
     monkeypatch.setattr(study_module, "fit", never)
-    monkeypatch.setattr(clat_module, "fit", never)
     monkeypatch.setattr(study_module, "corrupt", never)
 
 

@@ -18,12 +18,14 @@ from benchmarks.paper.anchor_path import (
     UNPROJECTED,
     WHOLE,
     AnchorPath,
+    RotationRecipe,
     differences,
     train_path,
+    turned,
+    turned_set,
 )
 from benchmarks.paper.anchors import BUNDLED, CUT, candidates, run, ways
-from benchmarks.paper.cutting import cut
-from benchmarks.paper.rotation import RotationRecipe, turned, turned_set
+from benchmarks.paper.patching import cut
 from benchmarks.paper.study import Study
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError

@@ -12,13 +12,11 @@ from benchmarks.paper.clat_blackbox import clat_as_victim, margin
 from benchmarks.paper.clat_measuring import (
     attacks_of,
     packed,
-    points,
     right_under,
-    told,
     unpacked,
-    verdict,
     with_worst,
 )
+from benchmarks.paper.pages import points, told, verdict
 from rwsstore.attacks import Pgd
 from rwsstore.files import Results
 from rwsstore.measure import Figure, Resampling, correctness

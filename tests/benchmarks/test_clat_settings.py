@@ -7,8 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import benchmarks.paper.study as study_module
-from benchmarks.paper.clat_settings import ClatPatchSettings, ClatSettings
-from benchmarks.paper.settings import CLAT_TABLES, read_settings
+from benchmarks.paper.settings import CLAT_TABLES, ClatPatchSettings, ClatSettings, read_settings
 from tests.benchmarks.making import settings
 
 PAPER = Path(study_module.__file__).with_name("paper.toml")
@@ -31,7 +30,7 @@ def test_the_papers_settings_are_those_that_the_issue_asks_for() -> None:
         ({"half": 10}, r"must make training\.epochs"),
         ({"seeds": 2, "ablation_seeds": 3}, "ablation_seeds must not be more"),
         ({"seeds": 1}, "seeds must be 2 or more"),
-        ({"counts": (2, 1)}, "counts must rise"),
+        ({"counts": (2, 1)}, r"counts\n.* must rise"),
         ({"counts": ()}, "counts"),
         ({"others": ("trades", "trades")}, "others must name none twice"),
         ({"others": ("free",)}, "others"),

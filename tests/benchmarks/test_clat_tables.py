@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-import benchmarks.paper.study as study_module
-from benchmarks.paper import (
-    clat_baselines,
-    clat_blackbox,
-    clat_clean,
-    clat_count,
-    clat_dynamic,
-    clat_layers,
-)
+import benchmarks.paper.__main__ as command
+from benchmarks.paper import clat_baselines, clat_blackbox
+from benchmarks.paper.__main__ import run_of
 from benchmarks.paper.clat_training import adversarial, base_options, begin, clat, clean
 from benchmarks.paper.settings import CLAT_TABLES, Settings
 from benchmarks.paper.study import Study
@@ -36,14 +30,6 @@ from tests.benchmarks.making import (
 )
 from tests.training.tiny import changed, pictures, same
 
-MODULES: dict[str, Any] = {
-    "clat_baselines": clat_baselines,
-    "clat_layers": clat_layers,
-    "clat_dynamic": clat_dynamic,
-    "clat_clean": clat_clean,
-    "clat_count": clat_count,
-    "clat_blackbox": clat_blackbox,
-}
 _EPSILON = 0.02
 _SEEN = pictures(42, size=8, seed=1, strength=90)
 
@@ -80,9 +66,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Study,
         clat_baselines.run(first)
     assert not first.docs.exists()
     found = {}
-    for name, module in MODULES.items():
+    for name in CLAT_TABLES:
         study = opened(name, folder)
-        found[name] = study, module.run(study)
+        found[name] = study, run_of(name)(study) or {}
     return found
 
 
@@ -90,21 +76,17 @@ def folder_of(finished: dict[str, tuple[Study, dict[str, Any]]]) -> Path:
     return finished["clat_baselines"][0].work.parent
 
 
-def test_every_table_is_a_study_of_the_section() -> None:
-    assert tuple(MODULES) == CLAT_TABLES
-
-
 def test_a_second_run_trains_and_measures_nothing(
     finished: dict[str, tuple[Study, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files_of(finished["clat_baselines"][0])
     pictures = {f"clat_{name}.png" for name in ("baselines", "count", "blackbox")}
-    assert set(before) == {f"{name}.md" for name in MODULES} | pictures
+    assert set(before) == {f"{name}.md" for name in CLAT_TABLES} | pictures
     forbid_work(monkeypatch)
     with kept_at_most(0):
-        for name, module in MODULES.items():
+        for name in CLAT_TABLES:
             study = opened(name, folder_of(finished))
-            assert module.run(study) == finished[name][1]
+            assert run_of(name)(study) == finished[name][1]
     assert files_of(finished["clat_baselines"][0]) == before
 
 
@@ -312,14 +294,10 @@ def test_a_second_network_in_the_black_box(tmp_path: Path) -> None:
     assert names == [
         f"{one}: {kind}" for one in ("resnet18", "vgg16") for kind in ("PGD-AT", "CLAT")
     ]
-    rows = table(_page(clat_blackbox, study), "Accuracy in %, tried on")
+    clat_blackbox.run(study)
+    page = (study.docs / "clat_blackbox.md").read_text()
+    rows = table(page, "Accuracy in %, tried on")
     assert rows[0] == ["made on", *names]
-
-
-def _page(module: Any, study: Study) -> str:
-    module.run(study)
-    text: str = (study.docs / f"{study.name}.md").read_text()
-    return text
 
 
 def test_k_is_a_twentieth_where_none_is_given(tmp_path: Path) -> None:
@@ -332,7 +310,7 @@ def test_k_is_a_twentieth_where_none_is_given(tmp_path: Path) -> None:
 def test_too_many_layers_are_refused(tmp_path: Path) -> None:
     study = opened("clat_count", tmp_path, counts=(2, 17))
     with pytest.raises(ConfigError, match=r"clat\.counts has 17; the network has 17 layers"):
-        clat_count.run(study)
+        run_of("clat_count")(study)
     assert not study.docs.exists()
 
 
@@ -344,9 +322,9 @@ def test_models_of_other_settings_are_refused_and_others_stay(
     other = {"epsilon": _EPSILON, "k": 2, "every": 1, "strength": 0.5}
     study = opened("clat_layers", folder, recipe=other)
     with pytest.raises(ConfigError, match=r"1\+clat\.safetensors belongs to a run with other"):
-        clat_layers.run(study)
+        run_of("clat_layers")(study)
     study = opened("clat_layers", folder, counts=(5,), others=())
-    assert clat_layers.run(study) == finished["clat_layers"][1]
+    assert run_of("clat_layers")(study) == finished["clat_layers"][1]
     assert files_of(study) == before
 
 
@@ -356,7 +334,7 @@ def test_measurements_with_other_attacks_are_refused(
     evaluation = {"test_images": 30, "pgd_steps": 5, "apgd_steps": 3, "resamples": 100}
     study = opened("clat_layers", folder_of(finished), evaluation=evaluation)
     with pytest.raises(ConfigError, match="measured"):
-        clat_layers.run(study)
+        run_of("clat_layers")(study)
 
 
 def test_the_headlines_on_the_command_line(
@@ -365,9 +343,9 @@ def test_the_headlines_on_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     study, found = finished["clat_layers"]
-    monkeypatch.setattr(study_module, "open_study", lambda *_: study)
-    monkeypatch.setattr(sys, "argv", ["clat_layers", "--data", "digits", "--json"])
-    clat_layers.main()
+    monkeypatch.setattr(command, "open_study", lambda *_: study)
+    monkeypatch.setattr(sys, "argv", ["paper", "clat_layers", "--data", "digits", "--json"])
+    command.main()
     told = json.loads(capsys.readouterr().out)
     assert told["page"].endswith("clat_layers.md")
     assert told["arms"] == found["arms"]

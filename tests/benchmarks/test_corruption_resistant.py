@@ -3,8 +3,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.paper.corruption_resistant import epsilon_where_lost, run, subjects
-from benchmarks.paper.weight_patches import difference
+from benchmarks.paper.patching import difference
+from benchmarks.paper.weights import (
+    corrupted_subjects as subjects,
+    epsilon_where_lost,
+    run_corrupted as run,
+)
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store
 from tests.benchmarks.making import TRAIN, a_study, files_of, forbid_work, settings, stores, table

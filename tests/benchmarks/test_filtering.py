@@ -13,8 +13,7 @@ from benchmarks.paper.filtering import run
 from benchmarks.paper.filtering_findings import agreement, alike, retained
 from benchmarks.paper.filtering_maps import Maps, measure_maps
 from benchmarks.paper.filtering_retraining import gain, measure_retrained, retrain
-from benchmarks.paper.filtering_settings import FilteringSettings
-from benchmarks.paper.settings import Settings
+from benchmarks.paper.settings import FilteringSettings, Settings
 from rwsstore.attacks import Fgsm
 from rwsstore.measure import Figure, Resampling, accuracy
 from rwsstore.probes.filtering import FilteringOptions, measure_curves

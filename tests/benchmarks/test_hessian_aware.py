@@ -1,7 +1,12 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.paper.hessian_aware import SEVERE, run, severe, subjects
+from benchmarks.paper.weights import (
+    SEVERE,
+    flipped_subjects as subjects,
+    run_flipped as run,
+    severe,
+)
 from tests.benchmarks.making import a_study, forbid_work, settings, table
 
 _TRAINING = {

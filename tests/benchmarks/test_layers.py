@@ -6,8 +6,8 @@ from statistics import fmean
 import pytest
 import torch
 
-from benchmarks.paper.cutting import cut
 from benchmarks.paper.layers import constrained, run
+from benchmarks.paper.patching import cut
 from rwsstore.errors import ConfigError
 from rwsstore.measure import accuracy
 from rwsstore.models import shallowest

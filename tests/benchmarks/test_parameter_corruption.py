@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-import benchmarks.paper.study as study_module
+import benchmarks.paper.__main__ as command
 from benchmarks.paper import parameter_corruption
 from benchmarks.paper.corruption_findings import (
     conv_before_linear,
@@ -154,10 +154,10 @@ def test_headlines_are_printed_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     study = a_study(NAME, tmp_path)
-    monkeypatch.setattr(study_module, "open_study", lambda *_: study)
+    monkeypatch.setattr(command, "open_study", lambda *_: study)
     monkeypatch.setattr(parameter_corruption, "run", lambda _: {"accuracy": 80.5})
-    monkeypatch.setattr(sys, "argv", ["study", "--data", "digits", "--json"])
-    study_module.start(NAME, parameter_corruption.run, "about")
+    monkeypatch.setattr(sys, "argv", ["paper", NAME, "--data", "digits", "--json"])
+    command.main()
     page = str(study.docs / f"{NAME}.md")
     assert json.loads(capsys.readouterr().out) == {"page": page, "accuracy": 80.5}
 

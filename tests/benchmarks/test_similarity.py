@@ -89,7 +89,7 @@ def test_features_of_a_picture_and_of_test_images(
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator)
     study = a_study("features", tmp_path)
     monkeypatch.setattr(features, "_IMAGES", 3)
-    features.run(study, image)
+    features.show(study, image)
     before = files_of(study)
     assert set(before) == {"features.md", *(f"features-{name}.png" for name in FIVE)}
     page = before["features.md"].decode()
@@ -107,7 +107,7 @@ def test_features_of_a_picture_and_of_test_images(
         found.append(100 * float((far - near).detach().norm() / near.detach().norm()))
     assert distances[2][1].split(" → ")[0] == f"{sum(found) / 3:.0f}"
     monkeypatch.setattr(features, "fmean", None)  # nothing is measured twice
-    features.run(a_study("features", tmp_path), image)
+    features.show(a_study("features", tmp_path), image)
     assert files_of(study) == before
     with Image.open(tmp_path / "docs" / f"features-{name}.png") as picture:
         assert min(picture.size) > 300

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 import torch
 
 import benchmarks.paper.study as study_module
-from benchmarks.paper.pages import Table, new_figure, save_figure, write_page
+from benchmarks.paper.__main__ import STUDIES, main, parser, run_of
+from benchmarks.paper.pages import Table, chart, draw, write_page
 from benchmarks.paper.settings import read_settings
-from benchmarks.paper.study import Study, errors_told, open_study, study_parser
+from benchmarks.paper.study import Study, open_study
 from rwsstore.corruptions import corrupt
 from rwsstore.data import load_images
 from rwsstore.errors import ConfigError, FormatError, MissingFileError, UnknownPatchError
@@ -229,20 +231,20 @@ def test_patches_by_corruption(tmp_path: Path) -> None:
 
 def test_a_page(tmp_path: Path) -> None:
     study = a_study("alpha", tmp_path)
-    figure = new_figure(2, 2)
-    figure.add_subplot().plot([0, 1])
-    picture = save_figure(study, figure, "two")
-    path = write_page(study, "Title", ["Words."], ["a", "b"], [["x", "1.0"]], picture)
+    figure, axes = chart(2, 2)
+    axes.plot([0, 1])
+    picture = draw(study, "A line", figure, "two")
+    path = write_page(study, "Title", "Words.", Table(["a", "b"], [["x", 1]]), picture)
     page = path.read_text()
     assert path == study.docs / "alpha.md"
     start = (
-        "# Title\n\nWords.\n\n| a | b |\n| --- | ---: |\n| x | 1.0 |\n\n![Title](alpha-two.png)\n"
+        "# Title\n\nWords.\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n![A line](alpha-two.png)\n"
     )
     assert page.startswith(start)
-    assert "`python -m benchmarks.paper.alpha --data" in page
+    assert "`python -m benchmarks.paper alpha --data" in page
     assert str(tmp_path) not in page
     with pytest.raises(ValueError, match="not as wide"):
-        Table(["a", "b"], [["x"]]).lines()
+        Table(["a", "b"], [["x"]]).markdown()
 
 
 def _bundle(folder: Path) -> tuple[Path, Path]:
@@ -259,9 +261,9 @@ def _bundle(folder: Path) -> tuple[Path, Path]:
 
 
 def _arguments(folder: Path, *more: str) -> argparse.Namespace:
-    given = ["--data", "digits", "--bundle", str(folder / "bundle"), "--threads", "1"]
+    given = ["alpha", "--data", "digits", "--bundle", str(folder / "bundle"), "--threads", "1"]
     given += ["--work", str(folder / "work"), "--docs", str(folder / "docs")]
-    return study_parser("alpha", "about").parse_args([*given, *more])
+    return parser().parse_args([*given, *more])
 
 
 def test_a_study_is_opened_from_the_command_line(tmp_path: Path) -> None:
@@ -280,10 +282,31 @@ def test_a_study_is_opened_from_the_command_line(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
-def test_a_wrong_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_folder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _bundle(tmp_path)
-    arguments = _arguments(tmp_path, "--work-bundle", str(tmp_path))
-    with pytest.raises(SystemExit) as stopped, errors_told():
-        open_study("alpha", arguments)
+    given = ["alpha", "--data", "digits", "--bundle", str(tmp_path / "bundle")]
+    given += ["--threads", "1", "--work-bundle", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["paper", *given])
+    with pytest.raises(SystemExit) as stopped:
+        main()
     assert stopped.value.code == 3
     assert "holds no store32" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--augmented", "--image"])
+def test_an_option_of_another_study_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["paper", "alpha", "--data", "digits", option, "x"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"{option} is for the study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_page_in_the_documentation_has_its_study(name: str) -> None:
+    assert callable(run_of(name))
+    page = PAPER.parents[2] / "docs" / "paper" / f"{name}.md"
+    assert f"`python -m benchmarks.paper {name} --data NAME:PATH" in page.read_text()
