@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.paper.clat_measuring import Model, right_on_others, rows_of
+from benchmarks.paper.clat_measuring import Model, attacked
 from benchmarks.paper.clat_pages import about, epochs
 from benchmarks.paper.clat_training import adversarial, clat
 from benchmarks.paper.pages import Table, draw, figure_json, points, verdict, write_page
@@ -20,7 +20,8 @@ from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
 from rwsstore.drawing import draw_heat_map, new_figure
 from rwsstore.files import Results
-from rwsstore.measure import Figure, Grid, Resampling, mean_of
+from rwsstore.measure import Figure, mean_of
+from rwsstore.measure.adversarial import attack_grid
 from rwsstore.models import weights_fingerprint
 from rwsstore.training.loop import images_digest
 
@@ -58,19 +59,13 @@ def measure(study: Study, subjects: Mapping[str, Model]) -> Matrix:
         "seed": settings.seed,
     }
     results = Results(study.work / f"{study.name}.transfer.json", identity)
-    grid: Grid[str, str] = Grid(Resampling(settings.clat.evaluation.resamples, seed=settings.seed))
-    with study.progress.task("black box", total=len(subjects)) as task:
-        for name, (_, model) in subjects.items():
-            grid.put(name, name, rows_of(study, subjects[name])["pgd"])
-            others = {other: victim.model for other, victim in subjects.items() if other != name}
-            found = right_on_others(
-                results, f"made on {name}", model, others, study.test, attack,
-                seed=settings.seed, progress=study.progress,
-            )  # fmt: skip
-            for other, row in found.items():
-                grid.put(name, other, row)
-            task.advance()
-    return {pair: grid.accuracy(*pair) for pair in product(subjects, repeat=2)}
+    options = attacked(attack.epsilon, study, settings.clat.evaluation.resamples)
+    networks = {name: one.model for name, one in subjects.items()}
+    grid = attack_grid(
+        networks, {"pgd": attack}, study.test, options, results=results, progress=study.progress
+    )
+    pairs = product(subjects, repeat=2)
+    return {pair: grid.accuracy(pair, ("pgd", attack.epsilon)) for pair in pairs}
 
 
 def run(study: Study) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Which test images models get right, clean and under attack, and what follows from that."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.clat_training import Trained
@@ -12,18 +11,20 @@ from benchmarks.paper.pages import figure_json
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Attack, Pgd
 from rwsstore.canonical import key_part
-from rwsstore.data import ImageSet, unit_images
+from rwsstore.data import ImageSet
 from rwsstore.files import Results
-from rwsstore.measure import Figure, Grid, Resampling, correctness
+from rwsstore.measure import Figure, Grid, Resampling
+from rwsstore.measure.adversarial import (
+    NO_ATTACK,
+    WORST_CASE,
+    AdversarialOptions,
+    attack_grid,
+)
 from rwsstore.models import weights_fingerprint
-from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.loop import images_digest
 
 MEASURES = ("clean", "pgd", "apgd", "worst")
 """Accuracy on clean images, under PGD, under APGD-CE, and of what all three leave right."""
-
-_CHUNK = 250
-"""Images that an interrupted run repeats at most."""
 
 
 class Model(NamedTuple):
@@ -113,136 +114,33 @@ def rows_of(study: Study, model: Model) -> dict[str, Tensor]:
         "weights": weights_fingerprint(model.model.state_dict()),
         "images": images_digest(study.test),
         "attacks": {
-            name: None if attack is None else key_part(attack.name, asdict(attack))
-            for name, attack in attacks.items()
+            name: key_part(attack.name, asdict(attack)) for name, attack in attacks.items()
         },
         "seed": study.settings.seed,
     }
     results = Results(study.work / f"{model.name}.measured.json", identity)
-    return stood(study, results, "", model.model, study.test, attacks)
+    return stood(study, results, model, study.test, attacks)
 
 
-def attacks_of(epsilon: float, pgd_steps: int, apgd_steps: int) -> dict[str, Attack | None]:
-    """No attack, PGD and APGD-CE, all in L∞."""
-    return {
-        "clean": None,
-        "pgd": Pgd(epsilon, steps=pgd_steps),
-        "apgd": Apgd(epsilon, steps=apgd_steps),
-    }
+def attacks_of(epsilon: float, pgd_steps: int, apgd_steps: int) -> dict[str, Attack]:
+    """PGD and APGD-CE, both in L∞."""
+    return {"pgd": Pgd(epsilon, steps=pgd_steps), "apgd": Apgd(epsilon, steps=apgd_steps)}
 
 
 def stood(
-    study: Study,
-    results: Results,
-    prefix: str,
-    model: nn.Module,
-    images: ImageSet,
-    attacks: Mapping[str, Attack | None],
+    study: Study, results: Results, model: Model, images: ImageSet, attacks: Mapping[str, Attack]
 ) -> dict[str, Tensor]:
-    """Which images a model gets right under each attack, and under every one: "worst"."""
-    rows = {
-        name: right_under(
-            results, f"{prefix}{name}", model, images, attack, seed=study.settings.seed,
-            progress=study.progress,
-        )
-        for name, attack in attacks.items()
-    }  # fmt: skip
-    return with_worst(rows)
+    """Which images a model gets right "clean", under each attack, and in all cases: "worst"."""
+    name, epsilon = model.name, next(iter(attacks.values())).epsilon
+    options = attacked(epsilon, study)
+    grid = attack_grid(
+        {name: model.model}, attacks, images, options, results=results, progress=study.progress
+    )
+    rows = {attack: grid.right((name, name), [(attack, epsilon)]) for attack in attacks}
+    worst = grid.right((name, name), [(WORST_CASE, epsilon)])
+    return {"clean": grid.right(("", name), [NO_ATTACK]), **rows, "worst": worst}
 
 
-def with_worst(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add what is right without an attack and under every one."""
-    return {**rows, "worst": torch.stack(list(rows.values())).all(0)}
-
-
-def right_under(
-    results: Results,
-    key: str,
-    model: nn.Module,
-    images: ImageSet,
-    attack: Attack | None,
-    *,
-    seed: int = 0,
-    progress: Reporter = SILENT,
-) -> Tensor:
-    """Tell which images a model gets right under an attack on itself, in the white box; bool [N].
-
-    Args:
-        results: of an earlier run, and of this one.
-        key: names the measurement.
-        model: that is attacked.
-        images: that are changed.
-        attack: None for none; it leaves an image alone once the model gets it wrong.
-        seed: of random starts.
-        progress: counts images.
-    """
-
-    def tried(indices: Tensor) -> dict[str, Tensor]:
-        shown, labels = unit_images(images.images[indices]), images.labels[indices]
-        if attack is not None:
-            shown = attack.perturb(model, shown, labels, seed=seed, indices=indices)
-        return {"right": correctness(model, shown, labels)}
-
-    return _in_parts(results, key, len(images), tried, progress)["right"]
-
-
-def right_on_others(
-    results: Results,
-    key: str,
-    model: nn.Module,
-    others: Mapping[str, nn.Module],
-    images: ImageSet,
-    attack: Attack,
-    *,
-    seed: int = 0,
-    progress: Reporter = SILENT,
-) -> dict[str, Tensor]:
-    """Tell which images others get right under an attack on one model, in the black box.
-
-    Every image is driven as far as its loss rises, also one that the attacked model gets wrong.
-
-    Returns:
-        bool [N], by the others' names.
-    """
-
-    def tried(indices: Tensor) -> dict[str, Tensor]:
-        labels = images.labels[indices]
-        shown = attack.perturb(
-            model, images.images[indices], labels, seed=seed, indices=indices, early_exit=False
-        )
-        return {name: correctness(other, shown, labels) for name, other in others.items()}
-
-    return _in_parts(results, key, len(images), tried, progress)
-
-
-def _in_parts(
-    results: Results,
-    key: str,
-    count: int,
-    tried: Callable[[Tensor], dict[str, Tensor]],
-    progress: Reporter,
-) -> dict[str, Tensor]:
-    """Rows of all images, made part by part, so that an interrupted run goes on."""
-    rows: dict[str, list[Tensor]] = {}
-    with progress.task(key, total=count) as task:
-        for start in range(0, count, _CHUNK):
-            indices = torch.arange(start, min(start + _CHUNK, count))
-
-            def measured(indices: Tensor = indices) -> dict[str, str]:
-                return {name: packed(row) for name, row in tried(indices).items()}
-
-            for name, text in results.value(f"{key}, from {start}", measured).items():
-                rows.setdefault(name, []).append(unpacked(text, len(indices)))
-            task.advance(len(indices))
-    return {name: torch.cat(parts) for name, parts in rows.items()}
-
-
-def packed(right: Tensor) -> str:
-    """A bit an image, the first one first, as hexadecimal digits."""
-    bits = "".join("01"[one] for one in right.tolist())
-    return f"{int(bits, 2):0{-(-len(bits) // 4)}x}"
-
-
-def unpacked(text: str, count: int) -> Tensor:
-    """The images again, bool [N]."""
-    return torch.tensor([one == "1" for one in f"{int(text, 16):0{count}b}"])
+def attacked(epsilon: float, study: Study, resamples: int = 0) -> AdversarialOptions:
+    """One budget, with the study's seed."""
+    return AdversarialOptions((epsilon,), seed=study.settings.seed, resamples=resamples)

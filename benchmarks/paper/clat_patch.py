@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.paper.clat_measuring import attacks_of, packed, stood, unpacked
+from benchmarks.paper.clat_measuring import Model, attacks_of, stood
 from benchmarks.paper.pages import (
     COLOURS,
     PATCHED,
@@ -27,6 +27,7 @@ from benchmarks.paper.patching import bundled_patch
 from benchmarks.paper.study import Study, at_most
 from rwsstore.errors import MissingFileError
 from rwsstore.measure import Figure, Grid, Resampling, correctness, mean_of
+from rwsstore.measure.accuracy import from_digits, to_digits
 from rwsstore.patches import Patch
 
 Patches = Mapping[str, float | None]
@@ -141,11 +142,11 @@ def measure(study: Study, patch: Patch, strengths: Sequence[float]) -> dict[str,
                     pixels = images.images
                     if corruption:
                         pixels = study.corrupted(images, corruption)
-                    return packed(correctness(model, pixels, images.labels))
+                    return to_digits(correctness(model, pixels, images.labels))
 
-                text = study.results.value(f"{name}/{corruption or 'clean'}", seen)
-                right.put(name, corruption, unpacked(text, len(images)))
-            rows = stood(study, study.results, f"{name}/attacked/", model, attacked, attacks)
+                text = study.results.value(f"{name}/{corruption or 'clean'}/right", seen)
+                right.put(name, corruption, from_digits(text))
+            rows = stood(study, study.results, Model(name, model), attacked, attacks)
             standing.put(name, "worst", rows["worst"])
             task.advance(note=name)
     return {

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.paper.clat_measuring import Model, stood
 from benchmarks.paper.study import Study
-from rwsstore.attacks import Attack, Fgsm, Pgd
-from rwsstore.data import unit_images
-from rwsstore.measure import Figure, Grid, Resampling, correctness
-from rwsstore.measure.accuracy import from_digits, to_digits
+from rwsstore.attacks import Fgsm, Pgd
+from rwsstore.measure import Figure, Grid, Resampling
 from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe
 
 ARMS = {
@@ -46,11 +45,17 @@ def measure_retrained(study: Study) -> dict[str, Retrained]:
     models = {arm: [retrain(study, arm, seed) for seed in range(n)] for arm, n in runs.items()}
     models["clean"] = [study.clean]
     resampling = Resampling(resamples=settings.resamples, seed=study.settings.seed)
+    images = study.test.limit(min(settings.attack_images, len(study.test)), study.settings.seed)
+    epsilon = settings.epsilon
+    attacks = {"fgsm": Fgsm(epsilon), "pgd10": Pgd(epsilon, steps=10)}
     grid: Grid[tuple[str, int], str] = Grid(resampling)
     for arm, each in models.items():
         for seed, model in enumerate(each):
-            for measure, row in _measured(study, f"{arm}-{seed}", model).items():
-                grid.put((arm, seed), measure, row)
+            subject = Model(f"{arm}-{seed}", model)
+            rows = stood(study, study.results, subject, images, attacks)
+            rows["ta"] = rows["clean"]
+            for measure in MEASURES:
+                grid.put((arm, seed), measure, rows[measure])
     found = {}
     for arm, each in models.items():
         cells = [(arm, seed) for seed in range(len(each))]
@@ -74,28 +79,6 @@ def retrain(study: Study, arm: str, seed: int) -> nn.Module:
         kinds = ("fragile",) if arm == "fragile" else settings.recipe.train
         recipe = SelectiveRecipe(settings.recipe.model_copy(update={"train": kinds}))
     return study.trained(f"filtering-{arm}-{seed}", recipe, study.clean, config)
-
-
-def _measured(study: Study, name: str, model: nn.Module) -> dict[str, Tensor]:
-    """Which test images are right, as they are and under attack; bool [N] each."""
-    settings, seed = study.settings.filtering, study.settings.seed
-    images = study.test.limit(min(settings.attack_images, len(study.test)), seed)
-    attacks: dict[str, Attack | None] = {
-        "ta": None, "fgsm": Fgsm(settings.epsilon), "pgd10": Pgd(settings.epsilon, steps=10),
-    }  # fmt: skip
-    found = {}
-    for measure, attack in attacks.items():
-
-        def right(attack: Attack | None = attack) -> str:
-            shown = unit_images(images.images)
-            if attack is not None:
-                shown = attack.perturb(
-                    model, shown, images.labels, seed=seed, progress=study.progress
-                )
-            return to_digits(correctness(model, shown, images.labels))
-
-        found[measure] = from_digits(study.results.value(f"retrained/{name}/{measure}", right))
-    return found
 
 
 def _changed(before: nn.Module, after: nn.Module) -> float:

@@ -5,7 +5,12 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.measure.adversarial.measuring import evaluate_attacks as evaluate_attacks
+    from rwsstore.measure.adversarial.measuring import (
+        NO_ATTACK as NO_ATTACK,
+        AttackGrid as AttackGrid,
+        attack_grid as attack_grid,
+        evaluate_attacks as evaluate_attacks,
+    )
     from rwsstore.measure.adversarial.report import (
         CLEAN as CLEAN,
         DEFAULT_BUDGETS as DEFAULT_BUDGETS,

@@ -1,7 +1,7 @@
 """Attack several models, and try every perturbation on all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from itertools import product
 from typing import Any
 
@@ -93,10 +93,7 @@ def evaluate_attacks(
         TensorError: a model gives NaN or infinite logits.
     """
     chosen = options or AdversarialOptions()
-    norm = _check(models, attacks, images)
-    kept = Results(None, {}) if results is None else results
-    grid = _Measuring(models, attacks, images, chosen, kept).run(progress)
-    add_worst_case(grid, models, tuple(attacks), chosen.epsilons)
+    grid = attack_grid(models, attacks, images, chosen, results=results, progress=progress)
     settings = {}
     for name, attack in attacks.items():
         fields = asdict(attack) if is_dataclass(attack) else {}
@@ -105,7 +102,7 @@ def evaluate_attacks(
     return AdversarialReport(
         dataset=images.name,
         images=len(images),
-        norm=norm,
+        norm=next(iter(attacks.values())).norm,
         epsilons=chosen.epsilons,
         attacks=settings,
         seed=chosen.seed,
@@ -176,56 +173,68 @@ def _masked(grid: AttackGrid, models: Iterable[str], epsilons: Iterable[float]) 
             )
 
 
+def attack_grid(
+    models: Mapping[str, nn.Module],
+    attacks: Mapping[str, Attack],
+    images: ImageSet,
+    options: AdversarialOptions,
+    *,
+    results: Results | None = None,
+    progress: Reporter = SILENT,
+) -> AttackGrid:
+    """Measure every model under every attack, made on itself and on the others, and the worst case.
+
+    Arguments and errors are those of `evaluate_attacks`.
+    """
+    _check(models, attacks, images)
+    kept = Results(None, {}) if results is None else results
+    budgets = {  # so that one is refused before anything is measured
+        (name, epsilon): attack.with_epsilon(epsilon)
+        for name, attack in attacks.items()
+        for epsilon in options.epsilons
+    }
+    measuring = _Measuring(models, budgets, images, options, kept)
+    parts = torch.split(torch.arange(len(images)), options.batch_size)
+    boxes = 1 if len(models) == 1 else 2  # the white one, and the black one
+    total = len(parts) * len(models) * len(budgets) * boxes
+    with progress.task("attacking", total=total) as task:
+        # A batch at a time, so that the bar moves evenly.
+        found = [measuring.batch(indices, task) for indices in parts]
+    grid: AttackGrid = Grid(options.resampling)
+    for cell in found[0]:
+        grid.put(*cell, torch.cat([part[cell] for part in found]))
+    add_worst_case(grid, models, tuple(attacks), options.epsilons)
+    return grid
+
+
+@dataclass(frozen=True)
 class _Measuring:
-    def __init__(
-        self,
-        models: Mapping[str, nn.Module],
-        attacks: Mapping[str, Attack],
-        images: ImageSet,
-        options: AdversarialOptions,
-        results: Results,
-    ) -> None:
-        self._models, self._images, self._options = models, images, options
-        self._results = results
-        self._attacks = {  # so that a budget is refused before anything is measured
-            (name, epsilon): attack.with_epsilon(epsilon)
-            for name, attack in attacks.items()
-            for epsilon in options.epsilons
-        }
+    models: Mapping[str, nn.Module]
+    attacks: Mapping[tuple[str, float], Attack]
+    images: ImageSet
+    options: AdversarialOptions
+    results: Results
 
-    def run(self, progress: Reporter) -> AttackGrid:
-        """Go through the images a batch at a time, so that the bar moves evenly."""
-        parts = torch.split(torch.arange(len(self._images)), self._options.batch_size)
-        boxes = 1 if len(self._models) == 1 else 2  # the white one, and the black one
-        total = len(parts) * len(self._models) * len(self._attacks) * boxes
-        with progress.task("attacking", total=total) as task:
-            found = [self._batch(indices, task) for indices in parts]
-        grid: AttackGrid = Grid(self._options.resampling)
-        for cell in found[0]:
-            grid.put(*cell, torch.cat([part[cell] for part in found]))
-        return grid
-
-    def _batch(
+    def batch(
         self, indices: Tensor, task: Task
     ) -> dict[tuple[tuple[str, str], tuple[str, float]], Tensor]:
-        images, labels = unit_images(self._images.images[indices]), self._images.labels[indices]
-        right = {
-            (("", name), NO_ATTACK): correctness(model, images, labels)
-            for name, model in self._models.items()
-        }
+        images, labels = unit_images(self.images.images[indices]), self.images.labels[indices]
+        which = f"images {int(indices[0])} to {int(indices[-1])}"  # in keys of interrupted runs
+        right = {}
+        for name, model in self.models.items():
+
+            def clean(model: nn.Module = model) -> str:
+                return to_digits(correctness(model, images, labels))
+
+            digits = self.results.value(f"{which}, no attack on {name}", clean)
+            right[("", name), NO_ATTACK] = from_digits(digits)
         shown: dict[str, Any] = {
             "indices": indices,
-            "seed": self._options.seed,
+            "seed": self.options.seed,
             "batch_size": len(indices),
         }
-        for (made_on, model), (what, attack) in product(
-            self._models.items(), self._attacks.items()
-        ):
-            # The keys of an interrupted run.
-            key = (
-                f"images {int(indices[0])} to {int(indices[-1])}, {what[0]} at "
-                f"{attack.epsilon!r} on {made_on}"
-            )
+        for (made_on, model), (what, attack) in product(self.models.items(), self.attacks.items()):
+            key = f"{which}, {what[0]} at {attack.epsilon!r} on {made_on}"
 
             def white_box(attack: Attack = attack, model: nn.Module = model) -> str:
                 return to_digits(correct_under(model, [attack], images, labels, **shown))
@@ -238,24 +247,26 @@ class _Measuring:
                 changed = attack.perturb(model, images, labels, early_exit=False, **shown)
                 return {
                     name: to_digits(correctness(other, changed, labels))
-                    for name, other in self._models.items()
+                    for name, other in self.models.items()
                     if name != made_on
                 }
 
-            white = from_digits(self._results.value(key, white_box))
+            white = from_digits(self.results.value(key, white_box))
             right[(made_on, made_on), what] = white
             budget = budget_name(attack.epsilon)
             task.advance(note=f"{what[0]} at {budget} on {made_on}: {percent(white):.1f} %")
-            if len(self._models) > 1:
-                others = self._results.value(f"{key}, tried on the others", black_box)
+            if len(self.models) > 1:
+                others = self.results.value(f"{key}, tried on the others", black_box)
                 for tried_on, digits in others.items():
                     right[(made_on, tried_on), what] = from_digits(digits)
                 task.advance()
         return right
 
 
-def _check(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack], images: ImageSet) -> Any:
-    """Refuse what cannot be compared; the norm of all attacks."""
+def _check(
+    models: Mapping[str, nn.Module], attacks: Mapping[str, Attack], images: ImageSet
+) -> None:
+    """Refuse what cannot be compared."""
     norms = sorted({attack.norm for attack in attacks.values()})
     if len(norms) != 1:
         found = f"attacks in {' and '.join(norms)}" if norms else "no attack"
@@ -273,4 +284,3 @@ def _check(models: Mapping[str, nn.Module], attacks: Mapping[str, Attack], image
         found = ", ".join(f"{name} {count}" for name, count in classes.items())
         raise ConfigError(f"the models have different numbers of classes: {found}")
     check_labels(images.labels, len(images), next(iter(classes.values())))
-    return norms[0]
