@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rwsstore import tables
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.files import make_folders, write_atomic
 from rwsstore.measure import Figure, Interval
@@ -37,17 +38,17 @@ class Table:
     form: str | Sequence[str] = ".1f"
 
     def markdown(self) -> str:
-        """The lines of the table, below its title."""
-        forms = [self.form] * len(self.header) if isinstance(self.form, str) else self.form
-        rows = [list(map(_cell, row, forms)) for row in self.rows if self._fits(row)]
-        marks = ["---", *["---:"] * (len(self.header) - 1)]
-        lines = ["| " + " | ".join(row) + " |" for row in (self.header, marks, *rows)]
-        return "\n".join([f"**{self.title}**", "", *lines] if self.title else lines)
+        """The table, below its title.
 
-    def _fits(self, row: Sequence[object]) -> bool:
-        if len(row) != len(self.header):
-            raise ValueError(f"a row is not as wide as the header {self.header}")
-        return True
+        Raises:
+            ValueError: a row is not as wide as the header.
+        """
+        forms = [self.form] if isinstance(self.form, str) else self.form
+        rows = [
+            [_cell(cell, forms[min(place, len(forms) - 1)]) for place, cell in enumerate(row)]
+            for row in self.rows
+        ]
+        return tables.Table.of(self.header, rows, self.title).to_markdown().rstrip()
 
 
 def _cell(value: object, form: str) -> str:

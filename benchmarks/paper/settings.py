@@ -1,4 +1,4 @@
-"""Every parameter of the studies, as a file."""
+"""Every parameter of the studies, as a file; what each is, paper.toml says beside it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -73,13 +73,7 @@ class Part(Frozen, allow_inf_nan=False):
 
 
 class TablesSettings(Part):
-    """Tables 1, 4 and 5.
-
-    Attributes:
-        corruptions: of the large table; the five are a part of them.
-        bits: widths of the shallow patches, the widest first; made of the patches at 32 bits.
-        all_layers_bits: of the patches over all layers.
-    """
+    """Tables 1, 4 and 5."""
 
     corruptions: Names = tuple(CORRUPTIONS)
     bits: Annotated[tuple[Bits, ...], _Some] = (16, 8, 4, 3, 2)
@@ -87,13 +81,7 @@ class TablesSettings(Part):
 
 
 class LayersSettings(Part):
-    """Figure 6.
-
-    Attributes:
-        training: of the shallow-constrained counterparts.
-        constrained: numbers of layers K for which one is trained.
-        bits: of the patches.
-    """
+    """Figure 6."""
 
     training: TrainingConfig
     constrained: Annotated[tuple[Count, ...], _InOrder] = (1, 2, 3, 5, 8, 13)
@@ -101,12 +89,7 @@ class LayersSettings(Part):
 
 
 class AlphaSettings(Part):
-    """Figure 7.
-
-    Attributes:
-        alphas: strengths, rising from 0; 1 is among them.
-        severities: of the images.
-    """
+    """Figure 7."""
 
     alphas: Alphas0 = tuple(step / 10 for step in range(13))
     severities: Severities = (3, 5)
@@ -119,17 +102,7 @@ class AlphaSettings(Part):
 
 
 class AnchorsSettings(Part):
-    """The three anchors, on a small network of their own; and how much full training loses.
-
-    Attributes:
-        width: of the small network.
-        layers: how many of its shallowest layers a patch covers.
-        pretraining: on quarter turns, with BatchNorm.
-        clean: from the pre-trained anchor, folded, to the clean model.
-        early: epoch of that run whose checkpoint is the early anchor.
-        training: of each robust counterpart, from each anchor.
-        alphas: strengths of which the best is chosen besides 1.
-    """
+    """The three anchors, on a small network of their own; and how much full training loses."""
 
     width: Width = 0.25
     layers: Count = 5
@@ -150,13 +123,7 @@ class AnchorsSettings(Part):
 
 
 class CompositionsSettings(Part):
-    """Figure 8.
-
-    Attributes:
-        severities: of both corruptions of a pair.
-        alphas: strengths of which the best pair is chosen for each pair of corruptions.
-        validation_images: on which it is chosen, at most.
-    """
+    """Figure 8."""
 
     severities: Severities = (3, 5)
     alphas: Alphas0 = _QUARTERS
@@ -164,15 +131,7 @@ class CompositionsSettings(Part):
 
 
 class RivalSettings(Part):
-    """BatchNorm re-estimated on the test stream, and TENT.
-
-    Attributes:
-        corruptions: the 19; the benchmark's 15 are those among them.
-        batches: batch sizes of re-estimated BatchNorm.
-        batch_one_images: of the test images that are measured at batch 1, at most: it is slow.
-        tent_batches: batch sizes of TENT, and of both on mixed streams.
-        tent_learning_rates: of Adam; the best on validation images is taken, a batch size.
-    """
+    """BatchNorm re-estimated on the test stream, and TENT."""
 
     corruptions: Names = tuple(CORRUPTIONS)
     batches: Annotated[tuple[Count, ...], _Some] = (1, 8, 200)
@@ -182,19 +141,7 @@ class RivalSettings(Part):
 
 
 class ParameterCorruptionSettings(Part):
-    """Random and gradient-based corruption of parameters, of the bundled model and a ResNet.
-
-    Attributes:
-        width: of the ResNet-18, which keeps its BatchNorm.
-        training: of it.
-        gradient_images: training images that gradients and loss changes are of.
-        draws: random corruptions for each n and ε of the first table.
-        few: n of the first table's second half.
-        table_epsilons: where all parameters may be corrupted, p = 2; `few_epsilons` where few may.
-        layer_n: n of the layers, p = 2.
-        type_ns: each n of the component types, p = ∞.
-        component_n: n of the ResNet's components one by one, p = ∞.
-    """
+    """Random and gradient-based corruption of parameters, of the bundled model and a ResNet."""
 
     width: Width = 0.25
     training: TrainingConfig = TrainingConfig(epochs=8, label_smoothing=0.0)
@@ -212,17 +159,7 @@ class ParameterCorruptionSettings(Part):
 
 
 class CorruptionResistantSettings(Part):
-    """Table 2 of the study of parameter corruption.
-
-    Attributes:
-        recipe: λ₁, ε, p and n of the training.
-        training: of the plain run and of the other, from the clean model.
-        bits: of the patch.
-        epsilons: of the gradient-based corruption that is measured, p = 2.
-        gradient_images: training images that its gradient is taken on.
-        lost: points of accuracy that the plain run has lost where the two are compared.
-        allowed: points that the patched model may have lost there.
-    """
+    """Table 2 of the study of parameter corruption."""
 
     recipe: CorruptionResistantOptions = CorruptionResistantOptions()
     training: TrainingConfig = TrainingConfig(epochs=3, learning_rate=0.01, clip_norm=1.0)
@@ -234,17 +171,7 @@ class CorruptionResistantSettings(Part):
 
 
 class HessianAwareSettings(Part):
-    """Flipped bits after Hessian-aware training and its rivals.
-
-    Attributes:
-        training: of all runs, from the clean model; the rivals differ in one thing each.
-        l2: weight decay of the run with more of it.
-        rho: of sharpness-aware minimization.
-        bits: of the patch.
-        sites: weights whose exponent's top bit is flipped, one at a time.
-        images: test images that each flip is measured on.
-        resamples: of the sites, for the intervals.
-    """
+    """Flipped bits after Hessian-aware training and its rivals."""
 
     recipe: HessianAwareOptions = HessianAwareOptions()
     training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
@@ -257,20 +184,7 @@ class HessianAwareSettings(Part):
 
 
 class FilteringSettings(Part):
-    """Filtering, selective retraining, and the claims about data sets, networks and BatchNorm.
-
-    Attributes:
-        images: test images of every map, as many of each class.
-        thresholds: of the bundled model's map; the others have every second of them.
-        epsilon: ε of FGSM, here and in the measuring of what was retrained.
-        recipe: of selective retraining; its ε is `epsilon`, its filters are those of the maps.
-        training: of all retraining, from the clean model.
-        seeds: runs of selective and of plain retraining.
-        attack_images: test images that retrained models are attacked on, at most.
-        digits: training of the bundled model's network on digits.
-        half: the same on half of the classes.
-        resamples: of the images, for the intervals.
-    """
+    """Filtering, selective retraining, and the claims about data sets, networks and BatchNorm."""
 
     images: Count = 80
     thresholds: Annotated[int, Field(ge=5, le=1001)] = 25
@@ -295,12 +209,7 @@ class FilteringSettings(Part):
 
 
 class Evaluation(Part):
-    """What every model of CLAT's tables is measured with: attacks from one random start.
-
-    Attributes:
-        test_images: at most, as many of each class.
-        resamples: of the images, for the intervals.
-    """
+    """What every model of CLAT's tables is measured with: attacks from one random start."""
 
     test_images: Count = 2500
     pgd_steps: Count = 20
@@ -309,13 +218,7 @@ class Evaluation(Part):
 
 
 class CleanStart(Part):
-    """Table 9.
-
-    Attributes:
-        training: of the clean model.
-        finetuning: of CLAT from it, and of PGD-AT from it.
-        recipe: of CLAT.
-    """
+    """Table 9."""
 
     training: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.1, clip_norm=5.0)
     finetuning: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.05, clip_norm=5.0)
@@ -323,11 +226,7 @@ class CleanStart(Part):
 
 
 class OtherNetwork(Part):
-    """A second network of the black-box matrix.
-
-    Attributes:
-        k: layers that CLAT trains at a time; None: a twentieth.
-    """
+    """A second network of the black-box matrix."""
 
     network: str = "vgg16"
     width: Width = 0.125
@@ -335,27 +234,7 @@ class OtherNetwork(Part):
 
 
 class ClatSettings(Part):
-    """Tables 1, 2, 4, 5 and 9 and Figure 3 of CLAT, on a small network.
-
-    Attributes:
-        network: its name; its BatchNorm is left in.
-        train_images: that all of its trainings see, at most, as many of each class.
-        seeds: of the main comparison: each is another start, order and attack.
-        ablation_seeds: of the comparisons of layers, the first of those.
-        epsilon: ε, L∞, of every training and every attack.
-        pretrained: adversarial training begins at the model of `clean.training`, not at random
-            weights.
-        adversarial: inner maximization of adversarial training; that of fast_at has one step.
-        beta: of TRADES.
-        training: of the baseline, all of its epochs.
-        half: epochs of the adversarial training that CLAT starts from, with a schedule of their
-            own.
-        finetuning: the epochs of CLAT after that.
-        recipe: of CLAT.
-        others: further baselines, with one seed.
-        counts: k of Figure 3; all layers are added.
-        second: network of the black-box matrix beside the first; None: the first's second seed.
-    """
+    """Tables 1, 2, 4, 5 and 9 and Figure 3 of CLAT, on a small network."""
 
     network: str = "resnet32_stride2"
     width: Width = 1.0
@@ -409,16 +288,7 @@ class ClatSettings(Part):
 
 
 class ClatPatchSettings(Part):
-    """The bundled patch of kind `clat`, alone and with the patches of corruptions.
-
-    Attributes:
-        alphas: strengths of it.
-        images: test images for TA and RA, at most.
-        attack_images: test images that are attacked, at most.
-        epsilon: ε of the attacks, L∞.
-        gain: points of adversarial accuracy that the patch is to raise.
-        resamples: of the images, for the intervals.
-    """
+    """The bundled patch of kind `clat`, alone and with the patches of corruptions."""
 
     alphas: Alphas = _QUARTERS
     images: Count = 1000
@@ -431,20 +301,7 @@ class ClatPatchSettings(Part):
 
 
 class Settings(Part):
-    """What the studies share, and a part for each.
-
-    Attributes:
-        version: of this description.
-        corruptions: of the studies that train: five of different groups.
-        validation: training images held out, on which everything is chosen.
-        seed: of that choice, of the corruptions and of `test_images`.
-        test_images: use at most so many, but for the studies of promised figures, which take all;
-            None: all.
-        mode: arithmetic of the trainings; measuring is always plain float32.
-        robust: full training of a robust counterpart.
-        augmented: training of the one model on all corruptions.
-        tables: of the study of this name, as all below.
-    """
+    """What the studies share, and a part for each."""
 
     version: Literal[1] = 1
     corruptions: Names

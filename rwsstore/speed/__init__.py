@@ -10,7 +10,6 @@ if typing.TYPE_CHECKING:
         Floors as Floors,
         Pairs as Pairs,
         Ratio as Ratio,
-        compare as compare,
         count_flops as count_flops,
         find_floors as find_floors,
         inner_for as inner_for,

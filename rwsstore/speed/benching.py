@@ -16,7 +16,6 @@ from rwsstore.runtime import ComputeFormat, LiveModel, PatchBag, Variant, fastes
 from rwsstore.speed.measuring import (
     Action,
     Clock,
-    Floors,
     Pairs,
     count_flops,
     find_floors,
@@ -101,10 +100,12 @@ def bench(
         task.advance()
         flops = count_flops(model, images[:1])
         share = _FORMATS * seconds / len(subject.offered)
-        speeds = _Speeds(model, images, flops, floors, share, clock)
         formats = []
         for one in subject.offered:
-            formats.append(speeds.measure(one, chosen=one == chosen))
+            rates = _images_per_second(LiveModel(model, compute=one), images, share, clock)
+            gflops, best = flops / 1e9 * max(filter(None, rates.values())), floors.best(one.dtype)
+            of_best = None if best is None else gflops / best
+            formats.append(FormatSpeed(one.name, one == chosen, rates, gflops, of_best))
             task.advance(note=one.name)
         patches = _Patches(subject, chosen, images, _EACH * seconds, clock).measure(task)
     return BenchReport(
@@ -118,34 +119,21 @@ def bench(
     )
 
 
-@dataclass(frozen=True)
-class _Speeds:
-    """Measures the clean model in one format after the other."""
-
-    model: Classifier
-    images: Tensor
-    flops: int
-    floors: Floors
-    seconds: float
-    clock: Clock
-
-    def measure(self, compute: ComputeFormat, *, chosen: bool) -> FormatSpeed:
-        live = LiveModel(self.model, compute=compute)
-        found: dict[int, float | None] = {}
-        an_image = 0.0
-        for batch in BATCHES:
-            if 4 * batch * an_image > self.seconds:  # not even a few repetitions
-                found[batch] = None
-                continue
-            predict = predicting(live, self.images[:batch], [live.active] * batch)
-            repeats = repeats_within(predict, self.seconds / len(BATCHES), clock=self.clock)
-            times = timings(predict, repeats=repeats, warm_up=0, clock=self.clock)
-            taken = statistics.median(times)
-            an_image, found[batch] = taken / batch, batch / taken
-        gflops = self.flops / 1e9 * max(filter(None, found.values()))
-        best = self.floors.best(compute.dtype)
-        share = None if best is None else gflops / best
-        return FormatSpeed(compute.name, chosen, found, gflops, share)
+def _images_per_second(
+    live: LiveModel, images: Tensor, seconds: float, clock: Clock
+) -> dict[int, float | None]:
+    """The clean model's rate by the size of the batch; None where there is no time for a few."""
+    found: dict[int, float | None] = {}
+    an_image = 0.0
+    for batch in BATCHES:
+        if 4 * batch * an_image > seconds:
+            found[batch] = None
+            continue
+        predict = predicting(live, images[:batch], [live.active] * batch)
+        repeats = repeats_within(predict, seconds / len(BATCHES), clock=clock)
+        taken = statistics.median(timings(predict, repeats=repeats, warm_up=0, clock=clock))
+        an_image, found[batch] = taken / batch, batch / taken
+    return found
 
 
 @dataclass(frozen=True)

@@ -90,35 +90,6 @@ class Pairs:
         return 1000 * statistics.median(self.measured), 1000 * statistics.median(self.against)
 
 
-def compare(
-    measured: Action,
-    against: Action,
-    *,
-    repeats: int,
-    warm_up: int,
-    clock: Clock = time.perf_counter,
-    inner: int = 1,
-) -> Ratio:
-    """Measure how many times as long one action takes as another.
-
-    Args:
-        measured: the one.
-        against: the other.
-        repeats: timed turns of each, 1 or more.
-        warm_up: turns of each before that, not timed.
-        clock: seconds, ever rising.
-        inner: how often an action is repeated within a turn. Raise it for an action of
-            microseconds, so that a turn is long against the clock's own noise.
-
-    Raises:
-        ConfigError: a count is out of range, or the clock did not move.
-    """
-    pairs = time_pairs(
-        measured, against, repeats=repeats, warm_up=warm_up, clock=clock, inner=inner
-    )
-    return pairs.ratio
-
-
 def time_pairs(
     measured: Action,
     against: Action,
@@ -128,9 +99,18 @@ def time_pairs(
     clock: Clock = time.perf_counter,
     inner: int = 1,
 ) -> Pairs:
-    """Time two actions in turns, A B A B …; arguments as in `compare`.
+    """Time two actions in turns: A B A B A B.
 
     Each always follows the other, so that both find the caches as the other left them.
+
+    Args:
+        measured: the one.
+        against: the other.
+        repeats: timed turns of each, 1 or more.
+        warm_up: turns of each before that, not timed.
+        clock: seconds, ever rising.
+        inner: how often an action is repeated within a turn. Raise it for an action of
+            microseconds, so that a turn is long against the clock's own noise.
 
     Raises:
         ConfigError: a count is out of range.
@@ -152,7 +132,7 @@ def timings(
     clock: Clock = time.perf_counter,
     inner: int = 1,
 ) -> tuple[float, ...]:
-    """Time an action on its own, in seconds, an entry a repetition; arguments as in `compare`.
+    """Time an action on its own, in seconds, an entry a repetition; arguments as in `time_pairs`.
 
     Raises:
         ConfigError: a count is out of range.
@@ -165,42 +145,25 @@ def repeats_within(
     action: Action,
     seconds: float,
     *,
-    least: int = 3,
-    most: int = 101,
     clock: Clock = time.perf_counter,
 ) -> int:
-    """Say how often an action can be repeated in some seconds, from trying it twice.
+    """Say how often an action can be repeated in some seconds, 3 to 101 times.
 
-    The first try is not counted: it may build kernels and allocate.
-
-    Args:
-        action: to be repeated.
-        seconds: that it may take in all.
-        least: the smallest answer, however slow it is.
-        most: the largest, however fast.
-        clock: seconds, ever rising.
+    It is tried twice; the first try is not counted: it may build kernels and allocate.
     """
     action()
     once = _turn(action, clock, 1)
-    return least if once * least >= seconds else min(most, int(seconds / max(once, 1e-9)))
+    return max(3, min(101, int(seconds / max(once, 1e-9))))
 
 
-def inner_for(
-    action: Action, *, seconds: float = 0.005, most: int = 1000, clock: Clock = time.perf_counter
-) -> int:
-    """Say how often to repeat an action within a turn, so that the turn takes some time at least.
+def inner_for(action: Action, *, seconds: float = 0.005, clock: Clock = time.perf_counter) -> int:
+    """Say how often to repeat an action, so that a turn takes some seconds; at most 1,000 times.
 
     The first try is not counted: it may build kernels and allocate.
-
-    Args:
-        action: to be repeated.
-        seconds: that a turn is to take.
-        most: the largest answer.
-        clock: seconds, ever rising.
     """
     action()
     once = _turn(action, clock, 1)
-    return max(1, min(most, math.ceil(seconds / max(once, 1e-9))))
+    return max(1, min(1000, math.ceil(seconds / max(once, 1e-9))))
 
 
 def _check_counts(repeats: int, warm_up: int, inner: int) -> None:
@@ -271,7 +234,7 @@ def find_floors(seconds: float, *, clock: Clock = time.perf_counter) -> Floors:
         rates = [(name, dtype) for name, dtype in rates if dtype == torch.float32]
     share = seconds / (1 + len(rates))
     return Floors(
-        copy=copy_rate(share, clock=clock),
+        copy=_copy_rate(share, clock),
         **{
             name if dtype == torch.float32 else f"{name}_bf16": _RATES[name](dtype, share, clock)
             for name, dtype in rates
@@ -279,8 +242,7 @@ def find_floors(seconds: float, *, clock: Clock = time.perf_counter) -> Floors:
     )
 
 
-def copy_rate(seconds: float, *, clock: Clock = time.perf_counter) -> float:
-    """Gigabytes a second, read and written, of copying what no cache holds."""
+def _copy_rate(seconds: float, clock: Clock) -> float:
     source = torch.ones(_COPIED, dtype=torch.uint8)
     target = torch.empty_like(source)
     return 2 * _COPIED / 1e9 / _fastest(lambda: target.copy_(source), seconds, clock)
