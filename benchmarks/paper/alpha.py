@@ -81,17 +81,15 @@ def run(study: Study) -> None:
     columns = [*(mean.ra[severity] for severity in severities), mean.ta]
     write_page(
         study,
-        "Strength α (Figure 7 in kind)",
-        f"Means over {', '.join(names)}; the patches as bundled, made for severity "
-        f"{study.settings.severity}. A circle marks the α that is best on validation images.",
-        *(_sentence(study, mean, severity) for severity in severities),
-        _draw(study, {**found, "mean": mean}),
-        Table(
+        names=", ".join(names),
+        sentences=[_sentence(study, mean, severity) for severity in severities],
+        picture=_draw(study, {**found, "mean": mean}),
+        means=Table(
             ["α", *(f"RA, severity {severity}" for severity in severities), "TA"],
             zip((f"{alpha:g}" for alpha in study.settings.alpha.alphas), *columns, strict=True),
             "Means over the corruptions, test images",
         ),
-        *(_bests(study, found, severity) for severity in severities),
+        best=[_bests(study, found, severity) for severity in severities],
     )
 
 

@@ -110,7 +110,7 @@ def run(study: Study) -> None:
             for way, predict in ways(study, name).items():
                 full.setdefault(way, {})[name] = _measured(study, f"large/{way}", predict, name)
             task.advance(note=f"full training, {name}")
-    _write(study, settings, none, found, full)
+    _write(study, none, found, full)
 
 
 def candidates(
@@ -186,32 +186,30 @@ def _bundled(study: Study, corruption: str) -> Patch:
     return study.patches([corruption], wide=study.wide is not None)[corruption]
 
 
-def _write(
-    study: Study,
-    settings: AnchorsSettings,
-    none: Mapping[str, Measured],
-    found: Outcomes,
-    full: Ways,
-) -> None:
+def _write(study: Study, none: Mapping[str, Measured], found: Outcomes, full: Ways) -> None:
     names = list(none)
     without = Measured.mean(none.values())
+    patch = _bundled(study, names[0])
+    recipe = patch.metadata.recipe
+    epochs = None if recipe is None else recipe.parameters.get("epochs")
     means = [[NO_PATCH, *without, *[None] * 4]]
+    by_label: dict[str, Measured] = {}
     for key, each in found.items():
         outcomes = each.values()
-        at_one = Measured.mean(one.full for one in outcomes)
+        at_one = by_label[_label(key)] = Measured.mean(one.full for one in outcomes)
         at_best = Measured.mean(one.best for one in outcomes)
         means.append([_label(key), *at_one, *at_best, fmean(one.alpha for one in outcomes)])
+    order = sorted(by_label, key=lambda label: -by_label[label].validation)
     small = {NO_PATCH: [one.ra for one in none.values()]}
     small |= {_label(k): [one.full.ra for one in each.values()] for k, each in found.items()}
     lines = {name: [one[name] for one in full.values()] for name in names}
     lines["mean"] = [Measured.mean(one.values()) for one in full.values()]
     write_page(
         study,
-        "Anchors, projection, and what trains",
-        _about(study, settings),
-        _best_anchor(found, without),
-        _draw(study, names, small, full),
-        Table(
+        order=", ".join(f"{label} {by_label[label].ra:.1f}" for label in order),
+        without=without,
+        picture=_draw(study, names, small, full),
+        means=Table(
             [
                 "anchor; difference", "validation RA", "RA", "TA", "validation RA, best α",
                 "RA, best α", "TA, best α", "mean best α",
@@ -220,13 +218,18 @@ def _write(
             f"Means over {', '.join(names)}",
             (*[".1f"] * 7, ".2f"),
         ),
-        Table(
+        by_corruption=Table(
             ["anchor; difference", *names],
             [[label, *heights] for label, heights in small.items()],
             "RA on the test images, α = 1",
         ),
-        _about_full(study, full),
-        Table(
+        patch=patch,
+        layers=len(patch.metadata.layers),
+        trained="" if epochs is None else f", {epochs} epochs",
+        bundled=Measured.mean(full[BUNDLED].values()),
+        cut=Measured.mean(full[CUT].values()),
+        robust=Measured.mean(full[ROBUST].values()),
+        full=Table(
             ["corruption", *(f"{what}, {way}" for way in full for what in ("RA", "TA"))],
             [
                 [name, *(number for one in line for number in (one.ra, one.ta))]
@@ -237,53 +240,9 @@ def _write(
     )  # fmt: skip
 
 
-def _about(study: Study, settings: AnchorsSettings) -> str:
-    return (
-        f"Accuracy in %. A network of width {settings.width:g} was trained "
-        f"{settings.pretraining.epochs} epochs to say by how many quarter turns an image is "
-        f"rotated, folded, given a new last layer (anchor 1), and trained {settings.clean.epochs} "
-        f"epochs on the classes (anchor 2); anchor 3 is the checkpoint after {settings.early} of "
-        f"them. From each anchor the shallowest {settings.layers} layers were trained "
-        f"{settings.training.epochs} epochs for each corruption at severity "
-        f"{study.settings.severity}, the clean model's deep ones behind them; patches at 32 bits. "
-        "For anchor 2 the three differences are the same. θ_c − θ_std at α = 1 is the trained "
-        "counterpart itself. The best α is chosen on validation images."
-    )
-
-
 def _label(key: tuple[str, str]) -> str:
     anchor, kind = key
     return f"{ANCHORS[anchor]}; {'all three' if anchor == 'clean' else kind}"
-
-
-def _best_anchor(found: Outcomes, without: Measured) -> str:
-    means = {
-        _label(key): Measured.mean(one.full for one in outcomes.values())
-        for key, outcomes in found.items()
-    }
-    order = sorted(means, key=lambda label: -means[label].validation)
-    said = ", ".join(f"{label} {means[label].ra:.1f}" for label in order)
-    return (
-        f"RA on the test images at α = 1, mean over the corruptions, the best on validation images "
-        f"first: {said}. Without a patch: {without.ra:.1f}."
-    )
-
-
-def _about_full(study: Study, full: Ways) -> str:
-    patch = _bundled(study, next(iter(full[BUNDLED])))
-    recipe = patch.metadata.recipe
-    epochs = None if recipe is None else recipe.parameters.get("epochs")
-    trained = "" if epochs is None else f", {epochs} epochs"
-    bundled, other, robust = (Measured.mean(full[way].values()) for way in (BUNDLED, CUT, ROBUST))
-    return (
-        f"On the bundled model, from the clean model as anchor: the bundled patches at "
-        f"{patch.metadata.bits} bits ({len(patch.metadata.layers)} layers{trained}), and "
-        f"counterparts of which all layers were trained ({study.settings.robust.epochs} epochs), "
-        f"cut to the same layers. On validation images the bundled patches reach "
-        f"{bundled.validation:.1f} % RA, the cut ones {other.validation:.1f} %, the "
-        f"whole robust models {robust.validation:.1f} %; on test images "
-        f"{bundled.ra:.1f}, {other.ra:.1f} and {robust.ra:.1f} %."
-    )
 
 
 def _draw(

@@ -15,6 +15,7 @@ from benchmarks.paper.clat_training import Trained, adversarial, base_options, c
 from benchmarks.paper.pages import (
     COLOURS,
     PATCHED,
+    Gain,
     Picture,
     Table,
     chart,
@@ -22,7 +23,6 @@ from benchmarks.paper.pages import (
     figure_json,
     holds,
     points,
-    verdict,
     write_page,
 )
 from benchmarks.paper.study import Study
@@ -128,16 +128,28 @@ def run(study: Study) -> dict[str, Any]:
     over = "one seed" if count == 1 else f"the mean over {count} seeds"
     main = {arm: names[arm] for arm in (*_RIVALS, "clat")}
     rivals = {arm: names[arm] for arm in _RIVALS}
-    further = {arm: name for arm, name in names.items() if arm not in main}
-    more = [accuracies(study, found, further, "Other trainings, one seed")] if further else []
+    others = {arm: name for arm, name in names.items() if arm not in main}
+    further = [accuracies(study, found, others, "Other trainings, one seed")] if others else []
+    gain = found.gains("clat", _RIVALS)
+    worst, clean = (gain["whole"][measure]["value"] for measure in ("worst", "clean"))
     write_page(
         study,
-        "CLAT against adversarial training (Table 1)",
-        f"{about(study)} {recipe_words(usual, study.settings.clat.finetuning)}",
-        _sentences(study, runs, found),
-        accuracies(study, found, main, f"Accuracy in %, {over}"),
-        gains(study, found, "clat", rivals, "Points that CLAT is above the others"),
-        Table(
+        about=about(study),
+        recipe=recipe_words(usual, study.settings.clat.finetuning),
+        epochs=epochs(study.settings.clat.training),
+        worst=Gain(found.gain("clat", "whole", "worst")),
+        aim=AIM,
+        reached="reached" if worst >= AIM else "not reached",
+        clean=Gain(found.gain("clat", "whole", "clean"), strictly=False),
+        share=holds(runs.mean_share <= LARGEST_SHARE),
+        largest=LARGEST_SHARE,
+        mean_share=runs.mean_share,
+        early=Gain(found.gain("clat", "best", "worst")),
+        early_clean=Gain(found.gain("clat", "best", "clean")),
+        others="".join(_helped(found, method) for method in runs.others),
+        accuracies=accuracies(study, found, main, f"Accuracy in %, {over}"),
+        gains=gains(study, found, "clat", rivals, "Points that CLAT is above the others"),
+        by_seed=Table(
             [
                 "seed", "PGD-AT: clean", "worst", "best epoch", "there: clean", "worst",
                 "CLAT: clean", "worst", "CLAT − PGD-AT, worst",
@@ -145,19 +157,17 @@ def run(study: Study) -> dict[str, Any]:
             [
                 [
                     str(seed), *_both(found, "whole", seed), runs.whole[seed].best_epoch,
-                    *_both(found, "best", seed), *_both(found, "clat", seed), points(gain),
+                    *_both(found, "best", seed), *_both(found, "clat", seed), points(one),
                 ]
-                for seed, gain in enumerate(by_seed)
+                for seed, one in enumerate(by_seed)
             ],
             "Each seed",
         ),
-        _draw(study, runs),
-        selections({"CLAT": runs.clat}, "What CLAT trained"),
-        *more,
+        picture=_draw(study, runs),
+        selections=selections({"CLAT": runs.clat}, "What CLAT trained"),
+        further=further,
         corrupted=False,
     )  # fmt: skip
-    gain = found.gains("clat", _RIVALS)
-    worst, clean = (gain["whole"][measure]["value"] for measure in ("worst", "clean"))
     return {
         "images": len(study.test),
         "seeds": count,
@@ -180,37 +190,14 @@ def _both(found: Found, arm: str, seed: int) -> list[float]:
     return [found.grid.accuracy((arm, seed), measure).value for measure in ("clean", "worst")]
 
 
-def _sentences(study: Study, runs: Runs, found: Found) -> str:
-    worst, clean = (found.gain("clat", "whole", measure) for measure in ("worst", "clean"))
-    early = found.gain("clat", "best", "worst")
-    aim = "reached" if figure_json(worst)["value"] >= AIM else "not reached"
-    said = [
-        (
-            f"**{verdict(worst)}: CLAT raises adversarial accuracy.** Against PGD-AT of "
-            f"{epochs(study.settings.clat.training)} it is {points(worst)} points in the worst "
-            f"case; the aim of {AIM:g} points is {aim}."
-        ),
-        (
-            f"**{verdict(clean, strictly=False)}: clean accuracy is not below the baseline's.** "
-            f"It is {points(clean)} points."
-        ),
-        (
-            f"**{holds(runs.mean_share <= LARGEST_SHARE)}: at most {LARGEST_SHARE:.0%} of the "
-            f"parameters train.** {runs.mean_share:.1%} did in the mean."
-        ),
-        (
-            f"**{verdict(early)}: CLAT is more than stopping early.** Against PGD-AT's best epoch "
-            f"on held-out images it is {points(early)} points in the worst case, "
-            f"{points(found.gain('clat', 'best', 'clean'))} clean."
-        ),
-    ]
-    for method in runs.others:
-        gain, above = (found.gain(f"{method}+clat", method, what) for what in ("worst", "clean"))
-        said.append(
-            f"**{verdict(gain)}: CLAT helps {_METHODS[method]}.** {points(gain)} points in the "
-            f"worst case, {points(above)} clean."
-        )
-    return " ".join(said)
+def _helped(found: Found, method: str) -> str:
+    gain, above = (
+        Gain(found.gain(f"{method}+clat", method, measure)) for measure in ("worst", "clean")
+    )
+    return (
+        f" **{gain.verdict}: CLAT helps {_METHODS[method]}.** {gain} points in the worst case, "
+        f"{above} clean."
+    )
 
 
 def _draw(study: Study, runs: Runs) -> Picture:

@@ -14,7 +14,7 @@ import torch
 from benchmarks.paper.clat_measuring import Model, attacked
 from benchmarks.paper.clat_pages import about, epochs
 from benchmarks.paper.clat_training import adversarial, clat
-from benchmarks.paper.pages import Table, draw, figure_json, points, verdict, write_page
+from benchmarks.paper.pages import Gain, Table, draw, figure_json, write_page
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
@@ -70,7 +70,7 @@ def measure(study: Study, subjects: Mapping[str, Model]) -> Matrix:
 
 def run(study: Study) -> dict[str, Any]:
     """Train, attack, write the page and the picture; returns the headline figures."""
-    subjects, settings = models(study), study.settings.clat
+    subjects = models(study)
     matrix, names = measure(study, subjects), list(subjects)
     least, ours = margin(matrix, names), clat_as_victim(matrix, names)
     figure = new_figure(6.4, 4.8)
@@ -82,18 +82,12 @@ def run(study: Study) -> dict[str, Any]:
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="accuracy in %")
     write_page(
         study,
-        "CLAT in the black box (Table 2)",
-        f"{about(study)} PGD-AT has {epochs(settings.training)}, CLAT {settings.half} of "
-        f"PGD-AT and {settings.finetuning.epochs} of its own. Every attack is PGD-"
-        f"{settings.evaluation.pgd_steps}. In the white box an image is left alone once it is "
-        "wrong; in the black box all are driven on.",
-        f"**{verdict(least)}: the black box is weaker than the white box.** The least that "
-        f"perturbations of another model leave right above a model's own is {points(least)} "
-        "points; below 0, gradients may be masked. "
-        f"**{verdict(ours)}: CLAT withstands other models' perturbations better than PGD-AT.** "
-        f"{points(ours)} points in the mean.",
-        draw(study, "Accuracy by attacked model and victim", figure),
-        Table(
+        about=about(study),
+        epochs=epochs(study.settings.clat.training),
+        least=Gain(least),
+        ours=Gain(ours),
+        picture=draw(study, "Accuracy by attacked model and victim", figure),
+        matrix=Table(
             ["made on", *names],
             [[made_on, *(matrix[made_on, tried_on] for tried_on in names)] for made_on in names],
             "Accuracy in %, tried on",

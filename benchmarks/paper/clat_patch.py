@@ -12,6 +12,7 @@ from benchmarks.paper.clat_measuring import Model, attacks_of, stood
 from benchmarks.paper.pages import (
     COLOURS,
     PATCHED,
+    Gain,
     Picture,
     Table,
     chart,
@@ -19,8 +20,6 @@ from benchmarks.paper.pages import (
     draw,
     figure_json,
     holds,
-    points,
-    verdict,
     write_page,
 )
 from benchmarks.paper.patching import bundled_patch
@@ -82,18 +81,23 @@ def run(study: Study) -> dict[str, Any]:
     strengths, ours = sorted({*settings.alphas, recommended}), alone(recommended)
     found = measure(study, patch, strengths)
     rows = {name: found[name] for name in (CLEAN, *map(alone, strengths))}
+    gain = figure_json(found[ours].adversarial - found[CLEAN].adversarial)
     write_page(
         study,
-        "The CLAT patch, alone and with others",
-        _about(study, patch),
-        _sentences(study, found, ours),
-        _draw(study, [0.0, *strengths], list(rows.values())),
-        Table(
+        patch=patch,
+        layers=len(patch.metadata.layers),
+        images=min(settings.images, len(study.test)),
+        attacked=min(settings.attack_images, len(study.test)),
+        budget=255 * settings.epsilon,
+        meets=holds(gain["value"] >= settings.gain),
+        **_gains(study, found, ours),
+        picture=_draw(study, [0.0, *strengths], list(rows.values())),
+        strengths=Table(
             ["", "TA", "mean RA", "adversarial"],
             [[name, one.ta, one.mean_ra, one.adversarial] for name, one in rows.items()],
             "Accuracy in % at each strength",
         ),
-        Table(
+        together=Table(
             ["", "TA", "RA of that corruption", "adversarial"],
             [
                 [f"{name}: {label}", found[key].ta, found[key].ra[name], found[key].adversarial]
@@ -105,7 +109,6 @@ def run(study: Study) -> dict[str, Any]:
             "With the corruptions' patches, accuracy in %",
         ),
     )  # fmt: skip
-    gain = figure_json(found[ours].adversarial - found[CLEAN].adversarial)
     return {
         "payload_bytes": patch.payload_bytes,
         "recommended": recommended,
@@ -169,41 +172,21 @@ def both(corruption: str) -> str:
     return f"{corruption} + clat"
 
 
-def _about(study: Study, patch: Patch) -> str:
-    settings, metadata = study.settings.clat_patch, patch.metadata
-    return (
-        f"The bundled patch {metadata.name}: {len(metadata.layers)} layers, {metadata.bits} bits, "
-        f"{patch.payload_bytes:,} bytes, recommended α = {metadata.alpha.recommended:g}. TA and RA "
-        f"are of {min(settings.images, len(study.test)):,} test images, adversarial accuracy of "
-        f"{min(settings.attack_images, len(study.test)):,}: what stays right without an attack, "
-        f"under PGD-{settings.pgd_steps} and under APGD-CE with {settings.apgd_steps} steps, one "
-        f"random start each, at ε = {255 * settings.epsilon:.3g}/255 (L∞), made anew on every "
-        "model. Intervals are 95 % bootstrap intervals over the images, with the same draws for "
-        "all models."
-    )
-
-
-def _sentences(study: Study, found: Mapping[str, Shown], ours: str) -> str:
-    wanted, names = study.settings.clat_patch.gain, study.settings.corruptions
-    gain = found[ours].adversarial - found[CLEAN].adversarial
-    ta, ra = found[ours].ta - found[CLEAN].ta, found[ours].mean_ra - found[CLEAN].mean_ra
-    pairs = [(name, found[both(name)], found[name]) for name in names]
-    kept = mean_of([two.ra[name] - one.ra[name] for name, two, one in pairs])
-    over = mean_of([two.ra[name] - found[ours].ra[name] for name, two, _ in pairs])
-    stands = mean_of([two.adversarial - one.adversarial for _, two, one in pairs])
-    against = mean_of([two.adversarial - found[ours].adversarial for _, two, _ in pairs])
-    cost = mean_of([two.ta - one.ta for _, two, one in pairs])
-    return (
-        f"**{holds(figure_json(gain)['value'] >= wanted)}: the patch raises adversarial accuracy "
-        f"by {wanted:g} points or more.** It is "
-        f"{points(gain)} points, for {points(ta)} of TA and {points(ra)} of mean RA. "
-        f"**{verdict(stands)}: it does so beside a corruption's patch.** With both on, adversarial "
-        f"accuracy is {points(stands)} points above the corruption's patch alone and "
-        f"{points(against)} against the CLAT patch alone. **{verdict(over)}: a corruption's patch "
-        f"works beside it.** RA with both on is {points(over)} points above the CLAT patch alone "
-        f"and {points(kept)} against the corruption's patch alone; TA is {points(cost)} against "
-        "the latter."
-    )
+def _gains(study: Study, found: Mapping[str, Shown], ours: str) -> dict[str, Gain]:
+    """The patch against the clean model, and both patches against either, means over these."""
+    alone, clean = found[ours], found[CLEAN]
+    pairs = [(name, found[both(name)], found[name]) for name in study.settings.corruptions]
+    differences = {
+        "gain": [alone.adversarial - clean.adversarial],
+        "ta": [alone.ta - clean.ta],
+        "ra": [alone.mean_ra - clean.mean_ra],
+        "kept": [two.ra[name] - one.ra[name] for name, two, one in pairs],
+        "over": [two.ra[name] - alone.ra[name] for name, two, _ in pairs],
+        "stands": [two.adversarial - one.adversarial for _, two, one in pairs],
+        "against": [two.adversarial - alone.adversarial for _, two, _ in pairs],
+        "cost": [two.ta - one.ta for _, two, one in pairs],
+    }
+    return {name: Gain(mean_of(each)) for name, each in differences.items()}
 
 
 def _draw(study: Study, places: Sequence[float], shown: Sequence[Shown]) -> Picture:

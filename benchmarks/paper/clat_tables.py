@@ -21,12 +21,11 @@ from benchmarks.paper.pages import (
     COLOURS,
     LINE,
     PATCHED,
+    Gain,
     Picture,
     chart,
     draw,
     figure_json,
-    points,
-    verdict,
     write_page,
 )
 from benchmarks.paper.study import Study
@@ -50,7 +49,6 @@ def run_layers(study: Study) -> dict[str, Any]:
         runs["critical"].append(clat(study, seed, begun))
         runs["random"].append(clat(study, seed, begun, variant="random", select="random"))
     found = _compare(study, runs)
-    worst, plain = (found.gain("critical", "random", name) for name in ("worst", "clean"))
     usual = base_options(study, runs["start"][0].last)
     names = {
         "start": "PGD-AT that both start from",
@@ -60,14 +58,15 @@ def run_layers(study: Study) -> dict[str, Any]:
     over = {arm: names[arm] for arm in ("random", "start")}
     write_page(
         study,
-        "CLAT: critical against random layers (Table 5)",
-        f"{about(study)} {recipe_words(usual, study.settings.clat.finetuning)}",
-        f"**{verdict(worst)}: critical layers raise adversarial accuracy more than random "
-        f"ones.** The difference is {points(worst)} points in the worst case. "
-        f"**{verdict(plain)}: clean accuracy too.** It is {points(plain)} points.",
-        accuracies(study, found, names, "Accuracy in %"),
-        gains(study, found, "critical", over, "Points that the critical layers are above"),
-        selections({names[arm]: runs[arm] for arm in ("critical", "random")}, "What trained"),
+        about=about(study),
+        recipe=recipe_words(usual, study.settings.clat.finetuning),
+        worst=Gain(found.gain("critical", "random", "worst")),
+        clean=Gain(found.gain("critical", "random", "clean")),
+        accuracies=accuracies(study, found, names, "Accuracy in %"),
+        gains=gains(study, found, "critical", over, "Points that the critical layers are above"),
+        selections=selections(
+            {names[arm]: runs[arm] for arm in ("critical", "random")}, "What trained"
+        ),
         corrupted=False,
     )
     return {
@@ -105,21 +104,18 @@ def run_dynamic(study: Study) -> dict[str, Any]:
     found = _compare(study, runs)
     usual = base_options(study, runs["dynamic"][0].last)
     rivals = {arm: name for arm, name in names.items() if arm != "dynamic"}
-    stays, baseline, again = (found.gain("dynamic", arm, "worst") for arm in rivals)
-    below = found.gain("pgd_at", "fixed", "worst")
     write_page(
         study,
-        "CLAT: dynamic against fixed layers (Table 4)",
-        f"{about(study)} {recipe_words(usual, settings.finetuning)}",
-        f"**{verdict(stays)}: selecting again is better than one selection.** "
-        f"{points(stays)} points in the worst case. **{verdict(baseline)}: it is better than "
-        f"PGD-AT.** {points(baseline)} points. **{verdict(below)}: a fixed selection is worse "
-        f"than PGD-AT.** PGD-AT is {points(below)} points against it. Against PGD-AT that "
-        f"starts where CLAT does, with its schedule, CLAT is {points(again)} points.",
-        accuracies(study, found, names, "Accuracy in %"),
-        gains(study, found, "dynamic", rivals, "Points that selecting again is above"),
-        selections({names[arm]: runs[arm] for arm in ("dynamic", "fixed")}, "What trained"),
+        about=about(study),
+        recipe=recipe_words(usual, settings.finetuning),
+        below=Gain(found.gain("pgd_at", "fixed", "worst")),
+        accuracies=accuracies(study, found, names, "Accuracy in %"),
+        gains=gains(study, found, "dynamic", rivals, "Points that selecting again is above"),
+        selections=selections(
+            {names[arm]: runs[arm] for arm in ("dynamic", "fixed")}, "What trained"
+        ),
         corrupted=False,
+        **{arm: Gain(found.gain("dynamic", arm, "worst")) for arm in rivals},
     )
     return {
         "images": len(study.test),
@@ -144,22 +140,21 @@ def run_clean(study: Study) -> dict[str, Any]:
         "pgd_at": "PGD-AT from there, as many epochs",
     }
     found = _compare(study, runs)
-    raised, lost = (found.gain("clat", "clean", measure) for measure in ("worst", "clean"))
-    against, kept = (found.gain("clat", "pgd_at", measure) for measure in ("worst", "clean"))
     usual = base_options(study, begun.last, settings.recipe)
     over = {arm: names[arm] for arm in ("clean", "pgd_at")}
     write_page(
         study,
-        "CLAT from a clean model (Table 9)",
-        f"{about(study)} The clean model: {epochs(settings.training)}. After it "
-        f"{epochs(settings.finetuning)} of each. {recipe_words(usual, settings.finetuning)}",
-        f"**{verdict(raised)}: CLAT makes a clean model more robust.** "
-        f"{points(raised)} points in the worst case, for {points(lost)} clean. "
-        f"**{verdict(against)}: more so than PGD-AT of as many epochs.** {points(against)} points "
-        f"in the worst case, {points(kept)} clean.",
-        accuracies(study, found, names, "Accuracy in %"),
-        gains(study, found, "clat", over, "Points that CLAT is above"),
-        selections({names["clat"]: runs["clat"]}, "What trained"),
+        about=about(study),
+        trained=epochs(settings.training),
+        tuned=epochs(settings.finetuning),
+        recipe=recipe_words(usual, settings.finetuning),
+        raised=Gain(found.gain("clat", "clean", "worst")),
+        lost=Gain(found.gain("clat", "clean", "clean")),
+        against=Gain(found.gain("clat", "pgd_at", "worst")),
+        kept=Gain(found.gain("clat", "pgd_at", "clean")),
+        accuracies=accuracies(study, found, names, "Accuracy in %"),
+        gains=gains(study, found, "clat", over, "Points that CLAT is above"),
+        selections=selections({names["clat"]: runs["clat"]}, "What trained"),
         corrupted=False,
     )
     return {
@@ -197,17 +192,19 @@ def run_count(study: Study) -> dict[str, Any]:
     }
     names["start"] = f"PGD-AT, {epochs(settings.half)}: where CLAT starts"
     names["pgd_at"] = f"PGD-AT, {epochs(settings.training)}"
-    gain, above = (found.gain(str(few), other, "worst") for other in (str(layers), "pgd_at"))
-    chosen = base_options(study, tuned[few].last)
+    gain = found.gain(str(few), str(layers), "worst")
     write_page(
         study,
-        "CLAT: how many layers (Figure 3)",
-        f"{about(study)} {recipe_words(chosen, settings.finetuning)} k is what varies; the one "
-        f"that is best on the held-out images under PGD-10 is {few}.",
-        f"**{verdict(gain)}: a few layers are better than all.** k = {few} is {points(gain)} "
-        f"points in the worst case against all {layers}, and {points(above)} against PGD-AT.",
-        _draw_counts(study, list(tuned), found),
-        accuracies(study, found, names, "Accuracy in %; share of the parameters beside k"),
+        about=about(study),
+        recipe=recipe_words(base_options(study, tuned[few].last), settings.finetuning),
+        few=few,
+        layers=layers,
+        gain=Gain(gain),
+        above=Gain(found.gain(str(few), "pgd_at", "worst")),
+        picture=_draw_counts(study, list(tuned), found),
+        accuracies=accuracies(
+            study, found, names, "Accuracy in %; share of the parameters beside k"
+        ),
         corrupted=False,
     )
     return {

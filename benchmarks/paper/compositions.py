@@ -160,13 +160,11 @@ def run(study: Study) -> None:
     singles["mean"] = [fmean(column) for column in zip(*singles.values(), strict=True)]
     write_page(
         study,
-        "Patches composed (Figure 8 in kind)",
-        "Accuracy in %. Every image has both corruptions of a pair, the first and then the second, "
-        f"at the same severity. {BEST} is chosen on validation images for each pair.",
-        *(sentence(severity, compounds) for severity, compounds in found.items()),
-        _draw(study, found),
-        *(_compounds(severity, compounds) for severity, compounds in found.items()),
-        Table(
+        best=BEST,
+        sentences=[sentence(severity, compounds) for severity, compounds in found.items()],
+        picture=_draw(study, found),
+        compounds=[_compounds(severity, compounds) for severity, compounds in found.items()],
+        alone=Table(
             [
                 "first + second", "first: none", "its patch", HALF, FULL, "second: none",
                 "its patch", HALF, FULL, "clean: none", HALF, FULL,

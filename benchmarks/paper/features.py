@@ -48,22 +48,18 @@ def show(study: Study, picture: Tensor) -> None:
             task.advance(note=name)
     write_page(
         study,
-        "Feature maps (Figure 9 in kind)",
-        "One image under each corruption, as the network sees it, and the six channels of the "
-        "second and the third convolution that the patch changes most: A the clean model, B with "
-        "the patch, C the clean model on the uncorrupted image.",
-        Table(
+        predictions=Table(
             ["corruption", "clean model", "with its patch", "clean model, uncorrupted image"],
             [[name, *_predictions(study, found)] for name, found in looked.items()],
             "What they take the image for",
         ),
-        Table(
+        distances=Table(
             ["corruption", *(f"{layer}, clean → patched" for layer in short_names(layers))],
             distances,
             "Distance of the features from those of the uncorrupted image, in % of their norm, "
             f"mean over {min(_IMAGES, len(study.test))} test images",
         ),
-        *(_picture(study, name, found) for name, found in looked.items()),
+        pictures=[_picture(study, name, found) for name, found in looked.items()],
     )
 
 

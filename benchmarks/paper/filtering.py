@@ -18,22 +18,25 @@ from rwsstore.probes.filtering import FilteringReport, draw_curves, draw_map
 
 def run(study: Study) -> dict[str, Any]:
     """Train, filter, attack, write the page and the pictures; returns the headline figures."""
-    maps = measure_maps(study)
+    settings, maps = study.settings.filtering, measure_maps(study)
     found = measure_retrained(study)
     asked = filtering_findings(maps, found)
     write_page(
         study,
-        "Synaptic filtering",
-        _about(study, maps),
-        Table(
+        images=maps.bundled.curves.images,
+        coarse=(settings.thresholds + 1) // 2,
+        epochs=counted(settings.training.epochs, "epoch"),
+        runs=counted(settings.seeds, "run"),
+        every=counted(settings.recipe.every, "epoch"),
+        findings=Table(
             ["finding", "our numbers say", "because"],
             [[one.claim, one.verdict, one.reason] for one in asked.values()],
             "The paper's findings",
         ),
-        draw(study, "Scores of the bundled model", draw_map(maps.bundled), "map"),
-        draw(study, "Accuracy over thresholds", draw_curves(maps.bundled), "curves"),
-        _layers(maps.bundled, "The bundled model's layers"),
-        Table(
+        map=draw(study, "Scores of the bundled model", draw_map(maps.bundled), "map"),
+        curves=draw(study, "Accuracy over thresholds", draw_curves(maps.bundled), "curves"),
+        layers=_layers(maps.bundled, "The bundled model's layers"),
+        retrained=Table(
             ["", *MEASURES.values(), "runs", "parameters changed"],
             [
                 [ARMS[arm], *one.figures.values(), one.runs, f"{one.changed:.0%}"]
@@ -41,9 +44,9 @@ def run(study: Study) -> dict[str, Any]:
             ],
             "Retraining: accuracy in %",
         ),
-        draw(study, "Scores of the ResNet-18", draw_map(maps.resnet), "resnet18-map"),
-        _layers(maps.resnet, "The ResNet-18's layers"),
-        _across(maps),
+        resnet_map=draw(study, "Scores of the ResNet-18", draw_map(maps.resnet), "resnet18-map"),
+        resnet_layers=_layers(maps.resnet, "The ResNet-18's layers"),
+        across=_across(maps),
     )
     return {
         "kinds": maps.bundled.counts,
@@ -58,21 +61,6 @@ def run(study: Study) -> dict[str, Any]:
         },
         "findings": {key: {"verdict": f.verdict, "because": f.reason} for key, f in asked.items()},
     }
-
-
-def _about(study: Study, maps: Maps) -> str:
-    settings, training = study.settings.filtering, study.settings.filtering.training
-    return (
-        f"Maps are of {maps.bundled.curves.images} test images, {settings.thresholds} thresholds "
-        f"for the bundled model and {(settings.thresholds + 1) // 2} for the others, FGSM at ε = "
-        f"{settings.epsilon:g}, accuracies normalised above chance, intervals over the images at "
-        f"95 %. The verdict is the mean of S2 over the filters, its tolerance "
-        f"{maps.bundled.options.tolerance:g}. Retraining: {counted(training.epochs, 'epoch')} from "
-        f"the clean model at a learning rate of {training.learning_rate:g}, "
-        f"{counted(settings.seeds, 'run')} each, one for the fragile layers; layers are scored on "
-        f"{settings.recipe.images} training images, again every "
-        f"{counted(settings.recipe.every, 'epoch')}."
-    )
 
 
 def _layers(report: FilteringReport, title: str) -> Table:

@@ -95,31 +95,20 @@ def run(study: Study) -> None:
     ra = {name: study.seen(f"clean/ra/{name}", clean, name) for name in names}
     base = Point(0, ra, dict.fromkeys(ra, ta), 0)
     size = sum(4 * tensor.numel() for tensor in study.clean.parameters())
-    alone = [_single(shallow, "constrained")] if shallow else []
+    epochs = counted(study.settings.layers.training.epochs, "epoch")
+    trained = f" Constrained is trained with the deeper layers frozen, for {epochs}."
     write_page(
         study,
-        "Number of patched layers (Figure 6 in kind)",
-        _about(study, base),
-        _sentences(full, shallow),
-        _draw(study, base, full, shallow, size),
-        _summary(full, shallow, size),
-        _single(full, "full and cut"),
-        *alone,
+        names=", ".join(names),
+        ra=base.means[0],
+        ta=base.means[1],
+        trained=trained if wanted else "",
+        sentences=_sentences(full, shallow),
+        picture=_draw(study, base, full, shallow, size),
+        summary=_summary(full, shallow, size),
+        full=_single(full, "full and cut"),
+        constrained=[_single(shallow, "constrained")] if shallow else [],
     )
-
-
-def _about(study: Study, base: Point) -> str:
-    settings, (ra, ta) = study.settings, base.means
-    said = (
-        f"Means over {', '.join(settings.corruptions)}, patches at {settings.layers.bits} bits. "
-        f"Without a patch RA is {ra:.1f} % and TA {ta:.1f} %. Full and cut is "
-        f"the paper's protocol: a robust model trained in full, {settings.robust.epochs} epochs, "
-        "cut to its shallowest K layers."
-    )
-    if settings.layers.constrained:
-        epochs = counted(settings.layers.training.epochs, "epoch")
-        said += f" Constrained is trained with the deeper layers frozen, for {epochs}."
-    return said
 
 
 def _sentences(full: Sequence[Point], shallow: Sequence[Point]) -> str:

@@ -1,10 +1,12 @@
 """A study's page and pictures, all of one look, and how both tell figures."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.paper.settings import CLAT_TABLES
 from rwsstore import tables
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.files import make_folders, write_atomic
@@ -13,11 +15,15 @@ from rwsstore.measure import Figure, Interval
 if TYPE_CHECKING:
     from benchmarks.paper.study import Study
 
+_TEXTS = Path(__file__).with_name("texts")
+
 CLEAN, PATCHED, LINE = "#b7bdc6", "#1f6fb2", "#444444"
 """As in `rws evaluate --png`."""
 
 COLOURS = (PATCHED, "#d1762b", "#3f8f5b", "#8c5fa8", "#b8414b", "#7a6a53", "#2f9aa0")
 """One a curve."""
+
+SYNTHETIC_FROST = "Frost is synthetic, not the benchmark's photographs."
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,8 @@ class Table:
     title: str = ""
     form: str | Sequence[str] = ".1f"
 
-    def markdown(self) -> str:
-        """The table, below its title.
+    def __str__(self) -> str:
+        """Markdown: the table, below its title.
 
         Raises:
             ValueError: a row is not as wide as the header.
@@ -71,8 +77,8 @@ class Picture:
     path: Path
     words: str
 
-    def markdown(self) -> str:
-        """A link to it."""
+    def __str__(self) -> str:
+        """Markdown: a link to it."""
         return f"![{self.words}]({self.path.name})"
 
 
@@ -84,16 +90,14 @@ def draw(study: "Study", words: str, drawn: Any, suffix: str = "") -> Picture:
     return Picture(path, words)
 
 
-def write_page(
-    study: "Study", title: str, *blocks: str | Table | Picture, corrupted: bool = True
-) -> Path:
-    """Write `docs/paper/NAME.md`: paragraphs, tables, pictures, and the command that makes it.
+def write_page(study: "Study", *, corrupted: bool = True, **values: object) -> Path:
+    """Write `docs/paper/NAME.md`: `texts/NAME.md`, filled, and the command that makes it.
 
     Args:
-        study: whose page it is.
-        title: of it.
-        blocks: in their order.
+        study: whose page it is. In its text it is `study`, its settings `all`, its own `own`.
         corrupted: whether images were corrupted, so that their severity is told.
+        values: what else stands in the text, as `str.format` writes it; blocks one below another
+            where there are several, none where there are none.
     """
     severity = f", corruptions at severity {study.settings.severity} unless said"
     origin = (
@@ -102,10 +106,18 @@ def write_page(
         f"--data NAME:PATH{' --work-bundle DIR' if study.wide else ''}`; its parameters are in "
         "[paper.toml](../../benchmarks/paper/paper.toml)."
     )
-    parts = [block if isinstance(block, str) else block.markdown() for block in blocks]
+    part = "clat" if study.name in CLAT_TABLES else study.name
+    own = getattr(study.settings, part, None)
+    blocks = {
+        name: "\n\n".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    text = _TEXTS.joinpath(f"{study.name}.md").read_text(encoding="utf-8")
+    text = text.format(study=study, all=study.settings, own=own, **blocks)
     make_folders(study.docs)
     path = study.docs / f"{study.name}.md"
-    write_atomic(path, ("\n\n".join([f"# {title}", *parts, origin]) + "\n").encode())
+    text = re.sub(r"\n{3,}", "\n\n", text.strip())
+    write_atomic(path, f"{text}\n\n{origin}\n".encode())
     return path
 
 
@@ -185,6 +197,21 @@ def _between(ends: Interval | None, written: Callable[[float], str]) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+z.1f}".replace("-", "−")
+
+
+class Gain:
+    """A difference in a page's text: `{it}` is its points, `{it.verdict}` a word on it.
+
+    Args:
+        figure: the difference.
+        strictly: the claim is that it is above 0; else that it is not below.
+    """
+
+    def __init__(self, figure: Figure, *, strictly: bool = True) -> None:
+        self.figure, self.verdict = figure, verdict(figure, strictly=strictly)
+
+    def __str__(self) -> str:
+        return points(self.figure)
 
 
 def verdict(gain: Figure, *, strictly: bool = True) -> str:

@@ -95,21 +95,22 @@ def run(study: Study) -> dict[str, Any]:
         "position": position(found.layers),
         "norm_before_neighbour": norm_before_neighbour(found.components, norms),
     }
+    said = asked.values()
     write_page(
         study,
-        "Parameter corruption (Tables 1 and 4, Figures 4 and 7 in kind)",
-        _about(study, found),
-        "What the paper found, and what our numbers say:",
-        "\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in asked.values()),
-        _draw_tables(study, found),
-        _compared("n = k", found.tables),
-        _compared(f"n = {settings.few}", found.few),
-        _draw_maps(study, found.layers, "layers", across=True),
-        *(_by_group("layer", name, report) for name, report in found.layers.items()),
-        _draw_maps(study, found.types, "types"),
-        *(_by_group("type", name, report) for name, report in found.types.items()),
-        _draw_components(study, found.components),
-        _by_group("component", "resnet18", found.components),
+        clean=", ".join(f"{name} {one.clean.accuracy:.1f} %" for name, one in found.tables.items()),
+        sizes=", ".join(f"{report.rows[0].parameters:,}" for report in found.tables.values()),
+        gradients=len(gradient_images(study)),
+        findings="\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in said),
+        curves=_draw_tables(study, found),
+        all_parameters=_compared("n = k", found.tables),
+        few_parameters=_compared(f"n = {settings.few}", found.few),
+        layers_map=_draw_maps(study, found.layers, "layers", across=True),
+        layers=[_by_group("layer", name, report) for name, report in found.layers.items()],
+        types_map=_draw_maps(study, found.types, "types"),
+        types=[_by_group("type", name, report) for name, report in found.types.items()],
+        components_map=_draw_components(study, found.components),
+        components=_by_group("component", "resnet18", found.components),
         corrupted=False,
     )
     return _headlines(found, asked)
@@ -140,23 +141,6 @@ def probe(study: Study, models: Mapping[str, Classifier]) -> Found:
         draws=0,
     )  # fmt: skip
     return Found(tables, few, layers, types, components["resnet18"])
-
-
-def _about(study: Study, found: Found) -> str:
-    settings = study.settings.parameter_corruption
-    clean = ", ".join(
-        f"{name} {report.clean.accuracy:.1f} %" for name, report in found.tables.items()
-    )
-    sizes = ", ".join(f"{report.rows[0].parameters:,}" for report in found.tables.values())
-    return (
-        f"Accuracy in % of test images; without corruption: {clean} ({sizes} parameters). "
-        f"The ResNet-18 has width {settings.width:g}, was trained {settings.training.epochs} "
-        "epochs and keeps its BatchNorm; the bundled model's is folded. Gradients and loss changes "
-        f"are of {len(gradient_images(study)):,} training images. Random corruption: mean of "
-        f"{settings.draws} draws ± their standard deviation. Mean drop: the share of the accuracy "
-        "above chance that is lost, mean over the ε of the table, gradient-based; the findings' "
-        "thresholds and tests are our own. [The method](../use/parameter-corruption.md)."
-    )
 
 
 def _compared(word: str, reports: Reports) -> Table:

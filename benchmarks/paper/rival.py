@@ -18,6 +18,7 @@ from benchmarks.paper.pages import (
     COLOURS,
     LINE,
     PATCHED,
+    SYNTHETIC_FROST,
     Picture,
     Table,
     bars,
@@ -211,18 +212,14 @@ def _write(
     rows = {**found.single, **{f"**{label}**": row for label, row in summary.items()}}
     write_page(
         study,
-        "The rival: BatchNorm on the test stream, and TENT",
-        "Accuracy in %. The rivals adapt the network before folding to a shuffled stream, from the "
-        "start for each row, and are told nothing; the patches are put on by an oracle that knows "
-        f"each image's corruption, and takes them off for clean images (`{UNCHANGED}`). On a mixed "
-        "stream every image has a corruption of its own.",
-        " ".join(_notes(study, rivals)),
-        *winners(found, sets),
-        Table(
+        unchanged=UNCHANGED,
+        notes=" ".join(_notes(study, rivals)),
+        winners=winners(found, sets),
+        table=Table(
             ["images", *methods],
             [[label, *(row[method] for method in methods)] for label, row in rows.items()],
         ),
-        _draw(study, found.single, methods, summary),
+        picture=_draw(study, found.single, methods, summary),
     )
 
 
@@ -242,7 +239,7 @@ def _notes(study: Study, rivals: Sequence[Rival]) -> list[str]:
     if extra:
         said.append(f"The mean of the benchmark's main types leaves out {extra}.")
     if "frost" in settings.corruptions:
-        said.append("Frost is synthetic, not the benchmark's photographs.")
+        said.append(SYNTHETIC_FROST)
     return said
 
 

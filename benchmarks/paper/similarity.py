@@ -52,10 +52,9 @@ def run(study: Study) -> None:
     )
     write_page(
         study,
-        "Signatures compared (Figures 2 to 4 in kind)",
-        *(_verdict(what, contrast, form) for _, what, contrast, form in groups),
-        *_correlation(found),
-        Table(
+        verdicts=[_verdict(what, contrast, form) for _, what, contrast, form in groups],
+        correlation=list(_correlation(found)),
+        layers=Table(
             [
                 "layer", "‖Δ‖", "‖Δ‖ / ‖θ‖", "share of ‖Δ‖²", "cosine", "within groups", "between",
                 "p",
@@ -64,7 +63,7 @@ def run(study: Study) -> None:
             "Layers, means over the patches and their pairs",
             ("", ".3f", ".3f", "", ".2f", ".2f", ".2f", ".2g"),
         ),
-        *(
+        groups=[
             Table(
                 ["patches for", *contrast.by_group],
                 [[name, *row.values()] for name, row in contrast.by_group.items()],
@@ -73,17 +72,17 @@ def run(study: Study) -> None:
             )
             for what, _, contrast, form in groups
             if contrast is not None
-        ),
-        Table(
+        ],
+        patches=Table(
             ["patch", "‖Δ‖", "‖Δ‖ / ‖θ‖", "gain on its own", "mean gain on others", "TA"],
             _patches(found),
             "Patches",
             ("", ".2f", ".3f", "+.1f", "+.1f", "+.1f"),
         ),
-        *(
+        pictures=[
             draw(study, _PICTURES[kind], picture, kind)
             for kind, picture in found.pictures().items()
-        ),
+        ],
     )  # fmt: skip
 
 

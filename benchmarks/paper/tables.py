@@ -10,6 +10,7 @@ from benchmarks.paper.pages import (
     COLOURS,
     LINE,
     PATCHED,
+    SYNTHETIC_FROST,
     Picture,
     Table,
     bars,
@@ -173,44 +174,36 @@ def _write(study: Study, large: Sequence[Method], small: Sequence[Method]) -> No
     names, five = tuple(large[0].ra), tuple(small[0].ra)
     every = [*large, *small[len(large) :]]
     patched = [method for method in large if method.shallow]
-    frost = "Frost is synthetic, not the benchmark's photographs."
     write_page(
         study,
-        "TA, RA and bytes by method (Tables 1, 4 and 5 in kind)",
-        "Accuracies in %. Gap recovered is (mean RA − the clean model's) / (the clean model's "
-        "TA − its mean RA). TA is with the patch on, the mean over the patches. Bytes are of what "
-        f"is carried beside the clean model, whose tensors have {size:,}; data augmentation is one "
-        "model in its place.",
-        _harm(large[0], patched),
-        _by_method(large, size, f"{len(names)} corruptions"),
-        _draw_bars(study, large),
-        _by_method(small, size, f"Five corruptions: {', '.join(five)}"),
-        _draw_bytes(study, small, size),
-        Table(
+        size=size,
+        tolerated=_TOLERATED,
+        harmed=", ".join(_harmed(large[0], patched)) or "none",
+        large=_by_method(large, size, f"{len(names)} corruptions"),
+        bars=_draw_bars(study, large),
+        small=_by_method(small, size, f"Five corruptions: {', '.join(five)}"),
+        bytes=_draw_bytes(study, small, size),
+        ra=Table(
             ["corruption", *(method.name for method in every)],
             [[name, *(method.ra.get(name) for method in every)] for name in names],
             "RA by corruption",
         ),
-        Table(
+        ta=Table(
             ["corruption", *(method.name for method in patched)],
             [[name, *(method.ta[name] for method in patched)] for name in names],
             "TA with the patch on",
         ),
-        *([frost] if "frost" in names else []),
+        frost=[SYNTHETIC_FROST] if "frost" in names else [],
     )
 
 
-def _harm(clean: Method, patched: Sequence[Method]) -> str:
-    harmed = [
+def _harmed(clean: Method, patched: Sequence[Method]) -> list[str]:
+    return [
         f"{name} at {method.name.removeprefix('RWS, ')}"
         for method in patched
         for name, ra in method.ra.items()
         if ra < clean.ra[name] - _TOLERATED
     ]
-    return (
-        f"Patches that are worse than none on their own corruption, by more than {_TOLERATED:g} "
-        f"point: {', '.join(harmed) or 'none'}."
-    )
 
 
 def _by_method(methods: Sequence[Method], size: int, title: str) -> Table:

@@ -202,11 +202,9 @@ def run_corrupted(study: Study) -> dict[str, Any]:
     axes.set_ylim(0, 100)
     write_page(
         study,
-        "Corruption-resistant training (Table 2 in kind)",
-        _about_corrupted(study),
-        _resistance(study, epsilon, models),
-        draw(study, "Accuracy under gradient-based corruption over ε", figure),
-        Table(
+        sentences=_resistance(study, epsilon, models),
+        picture=draw(study, "Accuracy under gradient-based corruption over ε", figure),
+        table=Table(
             ["", "TA", "loss, training", *(f"ε = {e:g}" for e in settings.epsilons), "bytes"],
             [
                 [one.name, one.ta, f"{one.loss:.4f}", *heights[one.name], one.payload]
@@ -217,20 +215,6 @@ def run_corrupted(study: Study) -> dict[str, Any]:
         corrupted=False,
     )
     return {"epsilon": epsilon, "models": models, "meets": meets}
-
-
-def _about_corrupted(study: Study) -> str:
-    settings = study.settings.corruption_resistant
-    recipe, training = settings.recipe, settings.training
-    return (
-        "Sun et al., AAAI 2021. The clean model goes on training for "
-        f"{training.epochs} epochs of all layers at a learning rate of "
-        f"{training.learning_rate:g}, plainly or on "
-        f"L′ = (1 − λ₁)·L(w) + λ₁·L(w + â) with λ₁ = {recipe.weight:g}, ε = {recipe.epsilon:g}, "
-        f"p = {recipe.p}. Measured under gradient-based corruption of all parameters with L2 norm "
-        f"ε, its gradient taken on {settings.gradient_images:,} training images, anew for each "
-        "model."
-    )
 
 
 def _resistance(study: Study, epsilon: float | None, models: Mapping[str, Any]) -> str:
@@ -325,17 +309,35 @@ def run_flipped(study: Study) -> dict[str, Any]:
         "", "TA", "severe flips, %", "of plain training's", "RAD > 10 %, %", "mean RAD", "bytes",
     ]  # fmt: skip
     forms = (".1f", ".1f", ".1f", ".2f", ".1f", ".2f", "")
+    settings, ours = study.settings.hessian_aware, models.get("bundled", models["patch"])
+    layers = settings.recipe.layers
+    better = [models[key]["of_plain"] < ours["of_plain"] for key in ("l2", "sam")]
+    rivals = [
+        f"{key.upper()} has {_fewer(models[key])} (TA {models[key]['ta']:.1f})"
+        for key in ("l2", "sam")
+    ]
     write_page(
         study,
-        "Hessian-aware training against flipped bits",
-        _about_flipped(study),
-        _fewer_flips(models),
-        _draw_flips(study, every),
-        Table(header, rows, "Flips of the exponent's top bit", forms),
-        _by_layer(study, [one for one in every if one.key in ("plain", "hessian")]),
+        epochs=counted(settings.training.epochs, "epoch"),
+        where="all layers" if layers is None else ", ".join(layers),
+        meets=holds(ours["meets"]),
+        ours=_fewer(ours),
+        ours_ta=ours["ta"],
+        plain_ta=models["plain"]["ta"],
+        alone=holds(not any(better)),
+        rivals=", ".join(rivals),
+        picture=_draw_flips(study, every),
+        table=Table(header, rows, "Flips of the exponent's top bit", forms),
+        by_layer=_by_layer(study, [one for one in every if one.key in ("plain", "hessian")]),
         corrupted=False,
     )
     return {"sites": study.settings.hessian_aware.sites, "models": models}
+
+
+def _fewer(found: Mapping[str, Any]) -> str:
+    """Severe flips against plain training's."""
+    change = 100 * (1 - found["of_plain"])
+    return f"{abs(change):.0f} % {'fewer' if change >= 0 else 'more'} severe flips"
 
 
 def _ends(figure: Figure) -> list[float] | None:
@@ -359,43 +361,6 @@ def _by_layer(study: Study, shown: Sequence[Flipped]) -> Table:
             rows.append([layer.name, count, *shares])
     header = ["layer", "flips", *(one.name for one in shown)]
     return Table(header, rows, "Severe flips by layer, %", ".0f")
-
-
-def _about_flipped(study: Study) -> str:
-    settings = study.settings.hessian_aware
-    recipe, training = settings.recipe, settings.training
-    where = "all layers" if recipe.layers is None else ", ".join(recipe.layers)
-    return (
-        f"The clean model goes on training for {counted(training.epochs, 'epoch')} "
-        f"({training.optimizer}, learning rate "
-        f"{training.learning_rate:g}) in four ways. Hessian-aware (arXiv:2504.01933) trains "
-        f"{where}: λ = {recipe.strength:g}, the largest {recipe.share:.0%} of the diagonal. "
-        f"{settings.sites:,} weights, drawn evenly, the same in every model; the top bit of each "
-        f"one's float32 exponent is flipped by itself and {settings.images} test images are "
-        "classified. Severe: 90 to 100 % of the accuracy above chance is lost; an output that is "
-        "not finite is wrong. Intervals are 95 % bootstrap intervals over the weights, with the "
-        "same draws for all models."
-    )
-
-
-def _fewer_flips(models: Mapping[str, Mapping[str, Any]]) -> str:
-    plain, ours = models["plain"], models.get("bundled", models["patch"])
-
-    def fewer(found: Mapping[str, Any]) -> str:
-        change = 100 * (1 - found["of_plain"])
-        return f"{abs(change):.0f} % {'fewer' if change >= 0 else 'more'} severe flips"
-
-    better = [models[key]["of_plain"] < ours["of_plain"] for key in ("l2", "sam")]
-    rivals = ", ".join(
-        f"{name} has {fewer(models[key])} (TA {models[key]['ta']:.1f})"
-        for name, key in (("L2", "l2"), ("SAM", "sam"))
-    )
-    return (
-        f"**{holds(ours['meets'])}: a fifth to a half fewer severe flips.** The patched model has "
-        f"{fewer(ours)} than plain training of the same length, at a TA of {ours['ta']:.1f} "
-        f"against {plain['ta']:.1f}. **{holds(not any(better))}: other flat minima do not help as "
-        f"much.** {rivals}."
-    )
 
 
 def _draw_flips(study: Study, every: Sequence[Flipped]) -> Picture:

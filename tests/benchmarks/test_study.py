@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import benchmarks.paper.study as study_module
+from benchmarks.paper import pages
 from benchmarks.paper.__main__ import STUDIES, main, parser, run_of
 from benchmarks.paper.pages import Table, chart, draw, write_page
 from benchmarks.paper.settings import read_settings
@@ -229,22 +230,26 @@ def test_patches_by_corruption(tmp_path: Path) -> None:
         a_study("tables", tmp_path, wide=None).patches(["fog"], wide=True)
 
 
-def test_a_page(tmp_path: Path) -> None:
+def test_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = a_study("alpha", tmp_path)
+    monkeypatch.setattr(pages, "_TEXTS", tmp_path)
+    text = "# Title\n\n{word} {all.severity}, {own.alphas[1]:g}.\n\n{none}\n\n{blocks}\n"
+    (tmp_path / "alpha.md").write_text(text)
     figure, axes = chart(2, 2)
     axes.plot([0, 1])
-    picture = draw(study, "A line", figure, "two")
-    path = write_page(study, "Title", "Words.", Table(["a", "b"], [["x", 1]]), picture)
+    blocks = [Table(["a", "b"], [["x", 1]]), draw(study, "A line", figure, "two")]
+    path = write_page(study, word="Words", none=[], blocks=blocks)
     page = path.read_text()
     assert path == study.docs / "alpha.md"
     start = (
-        "# Title\n\nWords.\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n![A line](alpha-two.png)\n"
+        "# Title\n\nWords 5, 0.5.\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n"
+        "![A line](alpha-two.png)\n\n"
     )
     assert page.startswith(start)
     assert "`python -m benchmarks.paper alpha --data" in page
     assert str(tmp_path) not in page
     with pytest.raises(ValueError, match="not as wide"):
-        Table(["a", "b"], [["x"]]).markdown()
+        str(Table(["a", "b"], [["x"]]))
 
 
 def _bundle(folder: Path) -> tuple[Path, Path]:
