@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt, frost_source, load_frost_overlays
 from rwsstore.corruptions.registry import find_corruption
@@ -88,94 +88,6 @@ def find_patches(
     return found
 
 
-_Model = str | int | tuple[str, str]
-"""The clean model, the rival at a batch size, or a width and the corruption whose patch is on."""
-
-_Shown = tuple[str, int] | None
-"""A corruption and its severity; None: clean images."""
-
-_CLEAN = "clean"
-
-
-@dataclass(frozen=True)
-class _Assembly:
-    """Puts the parts of a report together.
-
-    Attributes:
-        grid: filled.
-        severities: of every corruption.
-        chosen: each corruption's patch as stored; None where there is none.
-    """
-
-    grid: Grid[_Model, _Shown]
-    severities: Sequence[int]
-    chosen: Mapping[str, Patch | None]
-
-    def stored(self, bits: str, patches: Mapping[str, Patch]) -> StoredResult:
-        """All patches at one bit width."""
-        without = mean_of([self._mean(_CLEAN, name) for name in self.chosen])
-        patched = mean_of([self._mean(self._on(bits, name), name) for name in self.chosen])
-        gap = gap_recovered(without, patched, self.grid.accuracy(_CLEAN, None))
-        return StoredResult(
-            patch_payload_bytes=sum(patch.payload_bytes for patch in patches.values()),
-            patch_file_bytes=sum(patch.file_bytes for patch in patches.values()),
-            corruptions={name: self._corruption(bits, name) for name in self.chosen},
-            mean=Pair(**_pair(without, patched)),
-            gap_recovered=gap and gap.value,
-            gap_recovered_interval=gap and gap.interval,
-        )
-
-    def rival(self, batch: int) -> RivalResult:
-        """Re-estimated BatchNorm at one batch size."""
-        clean = self.grid.accuracy(batch, None)
-        figures = {name: self._mean(batch, name) for name in self.chosen}
-        intervals = {name: figure.interval for name, figure in figures.items()}
-        mean = mean_of(list(figures.values()))
-        return RivalResult(
-            clean_accuracy=clean.value,
-            corruptions={name: figure.value for name, figure in figures.items()},
-            mean=mean.value,
-            clean_accuracy_interval=clean.interval,
-            corruption_intervals=None if mean.interval is None else intervals,
-            mean_interval=mean.interval,
-        )
-
-    def _corruption(self, bits: str, name: str) -> CorruptionResult:
-        patch, model = self.chosen[name], self._on(bits, name)
-        cost = self.grid.accuracy(model, None)
-        by_severity = {}
-        for severity in self.severities:
-            shown = name, severity
-            both = (self.grid.accuracy(one, shown) for one in (_CLEAN, model))
-            by_severity[severity] = Pair(**_pair(*both))
-        return CorruptionResult(
-            **_pair(self._mean(_CLEAN, name), self._mean(model, name)),
-            patch=patch and patch.name,
-            digest=patch and patch.digest,
-            patched_clean_accuracy=cost.value,
-            patched_clean_accuracy_interval=cost.interval,
-            by_severity=by_severity,
-        )
-
-    def _on(self, bits: str, name: str) -> _Model:
-        """The model with the corruption's patch on; the clean one where there is none."""
-        return _CLEAN if self.chosen[name] is None else (bits, name)
-
-    def _mean(self, model: _Model, corruption: str) -> Figure:
-        return self.grid.mean([model], [(corruption, severity) for severity in self.severities])
-
-
-def _pair(clean: Figure, patched: Figure) -> dict[str, Any]:
-    """The fields of a `Pair`."""
-    return {
-        "clean_model": clean.value,
-        "patched": patched.value,
-        "clean_model_interval": clean.interval,
-        "patched_interval": patched.interval,
-        "gain_interval": (patched - clean).interval,
-    }
-
-
 @dataclass(frozen=True)
 class EvaluationOptions:
     """How an evaluation is made.
@@ -247,50 +159,68 @@ def evaluate(
         MismatchError: a patch does not belong on the model.
         GoldenError: a patch does not do what it recorded.
     """
-    return _Evaluation(model, patches, images, options, rival, allow_transfer).run(progress)
+    stored = {name: patch for name, patch in patches.items() if patch is not None}
+    if not stored:
+        raise ConfigError("no patches to evaluate; expected one for each corruption")
+    for name in patches:
+        find_corruption(name)
+    folder = options.frost_overlays
+    overlays = None if folder is None else load_frost_overlays(folder)
+    widths = {
+        str(bits): {name: patch.at_bits(bits) for name, patch in stored.items()}
+        for bits in options.bits
+    } or {"stored": stored}
+    every = [patch for width in (stored, *widths.values()) for patch in width.values()]
+    live = LiveModel(model, PatchBag(every), allow_transfer=allow_transfer)
+    for patch in every:  # so that every refusal comes before the first measurement
+        live.variant({patch.digest: None})
+    rivals = {}
+    if rival is not None:
+        rivals = dict.fromkeys(options.rival_batches, with_batch_statistics(rival))
+    grid: Grid[_Model, _Shown] = Grid(options.resampling)
+    evaluation = _Evaluation(images, options, overlays, dict(patches), widths, live, rivals, grid)
+    evaluation.measure(progress)
+    return evaluation.report()
 
 
+_Model = str | int | tuple[str, str]
+"""The clean model, the rival at a batch size, or a width and the corruption whose patch is on."""
+
+_Shown = tuple[str, int] | None
+"""A corruption and its severity; None: clean images."""
+
+_CLEAN = "clean"
+
+
+@dataclass(frozen=True, eq=False)
 class _Evaluation:
-    def __init__(
-        self,
-        model: nn.Module,
-        patches: Mapping[str, Patch | None],
-        images: ImageSet,
-        options: EvaluationOptions,
-        rival: nn.Module | None,
-        allow_transfer: bool,
-    ) -> None:
-        stored = {name: patch for name, patch in patches.items() if patch is not None}
-        if not stored:
-            raise ConfigError("no patches to evaluate; expected one for each corruption")
-        for name in patches:
-            find_corruption(name)
-        self.images, self.options = images, options
-        folder = options.frost_overlays
-        self.overlays = None if folder is None else load_frost_overlays(folder)
-        widths: dict[str, Mapping[str, Patch]] = {
-            str(bits): {name: patch.at_bits(bits) for name, patch in stored.items()}
-            for bits in options.bits
-        }
-        self.names, self.chosen, self.stored = tuple(patches), dict(patches), stored
-        self.widths = widths or {"stored": stored}
-        every = [patch for width in (stored, *self.widths.values()) for patch in width.values()]
-        self.live = LiveModel(model, PatchBag(every), allow_transfer=allow_transfer)
-        for patch in every:  # so that every refusal comes before the first measurement
-            self.live.variant({patch.digest: None})
-        self.rival = None if rival is None else with_batch_statistics(rival)
-        self.grid: Grid[_Model, _Shown] = Grid(options.resampling)
+    """Fills a grid, and puts a report together from it.
 
-    def run(self, progress: Reporter) -> EvaluationReport:
+    Attributes:
+        overlays: for the exact frost.
+        chosen: each corruption's patch as stored; None where there is none.
+        widths: the patches by bit width.
+        rivals: what normalizes every batch by its own statistics, by the size of the batches.
+    """
+
+    images: ImageSet
+    options: EvaluationOptions
+    overlays: Sequence[Tensor] | None
+    chosen: Mapping[str, Patch | None]
+    widths: Mapping[str, Mapping[str, Patch]]
+    live: LiveModel
+    rivals: Mapping[int, nn.Module]
+    grid: Grid[_Model, _Shown]
+
+    def measure(self, progress: Reporter) -> None:
         """Measure everything, one corrupted copy of the images at a time."""
-        rivals = len(self.options.rival_batches) if self.rival is not None else 0
-        severities = len(self.options.severities)
-        patched = len(self.stored) * len(self.widths) * (1 + severities)
-        total = 1 + rivals + patched + len(self.names) * severities * (1 + rivals)
-        with progress.task("evaluating", total=total) as task:
+        severities = self.options.severities
+        patched = sum(map(len, self.widths.values())) * (1 + len(severities))
+        shown = 1 + len(self.chosen) * len(severities)
+        with progress.task("evaluating", total=patched + shown * (1 + len(self.rivals))) as task:
             models: dict[_Model, Predict] = {_CLEAN: self.live.variant({})}
             self._fill(models, None, task)
-            for name in self.names:
+            for name in self.chosen:
                 put_on: dict[_Model, Predict] = {
                     (bits, name): self.live.variant({patches[name].digest: None})
                     for bits, patches in self.widths.items()
@@ -299,9 +229,8 @@ class _Evaluation:
                 self.grid.fill(
                     put_on, None, self.images.images, self.images.labels, task=task, note=name
                 )
-                for severity in self.options.severities:
+                for severity in severities:
                     self._fill({**models, **put_on}, (name, severity), task)
-        return self._report()
 
     def _fill(self, models: Mapping[_Model, Predict], shown: _Shown, task: Task) -> None:
         """Measure some models, and the rival, on the same images."""
@@ -310,33 +239,96 @@ class _Evaluation:
             images = corrupt(images, *shown, seed=self.options.seed, frost_overlays=self.overlays)
         note = "clean" if shown is None else shown[0]
         self.grid.fill(models, shown, images, labels, task=task, note=note)
-        if self.rival is None:
-            return
-        for batch in self.options.rival_batches:
+        for batch, rival in self.rivals.items():
             stream, order = shuffled(images, torch.arange(len(images)))
             right = torch.empty(len(images), dtype=torch.bool)  # in the order of the images
-            right[order] = correctness(self.rival, stream, labels[order], batch_size=batch)
+            right[order] = correctness(rival, stream, labels[order], batch_size=batch)
             share = self.grid.put(batch, shown, right)
             task.advance(note=f"BatchNorm at batch {batch}: {share:.1f} %")
 
-    def _report(self) -> EvaluationReport:
-        parts = _Assembly(self.grid, self.options.severities, self.chosen)
-        clean = self.grid.accuracy(_CLEAN, None)
-        by_bits = {bits: parts.stored(bits, patches) for bits, patches in self.widths.items()}
+    def report(self) -> EvaluationReport:
+        """What was found."""
+        clean, options = self.grid.accuracy(_CLEAN, None), self.options
+        by_bits = {bits: self._stored(bits, patches) for bits, patches in self.widths.items()}
         first = next(iter(by_bits.values()))
-        batches = self.options.rival_batches if self.rival is not None else ()
         return EvaluationReport(
             dataset=self.images.name,
             images=len(self.images),
-            severities=self.options.severities,
+            severities=options.severities,
             clean_accuracy=clean.value,
             clean_accuracy_interval=clean.interval,
-            resamples=self.options.resamples,
-            confidence=self.options.confidence,
+            resamples=options.resamples,
+            confidence=options.confidence,
             model_bytes=sum(tensor.nbytes for tensor in self.live.clean.state.values()),
-            bits=self.options.bits[0] if self.options.bits else None,
+            bits=options.bits[0] if options.bits else None,
             by_bits=by_bits,
-            rival={batch: parts.rival(batch) for batch in batches},
-            frost_source=frost_source(self.options.frost_overlays),
+            rival={batch: self._rival(batch) for batch in self.rivals},
+            frost_source=frost_source(options.frost_overlays),
             **{name: getattr(first, name) for name in StoredResult.model_fields},
         )
+
+    def _stored(self, bits: str, patches: Mapping[str, Patch]) -> StoredResult:
+        """All patches at one bit width."""
+        without = mean_of([self._mean(_CLEAN, name) for name in self.chosen])
+        patched = mean_of([self._mean(self._on(bits, name), name) for name in self.chosen])
+        gap = gap_recovered(without, patched, self.grid.accuracy(_CLEAN, None))
+        return StoredResult(
+            patch_payload_bytes=sum(patch.payload_bytes for patch in patches.values()),
+            patch_file_bytes=sum(patch.file_bytes for patch in patches.values()),
+            corruptions={name: self._corruption(bits, name) for name in self.chosen},
+            mean=Pair(**_pair(without, patched)),
+            gap_recovered=gap and gap.value,
+            gap_recovered_interval=gap and gap.interval,
+        )
+
+    def _rival(self, batch: int) -> RivalResult:
+        """Re-estimated BatchNorm at one batch size."""
+        clean = self.grid.accuracy(batch, None)
+        figures = {name: self._mean(batch, name) for name in self.chosen}
+        intervals = {name: figure.interval for name, figure in figures.items()}
+        mean = mean_of(list(figures.values()))
+        return RivalResult(
+            clean_accuracy=clean.value,
+            corruptions={name: figure.value for name, figure in figures.items()},
+            mean=mean.value,
+            clean_accuracy_interval=clean.interval,
+            corruption_intervals=None if mean.interval is None else intervals,
+            mean_interval=mean.interval,
+        )
+
+    def _corruption(self, bits: str, name: str) -> CorruptionResult:
+        patch, model = self.chosen[name], self._on(bits, name)
+        cost = self.grid.accuracy(model, None)
+        by_severity = {}
+        for severity in self.options.severities:
+            shown = name, severity
+            both = (self.grid.accuracy(one, shown) for one in (_CLEAN, model))
+            by_severity[severity] = Pair(**_pair(*both))
+        return CorruptionResult(
+            **_pair(self._mean(_CLEAN, name), self._mean(model, name)),
+            patch=patch and patch.name,
+            digest=patch and patch.digest,
+            patched_clean_accuracy=cost.value,
+            patched_clean_accuracy_interval=cost.interval,
+            by_severity=by_severity,
+        )
+
+    def _on(self, bits: str, name: str) -> _Model:
+        """The model with the corruption's patch on; the clean one where there is none."""
+        return _CLEAN if self.chosen[name] is None else (bits, name)
+
+    def _mean(self, model: _Model, corruption: str) -> Figure:
+        return self.grid.mean(
+            [model], [(corruption, severity) for severity in self.options.severities]
+        )
+
+
+def _pair(clean: Figure, patched: Figure) -> dict[str, Any]:
+    """The fields of a `Pair`."""
+    return {
+        "clean_model": clean.value,
+        "patched": patched.value,
+        "clean_model_interval": clean.interval,
+        "patched_interval": patched.interval,
+        "gain_interval": (patched - clean).interval,
+    }
