@@ -22,7 +22,6 @@ class Pair(Frozen):
         clean_model: without the patch.
         patched: with it.
         clean_model_interval: of `clean_model`; None, as every interval, without resamples.
-        patched_interval: of `patched`.
         gain_interval: of `patched` − `clean_model`, on the same draws of the images.
     """
 
@@ -40,8 +39,6 @@ class CorruptionResult(Pair):
         patch: name of its patch; None where the store has none and `patched` is the clean model's.
         digest: of that patch as stored.
         patched_clean_accuracy: TA with the patch on, in percent: what it costs while it is on.
-        patched_clean_accuracy_interval: of that.
-        by_severity: RA for each severity.
     """
 
     patch: str | None
@@ -57,8 +54,6 @@ class StoredResult(Frozen):
     Attributes:
         patch_payload_bytes: codes, scales and float32 deltas of all patches together.
         patch_file_bytes: of their whole files.
-        corruptions: by name.
-        mean: RA over the corruptions.
         gap_recovered: (mean patched − mean clean model) / (TA − mean clean model), a fraction;
             None where the clean model loses nothing.
         gap_recovered_interval: of that; None too where the clean model loses nothing in some draw
@@ -79,10 +74,6 @@ class RivalResult(Frozen):
     Attributes:
         clean_accuracy: on clean images, in percent.
         corruptions: accuracy in percent by corruption, the mean over the severities.
-        mean: over the corruptions.
-        clean_accuracy_interval: of `clean_accuracy`, for the batches as they were composed.
-        corruption_intervals: of `corruptions`.
-        mean_interval: of `mean`.
     """
 
     clean_accuracy: float
@@ -99,13 +90,8 @@ class EvaluationReport(Frozen):
     The fields of the first bit width stand at the top as well, for scripts that ask for one.
 
     Attributes:
-        dataset: name of the images.
-        images: how many.
-        severities: of the corruptions.
         clean_accuracy: TA of the clean model, in percent.
-        clean_accuracy_interval: of that.
         resamples: draws of the images behind the intervals; 0: there are none.
-        confidence: of the intervals.
         model_bytes: of its tensors.
         bits: asked for; None: as stored.
         by_bits: results by bit width ("stored", or the number).
@@ -234,10 +220,6 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     """Draw accuracy with and without its patch for each corruption, as PNG.
 
     The corruptions are ordered by group; thin lines on the bars are the intervals, if there are.
-
-    Args:
-        report: to draw.
-        path: of the picture; replaced in one step if it exists.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

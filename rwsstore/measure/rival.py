@@ -83,14 +83,7 @@ def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rival_accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
-    """Accuracy in percent over a shuffled stream in batches of one size.
-
-    Args:
-        model: from `with_batch_statistics`.
-        images: [N, 3, H, W].
-        labels: int64 [N].
-        batch_size: images that are normalized together.
-    """
+    """Accuracy in percent of a model from `with_batch_statistics` over a shuffled stream."""
     return accuracy(model, *shuffled(images, labels), batch_size=batch_size)
 
 
@@ -228,13 +221,6 @@ class Tent:
 def tent_accuracy(
     tent: Tent, images: Tensor, labels: Tensor, batch_size: int = TENT_BATCH_SIZE
 ) -> float:
-    """Accuracy in percent over one stream, from the network given and shuffled as the rival's.
-
-    Args:
-        tent: is reset before the stream.
-        images: [N, 3, H, W].
-        labels: int64 [N].
-        batch_size: images that are predicted, and adapted to, together.
-    """
+    """Accuracy in percent over one stream, shuffled as the rival's; `tent` is reset before it."""
     tent.reset()
     return accuracy(tent, *shuffled(images, labels), batch_size=batch_size)

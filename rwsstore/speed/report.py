@@ -29,8 +29,6 @@ class Machine:
         threads: that torch computes with.
         instructions: the widest vectors that torch makes use of ("AVX512").
         bf16: whether the processor computes in bfloat16.
-        torch: its version.
-        rwsstore: ours.
     """
 
     processor: str
@@ -73,7 +71,6 @@ class FormatSpeed:
     """How fast the clean model is in one compute format.
 
     Attributes:
-        name: of the format.
         chosen: whether it is the one that a service would pick here.
         images_per_second: by the size of the batch; None where there was no time to measure it.
         gflops: the most that the convolutions and matrix products amounted to in a second, 10⁹.
@@ -93,7 +90,6 @@ class Composing:
 
     Attributes:
         patches: that go on together.
-        milliseconds: that it takes.
         copies: the same, in plain copies of the tensors that they touch.
     """
 

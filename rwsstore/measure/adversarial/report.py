@@ -145,7 +145,6 @@ class ComparedAccuracy(MeasuredAccuracy):
     Attributes:
         gain: this accuracy − the first model's under the same attack, made on itself, in points;
             None for the first model.
-        gain_interval: of that, on the same draws of the images.
     """
 
     gain: float | None = None
@@ -156,7 +155,6 @@ class Budget(Frozen):
     """One model at one budget, under attacks that were made on it.
 
     Attributes:
-        epsilon: the budget.
         attacks: accuracy under each attack at just this budget, by name.
         worst_case: share of the images that are right without an attack, and under every attack
             at this budget and at all smaller ones that were tried.
@@ -171,7 +169,6 @@ class ModelUnderAttack(Frozen):
     """One model.
 
     Attributes:
-        clean: accuracy without an attack.
         budgets: from the smallest to the largest.
     """
 
@@ -184,7 +181,6 @@ class Transfer(Frozen):
 
     Attributes:
         attack: its name, or "worst case", which is counted as in `Budget`.
-        epsilon: the budget.
         accuracies: by the model that they were made on, then by the one that they were tried on;
             on the diagonal the attacks in the white box.
     """
@@ -204,9 +200,7 @@ class Masked(Frozen):
     Attributes:
         model: that was fooled.
         made_on: the other model.
-        epsilon: the budget.
         points: worst case in the white box − worst case of the other's perturbations.
-        interval: of that.
     """
 
     model: str
@@ -220,14 +214,7 @@ class AdversarialReport(Frozen):
     """Accuracy under attack, of one model or several.
 
     Attributes:
-        dataset: name of the images.
-        images: how many.
-        norm: that the budgets are measured in.
-        epsilons: the budgets, from the smallest to the largest.
-        attacks: by name, the settings of each.
-        seed: of the attacks and the draws.
         resamples: draws of the images behind the intervals; 0: there are none.
-        confidence: of the intervals.
         models: by name; the first is the one that the others are compared with.
         transfer: for every attack and for the worst case, at every budget; empty for one model.
         masked: where another model's perturbations did better than a model's own, beyond the

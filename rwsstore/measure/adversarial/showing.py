@@ -114,10 +114,6 @@ def plot_attacks(report: AdversarialReport, path: Path) -> None:
     There is a panel for each model; with several models there is one more that compares their
     worst cases, and a heat map for each budget. Bands are the intervals, if there are.
 
-    Args:
-        report: to draw.
-        path: of the picture; replaced in one step if it exists.
-
     Raises:
         MissingExtraError: matplotlib is not installed.
         RwsError: as `write_atomic` does.
