@@ -29,18 +29,8 @@ MAX_DIMENSIONS = 16
 """The most dimensions that a tensor may have."""
 
 ITEM_BYTES: Mapping[str, int] = MappingProxyType(
-    {
-        "F64": 8,
-        "F32": 4,
-        "F16": 2,
-        "BF16": 2,
-        "I64": 8,
-        "I32": 4,
-        "I16": 2,
-        "I8": 1,
-        "U8": 1,
-        "BOOL": 1,
-    }
+    {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+    | {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 )
 """The dtypes that are read, with the bytes of one element."""
 
@@ -62,13 +52,7 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """A safetensors header that passed every check.
-
-    Attributes:
-        tensors: tensors by name, in the header's order.
-        metadata: the strings under `__metadata__`.
-        data_start: where in the file the tensors' bytes begin.
-    """
+    """A safetensors header that passed every check; the tensors' bytes begin at `data_start`."""
 
     tensors: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]

@@ -25,38 +25,30 @@ from rwsstore.patches import Patch, PatchSet, QuantizedTensor
 from rwsstore.patches.quantization import all_finite
 
 
-@dataclass(frozen=True)
 class BufferLayout:
     """Where each tensor lies in the buffer.
 
     Tensors whose rows (the slices along the first dimension) are equally long lie side by side,
     those of one dimension at the end: then one multiplication reaches all of them.
 
+    Args:
+        shapes: of the tensors by name.
+
     Attributes:
         names: of the tensors, in the order in which they lie.
-        shapes: of each.
-        sizes: numbers in each.
-        starts: place of the first number of each.
+        shapes, sizes, starts: shape, numbers, and place of the first number of each.
     """
 
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    sizes: tuple[int, ...]
-    starts: tuple[int, ...]
-
-    @classmethod
-    def of(cls, shapes: Mapping[str, Iterable[int]]) -> "BufferLayout":
-        """Lay tensors of these shapes out."""
+    def __init__(self, shapes: Mapping[str, Iterable[int]]) -> None:
         found = {name: tuple(shape) for name, shape in shapes.items()}
 
         def place(name: str) -> tuple[bool, int, str]:
-            shape = found[name]
-            return len(shape) < 2, prod(shape[1:]), name
+            return len(found[name]) < 2, prod(found[name][1:]), name
 
-        names = tuple(sorted(found, key=place))
-        sizes = tuple(prod(found[name]) for name in names)
-        starts = tuple(accumulate(sizes, initial=0))[:-1]
-        return cls(names, tuple(found[name] for name in names), sizes, starts)
+        self.names = tuple(sorted(found, key=place))
+        self.shapes = tuple(found[name] for name in self.names)
+        self.sizes = tuple(map(prod, self.shapes))
+        self.starts = tuple(accumulate(self.sizes, initial=0))[:-1]
 
     @property
     def size(self) -> int:
@@ -126,7 +118,7 @@ class Decoded:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         payloads = patch.tensors
-        self._layout = BufferLayout.of({name: payload.shape for name, payload in payloads.items()})
+        self._layout = BufferLayout({name: payload.shape for name, payload in payloads.items()})
         self._places: dict[str, _Place] = {}
         numbers: dict[torch.dtype, list[Tensor]] = {}
         scales = [torch.empty(0, dtype=torch.float64)]
@@ -305,7 +297,7 @@ class Builder:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise TensorError(f"weights of {name!r} are {tensor.dtype}; patches go on float32")
-        layout = BufferLayout.of({name: tensor.shape for name, tensor in tensors.items()})
+        layout = BufferLayout({name: tensor.shape for name, tensor in tensors.items()})
         flat = torch.cat([tensors[name].reshape(-1) for name in layout.names])
         return _Base(layout, flat)
 

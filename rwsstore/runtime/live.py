@@ -230,14 +230,7 @@ class LiveModel:
 
     @contextmanager
     def patched(self, wanted: Request) -> Iterator[Variant]:
-        """Predict with another patch set inside a block, in this thread or task alone.
-
-        Args:
-            wanted: patch name, version or digest → α (None: the recommended one).
-
-        Raises:
-            RwsError: as `variant` does; the block is not entered.
-        """
+        """Predict with another patch set inside a block, in this thread or task alone."""
         token = self._block.set(self.variant(wanted))
         try:
             yield self.current
@@ -246,6 +239,9 @@ class LiveModel:
 
     def variant(self, wanted: Request) -> Variant:
         """Build, or find again, the variant of a patch set; the active one stays as it is.
+
+        Args:
+            wanted: patch name, version or digest → α (None: the recommended one).
 
         Raises:
             UnknownPatchError: the source has no such patch.
@@ -257,11 +253,7 @@ class LiveModel:
         return self._variant_of([self._find(ref, alpha) for ref, alpha in wanted.items()])
 
     def set_patches(self, wanted: Request) -> Variant:
-        """Make a patch set the active one; on any error the old one stays.
-
-        Raises:
-            RwsError: as `variant` does.
-        """
+        """Make a patch set the active one; on any error, as in `variant`, the old one stays."""
         return self._change(lambda _on: self._choose(wanted))
 
     def activate(self, wanted: Variant | ActiveSet) -> None:
@@ -274,19 +266,11 @@ class LiveModel:
             self._on = wanted if isinstance(wanted, ActiveSet) else ActiveSet.of(wanted)
 
     def apply(self, patch: str, alpha: float | None = None) -> Variant:
-        """Put one patch on, or change its α; the others stay.
-
-        Raises:
-            RwsError: as `variant` does.
-        """
+        """Put one patch on, or change its α; the others stay. It raises what `variant` does."""
         return self._change(lambda on: put_on(on, *self._choose({patch: alpha})))
 
     def remove(self, patch: str) -> Variant:
-        """Take one patch off; the others stay.
-
-        Raises:
-            UnknownPatchError: it is not on.
-        """
+        """Take one patch off; the others stay. A NotAppliedError is raised where it is not on."""
         return self._change(lambda on: rescale(on, find_on(on, patch, self._source.resolve), 0))
 
     def clear(self) -> Variant:

@@ -33,8 +33,7 @@ _SIDES = 2  # height and width
 def write_layer(layer: nn.Module, x: str, take: Take) -> str:
     """Write down what a layer computes of a value; tensors are taken in the same order always.
 
-    Raises:
-        UnknownOperationError: another than those known here, or with options that are not.
+    Of another layer than those known here an UnknownOperationError says so.
     """
     if type(layer) is PrepackedConv2d:
         weight, bias = take(layer.packed), _maybe(layer.bias, take)
@@ -185,12 +184,7 @@ class Program:
         self._known: WeakKeyDictionary[nn.Module, list[Tensor]] = WeakKeyDictionary()
 
     def __call__(self, module: nn.Module, *inputs: Any) -> Any:
-        """Run on a module.
-
-        Args:
-            module: of the same structure as the one that it was compiled for.
-            *inputs: `Parts` for each layer apart, then tensors.
-        """
+        """Run on a module of the structure that it was compiled for: parts first, then tensors."""
         apart: Sequence[Parts] = inputs[: self._apart]
         sizes = list(apart[0][1]) if apart else []
         own = [list(chain.from_iterable(map(self._of_layer, layers))) for layers, _ in apart]

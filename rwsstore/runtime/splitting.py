@@ -148,12 +148,12 @@ def _part(
     nodes: Sequence[fx.Node],
     layers: Sequence[str] = (),
 ) -> fx.Graph:
-    """A graph of some operations: from what they are given to what is wanted of them.
+    """A graph of some operations of a network: from what they are given to what is wanted.
 
     Args:
         own: the operations.
         given: computed before them.
-        wanted: what they give; None for what the output among them gives.
+        wanted: None for what the output among them gives.
         nodes: all of the network.
         layers: names of modules whose place is taken by the `Parts` that come as the first inputs.
     """

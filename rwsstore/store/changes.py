@@ -36,11 +36,7 @@ _NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
 
 @contextmanager
 def _prepared(folder: StoreFolder) -> Iterator[None]:
-    """Be the only writer of a store whose folders are there, and durable.
-
-    Raises:
-        ConfigError: the folder holds other things.
-    """
+    """Be the only writer of a store whose folders are there, and durable."""
     make_folders(folder.root, files=folder.files)
     with folder.locked():
         if not folder.is_store():
@@ -236,8 +232,7 @@ class Checker:
     Args:
         folder: to be checked.
         below: the layers underneath, where an object may lie too.
-        repair: move damaged objects, damaged refs and strays to quarantine, and remove temporary
-            files. The caller holds the lock. Without it nothing is changed.
+        repair: as in `Store.fsck`; then the lock is held.
     """
 
     def __init__(self, folder: StoreFolder, below: Sequence[StoreFolder], *, repair: bool) -> None:
@@ -313,17 +308,7 @@ class Checker:
 
 
 def collect(folder: StoreFolder, keep: Iterable[Digest], *, dry_run: bool) -> GcReport:
-    """Remove, or count only, objects that no name, kept composed patch or caller reaches.
-
-    Args:
-        folder: its lock is held.
-        keep: what the caller reaches.
-        dry_run: count only.
-
-    Raises:
-        IntegrityError: a ref or a reached object is damaged, so that what it reaches is not
-            known; nothing was removed.
-    """
+    """Remove, or count only, what `Store.gc` says; the lock is held."""
     reached: set[Digest] = set()
     left = [digest for name in folder.refs.names() for digest in folder.refs.read(name)]
     left += keep
