@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.paper.clat_measuring import Found, Model, compare
-from benchmarks.paper.clat_pages import about, accuracies, epochs, gains, recipe_words, selections
+from benchmarks.paper.clat_pages import accuracies, epochs, gains, selections, write_clat_page
 from benchmarks.paper.clat_training import Trained, adversarial, base_options, clat
 from benchmarks.paper.pages import (
     COLOURS,
@@ -23,7 +23,6 @@ from benchmarks.paper.pages import (
     figure_json,
     holds,
     points,
-    write_page,
 )
 from benchmarks.paper.study import Study
 
@@ -132,10 +131,9 @@ def run(study: Study) -> dict[str, Any]:
     further = [accuracies(study, found, others, "Other trainings, one seed")] if others else []
     gain = found.gains("clat", _RIVALS)
     worst, clean = (gain["whole"][measure]["value"] for measure in ("worst", "clean"))
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
-        recipe=recipe_words(usual, study.settings.clat.finetuning),
+        usual,
         epochs=epochs(study.settings.clat.training),
         worst=Gain(found.gain("clat", "whole", "worst")),
         aim=AIM,
@@ -166,7 +164,6 @@ def run(study: Study) -> dict[str, Any]:
         picture=_draw(study, runs),
         selections=selections({"CLAT": runs.clat}, "What CLAT trained"),
         further=further,
-        corrupted=False,
     )  # fmt: skip
     return {
         "images": len(study.test),

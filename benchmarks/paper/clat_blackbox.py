@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.paper.clat_measuring import Model, attacked
-from benchmarks.paper.clat_pages import about, epochs
+from benchmarks.paper.clat_pages import epochs, write_clat_page
 from benchmarks.paper.clat_training import adversarial, clat
-from benchmarks.paper.pages import Gain, Table, draw, figure_json, write_page
+from benchmarks.paper.pages import Gain, Table, draw, figure_json
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
@@ -80,9 +80,8 @@ def run(study: Study) -> dict[str, Any]:
     axes.set_xlabel("tried on")
     axes.set_ylabel("made on")
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="accuracy in %")
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
         epochs=epochs(study.settings.clat.training),
         least=Gain(least),
         ours=Gain(ours),
@@ -92,7 +91,6 @@ def run(study: Study) -> dict[str, Any]:
             [[made_on, *(matrix[made_on, tried_on] for tried_on in names)] for made_on in names],
             "Accuracy in %, tried on",
         ),
-        corrupted=False,
     )
     return {
         "images": len(study.test),

@@ -4,33 +4,38 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.paper.clat_measuring import MEASURES, Found
 from benchmarks.paper.clat_training import Trained
-from benchmarks.paper.pages import Table, counted, points
+from benchmarks.paper.pages import Table, counted, filled, points, write_page
 from benchmarks.paper.study import Study
 from rwsstore.training import ClatOptions, TrainingConfig
 
+_PRETRAINED = (
+    "Every adversarial training begins at a model trained on the same images, not attacked, for {} "
+    "(our own choice). "
+)
 
-def about(study: Study) -> str:
-    """The network, the images, the budget and the measurements."""
+
+def write_clat_page(study: Study, recipe: ClatOptions | None = None, **values: object) -> None:
+    """Write one page of CLAT; its text may begin with `{about}` and `{recipe}`.
+
+    Args:
+        study: whose page it is.
+        recipe: of CLAT's runs, told in a sentence.
+        values: as in `write_page`.
+    """
     settings = study.settings.clat
-    options, steps = settings.adversarial, settings.evaluation
-    beginning = ""
-    if settings.pretrained:
-        beginning = (
-            "Every adversarial training begins at a model trained on the same images, not "
-            f"attacked, for {epochs(settings.clean.training)} (our own choice). "
-        )
-    return (
-        f"Gopal et al., arXiv:2408.10204, in kind: {settings.network} at width {settings.width:g} "
-        f"with BatchNorm, {len(study.train):,} training images of {study.train.name}, as many of "
-        f"each class, {len(study.validation):,} more to choose by. {beginning}"
-        f"ε = {settings.epsilon:g} (L∞); "
-        f"PGD-AT with {counted(options.steps, 'step')} of {_size(options.step_size)}, cosine to "
-        "zero in every run; as in the "
-        "paper the model after the last epoch counts, unless said. Attacks have one random start, "
-        f"PGD {steps.pgd_steps} steps, APGD-CE {steps.apgd_steps}; worst: right without an attack "
-        "and under both. Intervals are 95 % bootstrap intervals over the test images, with the "
-        "same draws for all models: they do not tell how other trainings would have come out."
+    training = settings.clean.finetuning if study.name == "clat_clean" else settings.finetuning
+    beginning = _PRETRAINED.format(epochs(settings.clean.training)) if settings.pretrained else ""
+    about = filled(
+        study,
+        "clat_about",
+        train=len(study.train),
+        validation=len(study.validation),
+        beginning=beginning,
+        steps=counted(settings.adversarial.steps, "step"),
+        size=_size(settings.adversarial.step_size),
     )
+    told = "" if recipe is None else recipe_words(recipe, training)
+    write_page(study, corrupted=False, about=about, recipe=told, **values)
 
 
 def recipe_words(recipe: ClatOptions, training: TrainingConfig) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.paper.clat_measuring import Found, Model, compare
-from benchmarks.paper.clat_pages import about, accuracies, epochs, gains, recipe_words, selections
+from benchmarks.paper.clat_pages import accuracies, epochs, gains, selections, write_clat_page
 from benchmarks.paper.clat_training import (
     Trained,
     adversarial,
@@ -26,7 +26,6 @@ from benchmarks.paper.pages import (
     chart,
     draw,
     figure_json,
-    write_page,
 )
 from benchmarks.paper.study import Study
 from rwsstore.errors import ConfigError
@@ -56,10 +55,9 @@ def run_layers(study: Study) -> dict[str, Any]:
         "random": "CLAT, random layers",
     }
     over = {arm: names[arm] for arm in ("random", "start")}
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
-        recipe=recipe_words(usual, study.settings.clat.finetuning),
+        usual,
         worst=Gain(found.gain("critical", "random", "worst")),
         clean=Gain(found.gain("critical", "random", "clean")),
         accuracies=accuracies(study, found, names, "Accuracy in %"),
@@ -67,7 +65,6 @@ def run_layers(study: Study) -> dict[str, Any]:
         selections=selections(
             {names[arm]: runs[arm] for arm in ("critical", "random")}, "What trained"
         ),
-        corrupted=False,
     )
     return {
         "images": len(study.test),
@@ -104,17 +101,15 @@ def run_dynamic(study: Study) -> dict[str, Any]:
     found = _compare(study, runs)
     usual = base_options(study, runs["dynamic"][0].last)
     rivals = {arm: name for arm, name in names.items() if arm != "dynamic"}
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
-        recipe=recipe_words(usual, settings.finetuning),
+        usual,
         below=Gain(found.gain("pgd_at", "fixed", "worst")),
         accuracies=accuracies(study, found, names, "Accuracy in %"),
         gains=gains(study, found, "dynamic", rivals, "Points that selecting again is above"),
         selections=selections(
             {names[arm]: runs[arm] for arm in ("dynamic", "fixed")}, "What trained"
         ),
-        corrupted=False,
         **{arm: Gain(found.gain("dynamic", arm, "worst")) for arm in rivals},
     )
     return {
@@ -142,12 +137,11 @@ def run_clean(study: Study) -> dict[str, Any]:
     found = _compare(study, runs)
     usual = base_options(study, begun.last, settings.recipe)
     over = {arm: names[arm] for arm in ("clean", "pgd_at")}
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
+        usual,
         trained=epochs(settings.training),
         tuned=epochs(settings.finetuning),
-        recipe=recipe_words(usual, settings.finetuning),
         raised=Gain(found.gain("clat", "clean", "worst")),
         lost=Gain(found.gain("clat", "clean", "clean")),
         against=Gain(found.gain("clat", "pgd_at", "worst")),
@@ -155,7 +149,6 @@ def run_clean(study: Study) -> dict[str, Any]:
         accuracies=accuracies(study, found, names, "Accuracy in %"),
         gains=gains(study, found, "clat", over, "Points that CLAT is above"),
         selections=selections({names["clat"]: runs["clat"]}, "What trained"),
-        corrupted=False,
     )
     return {
         "images": len(study.test),
@@ -193,10 +186,9 @@ def run_count(study: Study) -> dict[str, Any]:
     names["start"] = f"PGD-AT, {epochs(settings.half)}: where CLAT starts"
     names["pgd_at"] = f"PGD-AT, {epochs(settings.training)}"
     gain = found.gain(str(few), str(layers), "worst")
-    write_page(
+    write_clat_page(
         study,
-        about=about(study),
-        recipe=recipe_words(base_options(study, tuned[few].last), settings.finetuning),
+        base_options(study, tuned[few].last),
         few=few,
         layers=layers,
         gain=Gain(gain),
@@ -205,7 +197,6 @@ def run_count(study: Study) -> dict[str, Any]:
         accuracies=accuracies(
             study, found, names, "Accuracy in %; share of the parameters beside k"
         ),
-        corrupted=False,
     )
     return {
         "images": len(study.test),

@@ -90,14 +90,32 @@ def draw(study: "Study", words: str, drawn: Any, suffix: str = "") -> Picture:
     return Picture(path, words)
 
 
+def filled(study: "Study", name: str, **values: object) -> str:
+    """A text of `texts/`, filled; the study is `study` in it, its settings `all`, its own `own`.
+
+    Args:
+        study: whose page it stands on.
+        name: of the file.
+        values: what else stands in it, as `str.format` writes it; blocks one below another where
+            there are several, none where there are none.
+    """
+    part = "clat" if study.name in CLAT_TABLES else study.name
+    own = getattr(study.settings, part, None)
+    blocks = {
+        name: "\n\n".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    text = _TEXTS.joinpath(f"{name}.md").read_text(encoding="utf-8")
+    return text.format(study=study, all=study.settings, own=own, **blocks).strip()
+
+
 def write_page(study: "Study", *, corrupted: bool = True, **values: object) -> Path:
     """Write `docs/paper/NAME.md`: `texts/NAME.md`, filled, and the command that makes it.
 
     Args:
-        study: whose page it is. In its text it is `study`, its settings `all`, its own `own`.
+        study: whose page it is.
         corrupted: whether images were corrupted, so that their severity is told.
-        values: what else stands in the text, as `str.format` writes it; blocks one below another
-            where there are several, none where there are none.
+        values: as in `filled`.
     """
     severity = f", corruptions at severity {study.settings.severity} unless said"
     origin = (
@@ -106,17 +124,9 @@ def write_page(study: "Study", *, corrupted: bool = True, **values: object) -> P
         f"--data NAME:PATH{' --work-bundle DIR' if study.wide else ''}`; its parameters are in "
         "[paper.toml](../../benchmarks/paper/paper.toml)."
     )
-    part = "clat" if study.name in CLAT_TABLES else study.name
-    own = getattr(study.settings, part, None)
-    blocks = {
-        name: "\n\n".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-    text = _TEXTS.joinpath(f"{study.name}.md").read_text(encoding="utf-8")
-    text = text.format(study=study, all=study.settings, own=own, **blocks)
+    text = re.sub(r"\n{3,}", "\n\n", filled(study, study.name, **values))
     make_folders(study.docs)
     path = study.docs / f"{study.name}.md"
-    text = re.sub(r"\n{3,}", "\n\n", text.strip())
     write_atomic(path, f"{text}\n\n{origin}\n".encode())
     return path
 
