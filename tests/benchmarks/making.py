@@ -151,6 +151,20 @@ def check_resumable(
     return whole
 
 
+def check_done_once(
+    run: Callable[[Study], None], name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Study:
+    """A second run does nothing and writes the same."""
+    study = a_study(name, folder)
+    run(study)
+    before = files_of(study)
+    forbid_work(monkeypatch)
+    run(a_study(name, folder))
+    assert files_of(study) == before
+    monkeypatch.undo()
+    return study
+
+
 def table(page: str, title: str) -> list[list[str]]:
     """The rows of the table under a title, its header first."""
     lines = page.split(f"**{title}**\n\n", 1)[1].split("\n\n", 1)[0].splitlines()

@@ -13,7 +13,7 @@ from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError
 from rwsstore.measure import accuracy
 from tests.benchmarks import making
-from tests.benchmarks.making import FIVE, TEST, a_study, check_resumable, files_of, settings, table
+from tests.benchmarks.making import FIVE, TEST, a_study, check_done_once, files_of, settings, table
 
 ALPHAS = (0.5, 1.0)
 ALL = settings(
@@ -25,7 +25,7 @@ LABELS = ["gaussian_noise + contrast"]
 
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "settings", lambda: ALL)
-    study = check_resumable(run, "compositions", tmp_path, monkeypatch)
+    study = check_done_once(run, "compositions", tmp_path, monkeypatch)
     monkeypatch.undo()
     assert set(files_of(study)) == {"compositions.md", "compositions.png"}
     page = (study.docs / "compositions.md").read_text()

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from benchmarks.paper.patching import difference
+from benchmarks.paper.study import Study
 from benchmarks.paper.weights import (
     corrupted_subjects as subjects,
     epsilon_where_lost,
@@ -23,9 +24,15 @@ def weights(**fields: Any) -> Any:
     return settings(corruption_resistant=part)
 
 
-def test_the_page_and_the_headlines(tmp_path: Path) -> None:
-    study = a_study("corruption_resistant", tmp_path, settings=weights())
-    found = run(study)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("corruption")
+    study = a_study("corruption_resistant", folder, settings=weights())
+    return study, run(study)
+
+
+def test_the_page_and_the_headlines(finished: tuple[Study, dict[str, Any]]) -> None:
+    study, found = finished
     assert set(found["models"]) == {"clean", "plain", "resistant", "patch"}
     rows = table(
         (study.docs / "corruption_resistant.md").read_text(),
@@ -49,8 +56,8 @@ def test_where_plain_training_has_lost_so_much(tmp_path: Path) -> None:
     assert plain.ta - plain.corrupted(epsilon / 4) < 20
 
 
-def test_the_patch_is_the_difference(tmp_path: Path) -> None:
-    study = a_study("corruption_resistant", tmp_path, settings=weights())
+def test_the_patch_is_the_difference(finished: tuple[Study, dict[str, Any]]) -> None:
+    study, _ = finished
     trained = subjects(study)[2].model
     patch = difference(study, trained, kind="corruption_resistant", bits=32)
     assert len(patch.metadata.layers) == 14
@@ -72,9 +79,12 @@ def test_the_bundled_patch_is_measured_beside(tmp_path: Path) -> None:
     assert found["models"]["bundled"]["payload_bytes"] == patch.payload_bytes
 
 
-def test_a_second_run_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = a_study("corruption_resistant", tmp_path, settings=weights())
-    found, before = run(study), files_of(study)
+def test_a_second_run_measures_nothing(
+    finished: tuple[Study, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, found = finished
+    before = files_of(study)
     forbid_work(monkeypatch)
-    assert run(a_study("corruption_resistant", tmp_path, settings=weights())) == found
+    again = a_study("corruption_resistant", study.work.parent, settings=weights())
+    assert run(again) == found
     assert files_of(study) == before

@@ -32,13 +32,9 @@ def test_the_page_the_headlines_and_a_second_run(tmp_path: Path, monkeypatch: An
     forbid_work(monkeypatch)
     assert run(a_study("hessian_aware", tmp_path, settings=weights()))["models"] == found
     assert page.read_text() == before
-
-
-def test_the_same_weights_are_flipped_in_every_model(tmp_path: Path) -> None:
-    study = a_study("hessian_aware", tmp_path, settings=weights())
     every = subjects(study)
     figures = severe(every)
-    for subject in every:
+    for subject in every:  # the same weights in each
         drops = subject.flips[1]
         assert len(drops) == 120
         assert figures[subject.key].value == 100 * float((drops >= SEVERE).double().mean())

@@ -14,7 +14,7 @@ from rwsstore.models import shallowest
 from tests.benchmarks.making import (
     FIVE,
     a_study,
-    check_resumable,
+    check_done_once,
     files_of,
     models,
     settings,
@@ -23,7 +23,7 @@ from tests.benchmarks.making import (
 
 
 def test_the_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = check_resumable(run, "layers", tmp_path, monkeypatch)
+    study = check_done_once(run, "layers", tmp_path, monkeypatch)
     monkeypatch.undo()
     page = (study.docs / "layers.md").read_text()
     header, *rows = table(page, "Means")

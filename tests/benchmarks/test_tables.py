@@ -5,6 +5,7 @@ from statistics import fmean
 
 import pytest
 
+from benchmarks.paper.study import Study
 from benchmarks.paper.tables import measure_all_layers, measure_robust, run
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.measure import EvaluationOptions, accuracy, evaluate
@@ -14,7 +15,7 @@ from tests.benchmarks.making import (
     NAMES,
     TEST,
     a_study,
-    check_resumable,
+    check_done_once,
     files_of,
     models,
     settings,
@@ -26,10 +27,10 @@ from tests.training.tiny import classifier
 def test_numbers_are_those_of_an_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = check_resumable(run, "tables", tmp_path, monkeypatch)
+    study = check_done_once(run, "tables", tmp_path, monkeypatch)
     before = (study.work / "tables.json").read_bytes()
     with pytest.raises(ConfigError, match=r"settings\.severity was 5, and is 3 now"):
-        a_study("tables", tmp_path / "whole", settings=settings(severity=3))
+        a_study("tables", tmp_path, settings=settings(severity=3))
     assert (study.work / "tables.json").read_bytes() == before
     page = (study.docs / "tables.md").read_text()
     monkeypatch.undo()
@@ -59,9 +60,15 @@ def test_numbers_are_those_of_an_evaluation(
     )
 
 
-def test_whole_models_and_all_layers(tmp_path: Path) -> None:
-    study = a_study("tables", tmp_path)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    study = a_study("tables", tmp_path_factory.mktemp("tables"))
     run(study)
+    return study
+
+
+def test_whole_models_and_all_layers(finished: Study) -> None:
+    study = finished
     page = (study.docs / "tables.md").read_text()
     rows = {row[0]: row[1:] for row in table(page, f"Five corruptions: {', '.join(FIVE)}")}
     robust, size = (
@@ -84,10 +91,8 @@ def test_whole_models_and_all_layers(tmp_path: Path) -> None:
     assert list(rows)[-1] == "RWS, all layers, 8 bits"
 
 
-def test_harm_is_named(tmp_path: Path) -> None:
-    study = a_study("tables", tmp_path)
-    run(study)
-    page = (study.docs / "tables.md").read_text()
+def test_harm_is_named(finished: Study) -> None:
+    page = (finished.docs / "tables.md").read_text()
     header, *rows = table(page, "RA by corruption")
     said = page.split("by more than 0.5 point: ", 1)[1].split(".\n", 1)[0]
     for name, *numbers in rows:
