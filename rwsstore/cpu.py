@@ -64,10 +64,7 @@ def cpu_quota(*, root: Path = _ROOT) -> float | None:
 def _folders(root: Path, controller: str, mounts: Sequence[str]) -> Iterator[Path]:
     """At each mount, the folder of this process's cgroup and those of its ancestors.
 
-    Args:
-        root: where /proc and /sys are looked for.
-        controller: of a cgroup of version 1; "" for the one hierarchy of version 2.
-        mounts: below the root.
+    The controller is one of version 1, or "" for the one hierarchy of version 2.
     """
     parts: Sequence[str] = ()
     for line in _read(root / "proc/self/cgroup").splitlines():

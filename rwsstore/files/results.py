@@ -41,11 +41,7 @@ class Results:
         return True  # an empty one is one all the same
 
     def number(self, key: str, measure: Callable[[], float]) -> float:
-        """The number of this key, measured if it was not before.
-
-        Raises:
-            ConfigError: what was measured is not finite.
-        """
+        """The number of this key, measured if it was not before; as `value`."""
         return float(self.value(key, lambda: float(measure())))
 
     def value(self, key: str, measure: Callable[[], Any]) -> Any:

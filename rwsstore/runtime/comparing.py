@@ -22,12 +22,7 @@ from rwsstore.runtime.variant import CleanModel, build_variant
 
 @dataclass(frozen=True)
 class FormatProbe:
-    """What was measured.
-
-    Attributes:
-        chosen: the fastest format.
-        milliseconds: median of a batch in each format that the model can be computed in, by name.
-    """
+    """The fastest format, and the median of a batch in each that the model can be computed in."""
 
     chosen: ComputeFormat
     milliseconds: Mapping[str, float]

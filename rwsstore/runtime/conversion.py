@@ -176,12 +176,7 @@ class Conversion:
         return different
 
     def shares(self, module: nn.Module, patched: Collection[str]) -> bool:
-        """Whether a converted variant computes with the root's own layers wherever it may.
-
-        Args:
-            module: what `of` gave.
-            patched: names of the tensors that its patches touch.
-        """
+        """Whether what `of` gave computes with the root's own layers wherever no patch is."""
         named = dict(self._clean.named_parameters(remove_duplicate=False))
         touched = {id(named[name]) for name in patched}
         return all(

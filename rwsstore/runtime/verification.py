@@ -43,12 +43,7 @@ def verify_variant(
 
     The patches are read again from their files' bytes, and those are hashed first, so that a
     change in any of the three places is found. What computes in another compute format is compared
-    with what that format makes of the fresh tensors.
-
-    Args:
-        clean: the clean model.
-        variant: of it.
-        conversion: of the clean model into the compute format; None in float32.
+    with what that format, by its conversion, makes of the fresh tensors.
     """
     problems = []
     if weights_fingerprint(clean.state) != clean.identity.clean_weights:

@@ -141,12 +141,7 @@ def in_order(entries: Iterable[Entry], sort: Sort) -> tuple[Entry, ...]:
 class Finding:
     """One thing that is not as it should be.
 
-    Attributes:
-        problem: what kind of thing.
-        subject: the digest, name or file that it is about.
-        detail: what was found.
-        layer: where.
-        repaired: whether it was moved to quarantine or removed.
+    The subject is a digest, name or file; what is repaired was moved to quarantine or removed.
     """
 
     problem: Problem
@@ -187,7 +182,6 @@ class GcReport:
         freed_bytes: their size and that of the temporary files.
         temporaries: how many files of interrupted writes.
         kept: how many objects stay.
-        dry_run: whether nothing was really removed.
     """
 
     removed: tuple[Digest, ...]
