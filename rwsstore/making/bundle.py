@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.canonical import canonical_json, first_difference
@@ -33,10 +32,10 @@ from rwsstore.models import (
     save_checkpoint,
     weights_fingerprint,
 )
-from rwsstore.patches import Patch, reach_of
+from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
-from rwsstore.store import Store
+from rwsstore.store import Entry, Store
 from rwsstore.training import (
     CleanRecipe,
     derive_seed,
@@ -99,6 +98,7 @@ def build_bundle(
     patches = [_made(plan, shipped, work, config.compute_mode, progress) for plan in plans]
     _keep_only(shipped, patches)
     made = [*zip(plans, patches, strict=True)]
+    listed = {entry.name: entry for entry in shipped.list()}
     card = BundleCard(
         name=config.name,
         config=config,
@@ -106,9 +106,11 @@ def build_bundle(
         training=summary,
         weights=weights_fingerprint(clean.state_dict()),
         parameters=sum(tensor.numel() for tensor in clean.parameters()),
-        patches=tuple(PatchSummary(**_file(patch)) for patch in patches),
+        patches=tuple(
+            PatchSummary.model_validate(listed[plan.name], from_attributes=True) for plan in plans
+        ),
         report=_evaluated(config, clean, patches, test, progress),
-        deltas=_measured(config, made[len(config.corruptions) :], test, progress),
+        deltas=_measured(config, made[len(config.corruptions) :], listed, test, progress),
         formats=_agreements(clean, patches, held_out, progress),
     )
     _write(out, clean, shipped, card)
@@ -277,6 +279,7 @@ def _evaluated(
 def _measured(
     config: BundleConfig,
     made: Sequence[tuple[Plan, Patch]],
+    listed: Mapping[str, Entry],
     test: ImageSet,
     progress: Reporter,
 ) -> tuple[DeltaSummary, ...]:
@@ -289,11 +292,9 @@ def _measured(
             live = LiveModel(plan.clean, PatchBag([patch]))
             bare, patched = live.variant({}), live.variant({patch.name: None})
             under = plan.hazard.on(images, derive_seed(settings.seed, "hazard"))
+            known = vars(listed[patch.name])
             one = DeltaSummary(
-                **_file(patch),
-                kind=patch.metadata.kind,
-                **plan.hazard.described,
-                touched_bytes=reach_of(patch.metadata).touched_bytes,
+                **{name: known[name] for name in DeltaSummary.model_fields if name in known},
                 layers=len(patch.metadata.layers),
                 images=len(images),
                 ta=accuracy(patched, test.images, test.labels),
@@ -303,12 +304,6 @@ def _measured(
             task.advance(note=f"{one.name}: {one.clean_model:.1f} to {one.patched:.1f}")
             found.append(one)
     return tuple(found)
-
-
-def _file(patch: Patch) -> dict[str, Any]:
-    return {
-        name: getattr(patch, name) for name in ("name", "digest", "payload_bytes", "file_bytes")
-    }
 
 
 def _agreements(

@@ -205,10 +205,12 @@ def _worst_case(recipe: Recipe, options: DeltaOptions) -> Hazard:
 def _under(*attacks: Attack) -> Callable[[ImageSet, int], Measure]:
     """Measure the share of images that stand under every attack; each is tried on what is left."""
 
-    def measured(model: nn.Module, images: ImageSet, seed: int) -> float:
-        return percent(correct_under(model, attacks, images.images, images.labels, seed=seed))
+    def on(images: ImageSet, seed: int) -> Measure:
+        return lambda model: percent(
+            correct_under(model, attacks, images.images, images.labels, seed=seed)
+        )
 
-    return lambda images, seed: lambda model: measured(model, images, seed)
+    return on
 
 
 _Options = TypeVar("_Options", bound=RecipeOptions)

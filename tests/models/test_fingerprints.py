@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from torch import Tensor
 
 from rwsstore.errors import TensorError
@@ -105,6 +105,7 @@ def _zeros(kinds: _State) -> dict[str, Tensor]:
     return {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in kinds.items()}
 
 
+@settings(max_examples=50, deadline=None)
 @given(_states, _states)
 def test_other_names_shapes_or_dtypes_change_both(first: _State, second: _State) -> None:
     assume(first != second)
