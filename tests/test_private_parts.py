@@ -1,4 +1,4 @@
-"""What docs/architecture.md says of others' private parts."""
+"""What docs/understand/architecture.md says of others' private parts."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 OURS = ("rwsstore", "rwsstore_service", "rwsstore_client")
 SECTION = (
-    (ROOT / "docs" / "architecture.md")
+    (ROOT / "docs" / "understand" / "architecture.md")
     .read_text(encoding="utf-8")
     .partition("private parts\n")[2]
     .partition("\n## ")[0]

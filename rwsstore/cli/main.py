@@ -52,8 +52,9 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the plugins, whose names its options may list, and a command."""
-        if cmd_name in self._rows and cmd_name not in self.commands:
+        if cmd_name in self._rows:
             plugins.load()
+        if cmd_name in self._rows and cmd_name not in self.commands:
             row = self._rows[cmd_name]
             module, _, function = row.module.partition(":")
             found = importlib.import_module(f"rwsstore.cli.{module}")

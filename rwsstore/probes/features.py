@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rwsstore.attacks.feature_pgd import layer_outputs
+from rwsstore.attacks.pgd import layer_outputs
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import named_layers, short_names, touched_layers

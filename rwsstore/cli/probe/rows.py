@@ -40,7 +40,7 @@ def kept_results(command: str, images: "ImageSet", **identity: Any) -> "Results"
 
     from rwsstore.canonical import canonical_json, sha256_hex
     from rwsstore.files import Results
-    from rwsstore.training.resume import images_digest
+    from rwsstore.training.loop import images_digest
 
     identity["images"] = images_digest(images)
     digest = sha256_hex(canonical_json(identity).encode())[:16]
