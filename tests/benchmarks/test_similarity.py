@@ -108,7 +108,7 @@ def test_features_of_a_picture_and_of_test_images(
         found.append(100 * float((far - near).detach().norm() / near.detach().norm()))
     assert distances[2][1].split(" → ")[0] == f"{sum(found) / 3:.0f}"
     monkeypatch.setattr(features, "fmean", None)  # nothing is measured twice
-    monkeypatch.setattr(features.FeatureMaps, "pictures", lambda _: {"": b""})
+    monkeypatch.setattr("rwsstore.probes.FeatureMaps.pictures", lambda _: {"": b""})
     features.show(a_study("features", tmp_path), image)
     assert files_of(study)["features.md"] == before["features.md"]
     with Image.open(io.BytesIO(before[f"features-{name}.png"])) as picture:
