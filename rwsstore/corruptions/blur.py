@@ -297,9 +297,8 @@ def disc_area(radius: float) -> int:
 class Surround:
     """Sums of levels around every pixel; the border is mirrored.
 
-    A sum is made of runs of pixels, each given by its place around the middle. Runs are put
-    together from runs of 1, 2, 4 … pixels, each of which takes one addition for the whole batch.
-    Shifts go through flat memory, as in `filters.shifted_sum`.
+    A sum is made of runs of pixels, each given by its place around the middle. Shifts go through
+    flat memory, as in `filters.shifted_sum`.
     """
 
     def __init__(self, images: Tensor, radius: float, margin: int) -> None:
@@ -376,27 +375,6 @@ class Surround:
 
 def _runs(flat: Tensor, lengths: set[int], step: int) -> Mapping[int, Tensor]:
     """For each length, the sums of so many numbers a step apart, starting at every place."""
-    doubled = {1: flat}
-    while 2 * max(doubled) <= max(lengths):
-        size = max(doubled)
-        doubled[2 * size] = _joined(doubled[size], doubled[size], size * step)
-    runs: dict[int, Tensor] = {}
-    total, done = doubled[1], 1
-    for length in sorted(lengths):
-        # Go on from the run before, or from a power of two, whichever is nearer.
-        start = 1 << (length.bit_length() - 1)
-        if start > done:
-            total, done = doubled[start], start
-        while done < length:
-            size = 1 << ((length - done).bit_length() - 1)
-            total = _joined(total, doubled[size], done * step)
-            done += size
-        runs[length] = total
-    return runs
-
-
-def _joined(first: Tensor, second: Tensor, distance: int) -> Tensor:
-    """Runs that start in `first`, each with the one that starts so far behind it in `second`."""
-    second = second[distance:]
-    end = min(first.numel(), second.numel())
-    return first[:end] + second[:end]
+    # 16 bits overflow and wrap around; the difference of two sums, which fits in them, is exact.
+    sums = F.pad(flat.view(-1, step).cumsum(0, dtype=torch.int16).view(-1), (step, 0))
+    return {length: sums[length * step :] - sums[: -length * step] for length in lengths}

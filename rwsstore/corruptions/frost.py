@@ -5,7 +5,7 @@ contrast, their spread of grey values and the slope of their power spectrum at e
 is not the benchmark's frost, and results on it say so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,34 +62,22 @@ def _refined(corners: _Map, wobble: _Map) -> _Map:
     """Halve the step: [B, n, n] corners and [B, 3, n, n] random numbers to [B, 2n, 2n]."""
     batch, cells = corners.shape[:2]
     field = np.empty((batch, cells, 2, cells, 2), dtype=np.float32)
-    along, beside = _pairs(corners, 2, 1), _pairs(corners, 1, 1)
-    middles = _quarter(_pairs(along, 1, 1), wobble[:, 0])
-    across, down = _pairs(middles, 1, -1), _pairs(middles, 2, -1)
+    along, beside = (corners + np.roll(corners, -1, axis) for axis in (2, 1))
+    middles = _quarter(along + np.roll(along, -1, 1), wobble[:, 0])
+    across, down = (middles + np.roll(middles, 1, axis) for axis in (1, 2))
     field[:, :, 0, :, 0] = corners
     field[:, :, 1, :, 1] = middles
-    field[:, :, 0, :, 1] = _quarter(np.add(across, along, out=across), wobble[:, 1])
-    field[:, :, 1, :, 0] = _quarter(np.add(down, beside, out=down), wobble[:, 2])
+    field[:, :, 0, :, 1] = _quarter(across + along, wobble[:, 1])
+    field[:, :, 1, :, 0] = _quarter(down + beside, wobble[:, 2])
     return field.reshape(batch, 2 * cells, 2 * cells)
 
 
 def _quarter(total: _Map, wobble: _Map) -> _Map:
-    np.multiply(total, np.float32(0.25), out=total)
-    return np.add(total, wobble, out=total)
+    return total * np.float32(0.25) + wobble
 
 
-def _pairs(field: _Map, axis: int, step: int) -> _Map:
-    """Each number plus the one before it (step -1) or after it (1), around the edge."""
-    out = np.empty_like(field)
-    first, rest, last = slice(0, 1), slice(1, None), slice(-1, None)
-    ends = (last, first) if step == 1 else (first, last)
-    inner = slice(0, -1) if step == 1 else rest
-
-    def at(part: slice) -> tuple[slice, ...]:
-        return (*[slice(None)] * axis, part)
-
-    np.add(field[at(slice(0, -1))], field[at(rest)], out=out[at(inner)])
-    np.add(field[at(ends[0])], field[at(ends[1])], out=out[at(ends[0])])
-    return out
+TABLES = ("cifar", "tiny_imagenet", "imagenet")
+"""The severity tables, which stand for resolutions."""
 
 
 @dataclass(frozen=True)
@@ -101,45 +89,21 @@ class FrostProfile:
         rgb: mean colour, levels 0 to 255.
         deviation: standard deviation within a crop, levels.
         sharpness: how thin the ridges are; chosen for the 5 and 95 % points of the grey values.
-        decay: table name to the plasma's decay; chosen for the slope of the power spectrum.
+        decay: of the plasma, for each of `TABLES`; chosen for the slope of the power spectrum.
     """
 
     share: float
     rgb: tuple[float, float, float]
     deviation: float
     sharpness: float
-    decay: Mapping[str, float]
+    decay: tuple[float, float, float]
 
 
 PROFILES = (
-    FrostProfile(
-        share=0.2,
-        rgb=(78.0, 148.0, 165.0),
-        deviation=14.0,
-        sharpness=1.0,
-        decay={"cifar": 1.04, "tiny_imagenet": 1.025, "imagenet": 1.07},
-    ),
-    FrostProfile(
-        share=0.4,
-        rgb=(198.0, 202.0, 212.0),
-        deviation=18.0,
-        sharpness=0.3,
-        decay={"cifar": 0.99, "tiny_imagenet": 1.05, "imagenet": 1.18},
-    ),
-    FrostProfile(
-        share=0.2,
-        rgb=(143.0, 157.0, 170.0),
-        deviation=26.0,
-        sharpness=0.6,
-        decay={"cifar": 0.93, "tiny_imagenet": 0.963, "imagenet": 1.13},
-    ),
-    FrostProfile(
-        share=0.2,
-        rgb=(102.0, 114.0, 126.0),
-        deviation=35.0,
-        sharpness=1.0,
-        decay={"cifar": 1.04, "tiny_imagenet": 1.075, "imagenet": 1.105},
-    ),
+    FrostProfile(0.2, (78.0, 148.0, 165.0), 14.0, 1.0, (1.04, 1.025, 1.07)),
+    FrostProfile(0.4, (198.0, 202.0, 212.0), 18.0, 0.3, (0.99, 1.05, 1.18)),
+    FrostProfile(0.2, (143.0, 157.0, 170.0), 26.0, 0.6, (0.93, 0.963, 1.13)),
+    FrostProfile(0.2, (102.0, 114.0, 126.0), 35.0, 1.0, (1.04, 1.075, 1.105)),
 )
 """Photographs 1, 2 (and 3, its copy), 4 and 5 of the benchmark."""
 
@@ -159,32 +123,33 @@ def synthetic_frost(height: int, width: int, table: str, keys: ImageKeys) -> Ten
     Returns:
         float32 [B, 3, height, width], integer levels 0 to 255.
     """
-    side = map_side(height, width)
+    side, resolution = map_side(height, width), TABLES.index(table)
     chance = keys.uniform(3, stream=0)
     bounds = torch.tensor([profile.share for profile in PROFILES]).cumsum(0)[:-1]
     choice = torch.bucketize(chance[:, 0].contiguous(), bounds, right=True)
-    decay = torch.tensor([profile.decay[table] for profile in PROFILES], dtype=torch.float64)
-    field = plasma(keys.uniform(side * side - 1, stream=1), side, decay[choice])
-    field = _rolled(field, chance[:, 1:], height, width)
-    moments = torch.tensor(
-        [_moments(side, profile.decay[table], profile.sharpness) for profile in PROFILES]
-    )
-    spread, mean, deviation = moments[choice].view(-1, 3, 1, 1).unbind(1)
-    sharpness = torch.tensor([profile.sharpness for profile in PROFILES])[choice].view(-1, 1, 1)
-    ridges = (1.0 / (1.0 + sharpness * (field.abs() / spread)) - mean) / deviation
-    contrast = torch.tensor([profile.deviation for profile in PROFILES])[choice].view(-1, 1, 1, 1)
-    colour = torch.tensor([profile.rgb for profile in PROFILES])[choice].view(-1, 3, 1, 1)
-    return (ridges[:, None] * contrast + colour).round_().clamp_(0.0, 255.0)
-
-
-def _rolled(field: Tensor, chance: Tensor, height: int, width: int) -> Tensor:
-    """Cut [B, height, width] out of maps that wrap around, each at an offset of its own."""
-    batch, side = field.shape[:2]
-    offset = (chance * side).long()
+    drawn = [PROFILES[place] for place in choice.tolist()]
+    decay = torch.tensor([profile.decay[resolution] for profile in drawn], dtype=torch.float64)
+    field = plasma(keys.uniform(side * side - 1, stream=1), side, decay)
+    # A piece of the map, which wraps around, from an offset of its own.
+    offset = (chance[:, 1:] * side).long()
     rows = (torch.arange(height) + offset[:, :1]) % side
     columns = (torch.arange(width) + offset[:, 1:]) % side
-    index = rows[:, :, None] * side + columns[:, None, :]
-    return field.view(batch, -1).gather(1, index.view(batch, -1)).view(batch, height, width)
+    places = rows[:, :, None] * side + columns[:, None, :]
+    field = field.flatten(1).gather(1, places.flatten(1)).view(places.shape)
+    figures = torch.tensor(
+        [
+            (
+                *_moments(side, profile.decay[resolution], profile.sharpness),
+                profile.sharpness,
+                profile.deviation,
+            )
+            for profile in drawn
+        ]
+    )
+    spread, mean, deviation, sharpness, contrast = figures.view(-1, 5, 1, 1).unbind(1)
+    ridges = (1.0 / (1.0 + sharpness * (field.abs() / spread)) - mean) / deviation
+    colour = torch.tensor([profile.rgb for profile in drawn]).view(-1, 3, 1, 1)
+    return (ridges * contrast)[:, None].add(colour).round_().clamp_(0.0, 255.0)
 
 
 @lru_cache(maxsize=64)
