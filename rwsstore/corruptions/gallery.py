@@ -1,7 +1,6 @@
 """One image under every corruption at every severity, on a labelled sheet."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -57,36 +56,38 @@ def draw_gallery(
     height, width = image.shape[1:]
     chosen = table_for(height, width) if table is None else severity_table(table)
     made = partial(corrupt, image[None], seed=seed, table=table, frost_overlays=frost_overlays)
-    rows = []
-    for name in CORRUPTIONS:
-        if name in corruptions:
-            label = _label(name, is_synthetic=frost_overlays is None)
-            cells = [made(name=name, severity=severity)[0] for severity in severities]
-            rows.append(_Row(name, label, cells))
+    groups = {
+        group: {
+            name: [made(name=name, severity=severity)[0] for severity in severities]
+            for name in names
+            if name in corruptions
+        }
+        for group, names in GROUPS.items()
+    }
+    labels = {name: name.replace("_", " ").replace("jpeg", "JPEG") for name in CORRUPTIONS}
+    if frost_overlays is None:
+        labels["frost"] = "synthetic frost"
     notes = (chosen.note(height, width), f"seed {seed}")
-    return _Sheet(image, rows, tuple(map(str, severities)), notes).draw()
+    filled = [(group, rows) for group, rows in groups.items() if rows]
+    return _Sheet(image, filled, labels, tuple(map(str, severities)), notes).draw()
 
 
-def _label(name: str, *, is_synthetic: bool) -> str:
-    if name == "frost" and is_synthetic:
-        return "synthetic frost"
-    return name.replace("_", " ").replace("jpeg", "JPEG")
-
-
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    label: str
-    cells: Sequence[Tensor]
+_Group = tuple[str, Mapping[str, Sequence[Tensor]]]
+"""Its name, and the cells of each of its corruptions."""
 
 
 class _Sheet:
     """Where everything goes. Lengths are in pixels of the sheet and follow from the cell's."""
 
     def __init__(
-        self, image: Tensor, rows: Sequence[_Row], severities: Sequence[str], notes: Sequence[str]
+        self,
+        image: Tensor,
+        groups: Sequence[_Group],
+        labels: Mapping[str, str],
+        severities: Sequence[str],
+        notes: Sequence[str],
     ) -> None:
-        self.image, self.rows, self.severities, self.notes = image, rows, severities, notes
+        self.image, self.labels, self.severities, self.notes = image, labels, severities, notes
         height, width = image.shape[1:]
         self.zoom = max(1, round(_COMFORTABLE / min(height, width)))
         self.width, self.height = width * self.zoom, height * self.zoom
@@ -94,109 +95,91 @@ class _Sheet:
         self.gap = max(4, unit // 26)
         self.margin = max(24, unit // 4)
         self.heading = max(36, unit // 4)
-        self.between = self.margin * 3 // 2
         self.name_font = _font(max(13, unit // 8))
         self.small_font = _font(max(11, unit // 11))
         self.title_font = _font(max(20, unit // 4))
-        widest = max(self.name_font.getlength(row.label) for row in rows)
+        names = [name for _, rows in groups for name in rows]
+        widest = max(self.name_font.getlength(labels[name]) for name in names)
         self.label_width = int(widest) + unit // 6
-        self.mask = _rounded_mask(self.width, self.height, max(3, unit // 28))
-        self.title = _title(len(rows), len(severities))
-        self.columns = self._columns()
-        self.block = self._block_width()
-        self.sheet = Image.new("RGB", self._size(), _PAPER)
+        fine = 4  # the cells' round corners are drawn so many times as large, and so get smooth
+        mask = Image.new("L", (self.width * fine, self.height * fine), 0)
+        corners = (0, 0, mask.width - 1, mask.height - 1)
+        ImageDraw.Draw(mask).rounded_rectangle(corners, max(3, unit // 28) * fine, fill=255)
+        self.mask = mask.resize((self.width, self.height), Image.Resampling.LANCZOS)
+        kinds = "1 corruption" if len(names) == 1 else f"{len(names)} corruptions"
+        steps = "1 severity" if len(severities) == 1 else f"{len(severities)} severities"
+        self.title = f"{kinds} at {steps}"
+        # A column has labels and cells, or the title where that is longer.
+        cells = len(severities) * (self.width + self.gap) - self.gap
+        lengths = [self.small_font.getlength(note) for note in notes]
+        text = int(max(self.title_font.getlength(self.title), *lengths))
+        block = self.label_width + max(cells, self.width + self.margin // 2 + text)
+        self.stride = block + self.margin * 3 // 2
+        self.columns = [groups]
+        halves = [[groups[:cut], groups[cut:]] for cut in range(1, len(groups))]
+        if len(names) >= _TALLEST and halves:
+            self.columns = min(
+                halves, key=lambda two: max(self._heights(two)) - min(self._heights(two))
+            )
+        width = (len(self.columns) - 1) * self.stride + block
+        size = (2 * self.margin + width, 2 * self.margin + max(self._heights(self.columns)))
+        self.sheet = Image.new("RGB", size, _PAPER)
         self.pen = ImageDraw.Draw(self.sheet)
+
+    def _heights(self, columns: Sequence[Sequence[_Group]]) -> list[int]:
+        """Of the columns; the first has the title too."""
+        cell = self.height + self.gap
+        heights = [
+            len(groups) * self.heading + sum(len(rows) for _, rows in groups) * cell - self.gap
+            for groups in columns
+        ]
+        return [heights[0] + cell, *heights[1:]]
 
     def draw(self) -> Image.Image:
         for place, groups in enumerate(self.columns):
-            left, top = self.margin + place * (self.block + self.between), self.margin
+            left, top = self.margin + place * self.stride, self.margin
             if place == 0:
                 self._draw_title(left, top)
                 top += self.height + self.gap
             for group, rows in groups:
-                top = self._draw_group(group, rows, left, top)
+                self._draw_headings(group, left, top + self.heading * 5 // 8)
+                top += self.heading
+                for name, cells in rows.items():
+                    self._draw_row(self.labels[name], cells, left, top)
+                    top += self.height + self.gap
         return self.sheet
 
-    def _block_width(self) -> int:
-        """Of a column: its label and cells, or the title where that is longer."""
-        cells = len(self.severities) * (self.width + self.gap) - self.gap
-        lengths = [self.small_font.getlength(note) for note in self.notes]
-        text = int(max(self.title_font.getlength(self.title), *lengths))
-        return self.label_width + max(cells, self.width + self.margin // 2 + text)
-
-    def _size(self) -> tuple[int, int]:
-        heights = [self._height(groups) for groups in self.columns]
-        heights[0] += self.height + self.gap
-        width = len(self.columns) * (self.block + self.between) - self.between
-        return 2 * self.margin + width, 2 * self.margin + max(heights)
-
-    def _columns(self) -> list[list[tuple[str, list[_Row]]]]:
-        """Groups with their rows, in one column or in two of about the same height."""
-        groups = [
-            (group, [row for row in self.rows if row.name in names])
-            for group, names in GROUPS.items()
-        ]
-        groups = [(group, rows) for group, rows in groups if rows]
-        if len(self.rows) < _TALLEST or len(groups) < 2:
-            return [groups]
-
-        def unevenness(cut: int) -> int:
-            left, right = self._height(groups[:cut]), self._height(groups[cut:])
-            return abs(left + self.height + self.gap - right)
-
-        cut = min(range(1, len(groups)), key=unevenness)
-        return [groups[:cut], groups[cut:]]
-
-    def _height(self, groups: Sequence[tuple[str, list[_Row]]]) -> int:
-        rows = sum(len(rows) for _, rows in groups)
-        return len(groups) * self.heading + rows * (self.height + self.gap) - self.gap
-
     def _draw_title(self, left: int, top: int) -> None:
-        """The clean image in the first column of cells, the title to its right."""
-        self._paste(self.image, left + self.label_width, top)
-        self._text(left, top + self.height // 2, "clean", self.name_font, _INK)
+        """The clean image as the first cell of a row, the title to its right."""
+        self._draw_row("clean", [self.image], left, top)
         x = left + self.label_width + self.width + self.margin // 2
         middle, line = top + self.height // 2, int(self.small_font.size * 1.5)
         self._text(x, middle - line * 2 // 3, self.title, self.title_font, _INK)
         for place, note in enumerate(self.notes):
             self._text(x, middle + line + place * line, note, self.small_font, _MUTED)
 
-    def _draw_group(self, group: str, rows: list[_Row], left: int, top: int) -> int:
-        """Heading and rows; returns where the next group starts."""
-        middle = top + self.heading * 5 // 8
-        self._spaced(left, middle, group.upper())
+    def _draw_headings(self, group: str, left: int, middle: int) -> None:
+        """The group in small capitals with air between them, the severities over their cells."""
+        x: float = left
+        for letter in group.upper():
+            self._text(x, middle, letter, self.small_font, _MUTED)
+            x += self.small_font.getlength(letter) + self.small_font.size * 0.18
         for place, severity in enumerate(self.severities):
             x = left + self.label_width + place * (self.width + self.gap) + self.width // 2
             self._text(x, middle, severity, self.small_font, _MUTED, anchor="mm")
-        top += self.heading
-        for row in rows:
-            self._text(left, top + self.height // 2, row.label, self.name_font, _INK)
-            for place, cell in enumerate(row.cells):
-                self._paste(cell, left + self.label_width + place * (self.width + self.gap), top)
-            top += self.height + self.gap
-        return top
 
-    def _paste(self, image: Tensor, left: int, top: int) -> None:
-        picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-        if self.zoom > 1:
+    def _draw_row(self, label: str, cells: Sequence[Tensor], left: int, top: int) -> None:
+        self._text(left, top + self.height // 2, label, self.name_font, _INK)
+        for place, cell in enumerate(cells):
+            picture = Image.fromarray(cell.permute(1, 2, 0).contiguous().numpy())
             picture = picture.resize((self.width, self.height), Image.Resampling.NEAREST)
-        self.sheet.paste(picture, (left, top), self.mask)
+            x = left + self.label_width + place * (self.width + self.gap)
+            self.sheet.paste(picture, (x, top), self.mask)
 
     def _text(
         self, x: float, y: float, text: str, font: Font, colour: str, *, anchor: str = "lm"
     ) -> None:
         self.pen.text((x, y), text, fill=colour, font=font, anchor=anchor)
-
-    def _spaced(self, x: float, y: float, text: str) -> None:
-        """Small capitals with air between them."""
-        for letter in text:
-            self._text(x, y, letter, self.small_font, _MUTED)
-            x += self.small_font.getlength(letter) + self.small_font.size * 0.18
-
-
-def _title(corruptions: int, severities: int) -> str:
-    kinds = "1 corruption" if corruptions == 1 else f"{corruptions} corruptions"
-    return f"{kinds} at {'1 severity' if severities == 1 else f'{severities} severities'}"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
@@ -204,12 +187,3 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     if not isinstance(font, ImageFont.FreeTypeFont):  # a Pillow built without FreeType
         raise ConfigError("this Pillow cannot scale text; install one that is built with FreeType")
     return font
-
-
-def _rounded_mask(width: int, height: int, radius: int) -> Image.Image:
-    """A rectangle with smooth round corners, to paste through."""
-    fine = 4
-    mask = Image.new("L", (width * fine, height * fine), 0)
-    corners = (0, 0, width * fine - 1, height * fine - 1)
-    ImageDraw.Draw(mask).rounded_rectangle(corners, radius * fine, fill=255)
-    return mask.resize((width, height), Image.Resampling.LANCZOS)
