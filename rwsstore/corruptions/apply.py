@@ -13,13 +13,7 @@ from torch import Tensor
 from rwsstore.corruptions.filters import floats, luma, rounded, to_levels, truncated
 from rwsstore.corruptions.keys import ImageKeys, Setting
 from rwsstore.corruptions.registry import find_corruption
-from rwsstore.corruptions.rows import (
-    Corruption,
-    SeverityTable,
-    check_severity,
-    severity_table,
-    table_for,
-)
+from rwsstore.corruptions.rows import Corruption, check_severity, severity_table, table_for
 from rwsstore.errors import ConfigError, TensorError
 
 _BYTES = 31 << 20
@@ -99,19 +93,14 @@ def warn_unchanged(name: str, severity: float, spares: str) -> None:
     """
     # The text is the same each time, or Python's "once a line" would not hold.
     reason = f"cannot change {spares}" if spares else "changes some images by chance only"
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_OWN):
+        frame, level = frame.f_back, level + 1
     warnings.warn(
         f"{name} at severity {severity} {reason}; some came out as they went in",
         UnchangedWarning,
-        stacklevel=_outside(),
+        stacklevel=level,
     )
-
-
-def _outside() -> int:
-    """The stack level, as seen by `warn_unchanged`, of the first frame outside this package."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(_OWN):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 # Values worked on at a time: they stay in the processor's cache, and memory stays bounded.
@@ -173,12 +162,10 @@ def corrupt(
     severity = check_severity(severity)
     _check_images(images)
     chosen = table_for(*images.shape[-2:]) if table is None else severity_table(table)
-    keys = ImageKeys(check_seed(seed), name, int(severity), _as_indices(indices, len(images)))
+    keys = ImageKeys(check_seed(seed), name, int(severity), as_indices(indices, len(images)))
     overlays = check_overlays(frost_overlays)
-    settings = [
-        Setting(numbers, keys, chosen, overlays)
-        for numbers in _constants(corruption, chosen, severity)
-    ]
+    constants = corruption.constants(chosen, severity)
+    settings = [Setting(numbers, keys, chosen, overlays) for numbers in constants]
     result, is_levels = empty_like(images), images.dtype == torch.uint8
     keep_freed_memory()
     chunk = max(_LEAST_IMAGES, _CHUNK_VALUES // images[:1].numel()) if len(images) else 1
@@ -189,26 +176,13 @@ def corrupt(
             levels = (levels if is_levels else to_levels(levels)).contiguous()
             parts = [setting.part(start, stop) for setting in settings]
             made = [_corrupted_levels(corruption, levels, part) for part in parts]
-            levels = made[0] if len(made) == 1 else _mixed(made[0], made[1], severity % 1)
+            levels = made[0]
+            if len(made) == 2:
+                levels = rounded(torch.lerp(floats(levels), floats(made[1]), severity % 1))
             result[start:stop] = levels if is_levels else levels.to(images.dtype) / 255
     if any_unchanged(images, result):
         warn_unchanged(name, severity, corruption.spares)
     return result
-
-
-def _constants(
-    corruption: Corruption, table: SeverityTable, severity: float
-) -> tuple[tuple[float, ...], ...]:
-    """The table's constants at a whole severity, else what the corruption's rule makes of two.
-
-    Where it makes nothing of them, these two: their images are mixed.
-    """
-    rows, step = corruption.numbers or table.numbers[corruption.name], int(severity)
-    if severity == step:
-        return (rows[step - 1],)
-    below, above = rows[step - 1 : step + 1]
-    between = corruption.between(below, above, severity - step)
-    return (below, above) if between is None else (between,)
 
 
 def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) -> Tensor:
@@ -217,11 +191,6 @@ def _corrupted_levels(corruption: Corruption, levels: Tensor, setting: Setting) 
         return corruption.function(levels, setting)
     spread = corruption.function(levels.repeat(1, 3, 1, 1), setting)
     return truncated(luma(floats(spread)))
-
-
-def _mixed(below: Tensor, above: Tensor, share: float) -> Tensor:
-    """Two uint8 images mixed, rounded to the nearest level."""
-    return rounded(torch.lerp(floats(below), floats(above), share))
 
 
 def _check_images(images: Tensor) -> None:
@@ -240,7 +209,13 @@ def _check_images(images: Tensor) -> None:
         )
 
 
-def _as_indices(indices: Tensor | Sequence[int] | None, count: int) -> Sequence[int]:
+def as_indices(indices: Tensor | Sequence[int] | None, count: int) -> Sequence[int]:
+    """Check the indices of so many images; None stands for 0 … count - 1.
+
+    Raises:
+        TensorError: a tensor that is not one-dimensional.
+        ConfigError: another number of them, or one that is no integer.
+    """
     if indices is None:
         return range(count)
     if isinstance(indices, Tensor):

@@ -46,16 +46,15 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
     if parts is None:
         return truncated(correlate(floats(images), disc_kernel(radius, sigma), "mirror"))
     block = max(1, _BLOCK_VALUES // images[0].numel())
-    return torch.cat([_disc_blur(part, radius, parts) for part in torch.split(images, block)])
-
-
-def _disc_blur(images: Tensor, radius: float, parts: "_Parts") -> Tensor:
-    around = Surround(images, radius, 1 if parts.side else 0)
-    share = 1.0 / disc_area(radius)
-    sums = _smoothed(around.disc(), parts.side, share) if parts.side else around.disc().mul(share)
-    if parts.tip:
-        sums.add_(around.rim(), alpha=parts.rim).add_(around.tips(), alpha=parts.tip)
-    return truncated(sums).view(images.shape)
+    share, blurred = 1.0 / disc_area(radius), []
+    for part in torch.split(images, block):
+        around = Surround(part, radius, 1 if parts.side else 0)
+        sums = around.disc()
+        sums = _smoothed(sums, parts.side, share) if parts.side else sums.mul(share)
+        if parts.tip:
+            sums.add_(around.rim(), alpha=parts.rim).add_(around.tips(), alpha=parts.tip)
+        blurred.append(truncated(sums).view(part.shape))
+    return torch.cat(blurred)
 
 
 def _smoothed(sums: Tensor, side: float, share: float) -> Tensor:
@@ -146,7 +145,7 @@ def glass_blur(images: Tensor, setting: Setting) -> Tensor:
     Numbers: sigma in pixels, largest displacement d in pixels, passes.
     """
     sigma, reach, passes = setting.numbers[0], int(setting.numbers[1]), int(setting.numbers[2])
-    batch, _, height, width = images.shape
+    batch, channels, height, width = images.shape
     pixels = truncated(gaussian_filter(floats(images), sigma))
     first = torch.arange(batch, dtype=torch.int32)[:, None] * (height * width)
     sources = None
@@ -155,18 +154,13 @@ def glass_blur(images: Tensor, setting: Setting) -> Tensor:
         step = shuffle_sources(offsets, reach, height, width).to(torch.int32) + first
         # The last pass says where to look in the picture that the passes before it left.
         sources = step if sources is None else sources.view(-1).index_select(0, step.view(-1))
-    moved = pixels if sources is None else _picked(pixels, sources.view(batch, -1), first)
+    moved = pixels
+    if sources is not None:
+        # From places in one plane an image to places in all planes.
+        planes = torch.arange(channels, dtype=torch.int32).view(1, -1, 1) * (height * width)
+        index = (sources.view(batch, -1) + first * (channels - 1))[:, None] + planes
+        moved = pixels.view(-1).index_select(0, index.view(-1)).view(pixels.shape)
     return truncated(gaussian_filter(floats(moved), sigma))
-
-
-def _picked(pixels: Tensor, sources: Tensor, first: Tensor) -> Tensor:
-    """Pixels of uint8 [B, C, H, W] at int32 [B, H · W] flat positions in a plane of the batch."""
-    channels = pixels.shape[1]
-    planes = torch.arange(channels, dtype=torch.int32).view(1, -1, 1) * first.new_tensor(
-        pixels[0, 0].numel()
-    )
-    index = (sources + first * (channels - 1))[:, None] + planes
-    return pixels.view(-1).index_select(0, index.view(-1)).view(pixels.shape)
 
 
 def shuffle_offsets(keys: ImageKeys, number: int, reach: int, height: int, width: int) -> Tensor:

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -131,18 +130,12 @@ def jpeg_compression(images: Tensor, setting: Setting) -> Tensor:
     pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
     decoded = np.empty_like(pixels)
     for row, image in zip(decoded, pixels, strict=True):
-        row[...] = _round_trip(image, quality)
+        encoded = io.BytesIO()
+        picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+        picture.save(encoded, "JPEG", quality=quality)
+        with Image.open(encoded) as again:
+            row[...] = np.asarray(again).reshape(image.shape)
     return torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous()
-
-
-def _round_trip(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
-    """Compress uint8 [H, W, C] and read it back."""
-    encoded = io.BytesIO()
-    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(
-        encoded, "JPEG", quality=quality
-    )
-    with Image.open(encoded) as picture:
-        return np.asarray(picture).reshape(image.shape)
 
 
 @corruption(

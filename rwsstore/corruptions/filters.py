@@ -266,7 +266,17 @@ def streak_filter(images: Tensor, degrees: Tensor, radius: int, sigma: float) ->
     """
     height, width = images.shape[-2:]
     weights = _ray_weights(radius, sigma)
-    rows, columns = _ray_offsets(degrees, len(weights))
+    # math's sine rather than torch's, whose last bit depends on a number's place in a vector.
+    radians = [math.radians(degree) for degree in degrees.tolist()]
+    steps = torch.arange(len(weights), dtype=torch.float64)
+    rows, columns = (
+        torch.tensor([[of(radian)] for radian in radians], dtype=torch.float64)
+        .mul(steps)
+        .sub(0.5)
+        .ceil()
+        .long()
+        for of in (math.sin, math.cos)
+    )
     up, down = -int(rows.amin()), int(rows.amax())
     left, right = -int(columns.amin()), int(columns.amax())
     source = padded(images.flatten(0, 1), up, down, left, right, "nearest")
@@ -291,15 +301,3 @@ def _ray_weights(radius: int, sigma: float) -> tuple[float, ...]:
     whole = [round(weight * scale) for weight in weights]
     whole[0] += _UNIT - sum(whole)
     return tuple(float(weight) for weight in whole if weight > 0)
-
-
-def _ray_offsets(degrees: Tensor, taps: int) -> tuple[Tensor, Tensor]:
-    """Row and column of each tap from its pixel: int64 [B, taps] each, halves rounded down."""
-    # math's sine rather than torch's, whose last bit depends on a number's place in a vector.
-    radians = [math.radians(degree) for degree in degrees.tolist()]
-    down = torch.tensor([math.sin(radian) for radian in radians], dtype=torch.float64)
-    right = torch.tensor([math.cos(radian) for radian in radians], dtype=torch.float64)
-    steps = torch.arange(taps, dtype=torch.float64)
-    rows = torch.ceil(down[:, None] * steps - 0.5)
-    columns = torch.ceil(right[:, None] * steps - 0.5)
-    return rows.long(), columns.long()

@@ -95,11 +95,5 @@ def speckle_noise(images: Tensor, setting: Setting) -> Tensor:
     Numbers: sigma.
     """
     (sigma,) = setting.numbers
-    factors = looked_up(_factors(sigma), setting.keys.bits16(*images.shape[1:]))
+    factors = looked_up(normal_quantiles() * sigma + 1.0, setting.keys.bits16(*images.shape[1:]))
     return truncated(factors.mul_(floats(images)))
-
-
-@lru_cache(maxsize=16)
-def _factors(sigma: float) -> Tensor:
-    """What the value is multiplied by: float32."""
-    return normal_quantiles() * sigma + 1.0

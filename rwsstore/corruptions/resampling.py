@@ -1,7 +1,6 @@
 """Bilinear resampling: centre zoom and free coordinates."""
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -82,11 +81,13 @@ def _sample(images: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Te
     plane, stride = source[0, 0].numel(), source.shape[-1]
     place = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1) * (channels * plane)
     place = (place + (left - first_column)).add_(top - first_row, alpha=stride).view(-1).long()
-    flat, shares = source.view(-1), (right.view(-1), down.view(-1))
+    flat, right, down = source.view(-1), right.view(-1), down.view(-1)
     result = torch.empty(batch, channels, *rows.shape[1:])
     for channel in range(channels):
         corners = [flat[channel * plane + step :] for step in (0, 1, stride, stride + 1)]
-        result[:, channel] = _mixed(corners, place, *shares).view(rows.shape)
+        above, beside, below, last = (corner.index_select(0, place) for corner in corners)
+        upper, lower = _between(above, beside, right), _between(below, last, right)
+        result[:, channel] = _between(upper, lower, down).view(rows.shape)
     return result
 
 
@@ -97,21 +98,10 @@ def _reach(index: Tensor, size: int, border: Border) -> tuple[int, int, Tensor]:
     """
     lowest, highest = int(index.amin()), int(index.amax())
     if lowest < -2 * size or highest > 3 * size:
-        index = _nearby(index, size, border)
+        periods = {"reflect": 2 * size, "mirror": max(1, 2 * size - 2)}
+        index = index.clamp(-2, size) if border == "nearest" else index.remainder(periods[border])
         lowest, highest = int(index.amin()), int(index.amax())
     return min(lowest, 0), max(highest + 1, size - 1), index
-
-
-def _nearby(index: Tensor, size: int, border: Border) -> Tensor:
-    if border == "nearest":
-        return index.clamp(-2, size)
-    return index.remainder(2 * size if border == "reflect" else max(1, 2 * size - 2))
-
-
-def _mixed(corners: Sequence[Tensor], place: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Mix four neighbours: upper left, upper right, lower left and lower right ones."""
-    first, second, third, fourth = (corner.index_select(0, place) for corner in corners)
-    return _between(_between(first, second, right), _between(third, fourth, right), down)
 
 
 def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:

@@ -197,6 +197,18 @@ class Corruption:
     spares: str = ""
     numbers: tuple[Numbers, ...] = ()
 
+    def constants(self, table: SeverityTable, severity: float) -> tuple[Numbers, ...]:
+        """The table's constants at a whole severity, else what `between` makes of two.
+
+        Where it makes nothing of them, these two: their images are mixed.
+        """
+        rows, step = self.numbers or table.numbers[self.name], int(severity)
+        if severity == step:
+            return (rows[step - 1],)
+        below, above = rows[step - 1 : step + 1]
+        between = self.between(below, above, severity - step)
+        return (below, above) if between is None else (between,)
+
 
 ROWS: dict[str, Corruption] = {}
 """Corruptions by name, group by group, in the order in which their files have them."""
@@ -223,16 +235,12 @@ def corruption(group: Group, summary: str, **others: Any) -> Callable[[Function]
                 f"corruption {row.name!r} has constants for {len(row.numbers)} severities; "
                 "expected numbers=(...), five tuples, severity 1 first"
             )
-        _sort([*ROWS.values(), row])
+        groups = get_args(Group)
+        rows = sorted([*ROWS.values(), row], key=lambda row: groups.index(row.group))
+        ROWS.clear()
+        ROWS.update((row.name, row) for row in rows)
+        for name in groups:
+            NAMES_BY_GROUP[name] = tuple(row.name for row in rows if row.group == name)
         return function
 
     return declared
-
-
-def _sort(rows: list[Corruption]) -> None:
-    groups = get_args(Group)
-    rows.sort(key=lambda row: groups.index(row.group))
-    ROWS.clear()
-    ROWS.update((row.name, row) for row in rows)
-    for group in groups:
-        NAMES_BY_GROUP[group] = tuple(row.name for row in rows if row.group == group)

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.data import Dataset
 
-from rwsstore.corruptions.apply import check_overlays, check_seed, corrupt
+from rwsstore.corruptions.apply import as_indices, check_overlays, check_seed, corrupt
 from rwsstore.corruptions.filters import to_levels
 from rwsstore.corruptions.keys import ImageKeys
 from rwsstore.corruptions.registry import CORRUPTIONS, find_corruption, parse_corruptions
@@ -70,26 +70,20 @@ def replace_images(sample: Any, change: Callable[[Tensor], Tensor]) -> Any:
             neither RGB nor grey.
     """
     leaves, structure = tree_flatten(sample)
-    places = _image_places(leaves)
+    vision = _tv_tensors()
+    marked = (Image.Image,) if vision is None else (Image.Image, vision.Image, vision.Video)
+    others = () if vision is None else vision.TVTensor
+    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, marked)] or [
+        place
+        for place, leaf in enumerate(leaves)
+        if isinstance(leaf, Tensor) and not isinstance(leaf, others)
+    ][:1]
     if not places:
         found = ", ".join(sorted({type(leaf).__name__ for leaf in leaves})) or "nothing"
         raise TensorError(f"the sample holds no image but {found}; expected a tensor or Pillow's")
     for place in places:
         leaves[place] = _changed(leaves[place], change)
     return tree_unflatten(leaves, structure)
-
-
-def _image_places(leaves: list[Any]) -> list[int]:
-    vision = _tv_tensors()
-    marked = (Image.Image,) if vision is None else (Image.Image, vision.Image, vision.Video)
-    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, marked)]
-    others = () if vision is None else vision.TVTensor
-    plain = [
-        place
-        for place, leaf in enumerate(leaves)
-        if isinstance(leaf, Tensor) and not isinstance(leaf, others)
-    ]
-    return places or plain[:1]
 
 
 def _tv_tensors() -> ModuleType | None:
@@ -162,7 +156,11 @@ class Transform(ABC):
                 raise ConfigError(
                     "the sample holds several images; indices go with one, or one batch"
                 )
-            return self.on_batch(images, _listed(given.pop(), len(images)))
+            own = given.pop()
+            listed = [own] if isinstance(own, int) else own
+            if isinstance(listed, Tensor):
+                listed = listed.flatten()
+            return self.on_batch(images, as_indices(listed, len(images)))
 
         return replace_images(sample if len(sample) != 1 else sample[0], change)
 
@@ -191,15 +189,6 @@ class Transform(ABC):
     @abstractmethod
     def stream(self) -> tuple[object, ...] | None:
         """Name the random numbers that are drawn; None where none are."""
-
-
-def _listed(indices: Indices, count: int) -> list[int]:
-    if isinstance(indices, int):
-        indices = [indices]
-    listed = indices.flatten().tolist() if isinstance(indices, Tensor) else list(indices)
-    if len(listed) != count:
-        raise ConfigError(f"there are {len(listed)} indices for {count} images")
-    return listed
 
 
 @dataclass(frozen=True)
@@ -345,7 +334,16 @@ class Random(Transform):
         object.__setattr__(self, "corruptions", names)
         object.__setattr__(self, "severities", tuple(map(check_severity, self.severities)))
         if self.weights is not None:
-            object.__setattr__(self, "weights", _checked_weights(self.weights, len(names)))
+            if len(self.weights) != len(names):
+                raise ConfigError(
+                    f"there are {len(self.weights)} weights for {len(names)} corruptions"
+                )
+            for weight in self.weights:
+                if not _is_number(weight) or not math.isfinite(weight) or weight < 0:
+                    raise ConfigError(f"a weight is {weight!r}; expected a number of at least 0")
+            if not any(self.weights):
+                raise ConfigError("all weights are 0; expected one above")
+            object.__setattr__(self, "weights", tuple(map(float, self.weights)))
         if not self.severities:
             raise ConfigError("no severity is named; expected numbers from 1 to 5")
         if not _is_number(self.clean) or not 0 <= self.clean <= 1:
@@ -404,17 +402,6 @@ def _checked_names(corruptions: str | Sequence[str]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ConfigError(f"corruptions {', '.join(names)} name one twice; use weights instead")
     return names
-
-
-def _checked_weights(weights: Sequence[float], count: int) -> tuple[float, ...]:
-    if len(weights) != count:
-        raise ConfigError(f"there are {len(weights)} weights for {count} corruptions")
-    for weight in weights:
-        if not _is_number(weight) or not math.isfinite(weight) or weight < 0:
-            raise ConfigError(f"a weight is {weight!r}; expected a number of at least 0")
-    if not any(weights):
-        raise ConfigError("all weights are 0; expected one above")
-    return tuple(float(weight) for weight in weights)
 
 
 def _is_number(value: object) -> bool:

@@ -31,24 +31,18 @@ def snow(images: Tensor, setting: Setting) -> Tensor:
     Numbers: layer mean, layer standard deviation, zoom, threshold, radius and sigma in pixels of
     the motion blur, weight of the image.
     """
-    weight = setting.numbers[6]
-    flakes = _flakes(images.shape[-2], images.shape[-1], setting)
-    scene = floats(images)
-    white = torch.maximum(scene, luma(scene).mul_(1.5).add_(127.5))
-    scene.mul_(weight).add_(white.mul_(1.0 - weight))
-    return truncated(scene.add_(flakes + flakes.flip(-2, -1)))
-
-
-def _flakes(height: int, width: int, setting: Setting) -> Tensor:
-    """One layer of smeared flakes: float32 [B, 1, H, W], levels."""
-    mean, deviation, zoom, threshold, radius, sigma, _ = setting.numbers
-    layer = setting.keys.normal(1, height, width, stream=0).mul_(deviation).add_(mean)
+    mean, deviation, zoom, threshold, radius, sigma, weight = setting.numbers
+    layer = setting.keys.normal(1, *images.shape[-2:], stream=0).mul_(deviation).add_(mean)
     layer = centre_zoom(layer, zoom, dims=(2, 3))
     layer = F.threshold(layer, threshold, 0.0).mul_(255.0)
     chance = setting.keys.uniform(1, stream=1)[:, 0].double()
     degrees = _STEEPEST + (_SHALLOWEST - _STEEPEST) * chance
     smeared = streak_filter(floats(truncated(layer)), degrees, int(radius), sigma)
-    return floats(rounded(smeared))
+    flakes = floats(rounded(smeared))
+    scene = floats(images)
+    white = torch.maximum(scene, luma(scene).mul_(1.5).add_(127.5))
+    scene.mul_(weight).add_(white.mul_(1.0 - weight))
+    return truncated(scene.add_(flakes + flakes.flip(-2, -1)))
 
 
 @corruption("weather", "ice crystals on the lens", needs_colour=True)
@@ -94,23 +88,16 @@ def brightness(images: Tensor, setting: Setting) -> Tensor:
     Numbers: what is added to V, in units of the full range.
     """
     (offset,) = setting.numbers
+    levels = torch.arange(256, dtype=torch.float64)
+    raised = (levels + offset * 255.0).clamp_(max=255.0)
+    scales = (raised / levels.clamp(min=1.0)).to(torch.float32)
+    lifts = torch.zeros(256)
+    scales[0], lifts[0] = 0.0, raised[0]
     value = images.amax(1, keepdim=True).to(torch.int32)
     scale, lift = (
-        table.index_select(0, value.view(-1)).view(value.shape) for table in _tables(offset)
+        table.index_select(0, value.view(-1)).view(value.shape) for table in (scales, lifts)
     )
     return truncated(floats(images).mul_(scale).add_(lift))
-
-
-@lru_cache(maxsize=16)
-def _tables(offset: float) -> tuple[Tensor, Tensor]:
-    """For each V, the factor of all channels and what is added to them: float32 [256] each."""
-    value = torch.arange(256, dtype=torch.float64)
-    raised = (value + offset * 255.0).clamp_(max=255.0)
-    scale = raised / value.clamp(min=1.0)
-    scale[0] = 0.0
-    lift = torch.zeros(256)
-    lift[0] = raised[0]
-    return scale.to(torch.float32), lift
 
 
 _WATER_RGB = (175.0, 238.0, 238.0)
@@ -247,8 +234,12 @@ def chamfer_distance(marked: Tensor, limit: int) -> Tensor:
     Returns:
         float32 [B, H, W].
     """
-    height = marked.shape[1]
-    across = _across(marked, limit + 1)
+    height, width = marked.shape[1:]
+    far = limit + 1
+    place = torch.arange(width).expand(marked.shape)
+    left = torch.where(marked, place, -far).cummax(2).values
+    right = torch.where(marked, place, width + far).flip(2).cummin(2).values.flip(2)
+    across = torch.minimum(place - left, right - place).clamp_(max=far)
     table = _lengths(limit)
     best = table[0][across]
     for rows in range(1, min(limit, height - 1) + 1):
@@ -256,15 +247,6 @@ def chamfer_distance(marked: Tensor, limit: int) -> Tensor:
         torch.minimum(best[:, rows:], length[:, :-rows], out=best[:, rows:])
         torch.minimum(best[:, :-rows], length[:, rows:], out=best[:, :-rows])
     return best
-
-
-def _across(marked: Tensor, limit: int) -> Tensor:
-    """Distance to the nearest marked pixel of the same row, at most `limit`: int64 [B, H, W]."""
-    width = marked.shape[2]
-    place = torch.arange(width).expand(marked.shape)
-    left = torch.where(marked, place, -limit).cummax(2).values
-    right = torch.where(marked, place, width + limit).flip(2).cummin(2).values.flip(2)
-    return torch.minimum(place - left, right - place).clamp_(max=limit)
 
 
 @lru_cache(maxsize=8)
