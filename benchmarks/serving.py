@@ -30,7 +30,7 @@ from rwsstore.cpu import thread_count
 from rwsstore.errors import RwsError
 from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
-from rwsstore.speed.report import this_machine
+from rwsstore.speed.benching import this_machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

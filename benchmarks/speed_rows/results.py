@@ -12,7 +12,7 @@ import torch
 from rwsstore.errors import RwsError
 from rwsstore.progress import Reporter
 from rwsstore.speed import Ratio
-from rwsstore.speed.report import this_machine
+from rwsstore.speed.benching import this_machine
 from speed_rows.row import Finding, Row, RowSettings, reached
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from rwsstore.speed.report import Machine
+from rwsstore.speed.benching import Machine
 from speed_rows.results import Result
 from speed_rows.row import Curve
 

@@ -5,7 +5,14 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.speed.benching import Subject as Subject, bench as bench
+    from rwsstore.speed.benching import (
+        BenchReport as BenchReport,
+        Machine as Machine,
+        Subject as Subject,
+        bench as bench,
+        bench_tables as bench_tables,
+        this_machine as this_machine,
+    )
     from rwsstore.speed.measuring import (
         Floors as Floors,
         Pairs as Pairs,
@@ -16,12 +23,6 @@ if typing.TYPE_CHECKING:
         repeats_within as repeats_within,
         time_pairs as time_pairs,
         timings as timings,
-    )
-    from rwsstore.speed.report import (
-        BenchReport as BenchReport,
-        Machine as Machine,
-        bench_tables as bench_tables,
-        this_machine as this_machine,
     )
     from rwsstore.speed.subjects import (
         MemoryUse as MemoryUse,

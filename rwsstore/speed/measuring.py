@@ -7,10 +7,9 @@ process is what travels: whatever slows the machine down for a while slows both.
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -229,28 +228,17 @@ def find_floors(seconds: float, *, clock: Clock = time.perf_counter) -> Floors:
         seconds: that it may take in all, about.
         clock: seconds, ever rising.
     """
-    rates = [(name, dtype) for name in _RATES for dtype in (torch.float32, torch.bfloat16)]
-    if not has_bf16():
-        rates = [(name, dtype) for name, dtype in rates if dtype == torch.float32]
-    share = seconds / (1 + len(rates))
-    return Floors(
-        copy=_copy_rate(share, clock),
-        **{
-            name if dtype == torch.float32 else f"{name}_bf16": _RATES[name](dtype, share, clock)
-            for name, dtype in rates
-        },
-    )
-
-
-def _copy_rate(seconds: float, clock: Clock) -> float:
+    dtypes = {"": torch.float32, "_bf16": torch.bfloat16} if has_bf16() else {"": torch.float32}
+    share = seconds / (1 + 2 * len(dtypes))
     source = torch.ones(_COPIED, dtype=torch.uint8)
     target = torch.empty_like(source)
-    return 2 * _COPIED / 1e9 / _fastest(lambda: target.copy_(source), seconds, clock)
-
-
-def _gemm_rate(dtype: torch.dtype, seconds: float, clock: Clock) -> float:
-    left, right = (torch.ones(_SIDE, _SIDE, dtype=dtype) for _ in range(2))
-    return 2 * _SIDE**3 / 1e9 / _fastest(lambda: left @ right, seconds, clock)
+    rates = {"copy": 2 * _COPIED / 1e9 / _fastest(lambda: target.copy_(source), share, clock)}
+    for suffix, dtype in dtypes.items():
+        square = torch.ones(_SIDE, _SIDE, dtype=dtype)
+        multiplied = _fastest(partial(torch.matmul, square, square.clone()), share, clock)
+        rates[f"gemm{suffix}"] = 2 * _SIDE**3 / 1e9 / multiplied
+        rates[f"convolution{suffix}"] = _convolution_rate(dtype, share, clock)
+    return Floors(**rates)
 
 
 def _convolution_rate(dtype: torch.dtype, seconds: float, clock: Clock) -> float:
@@ -266,12 +254,6 @@ def _convolution_rate(dtype: torch.dtype, seconds: float, clock: Clock) -> float
         convolve = partial(F.conv2d, images, weights, padding=1)
         times.append(_fastest(convolve, seconds / 2, clock))
     return work / 1e9 / min(times)
-
-
-_RATES: Mapping[str, Callable[[torch.dtype, float, Clock], float]] = MappingProxyType(
-    {"gemm": _gemm_rate, "convolution": _convolution_rate}
-)
-"""What is measured in float32 and, where the processor has it, in bfloat16; fields of `Floors`."""
 
 
 @torch.inference_mode()

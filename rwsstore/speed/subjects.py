@@ -25,7 +25,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.models import Classifier, load_checkpoint, ordered_layers, save_checkpoint
 from rwsstore.patches import Patch, identify, make_patch
@@ -152,7 +151,6 @@ def forward_each(modules: Sequence[nn.Module], batches: Sequence[Tensor]) -> Act
     return run
 
 
-_Set = tuple[Digest, float]  # a patch and its strength
 _ROLLUP = Path("/proc/self/smaps_rollup")
 _PROGRAM = "from rwsstore.speed.subjects import child; child()"
 _ROOM = 2**40
@@ -244,17 +242,17 @@ def measure_memory(
             store.publish(patch)
         falling = itertools.cycle([(patch.digest, strengths(patch)) for patch in chosen])
         turns = itertools.islice(falling, len(chosen) if patch_sets is None else patch_sets)
-        request = _Request(
-            checkpoint=str(checkpoint),
-            store=str(store.root),
-            patch_sets=[(digest, next(alphas)) for digest, alphas in turns],
-            compute=compute.name,
-            full_models=full_models,
-            threads=torch.get_num_threads(),
-        )
+        request = {
+            "checkpoint": str(checkpoint),
+            "store": str(store.root),
+            "patch_sets": [(digest, next(alphas)) for digest, alphas in turns],
+            "compute": compute.name,
+            "full_models": full_models,
+            "threads": torch.get_num_threads(),
+        }
         done = subprocess.run(  # noqa: S603  (our own interpreter, our own program)
             [sys.executable, "-c", _PROGRAM],
-            input=json.dumps(asdict(request)),
+            input=json.dumps(request),
             capture_output=True,
             text=True,
             check=False,
@@ -264,53 +262,39 @@ def measure_memory(
     return MemoryUse(**json.loads(done.stdout))
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What the child is asked, as JSON."""
-
-    checkpoint: str
-    store: str
-    patch_sets: Sequence[_Set]
-    compute: str
-    full_models: int
-    threads: int
-
-
 def child() -> None:
-    """Measure in this process: a request on standard input, the answer on standard output."""
-    request = _Request(**json.load(sys.stdin))
-    torch.set_num_threads(request.threads)
-    sys.stdout.write(json.dumps(asdict(_measure(request))))
-
-
-def _measure(request: _Request) -> MemoryUse:
+    """Measure in this process: what is asked on standard input, the answer on standard output."""
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
     bare = _held()
-    model = load_checkpoint(request.checkpoint)
+    model = load_checkpoint(request["checkpoint"])
     live = LiveModel(
         model,
-        Store(Path(request.store), read_only=True),
-        compute=compute_format(request.compute),
+        Store(Path(request["store"]), read_only=True),
+        compute=compute_format(request["compute"]),
         resident_bytes=_ROOM,
     )
     images = random_images(1, model.spec.input_size)
     live.predict_mixed(images, [live.active])
-    clean, half = _held(), len(request.patch_sets) // 2
+    clean, chosen = _held(), request["patch_sets"]
+    half = len(chosen) // 2
     held = []
-    for patch_sets in (request.patch_sets[:half], request.patch_sets[half:]):
+    for patch_sets in (chosen[:half], chosen[half:]):
         for digest, alpha in patch_sets:
             live.predict_mixed(images, [live.variant({digest: alpha})])
         held.append(_held())
-    models = [copy.deepcopy(live.clean.module) for _ in range(request.full_models)]
+    models = [copy.deepcopy(live.clean.module) for _ in range(request["full_models"])]
     with torch.inference_mode():
         for one in models:
             one(images)
-    return MemoryUse(
-        patch_sets=len(request.patch_sets),
+    found = MemoryUse(
+        patch_sets=len(chosen),
         live=clean - bare,
         half=held[0] - clean,
         patched=held[1] - clean,
         full_model=(_held() - held[1]) // len(models),
     )
+    sys.stdout.write(json.dumps(asdict(found)))
 
 
 def _held() -> int:
