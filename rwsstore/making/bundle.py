@@ -36,13 +36,7 @@ from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
 from rwsstore.store import Entry, Store
-from rwsstore.training import (
-    CleanRecipe,
-    derive_seed,
-    forget_states,
-    hold_out,
-    train_averaged,
-)
+from rwsstore.training import CleanRecipe, average_cycles, derive_seed, fit, hold_out
 from rwsstore.training.loop import images_digest
 
 _LARGEST_MARK = 2**20
@@ -191,11 +185,16 @@ def _trained(
     written, checkpoint = work / "training.json", work / "clean.safetensors"
     if not written.exists():
         state_file = work / "clean.state"
-        result = train_averaged(
+        result = fit(
             build(config.spec(train), seed=config.training.seed),
-            CleanRecipe(), train, held_out, config.training, config.averaging,
+            CleanRecipe(), train, held_out, config.training,
             state_file=state_file, mode=config.compute_mode, progress=progress,
         )  # fmt: skip
+        if config.averaging is not None:
+            result = average_cycles(
+                result.model, CleanRecipe(), train, held_out, config.training, config.averaging,
+                state_file=state_file, mode=config.compute_mode, progress=progress,
+            )  # fmt: skip
         assert isinstance(result.model, Classifier)  # noqa: S101  (it is what was given)
         folded = fold_batchnorm(result.model)
         save_checkpoint(checkpoint, folded)
@@ -207,7 +206,8 @@ def _trained(
             weights=weights_fingerprint(folded.state_dict()),
         )
         write_atomic(written, (canonical_json(summary.model_dump()) + "\n").encode())
-        forget_states(state_file)
+        for state in work.glob(f"{state_file.name}*"):
+            state.unlink()
     summary = TrainingSummary.read(written)
     clean = load_checkpoint(checkpoint)
     if weights_fingerprint(clean.state_dict()) != summary.weights:

@@ -6,14 +6,10 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.canonical import derive_seed as derive_seed
-    from rwsstore.training.averaging import (
-        AveragingConfig as AveragingConfig,
-        average_cycles as average_cycles,
-        forget_states as forget_states,
-        train_averaged as train_averaged,
-    )
     from rwsstore.training.classifier import (
+        AveragingConfig as AveragingConfig,
         ClassifierRun as ClassifierRun,
+        average_cycles as average_cycles,
         pixel_statistics as pixel_statistics,
         train_classifier as train_classifier,
     )

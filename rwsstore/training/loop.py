@@ -17,15 +17,9 @@ from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, batches, random_crop_flip
 from rwsstore.errors import ConfigError, FormatError, TensorError
 from rwsstore.files import load_tensors, read_bounded, write_atomic
-from rwsstore.models import weights_fingerprint
-from rwsstore.models.graph import is_batchnorm
+from rwsstore.models import freeze_batchnorm, weights_fingerprint
 from rwsstore.progress import SILENT, Reporter, Task
-from rwsstore.training.config import (
-    EpochRecord,
-    TrainingConfig,
-    TrainingResult,
-    learning_rate,
-)
+from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult, learning_rate
 from rwsstore.training.recipes.base import Recipe
 
 _LIMIT = 8 * 2**30
@@ -190,9 +184,19 @@ class _Run:
     ) -> None:
         self.recipe, self.train, self.config, self.mode = recipe, train, config, mode
         self.validation, self.label = validation, label or recipe.name
-        self.key = self._key(model)
+        self.key = run_key(
+            key_part(recipe.name, recipe.options()),
+            config.model_dump(mode="json"),
+            weights_fingerprint(model.state_dict()),
+            [[data.name, images_digest(data)] for data in (train, validation)],
+        )
         self.model = mode.prepare(copy.deepcopy(model))
-        self.trained = self._select()
+        names = recipe.trainable(self.model)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in names)
+        self.trained = {n: p for n, p in self.model.named_parameters() if n in names}
+        if not self.trained:
+            raise ConfigError(f"recipe {recipe.name!r} trains no parameter of this model")
         self.optimizer = self._optimizer()
         self.history: tuple[EpochRecord, ...] = ()
         self.best: dict[str, Tensor] = {}
@@ -200,25 +204,6 @@ class _Run:
         indices = torch.arange(len(validation))
         self.shown = recipe.show(validation.images, indices, seed)
         self.steps = -(-len(train) // config.batch_size)
-
-    def _key(self, model: nn.Module) -> str:
-        data = [[data.name, images_digest(data)] for data in (self.train, self.validation)]
-        return run_key(
-            key_part(self.recipe.name, self.recipe.options()),
-            self.config.model_dump(mode="json"),
-            weights_fingerprint(model.state_dict()),
-            data,
-        )
-
-    def _select(self) -> dict[str, nn.Parameter]:
-        names = self.recipe.trainable(self.model)
-        parameters = dict(self.model.named_parameters())
-        for name, parameter in parameters.items():
-            parameter.requires_grad_(name in names)
-        trained = {name: parameters[name] for name in parameters if name in names}
-        if not trained:
-            raise ConfigError(f"recipe {self.recipe.name!r} trains no parameter of this model")
-        return trained
 
     def _optimizer(self) -> torch.optim.Optimizer:
         matrices = [p for p in self.trained.values() if p.dim() > 1]
@@ -288,8 +273,7 @@ class _Run:
     def _pass(self, epoch: int, task: Task) -> float:
         self.model.train()
         if self.recipe.freeze_batchnorm:
-            for module in filter(is_batchnorm, self.model.modules()):
-                module.eval()
+            freeze_batchnorm(self.model)
         seed = derive_seed(self.config.seed, "images", epoch)
         order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", epoch))
         crops = torch.Generator().manual_seed(derive_seed(self.config.seed, "crops", epoch))
@@ -313,7 +297,17 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        value = self._descend(images, labels)
+        try:
+            with self.mode.autocast():
+                value = self.recipe.descend(self.model, images, labels, config.label_smoothing)
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"{self.label}: BatchNorm needs more than one value a channel, and the last batch "
+                f"of the {len(self.train)} images has a single one: use another batch size than "
+                f"{config.batch_size}"
+            ) from None
         if not value < float("inf"):
             raise TensorError(
                 f"{self.label}: the loss became {value} at step {done + 1}; nothing was saved of "
@@ -323,20 +317,6 @@ class _Run:
             nn.utils.clip_grad_norm_(self.trained.values(), config.clip_norm)
         self.optimizer.step()
         return value
-
-    def _descend(self, images: Tensor, labels: Tensor) -> float:
-        try:
-            with self.mode.autocast():
-                smoothing = self.config.label_smoothing
-                return self.recipe.descend(self.model, images, labels, smoothing)
-        except ValueError as error:
-            if len(images) > 1 or "more than 1 value per channel" not in str(error):
-                raise
-            raise ConfigError(
-                f"{self.label}: BatchNorm needs more than one value a channel, and the last batch "
-                f"of the {len(self.train)} images has a single one: use another batch size than "
-                f"{self.config.batch_size}"
-            ) from None
 
     def result(self, *, best: bool) -> TrainingResult:
         """The finished run."""

@@ -307,18 +307,16 @@ class HessianAwareRecipe(WeightRecipe):
                 generator=self._generator,
             )  # fmt: skip
             found = float(trace.detach())
-            if self._counts(found):
+            if not abs(found) < float("inf"):
+                raise TensorError(
+                    f"the trace of the Hessian came out as {found}: lower the strength"
+                )
+            before = self._mean
+            self._mean = found if before is None else _MEMORY * before + (1 - _MEMORY) * found
+            if before is None or found > self.settings.threshold * before:
                 gradients = torch.autograd.grad(trace, watched, allow_unused=True)
                 for parameter, gradient in zip(watched, gradients, strict=True):
                     if gradient is not None:
                         term = self.settings.strength * gradient
                         parameter.grad = term if parameter.grad is None else parameter.grad + term
         return value + self.settings.strength * found
-
-    def _counts(self, trace: float) -> bool:
-        """Whether a step's trace is above the threshold; the running mean learns of it."""
-        if not abs(trace) < float("inf"):
-            raise TensorError(f"the trace of the Hessian came out as {trace}: lower the strength")
-        before = self._mean
-        self._mean = trace if before is None else _MEMORY * before + (1 - _MEMORY) * trace
-        return before is None or trace > self.settings.threshold * before

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
@@ -295,8 +294,13 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         self._steps = step + 1
         if self.settings.every_steps is None or not step or step % self.settings.every_steps:
             return False
-        with _evaluating(model):
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
             self._select(model, seed, step)
+        finally:
+            for module, training in modes:
+                module.training = training
         return True
 
     def active(self, model: nn.Module) -> frozenset[str]:
@@ -317,9 +321,11 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         else:
             attacked = attacks.ascend_features(model, layers, units, **ascent)
         logits, outputs = attacks.layer_outputs(model, layers, torch.cat([units, attacked]))
-        halves = [output.chunk(2) for output in outputs]
-        lengths = (_distance(clean, changed) for clean, changed in halves)
-        moved = sum(lengths, start=torch.zeros(()))
+        moved = torch.zeros(())
+        for output in outputs:
+            before, after = output.chunk(2)
+            change = (after - before).flatten(1)  # F(x + δ) − F(x)
+            moved = moved + torch.linalg.vector_norm(change, dim=1, dtype=torch.float32).mean()
         clean, changed = logits.float().chunk(2)
         task = torch.nn.functional.cross_entropy(clean, labels, label_smoothing=smoothing)
         if settings.perturbed:
@@ -356,7 +362,12 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         self._steps = state["steps"]
 
     def _select(self, model: nn.Module, seed: int, step: int | None = None) -> None:
-        layers = self._draw(seed) if self.settings.select == "random" else self._rank(model, seed)
+        if self.settings.select == "random":
+            names, generator = tuple(self._candidates), torch.Generator().manual_seed(seed)
+            order = torch.randperm(len(names), generator=generator)
+            layers = tuple(names[place] for place in order[: self._count].tolist())
+        else:
+            layers = self._rank(model, seed)
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         trained = sum(sizes[name] for layer in layers for name in self._candidates[layer])
         first = self._steps if step is None else step
@@ -377,27 +388,3 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
             seed=seed,
         )
         return found.top(self._count, among=self._candidates.keys())
-
-    def _draw(self, seed: int) -> tuple[str, ...]:
-        names = tuple(self._candidates)
-        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-        return tuple(names[place] for place in order[: self._count].tolist())
-
-
-def _distance(clean: Tensor, changed: Tensor) -> Tensor:
-    """‖F(x + δ) − F(x)‖₂ in the mean over a batch."""
-    change = (changed - clean).flatten(1)
-    lengths: Tensor = torch.linalg.vector_norm(change, dim=1, dtype=torch.float32)
-    return lengths.mean()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode inside the block; afterwards each module is as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
