@@ -178,13 +178,24 @@ def load_cifar(request: LoadRequest, files: CifarFiles) -> ImageSet:
     contents = {}
     with request.progress.task(f"reading {files.name}", total=len(wanted) + 1) as task:
         for name, md5 in (*wanted.items(), files.meta):
-            contents[name] = load_arrays(_read_checked(folder / name, md5), what=str(name))
+            data = read_bounded(folder / name, limit=_MAX_FILE_BYTES, what="dataset file")
+            found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            if found != md5:
+                raise DataError(
+                    f"{folder / name} is not the published file (MD5 {found}, expected {md5}) and "
+                    "is not opened, as it could run code; fetch it again"
+                )
+            contents[name] = load_arrays(data, what=name)
             task.advance()
     parts = [_images_and_labels(name, contents[name], files) for name in wanted]
     images = np.concatenate([part[0] for part in parts])
     labels = np.concatenate([part[1] for part in parts])
-    classes = _class_names(contents[files.meta[0]], files)
-    loaded = ImageSet(torch.from_numpy(images), torch.from_numpy(labels), classes, files.name)
+    classes = contents[files.meta[0]].get(files.names_key)
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise FormatError(f"{files.meta[0]} holds no list {files.names_key}")
+    loaded = ImageSet(
+        torch.from_numpy(images), torch.from_numpy(labels), tuple(classes), files.name
+    )
     return fit_all(loaded, request.size, request.progress)
 
 
@@ -202,17 +213,6 @@ def _locate(folder: Path, files: CifarFiles) -> Path:
     return place
 
 
-def _read_checked(path: Path, md5: str) -> bytes:
-    data = read_bounded(path, limit=_MAX_FILE_BYTES, what="dataset file")
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise DataError(
-            f"{path} is not the published file (MD5 {found}, expected {md5}) and is not opened, "
-            "as it could run code; fetch it again"
-        )
-    return data
-
-
 def _images_and_labels(
     name: str, content: Mapping[str, Any], files: CifarFiles
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -225,10 +225,3 @@ def _images_and_labels(
             f"expected uint8 [{len(labels)}, {3 * _SIDE * _SIDE}]"
         )
     return data.reshape(-1, 3, _SIDE, _SIDE), np.asarray(labels, dtype=np.int64)
-
-
-def _class_names(content: Mapping[str, Any], files: CifarFiles) -> tuple[str, ...]:
-    names = content.get(files.names_key)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise FormatError(f"{files.meta[0]} holds no list {files.names_key}")
-    return tuple(names)

@@ -14,13 +14,7 @@ from torch import Tensor
 
 from rwsstore.cpu import thread_count
 from rwsstore.data.imageset import ImageSet
-from rwsstore.errors import (
-    ConfigError,
-    DataError,
-    FormatError,
-    TooLargeError,
-    UnsupportedError,
-)
+from rwsstore.errors import ConfigError, DataError, FormatError, TooLargeError, UnsupportedError
 from rwsstore.files import read_bounded
 from rwsstore.progress import Reporter
 

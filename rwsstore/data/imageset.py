@@ -43,20 +43,14 @@ def balanced_indices(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np
     shuffled = np.argsort(source.random_raw(len(labels)), kind="stable")
     classes, codes = np.unique(labels, return_inverse=True)
     turn_of_class = np.argsort(np.argsort(source.random_raw(len(classes)), kind="stable"))
-    rank = _rank_within_class(codes[shuffled])
+    # How many of the same class come before each.
+    by_class = np.argsort(codes[shuffled], kind="stable")
+    grouped = codes[shuffled][by_class]
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(grouped, grouped, side="left")
     # The first of every class, then the second of every class, and so on.
     order = np.lexsort((turn_of_class[codes[shuffled]], rank))
     return np.sort(shuffled[order[:n]]).astype(np.int64)
-
-
-def _rank_within_class(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count, for each entry, how many equal ones come before it."""
-    by_class = np.argsort(codes, kind="stable")
-    grouped = codes[by_class]
-    starts = np.searchsorted(grouped, grouped, side="left")
-    rank = np.empty(len(codes), dtype=np.int64)
-    rank[by_class] = np.arange(len(codes)) - starts
-    return rank
 
 
 def unit_images(images: Tensor) -> Tensor:

@@ -54,8 +54,6 @@ class AdversarialTrainingOptions(RecipeOptions):
 
     Attributes:
         epsilon: ε, L∞, in units of [0, 1] images.
-        steps: of the ascent.
-        step_size: of it; None for 2.5·ε/steps.
         judged: validation images that each epoch is judged on, under PGD-10 at this ε; 0 judges
             by accuracy on the clean ones, all of them.
     """
@@ -162,12 +160,7 @@ class PgdAtRecipe(AdversarialRecipe):
 
 
 class FastAtOptions(AdversarialTrainingOptions):
-    """A single step, 1.25·ε long, from a random start.
-
-    Attributes:
-        steps: 1.
-        step_size: None for 1.25·ε.
-    """
+    """A single step, 1.25·ε long, from a random start."""
 
     steps: Annotated[int, Field(ge=1, le=1, description="of the attack on each batch: 1")] = 1
     step_size: Annotated[Share | None, Field(description="of that attack; none: 1.25·ε")] = None
@@ -187,11 +180,7 @@ class FastAtRecipe(PgdAtRecipe):
 
 
 class TradesOptions(AdversarialTrainingOptions):
-    """TRADES' own weight.
-
-    Attributes:
-        beta: β, the weight of the divergence (1/λ in the paper).
-    """
+    """TRADES' own weight β, of the divergence: 1/λ in the paper."""
 
     beta: Annotated[float, Field(ge=0, description="β, weight of the predictions' change")] = 6.0
 

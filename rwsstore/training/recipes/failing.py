@@ -80,14 +80,7 @@ def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
 
 
 class CorruptionResistantOptions(RecipeOptions):
-    """Which corruption is trained against, and how much it weighs.
-
-    Attributes:
-        epsilon: ε, the norm of the virtual corruption.
-        p: of the norm, 1 or more, or "inf".
-        n: how many of the trained parameters it changes at most; None: all.
-        weight: λ₁, the corrupted loss's share of the whole, above 0 and at most 1.
-    """
+    """Which corruption is trained against, and λ₁, the corrupted loss's share of the whole."""
 
     epsilon: Annotated[float, Field(gt=0, description="norm of the virtual corruption")] = 0.5
     p: Annotated[
@@ -139,11 +132,7 @@ class CorruptionResistantRecipe(WeightRecipe):
 
 
 class SharpnessAwareOptions(RecipeOptions):
-    """How far beside the weights the gradient is taken.
-
-    Attributes:
-        rho: ρ, above 0.
-    """
+    """How far beside the weights the gradient is taken."""
 
     rho: Annotated[float, Field(gt=0, description="ρ, how far beside the weights")] = 0.05
 
@@ -225,14 +214,11 @@ class HessianAwareOptions(RecipeOptions):
     """How much curvature costs, and where.
 
     Attributes:
-        strength: λ, the weight of the trace in the loss.
         trace_layers: the term looks at so many of the deepest layers that train, or at all where
             they are fewer; None: at all.
-        share: of the diagonal's entries, the largest, that count; 1: the whole trace.
-        draws: of Hutchinson's estimator in a step.
+        share: of the diagonal's entries; 1: the whole trace.
         threshold: the term is added where the trace is above so many times its running mean; 0:
             always.
-        images: of a batch that the trace is estimated on, at most.
     """
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the trace")] = 0.001

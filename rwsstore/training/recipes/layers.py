@@ -39,11 +39,8 @@ class SelectiveOptions(RecipeOptions):
     """Which layers train, and how they are found.
 
     Attributes:
-        train: kinds of layers that train.
-        filters: whose mean score decides, none of them twice.
         score: the score that decides: s1 on clean images, s2 under FGSM, s3 their difference.
         tolerance: a score of at most so much to either side of 0 is robust.
-        above_chance: normalise accuracies above chance, not as they are.
         every: epochs from one scoring to the next; the first is before the first epoch.
         images: training images that they are scored on, drawn anew each time, as many of each
             class.
@@ -160,12 +157,9 @@ class ClatOptions(AdversarialTrainingOptions):
     """What is fine-tuned, and towards what.
 
     Attributes:
-        strength: λ, the weight of the features' change.
         k: layers that train at a time; None for a twentieth of them, at least 1.
         every: epochs from one selection to the next; None: the first one stays.
-        every_steps: steps from one selection to the next, instead of `every`.
-        select: by criticality, or at random, to compare with.
-        images: training images that criticality is measured on, drawn anew each time.
+        images: drawn anew each time.
         fast: one step of 1.25·ε in the inner maximization; `steps` and `step_size` do not count.
         perturbed: share of the cross-entropy that is taken at x + δ; 0 in the paper.
         inner: what δ raises: the change of the critical layers' features, as in the paper, or the
