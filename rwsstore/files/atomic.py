@@ -19,14 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import filelock
 
-from rwsstore.errors import (
-    FormatError,
-    MissingFileError,
-    ReadOnlyError,
-    RwsError,
-    StorageFullError,
-    StoreError,
-)
+from rwsstore import errors
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -48,23 +41,23 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except RwsError:  # some of ours are an OSError too
+    except errors.RwsError:  # some of ours are an OSError too
         raise
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFullError(
+            raise errors.StorageFullError(
                 f"cannot write {path}: {_reason(error)}. Free space or check the device, then "
                 "retry."
             ) from error
         if error.errno in _READ_ONLY:
-            raise ReadOnlyError(
+            raise errors.ReadOnlyError(
                 f"cannot write {path}: {_reason(error)}. Choose a writable folder."
             ) from error
         if error.errno == errno.ENOENT:
-            raise MissingFileError(
+            raise errors.MissingFileError(
                 f"cannot write {path}: its folder does not exist. Create it first."
             ) from error
-        raise StoreError(f"cannot write {path}: {_reason(error)}.") from error
+        raise errors.StoreError(f"cannot write {path}: {_reason(error)}.") from error
 
 
 @contextmanager
@@ -78,14 +71,14 @@ def reading(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except RwsError:
+    except errors.RwsError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFileError(f"{what}: no file {path}. Check the path.") from error
+        raise errors.MissingFileError(f"{what}: no file {path}. Check the path.") from error
     except IsADirectoryError as error:
-        raise FormatError(f"{what}: {path} is a folder, a file was expected.") from error
+        raise errors.FormatError(f"{what}: {path} is a folder, a file was expected.") from error
     except OSError as error:
-        raise StoreError(f"{what}: cannot read {path}: {_reason(error)}.") from error
+        raise errors.StoreError(f"{what}: cannot read {path}: {_reason(error)}.") from error
 
 
 FILE_MODE = 0o644
@@ -281,10 +274,12 @@ def read_bounded(path: Path, *, limit: int, what: str, files: OsFiles = OS_FILES
     with reading(path, what):
         size = files.size(path)
         if size > limit:
-            raise FormatError(f"{what}: {path} is {size} bytes; at most {limit} are read.")
+            raise errors.FormatError(f"{what}: {path} is {size} bytes; at most {limit} are read.")
         data = files.read(path, limit)
     if len(data) > limit:
-        raise FormatError(f"{what}: {path} is over {limit} bytes; at most that many are read.")
+        raise errors.FormatError(
+            f"{what}: {path} is over {limit} bytes; at most that many are read."
+        )
     return data
 
 
@@ -299,7 +294,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is not TOML: {error}") from None
+        raise errors.FormatError(f"{path} is not TOML: {error}") from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rwsstore import models
 from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.canonical import canonical_json, first_difference
 from rwsstore.cpu import ComputeMode
@@ -22,16 +23,6 @@ from rwsstore.making.card import (
 from rwsstore.making.config import BundleConfig
 from rwsstore.making.pipeline import LATER, Plan, delta_plan, signature_plans
 from rwsstore.measure import EvaluationOptions, EvaluationReport, accuracy, evaluate
-from rwsstore.models import (
-    Classifier,
-    FormatAgreement,
-    build,
-    fold_batchnorm,
-    load_checkpoint,
-    load_clean_model,
-    save_checkpoint,
-    weights_fingerprint,
-)
 from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
@@ -98,7 +89,7 @@ def build_bundle(
         config=config,
         **origin,
         training=summary,
-        weights=weights_fingerprint(clean.state_dict()),
+        weights=models.weights_fingerprint(clean.state_dict()),
         parameters=sum(tensor.numel() for tensor in clean.parameters()),
         patches=tuple(
             PatchSummary.model_validate(listed[plan.name], from_attributes=True) for plan in plans
@@ -144,7 +135,7 @@ def _finished(
     if measure_again or FORMATS.keys() - {one.name for one in card.formats}:
         store = Store(store_path(out), read_only=True)
         patches = [store.get(summary.digest) for summary in card.patches]
-        formats = _agreements(load_clean_model(model_path(out)), patches, held_out, progress)
+        formats = _agreements(models.load_clean_model(model_path(out)), patches, held_out, progress)
         card = card.model_copy(update={"formats": formats})
         _write_card(out, card)
     return card
@@ -180,13 +171,13 @@ def _claim_work(work: Path, config: BundleConfig, origin: Mapping[str, str]) -> 
 
 def _trained(
     config: BundleConfig, train: ImageSet, held_out: ImageSet, work: Path, progress: Reporter
-) -> tuple[Classifier, TrainingSummary]:
+) -> tuple[models.Classifier, TrainingSummary]:
     """The clean model, folded; the network as it was trained stays beside it."""
     written, checkpoint = work / "training.json", work / "clean.safetensors"
     if not written.exists():
         state_file = work / "clean.state"
         result = fit(
-            build(config.spec(train), seed=config.training.seed),
+            models.build(config.spec(train), seed=config.training.seed),
             CleanRecipe(), train, held_out, config.training,
             state_file=state_file, mode=config.compute_mode, progress=progress,
         )  # fmt: skip
@@ -195,28 +186,28 @@ def _trained(
                 result.model, CleanRecipe(), train, held_out, config.training, config.averaging,
                 state_file=state_file, mode=config.compute_mode, progress=progress,
             )  # fmt: skip
-        assert isinstance(result.model, Classifier)  # noqa: S101  (it is what was given)
-        folded = fold_batchnorm(result.model)
-        save_checkpoint(checkpoint, folded)
-        save_checkpoint(work / "clean.unfolded.safetensors", result.model)
+        assert isinstance(result.model, models.Classifier)  # noqa: S101  (it is what was given)
+        folded = models.fold_batchnorm(result.model)
+        models.save_checkpoint(checkpoint, folded)
+        models.save_checkpoint(work / "clean.unfolded.safetensors", result.model)
         summary = TrainingSummary(
             images=len(train),
             validation_images=len(held_out),
             validation_accuracy=result.best.accuracy,
-            weights=weights_fingerprint(folded.state_dict()),
+            weights=models.weights_fingerprint(folded.state_dict()),
         )
         write_atomic(written, (canonical_json(summary.model_dump()) + "\n").encode())
         for state in work.glob(f"{state_file.name}*"):
             state.unlink()
     summary = TrainingSummary.read(written)
-    clean = load_checkpoint(checkpoint)
-    if weights_fingerprint(clean.state_dict()) != summary.weights:
+    clean = models.load_checkpoint(checkpoint)
+    if models.weights_fingerprint(clean.state_dict()) != summary.weights:
         raise ConfigError(f"{checkpoint} is not the model that was trained here: delete {work}")
     return clean, summary
 
 
 def _planned(
-    config: BundleConfig, clean: Classifier, train: ImageSet, held_out: ImageSet
+    config: BundleConfig, clean: models.Classifier, train: ImageSet, held_out: ImageSet
 ) -> list[Plan]:
     """The patches against corruptions, then those against failing weights and adversaries."""
     signatures = signature_plans(clean, config.corruptions, train, held_out, config.extraction)
@@ -260,7 +251,7 @@ def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
 
 def _evaluated(
     config: BundleConfig,
-    clean: Classifier,
+    clean: models.Classifier,
     patches: Sequence[Patch],
     test: ImageSet,
     progress: Reporter,
@@ -307,8 +298,8 @@ def _measured(
 
 
 def _agreements(
-    clean: Classifier, patches: Sequence[Patch], held_out: ImageSet, progress: Reporter
-) -> tuple[FormatAgreement, ...]:
+    clean: models.Classifier, patches: Sequence[Patch], held_out: ImageSet, progress: Reporter
+) -> tuple[models.FormatAgreement, ...]:
     """Compare every compute format with float32: clean, and with each patch as recommended."""
     return measure_agreement(
         clean,
@@ -319,10 +310,10 @@ def _agreements(
     )
 
 
-def _write(out: Path, clean: Classifier, store: Store, card: BundleCard) -> None:
+def _write(out: Path, clean: models.Classifier, store: Store, card: BundleCard) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(out) as folder:
-        save_checkpoint(model_path(folder), clean)
+        models.save_checkpoint(model_path(folder), clean)
         target = store_path(folder)
         target.mkdir()
         for name in _STORE_PARTS:

@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 import rwsstore
+from rwsstore import files
 from rwsstore.corruptions import (
     SEVERITIES,
     Corrupt,
@@ -39,15 +40,6 @@ from rwsstore.corruptions.rows import check_severity
 from rwsstore.cpu import thread_count
 from rwsstore.data import ImageSet, Split
 from rwsstore.errors import ConfigError, ConflictError, FormatError, UnknownNameError
-from rwsstore.files import (
-    OS_FILES,
-    make_folders,
-    read_bounded,
-    remove_temporaries,
-    staged_file,
-    staged_folder,
-    write_atomic,
-)
 from rwsstore.progress import SILENT, Reporter, Task
 
 PICTURE_FORMATS: Mapping[str, str] = MappingProxyType({"png": ".png", "jpeg": ".jpg"})
@@ -204,7 +196,7 @@ class CifarC(Layout):
         count = len(part.severities) * len(job.images)
         _, channels, height, width = job.images.images.shape
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, height, width, channels)}
-        with staged_file(part.path) as stream:
+        with files.staged_file(part.path) as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             for severity in part.severities:
                 for _, pictures in job.corrupted(part.corruption, severity):
@@ -214,7 +206,7 @@ class CifarC(Layout):
     def write_common(self, job: ExportJob) -> None:
         """Write the labels."""
         labels = np.tile(job.images.labels.numpy(), len(job.options.severities))
-        with staged_file(job.folder / "labels.npy") as stream:
+        with files.staged_file(job.folder / "labels.npy") as stream:
             np.save(stream, labels.astype(np.int64), allow_pickle=False)
 
 
@@ -245,10 +237,10 @@ class ImageFolder(Layout):
 
     def write(self, job: ExportJob, part: ExportPart, task: Task) -> None:
         """Write one corruption at one severity."""
-        make_folders(part.path.parent)
+        files.make_folders(part.path.parent)
         (severity,) = part.severities
         threads = min(_MOST_THREADS, thread_count())
-        with staged_folder(part.path) as folder, ThreadPoolExecutor(threads) as pool:
+        with files.staged_folder(part.path) as folder, ThreadPoolExecutor(threads) as pool:
             for name in job.images.classes:
                 (folder / name).mkdir()
             for start, pictures in job.corrupted(part.corruption, severity):
@@ -333,7 +325,7 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
         What the manifest says now.
     """
     path = folder / MANIFEST
-    if OS_FILES.is_file(path):
+    if files.OS_FILES.is_file(path):
         found = _read_manifest(path)
         for key in [*wanted, *found]:
             if key != _GROWS and found.get(key) != wanted.get(key):
@@ -346,18 +338,18 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
             return found
         wanted = {**wanted, _GROWS: names}
     else:
-        others = [name for name in OS_FILES.names(folder) if not name.startswith(".")]
+        others = [name for name in files.OS_FILES.names(folder) if not name.startswith(".")]
         if others:
             raise ConfigError(
                 f"{folder} holds {others[0]} and no {MANIFEST}; choose an empty or a new folder"
             )
-    write_atomic(path, (json.dumps(wanted, indent=2, allow_nan=False) + "\n").encode())
+    files.write_atomic(path, (json.dumps(wanted, indent=2, allow_nan=False) + "\n").encode())
     return wanted
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(read_bounded(path, limit=_LIMIT, what="manifest"))
+        found: dict[str, Any] = json.loads(files.read_bounded(path, limit=_LIMIT, what="manifest"))
     except ValueError as error:
         raise FormatError(f"{path} is no manifest: {error}") from error
     names = found.get(_GROWS) if isinstance(found, dict) else None
@@ -461,7 +453,7 @@ def export_corrupted(
     job = ExportJob(images, indices, options, folder, frost, workers)
     parts = LAYOUTS[layout].parts(job)
     manifest = _manifest(job, layout, split)
-    make_folders(folder)
+    files.make_folders(folder)
     with _alone(folder):
         manifest = _claim(folder, manifest)
         with warnings.catch_warnings():  # unchanged images are counted instead
@@ -474,7 +466,7 @@ def export_corrupted(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     try:
-        with OS_FILES.lock(folder / _LOCK, 0):
+        with files.OS_FILES.lock(folder / _LOCK, 0):
             yield
     except TimeoutError:
         raise ConflictError(f"another process is writing into {folder}; wait for it") from None
@@ -486,7 +478,7 @@ def _write(
     """Write what is missing; names of what was written, and of what was there."""
     for place in {job.folder, *(part.path.parent for part in parts)}:
         if place.is_dir():  # a run that was killed may have left something half-made
-            remove_temporaries(place)
+            files.remove_temporaries(place)
     missing = [part for part in parts if not part.path.exists()]
     total = len(job.images) * sum(len(part.severities) for part in missing)
     layout.write_common(job)

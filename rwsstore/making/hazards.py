@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from rwsstore import training
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet, unit_images
@@ -15,22 +16,8 @@ from rwsstore.errors import ConfigError
 from rwsstore.making.options import DeltaOptions, ExtractionOptions
 from rwsstore.making.projection import Difference, changes, signature
 from rwsstore.measure.accuracy import accuracy, correct_under, percent
+from rwsstore.probes import parameter_corruption
 from rwsstore.probes.bitflips import StoredWeights, sample_sites, survey
-from rwsstore.probes.parameter_corruption import (
-    Sample,
-    corrupted_copy,
-    gradient_corruption,
-    loss_gradient,
-    measure,
-)
-from rwsstore.training import (
-    ClatOptions,
-    CorruptionResistantOptions,
-    Recipe,
-    RecipeOptions,
-    RobustRecipe,
-    SelectiveOptions,
-)
 
 Measure = Callable[[nn.Module], float]
 """Accuracy in percent of a model in evaluation mode, which is left as it is."""
@@ -73,7 +60,7 @@ class KindRow:
     """
 
     difference: Difference
-    hazard: Callable[[Recipe, Any], Hazard]
+    hazard: Callable[[training.Recipe, Any], Hazard]
 
 
 KINDS: dict[str, KindRow] = {}
@@ -100,7 +87,7 @@ def patch_kind(name: str, difference: Difference = changes) -> Callable[[_Hazard
     return add
 
 
-def row_of(recipe: Recipe) -> KindRow:
+def row_of(recipe: training.Recipe) -> KindRow:
     """The row of a recipe's kind.
 
     Raises:
@@ -115,7 +102,7 @@ def row_of(recipe: Recipe) -> KindRow:
     return KINDS[kind]
 
 
-def hazard_for(recipe: Recipe, options: DeltaOptions | ExtractionOptions) -> Hazard:
+def hazard_for(recipe: training.Recipe, options: DeltaOptions | ExtractionOptions) -> Hazard:
     """What a recipe's patches are against, at the strength that their cards are measured at.
 
     Raises:
@@ -126,9 +113,9 @@ def hazard_for(recipe: Recipe, options: DeltaOptions | ExtractionOptions) -> Haz
 
 
 @patch_kind("rws", signature)
-def _image_corruption(recipe: Recipe, _options: ExtractionOptions) -> Hazard:
+def _image_corruption(recipe: training.Recipe, _options: ExtractionOptions) -> Hazard:
     """A corruption of images; they are corrupted once for all models."""
-    if not isinstance(recipe, RobustRecipe):
+    if not isinstance(recipe, training.RobustRecipe):
         raise ConfigError(f"recipe {recipe.name!r} is for no image corruption")
     name, severity = recipe.corruption, recipe.severity
 
@@ -141,19 +128,23 @@ def _image_corruption(recipe: Recipe, _options: ExtractionOptions) -> Hazard:
 
 
 @patch_kind("corruption_resistant")
-def _parameter_corruption(recipe: Recipe, options: DeltaOptions) -> Hazard:
+def _parameter_corruption(recipe: training.Recipe, options: DeltaOptions) -> Hazard:
     """The gradient-based corruption of all parameters (Sun et al., AAAI 2021, equation 7).
 
     Accuracy at w + â, the gradient taken at the model that is measured, on these very images.
     """
-    chosen = _settings(recipe, CorruptionResistantOptions).constraint
+    chosen = _settings(recipe, training.CorruptionResistantOptions).constraint
     constraint = replace(chosen, epsilon=options.card_budget or chosen.epsilon)
 
     def on(images: ImageSet, _seed: int) -> Measure:
         def measured(model: nn.Module) -> float:
-            sample = Sample.of(model, images.images, images.labels)
-            corruption = gradient_corruption(loss_gradient(model, sample).tensors, constraint)
-            return measure(corrupted_copy(model, corruption), sample).accuracy
+            sample = parameter_corruption.Sample.of(model, images.images, images.labels)
+            corruption = parameter_corruption.gradient_corruption(
+                parameter_corruption.loss_gradient(model, sample).tensors, constraint
+            )
+            return parameter_corruption.measure(
+                parameter_corruption.corrupted_copy(model, corruption), sample
+            ).accuracy
 
         return measured
 
@@ -163,7 +154,7 @@ def _parameter_corruption(recipe: Recipe, options: DeltaOptions) -> Hazard:
 
 
 @patch_kind("hessian_aware")
-def _bit_flip(_recipe: Recipe, options: DeltaOptions) -> Hazard:
+def _bit_flip(_recipe: training.Recipe, options: DeltaOptions) -> Hazard:
     """One flipped bit: the exponent's highest, of any of the float32 parameters.
 
     Mean accuracy over seeded flips; of a model that is no better than guessing, as it is.
@@ -188,16 +179,16 @@ def _bit_flip(_recipe: Recipe, options: DeltaOptions) -> Hazard:
 
 
 @patch_kind("selective")
-def _fgsm(recipe: Recipe, options: DeltaOptions) -> Hazard:
+def _fgsm(recipe: training.Recipe, options: DeltaOptions) -> Hazard:
     """FGSM, made on the model that is measured (Goodfellow et al., ICLR 2015)."""
-    epsilon = options.card_budget or _settings(recipe, SelectiveOptions).attack_epsilon
+    epsilon = options.card_budget or _settings(recipe, training.SelectiveOptions).attack_epsilon
     return Hazard(_under(Fgsm(epsilon)), attack="fgsm_linf", budget=epsilon)
 
 
 @patch_kind("clat")
-def _worst_case(recipe: Recipe, options: DeltaOptions) -> Hazard:
+def _worst_case(recipe: training.Recipe, options: DeltaOptions) -> Hazard:
     """PGD with 20 steps and APGD-CE with 100, on the model that is measured; the worse of both."""
-    epsilon = options.card_budget or _settings(recipe, ClatOptions).epsilon
+    epsilon = options.card_budget or _settings(recipe, training.ClatOptions).epsilon
     attacks = Pgd(epsilon, steps=20), Apgd(epsilon, steps=100)
     return Hazard(_under(*attacks), attack="pgd20_apgd100_linf", budget=epsilon)
 
@@ -213,10 +204,10 @@ def _under(*attacks: Attack) -> Callable[[ImageSet, int], Measure]:
     return on
 
 
-_Options = TypeVar("_Options", bound=RecipeOptions)
+_Options = TypeVar("_Options", bound=training.RecipeOptions)
 
 
-def _settings(recipe: Recipe, wanted: type[_Options]) -> _Options:
+def _settings(recipe: training.Recipe, wanted: type[_Options]) -> _Options:
     settings = getattr(recipe, "settings", None)
     if not isinstance(settings, wanted):
         raise ConfigError(

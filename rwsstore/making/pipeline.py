@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
+from rwsstore import patches
 from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.cpu import ComputeMode
@@ -18,29 +19,10 @@ from rwsstore.making.options import DeltaOptions, ExtractionOptions
 from rwsstore.making.projection import starting_point
 from rwsstore.measure.accuracy import accuracy
 from rwsstore.models import shallowest, touched_layers, weights_fingerprint
-from rwsstore.patches import (
-    AlphaRange,
-    CardPoint,
-    GoldenProbe,
-    Patch,
-    RecordedRecipe,
-    RobustnessCard,
-    check_golden,
-    identify,
-    make_patch,
-    probe_images,
-    record_golden,
-)
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store, check_name
-from rwsstore.training import (
-    RobustRecipe,
-    TrainingConfig,
-    WeightRecipe,
-    derive_seed,
-    fit,
-)
+from rwsstore.training import RobustRecipe, TrainingConfig, WeightRecipe, derive_seed, fit
 from rwsstore.training.loop import images_digest
 
 LATER = {"optimizer": "sgd"}
@@ -56,7 +38,7 @@ def recorded(
     train: ImageSet,
     validation: ImageSet,
     own: Mapping[str, Any],
-) -> RecordedRecipe:
+) -> patches.RecordedRecipe:
     """What a patch records of its training; equal recipes, options and images, equal records.
 
     What came later is left out where it is as it always was, so that the same training goes on
@@ -78,7 +60,7 @@ def recorded(
         "images": sha256_hex(images.encode()),
         **{key: _recorded_value(value) for key, value in own.items()},
     }
-    return RecordedRecipe(name=name, seed=training.seed, parameters=parameters)
+    return patches.RecordedRecipe(name=name, seed=training.seed, parameters=parameters)
 
 
 def _recorded_value(value: Any) -> bool | int | float | str:
@@ -111,7 +93,7 @@ class SweepItem:
         extracted: False where it was there already.
     """
 
-    patch: Patch
+    patch: patches.Patch
     version: int
     extracted: bool
 
@@ -144,7 +126,7 @@ class Plan:
     train: ImageSet
     validation: ImageSet
     options: DeltaOptions | ExtractionOptions
-    record: RecordedRecipe
+    record: patches.RecordedRecipe
     described: Mapping[str, Any]
 
     @cached_property
@@ -156,7 +138,7 @@ class Plan:
         """The same training, with other options: bits, or what the card is measured on."""
         return replace(self, options=self.options.model_copy(update=options))
 
-    def make(self, **running: Unpack[Running]) -> Patch:
+    def make(self, **running: Unpack[Running]) -> patches.Patch:
         """Train, and make a patch of the difference.
 
         Raises:
@@ -183,9 +165,9 @@ class Plan:
                 f"recipe {self.recipe.name!r} changed no weight, so there is no patch: train "
                 "longer, or with a larger learning rate"
             )
-        patch = make_patch(
+        patch = patches.make_patch(
             name=self.name,
-            model=identify(self.clean.state_dict()),
+            model=patches.identify(self.clean.state_dict()),
             layers=tuple(layer.name for layer in touched_layers(self.clean, deltas)),
             deltas=deltas,
             dataset=self.train.name,
@@ -202,39 +184,39 @@ class Plan:
             **self.described,
         }
 
-    def measured(self, patch: Patch, *, progress: Reporter = SILENT) -> Patch:
+    def measured(self, patch: patches.Patch, *, progress: Reporter = SILENT) -> patches.Patch:
         """Add the robustness card and the golden logits to a patch that was made like this."""
         seed, probe = self.training.seed, self._probe()
         images = self.validation.limit(self._card_images(), seed)
         hardened = self.hazard.on(images, derive_seed(seed, "card"))
         live = LiveModel(self.clean, PatchBag([patch]))
-        batch = probe_images(probe.seed, probe.count, probe.size)
+        batch = patches.probe_images(probe.seed, probe.count, probe.size)
         models = live.variant({}), live.variant({patch.name: None})
-        golden = record_golden(*models, batch)
-        check_golden(golden, *models, batch)
+        golden = patches.record_golden(*models, batch)
+        patches.check_golden(golden, *models, batch)
         points = []
         grid = sorted({0.0, *self.options.alphas})
         with progress.task(f"{patch.name}, robustness card", total=len(grid)) as task:
             for alpha in grid:
                 model = live.variant({patch.name: alpha})
                 ta, ra = accuracy(model, images.images, images.labels), hardened(model.module)
-                points.append(CardPoint(alpha=alpha, ta=ta, ra=ra))
+                points.append(patches.CardPoint(alpha=alpha, ta=ta, ra=ra))
                 task.advance(note=f"alpha {alpha:g}: TA {ta:.1f}, RA {ra:.1f}")
-        card = RobustnessCard(images=len(images), points=tuple(points))
+        card = patches.RobustnessCard(images=len(images), points=tuple(points))
         return patch.with_evidence(card=card, golden=golden, probe=probe)
 
-    def _probe(self) -> GoldenProbe:
+    def _probe(self) -> patches.GoldenProbe:
         """The probe batch for a model that takes images of this size."""
         size = int(self.validation.images.shape[-1])
         try:
-            return GoldenProbe(seed=self.training.seed, count=_PROBE_IMAGES, size=size)
+            return patches.GoldenProbe(seed=self.training.seed, count=_PROBE_IMAGES, size=size)
         except ValueError as error:
             raise ConfigError(f"no golden logits for images of {size} pixels: {error}") from None
 
     def _card_images(self) -> int:
         return min(self.options.card_images, len(self.validation))
 
-    def is_current(self, patch: Patch) -> bool:
+    def is_current(self, patch: patches.Patch) -> bool:
         """Whether a stored patch is what would be made."""
         found, card = patch.metadata, patch.metadata.card
         return (
@@ -343,7 +325,7 @@ def delta_plan(
         name or recipe.name, clean, clean, None, sorted(recipe.trainable(clean)), recipe,
         training, train, validation, options,
         recorded(recipe.name, training, train, validation, own),
-        {"alpha": AlphaRange(recommended=options.alpha)},
+        {"alpha": patches.AlphaRange(recommended=options.alpha)},
     )  # fmt: skip
 
 
@@ -357,7 +339,7 @@ def extract_patch(
     anchor: nn.Module | None = None,
     name: str | None = None,
     **running: Unpack[Running],
-) -> Patch:
+) -> patches.Patch:
     """Make the patch of one corruption: what `signature_plans` plans and `Plan.make` makes."""
     (plan,) = signature_plans(clean, [corruption], train, validation, options, anchor=anchor)
     return replace(plan, name=name or corruption).make(**running)
@@ -372,7 +354,7 @@ def extract_delta(
     *,
     name: str | None = None,
     **running: Unpack[Running],
-) -> Patch:
+) -> patches.Patch:
     """Make the patch of a recipe: what `delta_plan` plans and `Plan.make` makes."""
     return delta_plan(clean, recipe, train, validation, options, name=name).make(**running)
 

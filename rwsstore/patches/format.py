@@ -16,18 +16,9 @@ from rwsstore.canonical import canonical_json
 from rwsstore.config import first_fault, short
 from rwsstore.errors import FormatError, TensorError
 from rwsstore.files import load_tensors
+from rwsstore.patches import quantization
 from rwsstore.patches.golden import Golden
 from rwsstore.patches.metadata import PatchMetadata
-from rwsstore.patches.quantization import (
-    SMALLEST_SCALE,
-    Payload,
-    QuantizedTensor,
-    RawTensor,
-    all_finite,
-    pack,
-    packed_size,
-    unpack,
-)
 
 MAX_PATCH_BYTES = 256 * 2**20
 """Larger files are refused before they are read."""
@@ -37,7 +28,7 @@ _CLEAN, _PATCHED = "golden.clean", "golden.patched"
 
 
 def write_patch_bytes(
-    metadata: PatchMetadata, tensors: Mapping[str, Payload], golden: Golden | None
+    metadata: PatchMetadata, tensors: Mapping[str, quantization.Payload], golden: Golden | None
 ) -> bytes:
     """Write a patch file: the same patch gives the same bytes.
 
@@ -46,11 +37,11 @@ def write_patch_bytes(
     """
     entries: dict[str, Tensor] = {}
     for name, payload in tensors.items():
-        if isinstance(payload, RawTensor):
+        if isinstance(payload, quantization.RawTensor):
             entries[f"{name}.f32"] = payload.values
         else:
             try:
-                packed = pack(payload.codes.numpy(), payload.bits)
+                packed = quantization.pack(payload.codes.numpy(), payload.bits)
             except TensorError as error:
                 raise TensorError(f"patch: tensor {name + '.q'!r}: {error}") from None
             entries[f"{name}.q"] = torch.from_numpy(packed)
@@ -62,7 +53,9 @@ def write_patch_bytes(
     return save(contiguous, metadata={_KEY: text})
 
 
-def read_patch_bytes(data: bytes) -> tuple[PatchMetadata, dict[str, Payload], Golden | None]:
+def read_patch_bytes(
+    data: bytes,
+) -> tuple[PatchMetadata, dict[str, quantization.Payload], Golden | None]:
     """Read a patch file, refusing whatever the specification does not allow.
 
     Raises:
@@ -112,22 +105,22 @@ def _read_metadata(found: Mapping[str, str]) -> PatchMetadata:
 
 def _read_payload(
     entries: dict[str, Tensor], name: str, shape: tuple[int, ...], bits: int
-) -> Payload:
+) -> quantization.Payload:
     if bits == 32:
         values = _take(entries, f"{name}.f32", torch.float32, shape)
         _check_finite(f"{name}.f32", values)
-        return RawTensor(values)
+        return quantization.RawTensor(values)
     scale = _take(entries, f"{name}.scale", torch.float32, shape[:1])
     _check_scale(f"{name}.scale", scale)
     count = math.prod(shape)
-    packed = _take(entries, f"{name}.q", torch.uint8, (packed_size(count, bits),))
+    packed = _take(entries, f"{name}.q", torch.uint8, (quantization.packed_size(count, bits),))
     try:
-        codes = torch.from_numpy(unpack(packed.numpy(), count, bits)).reshape(shape)
+        codes = torch.from_numpy(quantization.unpack(packed.numpy(), count, bits)).reshape(shape)
     except (FormatError, TensorError) as error:
         raise type(error)(f"patch: tensor {name + '.q'!r}: {error}") from None
     if bool(codes[scale == 0].any()):
         raise TensorError(f"patch: tensor {name + '.q'!r} has codes in a channel of scale 0")
-    return QuantizedTensor(codes, scale, bits)
+    return quantization.QuantizedTensor(codes, scale, bits)
 
 
 def _read_golden(entries: dict[str, Tensor], metadata: PatchMetadata) -> Golden | None:
@@ -160,7 +153,7 @@ def _take(
 
 
 def _check_finite(name: str, values: Tensor) -> None:
-    if not all_finite(values):
+    if not quantization.all_finite(values):
         raise TensorError(f"patch: tensor {name!r} holds NaN or infinity")
 
 
@@ -168,7 +161,7 @@ def _check_scale(name: str, scale: Tensor) -> None:
     _check_finite(name, scale)
     if bool(torch.signbit(scale).any()):  # of -0 too
         raise TensorError(f"patch: tensor {name!r} holds a negative scale")
-    if bool(((scale > 0) & (scale < SMALLEST_SCALE)).any()):
+    if bool(((scale > 0) & (scale < quantization.SMALLEST_SCALE)).any()):
         raise TensorError(
             f"patch: tensor {name!r} holds a subnormal scale; a channel of zeros has 0"
         )

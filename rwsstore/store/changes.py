@@ -6,17 +6,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from rwsstore import errors
 from rwsstore.canonical import Digest
-from rwsstore.errors import (
-    ConfigError,
-    ConflictError,
-    FormatError,
-    IntegrityError,
-    MismatchError,
-    RefusedError,
-    RwsError,
-    UnknownPatchError,
-)
 from rwsstore.files import is_temporary, make_folders, write_atomic
 from rwsstore.files.atomic import reading, writing
 from rwsstore.patches import Patch
@@ -50,7 +41,7 @@ def _create(folder: StoreFolder) -> None:
     leftovers = [name for name in names if is_temporary(name)]
     foreign = [name for name in names if name not in _OURS and name not in leftovers]
     if foreign:
-        raise ConfigError(
+        raise errors.ConfigError(
             f"{root} is no store, and not empty (it holds {foreign[0]!r}). Choose an empty folder."
         )
     for name in leftovers:
@@ -95,10 +86,12 @@ class Publisher:
         name = check_name(patch.metadata.name if name is None else name)
         data = patch.to_bytes()
         if len(data) > MAX_OBJECT_BYTES:
-            raise FormatError(f"patch of {len(data)} bytes; at most {MAX_OBJECT_BYTES} are stored.")
+            raise errors.FormatError(
+                f"patch of {len(data)} bytes; at most {MAX_OBJECT_BYTES} are stored."
+            )
         patch = Patch.from_bytes(data)  # nothing is stored that could not be loaded
         if expected is not None and (isinstance(expected, bool) or expected < 0):
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"expected version is {expected!r}; 0 (none) or the latest one's number."
             )
         seen = self._digests(name)
@@ -111,7 +104,7 @@ class Publisher:
                     self._top.refs.settle()
                 return Published(patch.digest, name, len(current), created=False)
             if current != seen or expected not in (None, len(current)):
-                raise ConflictError(
+                raise errors.ConflictError(
                     f"name {name!r} moved: version {len(seen) if expected is None else expected} "
                     f"was expected, {len(current)} is the latest (0: none). Look at it, then "
                     "publish again."
@@ -137,12 +130,12 @@ class Publisher:
             parts[digest] = self._read(digest, f"a part of {patch.name!r}")
             part = Patch.from_bytes(parts[digest])
             if part.parts:
-                raise MismatchError(
+                raise errors.MismatchError(
                     f"part {part.name!r} ({digest}) of {patch.name!r} is composed itself: name its "
                     "parts instead."
                 )
             if part.metadata.clean_weights != patch.metadata.clean_weights:
-                raise MismatchError(
+                raise errors.MismatchError(
                     f"part {part.name!r} ({digest}) of {patch.name!r} belongs to another clean "
                     f"model, {part.metadata.clean_weights}."
                 )
@@ -152,7 +145,9 @@ class Publisher:
         # Not `StoreFolder.read`, which would wait for the lock that is held here.
         holder = _holder(self._layers, digest)
         if holder is None:
-            raise UnknownPatchError(f"{what}, {digest}, is not in the store: publish it first.")
+            raise errors.UnknownPatchError(
+                f"{what}, {digest}, is not in the store: publish it first."
+            )
         return holder.objects.read(digest)
 
     def _write(
@@ -166,7 +161,7 @@ class Publisher:
                 top.objects.write(found, data)
             witness(made)
             top.refs.write(made.name, (*current, made.digest))
-        except RwsError:
+        except errors.RwsError:
             if self._restore(made.name, before):
                 for found in new:
                     with suppress(OSError):
@@ -176,7 +171,7 @@ class Publisher:
     def _restore(self, name: str, versions: tuple[Digest, ...]) -> bool:
         """Put a name back after a write of it failed; say whether that is durable."""
         refs = self._top.refs
-        with suppress(RwsError):
+        with suppress(errors.RwsError):
             if refs.read(name) != versions:
                 if versions:
                     refs.write(name, versions)
@@ -256,7 +251,7 @@ class Checker:
     def _check_object(self, digest: Digest) -> None:
         try:
             patch = Patch.from_bytes(self._folder.objects.read(digest))
-        except (IntegrityError, RefusedError) as error:
+        except (errors.IntegrityError, errors.RefusedError) as error:
             path = self._folder.objects.path(digest)
             self._found("damaged object", digest, str(error), partial(self._folder.isolate, path))
         else:
@@ -265,7 +260,7 @@ class Checker:
     def _check_ref(self, name: str) -> tuple[Digest, ...]:
         try:
             versions = self._folder.refs.read(name)
-        except IntegrityError as error:
+        except errors.IntegrityError as error:
             path = self._folder.refs.path(name)
             self._found("damaged ref", name, str(error), partial(self._folder.isolate, path))
             return ()
@@ -319,10 +314,10 @@ def collect(folder: StoreFolder, keep: Iterable[Digest], *, dry_run: bool) -> Gc
         reached.add(digest)
         try:
             patch = Patch.from_bytes(folder.objects.read(digest))
-        except UnknownPatchError:
+        except errors.UnknownPatchError:
             continue  # in a layer underneath, or an old digest that the caller still lists
-        except RefusedError as error:
-            raise IntegrityError(f"object {digest} is no patch: {error}") from error
+        except errors.RefusedError as error:
+            raise errors.IntegrityError(f"object {digest} is no patch: {error}") from error
         left += [part for part, _ in patch.parts]
     found = {path: digest for path, digest in _objects(folder).items() if digest}
     garbage = {path: digest for path, digest in found.items() if digest not in reached}

@@ -19,17 +19,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from rwsstore import errors
 from rwsstore.canonical import DIGEST_PATTERN, Digest, canonical_json, sha256_hex
 from rwsstore.config import Frozen
-from rwsstore.errors import (
-    ConfigError,
-    FormatError,
-    IntegrityError,
-    MissingFileError,
-    ReadOnlyError,
-    StoreError,
-    UnknownPatchError,
-)
 from rwsstore.files import FileMark, OsFiles, make_folders, read_bounded, write_atomic
 from rwsstore.files.atomic import reading, writing
 from rwsstore.patches import MAX_PATCH_BYTES, NAME_PATTERN
@@ -75,14 +67,16 @@ class StoreFolder:
         """Whether a store was made here; raises what the constructor does."""
         try:
             data = read_bounded(self.marker, limit=4096, what="store", files=self.files)
-        except MissingFileError:
+        except errors.MissingFileError:
             return False
         try:
             marker = Marker.model_validate_json(data)
         except ValidationError as error:
-            raise IntegrityError(f"{self.marker} is damaged. Write {MARKER} into it.") from error
+            raise errors.IntegrityError(
+                f"{self.marker} is damaged. Write {MARKER} into it."
+            ) from error
         if marker.format != 1:
-            raise StoreError(
+            raise errors.StoreError(
                 f"{self.root} is a store of format {marker.format}; this rwsstore reads format 1. "
                 "Use a newer rwsstore."
             )
@@ -91,7 +85,7 @@ class StoreFolder:
     def check_writable(self) -> None:
         """Refuse to write in a read-only layer."""
         if self.read_only:
-            raise ReadOnlyError(f"the store {self.root} is read-only: publish to another.")
+            raise errors.ReadOnlyError(f"the store {self.root} is read-only: publish to another.")
 
     @contextmanager
     def locked(self, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
@@ -102,7 +96,7 @@ class StoreFolder:
                 try:
                     stack.enter_context(self.files.lock(path, timeout))
                 except TimeoutError:
-                    raise StoreError(
+                    raise errors.StoreError(
                         f"another process held {path} for over {timeout:g} s. Try again later."
                     ) from None
             yield
@@ -111,8 +105,8 @@ class StoreFolder:
         """Read an object; a damaged one is moved to quarantine. The lock is not held."""
         try:
             return self.objects.read(digest)
-        except IntegrityError as error:
-            raise IntegrityError(f"{error} {self._isolate(digest)}") from error
+        except errors.IntegrityError as error:
+            raise errors.IntegrityError(f"{error} {self._isolate(digest)}") from error
 
     def _isolate(self, digest: Digest) -> str:
         if self.read_only:
@@ -122,7 +116,7 @@ class StoreFolder:
                 if self.objects.is_good(digest) or not self.objects.has(digest):
                     return "Read it again."
                 path = self.isolate(self.objects.path(digest))
-        except StoreError as error:
+        except errors.StoreError as error:
             return f"It could not be moved to quarantine: {error}"
         return f"It was moved to {path}: publish the patch again."
 
@@ -144,7 +138,7 @@ class StoreFolder:
         try:
             with reading(folder, "store"):
                 return self.files.names(folder)
-        except MissingFileError:
+        except errors.MissingFileError:
             return ()
 
     def mark(self, path: Path) -> FileMark | None:
@@ -152,7 +146,7 @@ class StoreFolder:
         try:
             with reading(path, "store"):
                 return self.files.mark(path)
-        except MissingFileError:
+        except errors.MissingFileError:
             return None
 
     def remove(self, path: Path) -> None:
@@ -196,20 +190,20 @@ class Objects:
         path = self.path(digest)
         try:
             data = read_bounded(path, limit=MAX_OBJECT_BYTES, what="patch", files=self._files)
-        except MissingFileError as error:
-            raise UnknownPatchError(f"no patch {digest} in the store.") from error
-        except FormatError as error:
-            raise IntegrityError(f"object {digest} is damaged: {error}") from error
+        except errors.MissingFileError as error:
+            raise errors.UnknownPatchError(f"no patch {digest} in the store.") from error
+        except errors.FormatError as error:
+            raise errors.IntegrityError(f"object {digest} is damaged: {error}") from error
         found = sha256_hex(data)
         if found != digest:
-            raise IntegrityError(f"object {digest} is damaged: its bytes hash to {found}.")
+            raise errors.IntegrityError(f"object {digest} is damaged: its bytes hash to {found}.")
         return data
 
     def is_good(self, digest: Digest) -> bool:
         """Whether an object is there and has its digest."""
         try:
             self.read(digest)
-        except (IntegrityError, UnknownPatchError):
+        except (errors.IntegrityError, errors.UnknownPatchError):
             return False
         return True
 
@@ -281,12 +275,12 @@ class Refs:
         try:
             data = read_bounded(path, limit=_MAX_REF_BYTES, what="ref", files=self._files)
             ref = _RefFile.model_validate_json(data)
-        except MissingFileError:
+        except errors.MissingFileError:
             return ()
-        except (FormatError, ValidationError) as error:
-            raise IntegrityError(f"the file {path} of name {name!r} is damaged.") from error
+        except (errors.FormatError, ValidationError) as error:
+            raise errors.IntegrityError(f"the file {path} of name {name!r} is damaged.") from error
         if ref.name != name:
-            raise IntegrityError(f"the file {path} is that of name {ref.name[:64]!r}.")
+            raise errors.IntegrityError(f"the file {path} is that of name {ref.name[:64]!r}.")
         return ref.versions
 
     def write(self, name: str, versions: Sequence[Digest]) -> None:
@@ -296,7 +290,7 @@ class Refs:
             ConfigError: over 10,000 versions.
         """
         if len(versions) > MAX_VERSIONS:
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"name {name!r} has {MAX_VERSIONS} versions, no more are kept. Choose another name."
             )
         ref = _RefFile(name=name, versions=tuple(versions))
@@ -324,7 +318,7 @@ class Refs:
         name = file.removesuffix(_REF_SUFFIX)
         try:
             return "" if name == file else check_name(name)
-        except ConfigError:
+        except errors.ConfigError:
             return ""
 
 
@@ -363,14 +357,18 @@ def check_name(name: str) -> str:
             like a digest.
     """
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        raise ConfigError(
+        raise errors.ConfigError(
             f"{_short(name)} is not a patch name: lower-case letters and digits in words joined by "
             f"single '_', '.' or '-', a letter first, at most {MAX_NAME} characters."
         )
     if name in RESERVED:
-        raise ConfigError(f"{name!r} has a meaning of its own in patch sets: choose another name.")
+        raise errors.ConfigError(
+            f"{name!r} has a meaning of its own in patch sets: choose another name."
+        )
     if _PREFIX.fullmatch(name):
-        raise ConfigError(f"{name!r} looks like a digest: choose a name with a letter beyond 'f'.")
+        raise errors.ConfigError(
+            f"{name!r} looks like a digest: choose a name with a letter beyond 'f'."
+        )
     return name
 
 
@@ -381,7 +379,9 @@ def check_digest(digest: str) -> Digest:
         ConfigError: it is not 64 lower-case hexadecimal digits.
     """
     if not _DIGEST.fullmatch(digest):
-        raise ConfigError(f"{_short(digest)} is not a digest: 64 lower-case hexadecimal digits.")
+        raise errors.ConfigError(
+            f"{_short(digest)} is not a digest: 64 lower-case hexadecimal digits."
+        )
     return digest
 
 
@@ -397,7 +397,9 @@ def parse_reference(text: str) -> Reference:
     if not at:
         return Reference(name=check_name(name))
     if not _VERSION.fullmatch(version):
-        raise ConfigError(f"{_short(text)}: {_short(version)} is not a version number from 1 on.")
+        raise errors.ConfigError(
+            f"{_short(text)}: {_short(version)} is not a version number from 1 on."
+        )
     return Reference(name=check_name(name), version=int(version))
 
 

@@ -16,20 +16,10 @@ from rwsstore.canonical import Digest
 from rwsstore.errors import ConfigError, ReadOnlyError, RwsError, UnknownPatchError
 from rwsstore.files import OS_FILES, FileMark, OsFiles
 from rwsstore.patches import ModelIdentity, Patch, Reach, reach_of
+from rwsstore.store import records
 from rwsstore.store.changes import Checker, Publisher, Witness, collect, remove_name
 from rwsstore.store.folder import StoreFolder, check_digest, check_name, parse_reference
 from rwsstore.store.index import Index
-from rwsstore.store.records import (
-    Contents,
-    Description,
-    Entry,
-    FsckReport,
-    GcReport,
-    Published,
-    Sort,
-    Version,
-    in_order,
-)
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +115,7 @@ class Store:
         parts = [Patch.from_bytes(self.read(digest)).metadata for digest, _ in patch.parts]
         return reach_of(patch.metadata, parts)
 
-    def _describe(self, digest: Digest) -> Description | None:
+    def _describe(self, digest: Digest) -> records.Description | None:
         """Describe an object for the index; None, and a warning, where that cannot be done."""
         try:
             patch = Patch.from_bytes(self.read(digest))
@@ -133,24 +123,24 @@ class Store:
             _log.warning("left out of the listing: %s", error)
             return None
         try:
-            return Description.of(patch, self.reach(patch))
+            return records.Description.of(patch, self.reach(patch))
         except RwsError as error:
             _log.warning("not known what %s touches: %s", patch.name, error)
-            return Description.of(patch, reach_of(patch.metadata), whole=False)
+            return records.Description.of(patch, reach_of(patch.metadata), whole=False)
 
-    def versions(self, name: str) -> tuple[Version, ...]:
+    def versions(self, name: str) -> tuple[records.Version, ...]:
         """All versions of a name, the oldest first; none if no layer has it."""
         check_name(name)
         for layer in self._layers:
             digests = layer.refs.read(name)
             if digests:
                 return tuple(
-                    Version(name, version, digest, layer.name)
+                    records.Version(name, version, digest, layer.name)
                     for version, digest in enumerate(digests, start=1)
                 )
         return ()
 
-    def history(self, name: str) -> tuple[Version, ...]:
+    def history(self, name: str) -> tuple[records.Version, ...]:
         """All versions of a name that exists, the oldest first; else near names are suggested."""
         versions = self.versions(name)
         if not versions:
@@ -213,8 +203,8 @@ class Store:
         architecture: Digest | None = None,
         max_touched: int | None = None,
         all_versions: bool = False,
-        sort: Sort = "name",
-    ) -> tuple[Entry, ...]:
+        sort: records.Sort = "name",
+    ) -> tuple[records.Entry, ...]:
         """List what has a name; the filters narrow it down.
 
         What is damaged is left out and logged as a warning; `fsck` tells all about it.
@@ -237,14 +227,14 @@ class Store:
         }
         wanted = [(column, value) for column, value in columns.items() if value is not None]
 
-        def passes(entry: Entry) -> bool:
+        def passes(entry: records.Entry) -> bool:
             if max_touched is not None:
                 touched = entry.touched_bytes
                 if touched is None or touched > max_touched:
                     return False
             return all(getattr(entry, column) == value for column, value in wanted)
 
-        found: list[Entry] = []
+        found: list[records.Entry] = []
         hidden: set[str] = set()
         for index in self._indexes:
             listing = index.listing(self._describe)
@@ -252,7 +242,7 @@ class Store:
                 if entry.name not in hidden and passes(entry):
                     found.append(entry)
             hidden |= listing.names
-        return in_order(found, sort)
+        return records.in_order(found, sort)
 
     def publish(
         self,
@@ -261,7 +251,7 @@ class Store:
         name: str | None = None,
         expected: int | None = None,
         witness: Witness = lambda _published: None,
-    ) -> Published:
+    ) -> records.Published:
         """Store a patch and make it the latest version of a name.
 
         When this returns, both are durable. When it raises, neither is there. Publishing what is
@@ -304,7 +294,7 @@ class Store:
             Patch.from_bytes(self.read(digest))
         return patch.digest
 
-    def fsck(self, *, repair: bool = False) -> FsckReport:
+    def fsck(self, *, repair: bool = False) -> records.FsckReport:
         """Read, hash and parse every object, and follow every name, in all layers.
 
         Writers wait meanwhile. Without `repair` nothing is changed.
@@ -325,15 +315,15 @@ class Store:
                 with layer.locked():
                     reports.append(check.run())
             else:  # nothing was published yet
-                reports.append(FsckReport(0, 0, (), ()))
-        return FsckReport(
+                reports.append(records.FsckReport(0, 0, (), ()))
+        return records.FsckReport(
             objects=sum(report.objects for report in reports),
             refs=sum(report.refs for report in reports),
             findings=tuple(finding for report in reports for finding in report.findings),
             unreferenced=reports[0].unreferenced,
         )
 
-    def gc(self, *, keep: Iterable[Digest] = (), dry_run: bool = False) -> GcReport:
+    def gc(self, *, keep: Iterable[Digest] = (), dry_run: bool = False) -> records.GcReport:
         """Remove objects that no name, composed patch with a name, or caller reaches.
 
         Temporary files of interrupted writes are removed as well. Quarantine is left alone, and so
@@ -351,7 +341,7 @@ class Store:
         top.check_writable()
         kept = [check_digest(digest) for digest in keep]
         if not top.is_store():
-            return GcReport((), 0, 0, 0, dry_run)
+            return records.GcReport((), 0, 0, 0, dry_run)
         with top.locked():
             return collect(top, kept, dry_run=dry_run)
 
@@ -378,7 +368,7 @@ class FittingStore:
 
     def __init__(self, store: Store, model: ModelIdentity) -> None:
         self._store, self._model = store, model
-        self._learnt = LruCache[Digest, Contents](_LEARNT)
+        self._learnt = LruCache[Digest, records.Contents](_LEARNT)
         self._lock = threading.Lock()  # of what follows; not held while anything is read
         self._ahead: OrderedDict[Digest, Patch] = OrderedDict()
 
@@ -400,13 +390,13 @@ class FittingStore:
             patch = self._ahead.pop(digest, None)
         return Patch.from_bytes(self._store.read(digest)) if patch is None else patch
 
-    def describe(self, digest: Digest) -> Contents:
+    def describe(self, digest: Digest) -> records.Contents:
         """Say what a patch is; its file is read the first time."""
         known = self._learnt.get(digest)
         if known is not None:
             return known
         patch = Patch.from_bytes(self._store.read(digest))
-        contents = Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)
+        contents = records.Contents(patch.metadata, patch.payload_bytes, patch.file_bytes)
         self._learnt.put(digest, contents)
         with self._lock:
             self._ahead[digest] = patch
@@ -415,9 +405,11 @@ class FittingStore:
                 ahead -= self._ahead.popitem(last=False)[1].file_bytes
         return contents
 
-    def list(self, *, kind: str | None = None, corruption: str | None = None) -> tuple[Entry, ...]:
+    def list(
+        self, *, kind: str | None = None, corruption: str | None = None
+    ) -> tuple[records.Entry, ...]:
         """List the newest version of each name that was made for the model, by name."""
-        newest: dict[str, Entry] = {}
+        newest: dict[str, records.Entry] = {}
         entries = self._store.list(
             kind=kind,
             corruption=corruption,
