@@ -19,15 +19,9 @@ if typing.TYPE_CHECKING:
         write_atomic as write_atomic,
     )
     from rwsstore.files.header import (
-        MAX_HEADER_BYTES as MAX_HEADER_BYTES,
-        MAX_TENSORS as MAX_TENSORS,
-        Header as Header,
-        TensorEntry as TensorEntry,
         load_tensors as load_tensors,
         read_header as read_header,
     )
-    from rwsstore.files.results import (
-        Results as Results,
-    )
+    from rwsstore.files.results import Results as Results
 else:
     faces.lazy(__name__)

@@ -6,17 +6,13 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.making.bundle import build_bundle as build_bundle
-    from rwsstore.making.card import BundleCard as BundleCard, card_markdown as card_markdown
     from rwsstore.making.config import (
-        BundleConfig as BundleConfig,
         DeltaConfig as DeltaConfig,
         ExtractionRun as ExtractionRun,
         read_config as read_config,
         read_run as read_run,
     )
     from rwsstore.making.export import (
-        LAYOUTS as LAYOUTS,
-        PICTURE_FORMATS as PICTURE_FORMATS,
         ExportOptions as ExportOptions,
         ExportReport as ExportReport,
         export_corrupted as export_corrupted,
@@ -24,12 +20,9 @@ if typing.TYPE_CHECKING:
     from rwsstore.making.hazards import (
         KINDS as KINDS,
         Hazard as Hazard,
-        KindRow as KindRow,
-        hazard_for as hazard_for,
         patch_kind as patch_kind,
     )
     from rwsstore.making.options import (
-        Anchor as Anchor,
         DeltaOptions as DeltaOptions,
         ExtractionOptions as ExtractionOptions,
     )
@@ -45,7 +38,6 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.making.projection import (
         changes as changes,
-        project_out as project_out,
         signature as signature,
         starting_point as starting_point,
     )

@@ -6,7 +6,6 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.models.checkpoints import (
-        check_finite as check_finite,
         load_checkpoint as load_checkpoint,
         load_clean_model as load_clean_model,
         save_checkpoint as save_checkpoint,
@@ -27,7 +26,6 @@ if typing.TYPE_CHECKING:
         unfoldable_batchnorms as unfoldable_batchnorms,
     )
     from rwsstore.models.layers import (
-        Layer as Layer,
         main_path_convolutions as main_path_convolutions,
         named_layers as named_layers,
         ordered_layers as ordered_layers,
@@ -51,6 +49,5 @@ if typing.TYPE_CHECKING:
         read_model_card as read_model_card,
         write_model_card as write_model_card,
     )
-    from rwsstore.models.vision_shim import torchvision_names as torchvision_names
 else:
     faces.lazy(__name__)

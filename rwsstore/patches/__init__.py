@@ -9,7 +9,6 @@ if typing.TYPE_CHECKING:
         PatchSet as PatchSet,
         Request as Request,
         compose as compose,
-        parse_alpha as parse_alpha,
         parse_request as parse_request,
         patched_tensor as patched_tensor,
         scale as scale,
@@ -37,8 +36,6 @@ if typing.TYPE_CHECKING:
         CardPoint as CardPoint,
         GoldenProbe as GoldenProbe,
         Kind as Kind,
-        ModelTensor as ModelTensor,
-        Part as Part,
         PatchMetadata as PatchMetadata,
         RecordedRecipe as RecordedRecipe,
         RobustnessCard as RobustnessCard,
@@ -47,10 +44,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.patches.quantization import (
         Payload as Payload,
         QuantizedTensor as QuantizedTensor,
-        RawTensor as RawTensor,
-        check_bits as check_bits,
-        quantize as quantize,
-        requantize as requantize,
     )
 else:
     faces.lazy(__name__)

@@ -7,7 +7,6 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.runtime.admission import PatchBag as PatchBag, PatchSource as PatchSource
     from rwsstore.runtime.comparing import (
-        FormatProbe as FormatProbe,
         fastest_format as fastest_format,
         measure_agreement as measure_agreement,
     )

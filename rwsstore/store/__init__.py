@@ -5,20 +5,12 @@ import typing
 from rwsstore import faces
 
 if typing.TYPE_CHECKING:
-    from rwsstore.store.folder import (
-        MAX_OBJECT_BYTES as MAX_OBJECT_BYTES,
-        check_digest as check_digest,
-        check_name as check_name,
-    )
+    from rwsstore.store.folder import check_name as check_name
     from rwsstore.store.records import (
         Contents as Contents,
         Entry as Entry,
-        Finding as Finding,
-        FsckReport as FsckReport,
-        GcReport as GcReport,
         Published as Published,
         Sort as Sort,
-        Version as Version,
         in_order as in_order,
     )
     from rwsstore.store.store import (

@@ -4,7 +4,8 @@ import json
 
 from rwsstore.bundled import bundled_folder, bundled_model, bundled_store, card_path
 from rwsstore.corruptions import CORRUPTIONS
-from rwsstore.making import BundleCard, card_markdown, read_config
+from rwsstore.making import read_config
+from rwsstore.making.card import BundleCard, card_markdown
 from rwsstore.models import weights_fingerprint
 from rwsstore.runtime import LiveModel
 

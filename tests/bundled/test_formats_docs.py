@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from rwsstore.bundled import bundled_folder, card_path
-from rwsstore.making import BundleCard
+from rwsstore.making.card import BundleCard
 from rwsstore.models import FEWEST_IMAGES, LEAST_AGREEMENT
 from rwsstore.runtime import FORMATS
 from rwsstore_client.contract import ComputeInfo

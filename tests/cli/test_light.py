@@ -10,7 +10,7 @@ import pytest
 
 from rwsstore.cli.main import cli
 from rwsstore.corruptions import CORRUPTIONS, severity_table
-from rwsstore.making import LAYOUTS, PICTURE_FORMATS
+from rwsstore.making.export import LAYOUTS, PICTURE_FORMATS
 from rwsstore.measure import Resampling, adversarial
 from rwsstore.probes import criticality, filtering
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from rwsstore.errors import FormatError
-from rwsstore.files import MAX_HEADER_BYTES, MAX_TENSORS, TensorEntry, read_header
+from rwsstore.files import read_header
+from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS, TensorEntry
 from tests.files.build import entry, pack
 
 GOOD = pack(

@@ -6,7 +6,8 @@ import tracemalloc
 import pytest
 
 from rwsstore.errors import FormatError
-from rwsstore.files import MAX_HEADER_BYTES, MAX_TENSORS, load_tensors, read_header
+from rwsstore.files import load_tensors, read_header
+from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS
 from tests.files.build import entry, pack
 from tests.files.test_header import GOOD
 

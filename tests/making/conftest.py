@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from rwsstore.data import ImageSet, load_images
-from rwsstore.making import BundleCard, BundleConfig, build_bundle, read_config
+from rwsstore.making import build_bundle, read_config
+from rwsstore.making.card import BundleCard
+from rwsstore.making.config import BundleConfig
 from rwsstore.store import Store
 
 TOML = """

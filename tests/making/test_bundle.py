@@ -11,7 +11,9 @@ import torch
 from rwsstore.bundled import card_path, model_path, store_path
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, DataError, FormatError
-from rwsstore.making import BundleCard, build_bundle, card_markdown, hazard_for
+from rwsstore.making import build_bundle
+from rwsstore.making.card import BundleCard, card_markdown
+from rwsstore.making.hazards import hazard_for
 from rwsstore.measure import EvaluationOptions, accuracy, choose_patches, evaluate
 from rwsstore.models import load_checkpoint, load_clean_model, ordered_layers
 from rwsstore.patches import identify, reach_of

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rwsstore.errors import ConfigError
-from rwsstore.making import DeltaOptions, delta_plan, extract_delta, hazard_for
+from rwsstore.making import DeltaOptions, delta_plan, extract_delta
+from rwsstore.making.hazards import hazard_for
 from rwsstore.making.pipeline import recorded
 from rwsstore.measure import accuracy
 from rwsstore.models import ordered_layers

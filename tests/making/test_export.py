@@ -13,7 +13,8 @@ from rwsstore.corruptions import corrupt
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError, ConflictError, FormatError, RefusedError, StorageFullError
 from rwsstore.files import OS_FILES
-from rwsstore.making import LAYOUTS, ExportOptions, export_corrupted
+from rwsstore.making import ExportOptions, export_corrupted
+from rwsstore.making.export import LAYOUTS
 from tests.making.exports import contents, small_set
 
 IMAGES = small_set()

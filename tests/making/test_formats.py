@@ -8,7 +8,8 @@ import pytest
 from rwsstore.bundled import card_path, model_path, packaged_formats, store_path
 from rwsstore.data import ImageSet
 from rwsstore.errors import FormatError, MismatchError, MissingFileError
-from rwsstore.making import BundleCard, build_bundle, card_markdown
+from rwsstore.making import build_bundle
+from rwsstore.making.card import BundleCard, card_markdown
 from rwsstore.models import ModelCard, load_clean_model, write_model_card
 from rwsstore.runtime import FORMATS, measure_agreement
 from rwsstore.store import Store

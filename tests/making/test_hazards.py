@@ -9,7 +9,8 @@ from torch import nn
 
 from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd
 from rwsstore.data import ImageSet
-from rwsstore.making import KINDS, Hazard, hazard_for
+from rwsstore.making import KINDS, Hazard
+from rwsstore.making.hazards import hazard_for
 from rwsstore.measure import accuracy, correctness
 from rwsstore.probes.bitflips import StoredWeights, sample_sites
 from rwsstore.probes.parameter_corruption import Constraint, Sample, loss_gradient

@@ -4,7 +4,8 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 from rwsstore.errors import TensorError
-from rwsstore.making import project_out, signature
+from rwsstore.making import signature
+from rwsstore.making.projection import project_out
 
 numbers = st.floats(-1.0, 1.0, width=32)
 sizes = st.integers(1, 12)

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.making import DeltaOptions, extract_delta, hazard_for, publish_delta
+from rwsstore.making import DeltaOptions, extract_delta, publish_delta
+from rwsstore.making.hazards import hazard_for
 from rwsstore.patches import Kind
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, HessianAwareRecipe, WeightRecipe

@@ -9,10 +9,12 @@ from torch import nn
 
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError, GoldenError, TensorError
-from rwsstore.making import Anchor, ExtractionOptions, extract_patch, signature_plans
+from rwsstore.making import ExtractionOptions, extract_patch, signature_plans
+from rwsstore.making.options import Anchor
 from rwsstore.measure import accuracy
 from rwsstore.models import shallowest
-from rwsstore.patches import Patch, RawTensor, check_golden, identify, probe_images
+from rwsstore.patches import Patch, check_golden, identify, probe_images
+from rwsstore.patches.quantization import RawTensor
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.training import CleanRecipe, RobustRecipe, derive_seed, fit
 from tests.measure import making

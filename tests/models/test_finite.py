@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rwsstore.errors import TensorError
-from rwsstore.models import check_finite
+from rwsstore.models.checkpoints import check_finite
 
 
 def test_finite_and_integer_tensors_pass() -> None:

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.errors import ConfigError
-from rwsstore.models import Layer, ModelSpec, build, fold_batchnorm, ordered_layers, shallowest
+from rwsstore.models import ModelSpec, build, fold_batchnorm, ordered_layers, shallowest
+from rwsstore.models.layers import Layer
 from rwsstore.models.registry import outline
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from rwsstore.models import ModelSpec, build, torchvision_names
+from rwsstore.models import ModelSpec, build
 from rwsstore.models.registry import outline
-from rwsstore.models.vision_shim import import_torchvision
+from rwsstore.models.vision_shim import import_torchvision, torchvision_names
 from tests.models.networks import pictures, spec
 
 

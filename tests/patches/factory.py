@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from rwsstore.canonical import canonical_json, sha256_hex
-from rwsstore.patches import ModelIdentity, ModelTensor, Patch, make_patch
+from rwsstore.patches import ModelIdentity, Patch, make_patch
+from rwsstore.patches.metadata import ModelTensor
 
 SHAPES = {
     "network.conv1.weight": (4, 3, 3, 3),

@@ -25,13 +25,13 @@ from rwsstore.patches import (
     Golden,
     GoldenProbe,
     ModelIdentity,
-    ModelTensor,
     Patch,
     RecordedRecipe,
     RobustnessCard,
     compose,
     make_patch,
 )
+from rwsstore.patches.metadata import ModelTensor
 
 FOLDER = Path(__file__).parent / "golden"
 

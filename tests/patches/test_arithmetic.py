@@ -6,15 +6,8 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from rwsstore.errors import TensorError
-from rwsstore.patches import (
-    Patch,
-    PatchSet,
-    Payload,
-    QuantizedTensor,
-    RawTensor,
-    patched_tensor,
-    quantize,
-)
+from rwsstore.patches import Patch, PatchSet, Payload, QuantizedTensor, patched_tensor
+from rwsstore.patches.quantization import RawTensor, quantize
 from tests.patches.factory import SHAPES, make_test_patch
 
 Singles = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from rwsstore.files import MAX_HEADER_BYTES, MAX_TENSORS
+from rwsstore.files.header import MAX_HEADER_BYTES, MAX_TENSORS
 from rwsstore.making import KINDS
 from rwsstore.patches import (
     MAX_PATCH_BYTES,
@@ -16,8 +16,6 @@ from rwsstore.patches import (
     AlphaRange,
     CardPoint,
     GoldenProbe,
-    ModelTensor,
-    Part,
     Patch,
     PatchMetadata,
     QuantizedTensor,
@@ -26,7 +24,7 @@ from rwsstore.patches import (
     patched_tensor,
 )
 from rwsstore.patches.golden import TOLERANCE
-from rwsstore.patches.metadata import MAX_PROBE_PIXELS
+from rwsstore.patches.metadata import MAX_PROBE_PIXELS, ModelTensor, Part
 
 PAGE = (Path(__file__).parents[2] / "docs" / "understand" / "patch-format.md").read_text(
     encoding="utf-8"

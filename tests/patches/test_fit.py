@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from rwsstore.errors import MismatchError
-from rwsstore.patches import ModelIdentity, ModelTensor, check_fit
+from rwsstore.patches import ModelIdentity, check_fit
+from rwsstore.patches.metadata import ModelTensor
 from tests.patches.factory import make_identity, make_model, make_test_patch
 
 Tensors = list[ModelTensor]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rwsstore.canonical import sha256_hex
-from rwsstore.patches import Patch, PatchSet, QuantizedTensor, RawTensor, patched_tensor
+from rwsstore.patches import Patch, PatchSet, QuantizedTensor, patched_tensor
+from rwsstore.patches.quantization import RawTensor
 from tests.patches.make_golden import FOLDER, main, make
 
 DIGESTS = {

@@ -5,14 +5,8 @@ import pytest
 import torch
 
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.patches import (
-    AlphaRange,
-    Patch,
-    QuantizedTensor,
-    RawTensor,
-    RecordedRecipe,
-    make_patch,
-)
+from rwsstore.patches import AlphaRange, Patch, QuantizedTensor, RecordedRecipe, make_patch
+from rwsstore.patches.quantization import RawTensor
 from tests.patches.factory import make_deltas, make_identity, make_test_patch
 
 WEIGHT, BIAS = "network.conv1.weight", "network.conv1.bias"

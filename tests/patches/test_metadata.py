@@ -8,15 +8,8 @@ from pydantic import ValidationError
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import ConfigError
 from rwsstore.models import architecture_fingerprint
-from rwsstore.patches import (
-    MAX_PATCHES,
-    AlphaRange,
-    GoldenProbe,
-    ModelTensor,
-    Part,
-    PatchMetadata,
-    RecordedRecipe,
-)
+from rwsstore.patches import MAX_PATCHES, AlphaRange, GoldenProbe, PatchMetadata, RecordedRecipe
+from rwsstore.patches.metadata import ModelTensor, Part
 from tests.patches.factory import SHAPES, make_model, make_test_patch
 
 GOOD = make_test_patch().metadata

@@ -18,8 +18,8 @@ from rwsstore.patches import (
     RobustnessCard,
     compose,
     make_patch,
-    requantize,
 )
+from rwsstore.patches.quantization import requantize
 from tests.patches.factory import make_deltas, make_identity, make_test_patch
 
 WEIGHT, BIAS = "network.conv1.weight", "network.conv1.bias"

@@ -2,16 +2,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rwsstore.errors import ConfigError
-from rwsstore.patches import (
-    MAX_PATCHES,
-    AlphaRange,
-    Part,
-    Patch,
-    PatchSet,
-    compose,
-    parse_alpha,
-    parse_request,
-)
+from rwsstore.patches import MAX_PATCHES, AlphaRange, Patch, PatchSet, compose, parse_request
+from rwsstore.patches.algebra import parse_alpha
+from rwsstore.patches.metadata import Part
 from tests.patches.factory import make_test_patch
 
 FOG, BLUR, SNOW = (

@@ -9,14 +9,8 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rwsstore.errors import ConfigError, TensorError
-from rwsstore.patches import (
-    BIT_WIDTHS,
-    QuantizedTensor,
-    RawTensor,
-    check_bits,
-    quantize,
-    requantize,
-)
+from rwsstore.patches import BIT_WIDTHS, QuantizedTensor
+from rwsstore.patches.quantization import RawTensor, check_bits, quantize, requantize
 
 Doubles = npt.NDArray[np.float64]
 PACKED = (16, 8, 4, 3, 2)

@@ -1,7 +1,7 @@
 """What a description says of its model may be anything; what a patch touches is really there."""
 
-from rwsstore.patches import ModelTensor, reach_of
-from rwsstore.patches.metadata import PatchMetadata
+from rwsstore.patches import reach_of
+from rwsstore.patches.metadata import ModelTensor, PatchMetadata
 from tests.patches.factory import make_model, make_test_patch
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from rwsstore.errors import ConfigError, IntegrityError, ReadOnlyError, UnknownPatchError
 from rwsstore.files import OsFiles
-from rwsstore.store import Published, Store, Version
+from rwsstore.store import Published, Store
+from rwsstore.store.records import Version
 from tests.store.helpers import composed, patch
 
 

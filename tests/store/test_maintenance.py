@@ -4,7 +4,8 @@ import pytest
 
 from rwsstore.canonical import sha256_hex
 from rwsstore.errors import IntegrityError
-from rwsstore.store import GcReport, Store
+from rwsstore.store import Store
+from rwsstore.store.records import GcReport
 from tests.store.helpers import composed, patch
 
 

@@ -15,7 +15,8 @@ from rwsstore.errors import (
 )
 from rwsstore.files import OsFiles
 from rwsstore.patches import Patch
-from rwsstore.store import Store, check_digest, check_name
+from rwsstore.store import Store, check_name
+from rwsstore.store.folder import check_digest
 from tests.store.helpers import patch
 
 BAD_NAMES = [

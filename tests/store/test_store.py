@@ -10,7 +10,8 @@ from rwsstore.canonical import sha256_hex
 from rwsstore.errors import ConfigError, ConflictError, MismatchError, UnknownPatchError
 from rwsstore.files import OS_FILES, OsFiles
 from rwsstore.patches import Patch, compose, make_patch
-from rwsstore.store import Entry, Published, Store, Version
+from rwsstore.store import Entry, Published, Store
+from rwsstore.store.records import Version
 from tests.patches.factory import SHAPES, make_identity, make_test_patch
 from tests.store.helpers import composed, patch
 

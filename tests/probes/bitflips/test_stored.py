@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import ordered_layers
-from rwsstore.patches import Patch, QuantizedTensor, RawTensor, patched_tensor
+from rwsstore.patches import Patch, QuantizedTensor, patched_tensor
+from rwsstore.patches.quantization import RawTensor
 from rwsstore.probes.bitflips import Memory, StoredPatch, StoredWeights, flip
 from rwsstore.probes.bitflips.memory import StoredArray, changed
 from tests.probes.bitflips.making import Branching, seeded, vgg

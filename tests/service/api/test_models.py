@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rwsstore.bundled import bundled_folder, bundled_model, card_path
-from rwsstore.making import BundleCard
+from rwsstore.making.card import BundleCard
 from rwsstore.models import weights_fingerprint
 from tests.service.answering import MODEL, problem
 from tests.service.conftest import MakeClient
