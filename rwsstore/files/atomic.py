@@ -172,7 +172,7 @@ class OsFiles:
         """Whether a folder is there."""
         return path.is_dir()
 
-    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[object]:
         """Hold an exclusive lock (flock), shared by all threads and processes that name this file.
 
         It does not work across network file systems.
@@ -184,14 +184,9 @@ class OsFiles:
         Raises:
             TimeoutError: somebody else held the lock all the time.
         """
-        return _locked(path, timeout)
-
-
-@contextmanager
-def _locked(path: Path, timeout: float) -> Iterator[None]:
-    # A new object each time: one `FileLock` is re-entrant and would let two threads in.
-    with filelock.FileLock(path, timeout=timeout):  # its Timeout is a TimeoutError
-        yield
+        # A new object each time: one `FileLock` is re-entrant and would let two threads in. Its
+        # Timeout is a TimeoutError.
+        return filelock.FileLock(path, timeout=timeout)
 
 
 OS_FILES = OsFiles()
@@ -242,11 +237,7 @@ def write_atomic(path: Path, data: bytes, *, files: OsFiles = OS_FILES) -> None:
 
 
 def make_folders(path: Path, *, files: OsFiles = OS_FILES) -> None:
-    """Create a folder and those above it that are missing, each one durable in its parent.
-
-    Raises:
-        StoreError: as `write_atomic`.
-    """
+    """Create a folder and those above it that are missing, each one durable in its parent."""
     with writing(path):
         if files.is_folder(path):
             return
@@ -301,10 +292,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def staged_file(path: Path) -> Iterator[BinaryIO]:
     """Open a stream whose content becomes `path` when the block ends without an error.
 
-    Until then `path` stays as it is. The temporary file lies in the same folder, which exists.
-
-    Raises:
-        StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
+    Until then `path` stays as it is. The temporary file lies in the same folder, which exists. It
+    raises what `write_atomic` does.
     """
     with _replaced(path, OS_FILES, OS_FILES.unlink) as temporary, temporary.open("xb") as stream:
         yield stream
@@ -324,7 +313,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
         path: does not exist, or is an empty folder; its parent exists.
 
     Raises:
-        StorageFullError, ReadOnlyError, MissingFileError, StoreError: as `write_atomic`.
+        StoreError: as `write_atomic`.
     """
     with _replaced(path, OS_FILES, partial(shutil.rmtree, ignore_errors=True)) as temporary:
         temporary.mkdir()

@@ -56,21 +56,19 @@ class Results:
                 text = json.dumps(found, allow_nan=False)
             except ValueError:
                 raise ConfigError(f"{key} came out as {found}: nothing was written") from None
-            self._write({**self._kept, key: json.loads(text)})
+            kept = {**self._kept, key: json.loads(text)}
+            if self._path is not None:
+                document = {"identity": self._identity, "numbers": kept}
+                make_folders(self._path.parent)
+                text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
+                write_atomic(self._path, (text + "\n").encode())
+            self._kept = kept
         return self._kept[key]
 
     def forget(self) -> None:
         """Delete the file: the run is finished."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-
-    def _write(self, kept: dict[str, Any]) -> None:
-        if self._path is not None:
-            document = {"identity": self._identity, "numbers": kept}
-            make_folders(self._path.parent)
-            text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
-            write_atomic(self._path, (text + "\n").encode())
-        self._kept = kept
 
     def _read(self, path: Path) -> dict[str, Any]:
         data = read_bounded(path, limit=_LIMIT, what="results")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,7 +81,11 @@ def build_bundle(
     plans = _planned(config, clean, rest, held_out)
     shipped = Store(work / "store")
     patches = [_made(plan, shipped, work, config.compute_mode, progress) for plan in plans]
-    _keep_only(shipped, patches)
+    names = {patch.name for patch in patches}
+    for entry in shipped.list():
+        if entry.name not in names:  # an earlier configuration made it besides
+            shipped.remove(entry.name)
+    shipped.gc()
     made = [*zip(plans, patches, strict=True)]
     listed = {entry.name: entry for entry in shipped.list()}
     card = BundleCard(
@@ -238,15 +242,6 @@ def _made(plan: Plan, shipped: Store, work: Path, mode: ComputeMode, progress: R
         shipped.remove(plan.name)
     shipped.publish(patch, name=plan.name, expected=0)
     return patch
-
-
-def _keep_only(store: Store, patches: Iterable[Patch]) -> None:
-    """Take out what an earlier configuration made besides."""
-    names = {patch.name for patch in patches}
-    for entry in store.list():
-        if entry.name not in names:
-            store.remove(entry.name)
-    store.gc()
 
 
 def _evaluated(

@@ -7,7 +7,7 @@ from rwsstore import __version__
 from rwsstore.bundled import CardPart
 from rwsstore.canonical import canonical_json
 from rwsstore.making.config import BundleConfig
-from rwsstore.measure import EvaluationReport, Interval, StoredResult
+from rwsstore.measure import EvaluationReport, Interval
 from rwsstore.models import LEAST_AGREEMENT, FormatAgreement
 from rwsstore.tables import Column, Table
 
@@ -128,9 +128,13 @@ def _figures(card: BundleCard) -> str:
             f"files {found.patch_file_bytes:,}"
         )
         patched = _percent(found.mean.patched, found.mean.patched_interval)
+        recovered = "-" if found.gap_recovered is None else f"{found.gap_recovered:.3f}"
+        interval = found.gap_recovered_interval
+        if interval is not None:
+            recovered += f" ({interval.low:.3f} to {interval.high:.3f})"
         rows += [
             (f"mean RA, patches at {label}", patched),
-            (f"gap recovered, {label}", _recovered(found)),
+            (f"gap recovered, {label}", recovered),
             (f"all patches at {label}", size),
         ]
     return (
@@ -141,14 +145,6 @@ def _figures(card: BundleCard) -> str:
         "patches − mean RA without) / (TA − mean RA without).\n\n"
         + Table.of(("figure", "value"), rows).to_markdown()
     )
-
-
-def _recovered(found: StoredResult) -> str:
-    gap, interval = found.gap_recovered, found.gap_recovered_interval
-    shown = "-" if gap is None else f"{gap:.3f}"
-    if interval is not None:
-        shown += f" ({interval.low:.3f} to {interval.high:.3f})"
-    return shown
 
 
 def _corruptions(card: BundleCard) -> str:
@@ -201,8 +197,15 @@ def _formats(card: BundleCard) -> Iterator[str]:
     columns = (
         Column("compute format", "name", left=True),
         Column("clean model", "top1_agreement", ".2f"),
-        Column("lowest, and with which patch", _lowest),
-        Column("largest logit difference", _difference, "g"),
+        Column(
+            "lowest, and with which patch",
+            lambda one: f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})",
+        ),
+        Column(
+            "largest logit difference",
+            lambda one: "not finite" if one.largest_difference is None else one.largest_difference,
+            "g",
+        ),
         Column("offered", "offered"),
     )
     images = ", ".join(sorted({f"{one.images:,}" for one in card.formats}))
@@ -214,20 +217,26 @@ def _formats(card: BundleCard) -> Iterator[str]:
     )
 
 
-def _lowest(one: FormatAgreement) -> str:
-    return f"{one.lowest_agreement:.2f} ({one.lowest_with or 'clean model'})"
-
-
-def _difference(one: FormatAgreement) -> float | str:
-    return "not finite" if one.largest_difference is None else one.largest_difference
-
-
 def _making(card: BundleCard) -> str:
     config, training = card.config, card.training
     schedule, extraction = config.training, config.extraction
     trained = "all layers trained, the deeper ones cut off"
     if extraction.training_mode == "shallow":
         trained = "the patched layers trained alone"
+    deltas = (
+        f"- {delta.patch_name}: recipe {delta.recipe}, layers {delta.layers or 'all'}, "
+        f"{delta.bits} bits, recommended strength {delta.alpha:g}"
+        + "".join(f", {name} {value}" for name, value in sorted(delta.settings.items()))
+        + ".\n"
+        for delta in config.deltas
+    )
+    averaged = ""
+    if config.averaging is not None:
+        averaged = (
+            f"; then the mean of the weights at the ends of {config.averaging.cycles} more epochs, "
+            f"each with its own cosine from {config.averaging.learning_rate:g} (stochastic weight "
+            "averaging)"
+        )
     return (
         "## How it was made\n\n"
         f"- Data: {config.data.name}; {training.images:,} training images, and "
@@ -238,34 +247,14 @@ def _making(card: BundleCard) -> str:
         f"{schedule.learning_rate:g} with a cosine to zero, weight decay "
         f"{schedule.weight_decay:g}, batch {schedule.batch_size}, label smoothing "
         f"{schedule.label_smoothing:g}, random crop and flip, seed {schedule.seed}, arithmetic "
-        f"{config.mode}{_averaging(card)}. {training.validation_accuracy:.1f} % of the split-off "
+        f"{config.mode}{averaged}. {training.validation_accuracy:.1f} % of the split-off "
         "images.\n"
         f"- Patches: from the clean model as anchor, {extraction.training.epochs} epochs each, "
         f"learning rate {extraction.training.learning_rate:g}, {trained}, "
         f"{extraction.bits} bits, seed {extraction.training.seed}.\n"
-        f"{_delta_making(card)}"
+        f"{''.join(deltas)}"
         f"- Weights: `{card.weights}`. Made by {card.tool}. Every parameter is in card.json and in "
         "the configuration; `rws bundle` repeats it.\n"
-    )
-
-
-def _delta_making(card: BundleCard) -> str:
-    return "".join(
-        f"- {delta.patch_name}: recipe {delta.recipe}, layers {delta.layers or 'all'}, "
-        f"{delta.bits} bits, recommended strength {delta.alpha:g}"
-        + "".join(f", {name} {value}" for name, value in sorted(delta.settings.items()))
-        + ".\n"
-        for delta in card.config.deltas
-    )
-
-
-def _averaging(card: BundleCard) -> str:
-    averaging = card.config.averaging
-    if averaging is None:
-        return ""
-    return (
-        f"; then the mean of the weights at the ends of {averaging.cycles} more epochs, each with "
-        f"its own cosine from {averaging.learning_rate:g} (stochastic weight averaging)"
     )
 
 

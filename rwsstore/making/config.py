@@ -89,11 +89,7 @@ class DeltaConfig(DeltaOptions):
         return DeltaOptions(**{name: getattr(self, name) for name in DeltaOptions.model_fields})
 
     def recipe_for(self, model: nn.Module) -> WeightRecipe:
-        """Make the recipe, its layers those of a model.
-
-        Raises:
-            ConfigError, UnknownNameError: as `parse_layers`.
-        """
+        """Make the recipe, its layers those of a model; it raises what `parse_layers` does."""
         chosen = {} if self.layers is None else {"layers": parse_layers(model, self.layers)}
         return WEIGHT_RECIPES[self.recipe].configured({**self.settings, **chosen})
 
@@ -143,11 +139,7 @@ class ExtractionRun(Frozen):
 
 
 def read_run(path: Path) -> ExtractionRun:
-    """Read a run from a TOML file.
-
-    Raises:
-        MissingFileError, FormatError, ConfigError: as `read_config`.
-    """
+    """Read a run from a TOML file; it raises what `read_config` does."""
     return ExtractionRun.of(**read_toml(path))
 
 

@@ -94,11 +94,8 @@ Pictures = npt.NDArray[np.uint8]
 class ExportJob:
     """One export: what is corrupted, how, and where to.
 
-    Attributes:
-        indices: each image's index in its data set; its random numbers go by it.
-        overlays: frost photographs; None for synthetic frost.
-        workers: threads that corrupt side by side.
-        unchanged: counts, for (corruption, severity), the images that came out as they went in.
+    An image's random numbers go by its index. `unchanged` counts, for (corruption, severity), the
+    images that came out as they went in.
     """
 
     images: ImageSet
@@ -319,14 +316,18 @@ def _manifest(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
 
 
 def _claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Write the manifest, or see that the one in the folder agrees and add corruptions to it.
-
-    Returns:
-        What the manifest says now.
-    """
+    """Write the manifest, or add corruptions to one that agrees; give what it says now."""
     path = folder / MANIFEST
     if files.OS_FILES.is_file(path):
-        found = _read_manifest(path)
+        try:
+            found: dict[str, Any] = json.loads(
+                files.read_bounded(path, limit=_LIMIT, what="manifest")
+            )
+        except ValueError as error:
+            raise FormatError(f"{path} is no manifest: {error}") from error
+        names = found.get(_GROWS) if isinstance(found, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise FormatError(f"{path} is no manifest: it has no list of corruptions")
         for key in [*wanted, *found]:
             if key != _GROWS and found.get(key) != wanted.get(key):
                 raise ConfigError(
@@ -345,17 +346,6 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
             )
     files.write_atomic(path, (json.dumps(wanted, indent=2, allow_nan=False) + "\n").encode())
     return wanted
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(files.read_bounded(path, limit=_LIMIT, what="manifest"))
-    except ValueError as error:
-        raise FormatError(f"{path} is no manifest: {error}") from error
-    names = found.get(_GROWS) if isinstance(found, dict) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise FormatError(f"{path} is no manifest: it has no list of corruptions")
-    return found
 
 
 def _short(value: Any) -> str:

@@ -44,12 +44,7 @@ def recorded(
     What came later is left out where it is as it always was, so that the same training goes on
     making the same bytes.
 
-    Args:
-        name: of the recipe.
-        training: its schedule.
-        train: trained on.
-        validation: the best epoch was chosen on.
-        own: the recipe's settings by name; lists are recorded as JSON text, long ones as its hash.
+    Of the recipe's own settings, lists are recorded as JSON text, long ones as its hash.
     """
     schedule = training.model_dump(mode="json", exclude={"version", "seed"})
     images = images_digest(train) + images_digest(validation)
@@ -58,16 +53,13 @@ def recorded(
         "training_images": len(train),
         "validation_images": len(validation),
         "images": sha256_hex(images.encode()),
-        **{key: _recorded_value(value) for key, value in own.items()},
     }
+    for key, value in own.items():
+        if not isinstance(value, bool | int | float | str):
+            text = canonical_json(value)
+            value = text if len(text) <= _LONGEST_TEXT else f"sha256:{sha256_hex(text.encode())}"
+        parameters[key] = value
     return patches.RecordedRecipe(name=name, seed=training.seed, parameters=parameters)
-
-
-def _recorded_value(value: Any) -> bool | int | float | str:
-    if isinstance(value, bool | int | float | str):
-        return value
-    text = canonical_json(value)
-    return text if len(text) <= _LONGEST_TEXT else f"sha256:{sha256_hex(text.encode())}"
 
 
 class Running(TypedDict, total=False):

@@ -76,7 +76,11 @@ def freeze_batchnorm(model: nn.Module) -> None:
 def _foldable(graph: Graph) -> Iterator[tuple[str, str]]:
     """Yield the names of each (layer, BatchNorm) that may be folded."""
     calls = Counter(node.target for node in graph.modules)
-    shared = _shared_parameters(graph)
+    # The parameters that two modules own, or that the forward pass reads by itself.
+    owners = Counter(id(p) for module in graph.model.modules() for p in module._parameters.values())
+    fetched = (node for node in graph.nodes if node.op == "get_attr")
+    shared = {id(tensor) for node in fetched for tensor in graph.tensors(node)}
+    shared |= {parameter for parameter, count in owners.items() if count > 1}
     for node in graph.modules:
         before = node.args[0] if node.args else None
         if not isinstance(before, fx.Node) or before not in graph.modules:
@@ -86,14 +90,6 @@ def _foldable(graph: Graph) -> Iterator[tuple[str, str]]:
         own = map(id, graph.modules[before].parameters())
         if shared.isdisjoint(own) and _fit(graph, before, node):
             yield str(before.target), str(node.target)
-
-
-def _shared_parameters(graph: Graph) -> set[int]:
-    """Find the parameters that two modules own, or that the forward pass reads by itself."""
-    owners = Counter(id(p) for module in graph.model.modules() for p in module._parameters.values())
-    fetched = (node for node in graph.nodes if node.op == "get_attr")
-    read = {id(tensor) for node in fetched for tensor in graph.tensors(node)}
-    return read | {parameter for parameter, count in owners.items() if count > 1}
 
 
 def _fit(graph: Graph, before: fx.Node, node: fx.Node) -> bool:

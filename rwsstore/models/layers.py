@@ -50,7 +50,9 @@ def ordered_layers(model: nn.Module, *, leaves: _Leaves = ()) -> tuple[Layer, ..
     early: list[str] = []
     for node in graph.nodes:
         fresh = [names.pop(id(p)) for p in graph.tensors(node) if id(p) in names]
-        layer = _layer_of(graph, node, units)
+        layer = next((path for path in enclosing(node) if path in units), None)
+        if layer is None and _calls_layer(graph, node):
+            layer = str(node.target)
         if layer is not None and (layer in owned or fresh):
             owned.setdefault(layer, []).extend(fresh)
         else:
@@ -97,14 +99,6 @@ def touched_layers(model: nn.Module, tensors: Iterable[str]) -> tuple[Layer, ...
     """List the layers to which some tensors belong, shallowest first; tensors by name."""
     touched = frozenset(tensors)
     return tuple(one for one in ordered_layers(model) if not touched.isdisjoint(one.parameters))
-
-
-def _layer_of(graph: Graph, node: fx.Node, units: Set[str]) -> str | None:
-    """Name the layer that a node is a part of, if it is a part of one."""
-    unit = next((path for path in enclosing(node) if path in units), None)
-    if unit is None and _calls_layer(graph, node):
-        return str(node.target)
-    return unit
 
 
 def _calls_layer(graph: Graph, node: fx.Node) -> bool:

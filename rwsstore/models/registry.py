@@ -19,16 +19,6 @@ Builder = Callable[["ModelSpec"], "nn.Module"]
 _OWN = "rwsstore.models.networks"
 
 
-def _own_names() -> list[str]:
-    """The networks of `networks.py`, read from its source: to import it takes torch a second."""
-    source = Path(__file__).with_name("networks.py").read_text("utf-8")
-    return [
-        function.name
-        for function in ast.parse(source).body
-        if isinstance(function, ast.FunctionDef) and function.decorator_list
-    ]
-
-
 def _own(name: str) -> Builder:
     def build_own(spec: "ModelSpec") -> "nn.Module":
         from rwsstore.models import networks
@@ -39,7 +29,14 @@ def _own(name: str) -> Builder:
     return build_own
 
 
-NETWORKS: dict[str, Builder] = {name: _own(name) for name in _own_names()}
+# The networks of `networks.py` are read from its source: to import it takes torch a second.
+_SOURCE = Path(__file__).with_name("networks.py").read_text("utf-8")
+
+NETWORKS: dict[str, Builder] = {
+    function.name: _own(function.name)
+    for function in ast.parse(_SOURCE).body
+    if isinstance(function, ast.FunctionDef) and function.decorator_list
+}
 """What builds a network, by its name; torchvision's are not listed: torchvision:NAME."""
 
 
@@ -74,11 +71,7 @@ def build(spec: "ModelSpec", *, seed: int = 0) -> "Classifier":
 
 
 def outline(spec: "ModelSpec") -> "Classifier":
-    """Build a model without memory for its weights, on the meta device, to see its tensors.
-
-    Raises:
-        UnknownNameError, ConfigError: as `build`.
-    """
+    """Build a model, as `build`, but without memory for its weights: on the meta device."""
     try:
         return _assemble(spec, 0, "meta")
     except NotImplementedError:  # some of torchvision's networks compute with tensors to be built

@@ -178,11 +178,7 @@ def compose(name: str, chosen: Sequence[tuple[Patch, float]]) -> Patch:
 
 
 def scale(patch: Patch, alpha: float, *, name: str) -> Patch:
-    """Make a patch whose strength 1 is another's strength α; a composed patch of one part.
-
-    Raises:
-        ConfigError: as `compose` does, and for an α of 0.
-    """
+    """Make a patch whose strength 1 is another's strength α, not 0; composed of one part."""
     return compose(name, [(patch, alpha)])
 
 

@@ -111,7 +111,13 @@ def _read_payload(
         _check_finite(f"{name}.f32", values)
         return quantization.RawTensor(values)
     scale = _take(entries, f"{name}.scale", torch.float32, shape[:1])
-    _check_scale(f"{name}.scale", scale)
+    _check_finite(f"{name}.scale", scale)
+    if bool(torch.signbit(scale).any()):  # of -0 too
+        raise TensorError(f"patch: tensor {name + '.scale'!r} holds a negative scale")
+    if bool(((scale > 0) & (scale < quantization.SMALLEST_SCALE)).any()):
+        raise TensorError(
+            f"patch: tensor {name + '.scale'!r} holds a subnormal scale; a channel of zeros has 0"
+        )
     count = math.prod(shape)
     packed = _take(entries, f"{name}.q", torch.uint8, (quantization.packed_size(count, bits),))
     try:
@@ -155,13 +161,3 @@ def _take(
 def _check_finite(name: str, values: Tensor) -> None:
     if not quantization.all_finite(values):
         raise TensorError(f"patch: tensor {name!r} holds NaN or infinity")
-
-
-def _check_scale(name: str, scale: Tensor) -> None:
-    _check_finite(name, scale)
-    if bool(torch.signbit(scale).any()):  # of -0 too
-        raise TensorError(f"patch: tensor {name!r} holds a negative scale")
-    if bool(((scale > 0) & (scale < quantization.SMALLEST_SCALE)).any()):
-        raise TensorError(
-            f"patch: tensor {name!r} holds a subnormal scale; a channel of zeros has 0"
-        )

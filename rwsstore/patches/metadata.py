@@ -290,21 +290,18 @@ class PatchMetadata(Frozen, strict=True):
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
         if self.kind == "composed":
-            self._check_composed()
+            if self.tensors or self.bits is not None or self.golden or not self.parts:
+                raise ValueError(
+                    "a composed patch has parts, and neither tensors, bits nor golden logits"
+                )
+            digests = [part.digest for part in self.parts]
+            if digests != sorted(set(digests)):
+                raise ValueError("parts: stand by digest, each once")
         elif self.parts or not self.tensors or self.bits is None:
             raise ValueError(f"a patch of kind {self.kind} has tensors and bits, and no parts")
         if (self.corruption is None) != (self.severity is None):
             raise ValueError("corruption and severity go together")
         return self
-
-    def _check_composed(self) -> None:
-        if self.tensors or self.bits is not None or self.golden or not self.parts:
-            raise ValueError(
-                "a composed patch has parts, and neither tensors, bits nor golden logits"
-            )
-        digests = [part.digest for part in self.parts]
-        if digests != sorted(set(digests)):
-            raise ValueError("parts: stand by digest, each once")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the patched tensors, by name."""

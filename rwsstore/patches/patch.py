@@ -55,12 +55,7 @@ class Patch:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Read a patch file.
-
-        Raises:
-            MissingFileError: there is no such file.
-            FormatError, TensorError: as `from_bytes`.
-        """
+        """Read a patch file; a MissingFileError where there is none, or as `from_bytes`."""
         return cls.from_bytes(read_bounded(path, limit=MAX_PATCH_BYTES, what="patch"))
 
     def to_bytes(self) -> bytes:

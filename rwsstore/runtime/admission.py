@@ -99,21 +99,18 @@ class Admission:
                 "a buffer; running statistics and the like are never patched"
             )
         if transferred or patch.golden is None:
-            self._check_effect(patch)
+            # Without golden logits to go by, at least one weight has to become another one.
+            candidate = self._with(patch)
+            state = candidate.state()
+            if all(torch.equal(state[name], self._clean.state[name]) for name in candidate.patched):
+                raise GoldenError(
+                    f"patch {patch.name!r} changes no weight of this model at its recommended "
+                    "strength: it does nothing"
+                )
         else:
             self._check_golden(patch)
         self._admitted.put(patch.digest, transferred)
         return transferred
-
-    def _check_effect(self, patch: Patch) -> None:
-        """Without golden logits to go by: at least one weight has to become another one."""
-        candidate = self._with(patch)
-        state = candidate.state()
-        if all(torch.equal(state[name], self._clean.state[name]) for name in candidate.patched):
-            raise GoldenError(
-                f"patch {patch.name!r} changes no weight of this model at its recommended "
-                "strength: it does nothing"
-            )
 
     def _with(self, *patches: Patch) -> Variant:
         """The model with patches, each at its recommended strength."""

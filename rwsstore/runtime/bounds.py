@@ -104,7 +104,13 @@ class Bounds:
             return UNBOUNDED
         moved: defaultdict[int, float] = defaultdict(float)
         for patch, alpha in patches:
-            for name, reach in self._reach_of(patch).items():
+            known = self._reach.get(patch)
+            if known is None:  # how far each tensor moves an output at strength 1
+                known = self._reach[patch] = {
+                    name: float(_rows(payload.delta(1.0)).abs().sum(1).max())
+                    for name, payload in patch.tensors.items()
+                }
+            for name, reach in known.items():
                 moved[self._ids[name]] += abs(alpha) * reach
         values = [ValueRange(0.0, 1.0)]  # the images; the first step hands them on
         for bound, places in self._steps:
@@ -114,16 +120,6 @@ class Bounds:
                 return UNBOUNDED
             values.append(value)
         return values[-1]
-
-    def _reach_of(self, patch: Patch) -> Mapping[str, float]:
-        """How far each tensor of a patch moves an output at strength 1."""
-        known = self._reach.get(patch)
-        if known is None:
-            known = self._reach[patch] = {
-                name: float(_rows(payload.delta(1.0)).abs().sum(1).max())
-                for name, payload in patch.tensors.items()
-            }
-        return known
 
 
 def _widened(x: ValueRange | None) -> ValueRange | None:
@@ -206,10 +202,6 @@ def _either(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange:
     return ValueRange(min(one.low for one in inputs), max(one.high for one in inputs))
 
 
-def _relu(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange:
-    return ValueRange(0.0, inputs[0].high)
-
-
 def _sum(inputs: Sequence[ValueRange], _moved: _Moved) -> ValueRange | None:
     if len(inputs) != 2:  # x + x has one, and so has x + 1
         return None
@@ -220,7 +212,7 @@ _RULES: Mapping[str, Callable[[Any], _Bound]] = {
     "weights": _weighted,
     "batch_norm": _batch_norm,
     "normalize": lambda layer: _unpatched(layer, _centred(layer.mean, 1 / layer.std)),
-    "relu": lambda _module: _relu,
+    "relu": lambda _module: lambda inputs, _moved: ValueRange(0.0, inputs[0].high),
     "between": lambda _module: _either,
     "sum": lambda _module: _sum,
 }

@@ -274,7 +274,13 @@ class Builder:
             TensorError: the clean weights are not float32, a delta has another shape, or the
                 patched weights are not finite.
         """
-        chosen = [(self._decode(available[digest]), alpha) for digest, alpha in patches]
+        chosen = []
+        for digest, alpha in patches:
+            decoded = self._decoded.get(digest)
+            if decoded is None:
+                decoded = Decoded(available[digest], next(iter(self._clean.values())).device)
+                self._decoded.put(digest, decoded, weight=decoded.nbytes)
+            chosen.append((decoded, alpha))
         touched = frozenset().union(*(available[digest].tensors for digest, _ in patches))
         base = self._bases.find(touched, partial(self._base, touched))
         total = _start(base, *chosen[0])
@@ -300,13 +306,6 @@ class Builder:
         layout = BufferLayout({name: tensor.shape for name, tensor in tensors.items()})
         flat = torch.cat([tensors[name].reshape(-1) for name in layout.names])
         return _Base(layout, flat)
-
-    def _decode(self, patch: Patch) -> Decoded:
-        decoded = self._decoded.get(patch.digest)
-        if decoded is None:
-            decoded = Decoded(patch, next(iter(self._clean.values())).device)
-            self._decoded.put(patch.digest, decoded, weight=decoded.nbytes)
-        return decoded
 
 
 def _start(base: _Base, first: Decoded, alpha: float) -> Tensor:

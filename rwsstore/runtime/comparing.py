@@ -80,20 +80,16 @@ class _Candidate:
     ) -> None:
         self.compute = compute
         self._live = LiveModel(clean, patches, resident_bytes=0, compute=compute)
-        self._agreeing: list[int] = []
+        self.agreeing: list[int] = []
         self._largest, self._finite = 0.0, True
 
     def logits(self, images: Tensor, wanted: Request) -> Tensor:
         variant = self._live.variant(wanted)  # the one used last is kept
         return self._live.predict_mixed(images, [variant] * len(images)).float()
 
-    def turn(self) -> None:
-        """Begin with the next patch set."""
-        self._agreeing.append(0)
-
     def compare(self, expected: Tensor, images: Tensor, wanted: Request) -> None:
         found = expected if self.compute == FLOAT32 else self.logits(images, wanted)
-        self._agreeing[-1] += int((_top(expected) == _top(found)).sum())
+        self.agreeing[-1] += int((_top(expected) == _top(found)).sum())
         sound = expected.isfinite().all(dim=1)
         differences = (found - expected)[sound].abs()
         self._finite &= bool(found[sound].isfinite().all())
@@ -101,14 +97,14 @@ class _Candidate:
             self._largest = max(self._largest, float(differences.max()))
 
     def summary(self, images: int, sets: Sequence[Request]) -> FormatAgreement:
-        lowest = min(self._agreeing)
+        lowest = min(self.agreeing)
         return FormatAgreement(
             name=self.compute.name,
             images=images,
-            top1_agreement=100 * self._agreeing[0] / images,
+            top1_agreement=100 * self.agreeing[0] / images,
             patch_sets=len(sets) - 1,
             lowest_agreement=100 * lowest / images,
-            lowest_with=_named(sets[self._agreeing.index(lowest)]),
+            lowest_with=_named(sets[self.agreeing.index(lowest)]),
             largest_difference=float(f"{self._largest:.3g}") if self._finite else None,
         )
 
@@ -158,7 +154,7 @@ def measure_agreement(
     with progress.task("compute formats", total=len(sets) * len(starts)) as task:
         for wanted in sets:
             for candidate in candidates:
-                candidate.turn()
+                candidate.agreeing.append(0)
             for start in starts:
                 batch = images[start : start + _BATCH]
                 expected = reference.logits(batch, wanted)

@@ -187,25 +187,24 @@ class Conversion:
 
     def _convert(self, module: nn.Module, name: str, done: dict[int, nn.Module]) -> nn.Module:
         known = self._known.get(id(module), done.get(id(module)))
-        if known is None:
-            known = done[id(module)] = self._converted(module, name, done)
-        return known
-
-    def _converted(self, module: nn.Module, name: str, done: dict[int, nn.Module]) -> nn.Module:
-        of_clean = done is self._known
+        if known is not None:
+            return known
+        made, of_clean = module, done is self._known
         if is_layer(module):
             shape = self._shapes.get(name)
-            if of_clean and shape is None and self._compute.dtype == torch.float32:
-                return module
-            return convert_layer(module, self._compute, shape)
+            if not of_clean or shape is not None or self._compute.dtype != torch.float32:
+                made = convert_layer(module, self._compute, shape)
+            done[id(module)] = made
+            return made
         children = {
             child: None if part is None else self._convert(part, _join(name, child), done)
             for child, part in module._modules.items()
         }
-        own = module if of_clean else with_own_tensors(module)
-        if all(children[child] is part for child, part in module._modules.items()):
-            return own
-        return shell(own, children, dict(own._parameters))
+        made = module if of_clean else with_own_tensors(module)
+        if any(children[child] is not part for child, part in module._modules.items()):
+            made = shell(made, children, dict(made._parameters))
+        done[id(module)] = made
+        return made
 
 
 def _join(name: str, child: str) -> str:

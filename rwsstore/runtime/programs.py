@@ -259,20 +259,17 @@ class _Writer:
         elif node.target is apply_each:
             yield from self._in_parts(node)
         elif node.op == "call_module":
-            yield f"{node.name} = {self._layer(node)}"
+            layer = self._module.get_submodule(str(node.target))
+            if len(node.args) != 1 or node.kwargs or is_hooked(layer):
+                raise unknown(node, layer)
+            self.layers.append(str(node.target))
+            yield f"{node.name} = {write_layer(layer, text_of(node.args[0]), self._own)}"
         else:
             row = operation_of(node)
             if row is None or row.text not in _CALLS:
                 raise unknown(node)
             options = (f"{name}={text_of(value)}" for name, value in node.kwargs.items())
             yield f"{node.name} = {_CALLS[row.text](*map(text_of, node.args), *options)}"
-
-    def _layer(self, node: fx.Node) -> str:
-        layer = self._module.get_submodule(str(node.target))
-        if len(node.args) != 1 or node.kwargs or is_hooked(layer):
-            raise unknown(node, layer)
-        self.layers.append(str(node.target))
-        return write_layer(layer, text_of(node.args[0]), self._own)
 
     def _own(self, _tensor: Tensor) -> str:
         self._tensors += 1

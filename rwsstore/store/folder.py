@@ -42,14 +42,10 @@ MARKER = canonical_json(Marker().model_dump())
 
 
 class StoreFolder:
-    """One folder: its objects, its refs, its marker and its lock.
+    """One folder, which need not exist: its objects, its refs, its marker and its lock.
 
-    Whatever reads or writes raises a `StoreError` where the operating system refuses that.
-
-    Args:
-        root: the folder; need not exist.
-        read_only: never write, not even the index or to quarantine.
-        files: where the folder is.
+    Whatever reads or writes raises a `StoreError` where the operating system refuses that. A
+    read-only one is never written, not even the index or to quarantine.
 
     Raises:
         StoreError: a newer rwsstore wrote it.
@@ -181,12 +177,7 @@ class Objects:
             return self._files.is_file(path)
 
     def read(self, digest: Digest) -> bytes:
-        """Read an object and hash what was read.
-
-        Raises:
-            UnknownPatchError: it is not there.
-            IntegrityError: the bytes are not those that were written.
-        """
+        """Read an object; an IntegrityError where its bytes are not those that were written."""
         path = self.path(digest)
         try:
             data = read_bounded(path, limit=MAX_OBJECT_BYTES, what="patch", files=self._files)

@@ -30,7 +30,7 @@ _SETTLED_NS = 5_000_000_000
 
 
 @dataclass(frozen=True)
-class Listing:
+class Catalog:
     """What is in a folder.
 
     Attributes:
@@ -53,9 +53,9 @@ class Index:
         self._mutex = threading.Lock()
         self._known: dict[Digest, Description] | None = None
         self._saved = False
-        self._kept: tuple[FileMark, Listing] | None = None
+        self._kept: tuple[FileMark, Catalog] | None = None
 
-    def listing(self, describe: Callable[[Digest], Description | None]) -> Listing:
+    def listing(self, describe: Callable[[Digest], Description | None]) -> Catalog:
         """List the folder as it is now, whatever lies over it.
 
         Args:
@@ -72,7 +72,7 @@ class Index:
             self._save()
         return listing
 
-    def _list(self, describe: Callable[[Digest], Description | None]) -> tuple[Listing, bool]:
+    def _list(self, describe: Callable[[Digest], Description | None]) -> tuple[Catalog, bool]:
         """List the folder; say whether that stays so as long as no name changes."""
         names, refs = self._folder.refs.names(), dict[str, tuple[Digest, ...]]()
         for name in names:
@@ -100,7 +100,7 @@ class Index:
         latest = tuple(entry for entry in entries if entry.version == len(refs[entry.name]))
         whole = len(entries) == sum(map(len, refs.values())) and len(refs) == len(names)
         whole = whole and all(one.touched_bytes is not None for one in found.values())
-        return Listing(frozenset(names), entries, latest), whole
+        return Catalog(frozenset(names), entries, latest), whole
 
     def _save(self) -> None:
         """Keep the file for the next process, where that is possible and nobody is writing."""

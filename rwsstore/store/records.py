@@ -54,18 +54,14 @@ class Description:
     """What the index knows of an object, in the order of its columns.
 
     Attributes:
-        corruption: the image corruption that it is for.
-        severity: of that corruption, 1 to 5.
-        attack: the attack that it is for.
-        budget: ε of that attack.
+        severity: of the corruption that it is for, 1 to 5.
+        budget: ε of the attack that it is for.
         bits: of its quantized tensors; None for a composed patch.
         architecture: fingerprint of the model's tensor names, shapes and dtypes.
         clean_weights: weights fingerprint of the clean model that it was extracted from.
-        file_bytes: bytes of its file.
         payload_bytes: bytes of its codes, scales and float32 deltas.
         touched_bytes: bytes of the model's tensors that it touches; None where a part of a
             composed patch is missing or damaged.
-        model_bytes: bytes of all the model's tensors.
         deepest: the deepest layer that it touches; None for a composed patch.
         alpha: recommended strength.
     """
@@ -88,13 +84,7 @@ class Description:
 
     @classmethod
     def of(cls, patch: "Patch", reach: "Reach", *, whole: bool = True) -> "Description":
-        """Describe a patch.
-
-        Args:
-            patch: to be described.
-            reach: what it touches of its model.
-            whole: whether that is known of all its parts.
-        """
+        """Describe a patch; `whole` says whether its reach is known of all its parts."""
         metadata = patch.metadata
         return cls(
             digest=patch.digest,
@@ -155,11 +145,8 @@ class Finding:
 class FsckReport:
     """What a full check found.
 
-    Attributes:
-        objects: how many objects were read and hashed.
-        refs: how many names were read.
-        findings: what is wrong, and what was done about it.
-        unreferenced: objects that no name reaches: nothing wrong, `gc` would remove them.
+    It counts the objects and names that were read. That no name reaches the unreferenced objects is
+    nothing wrong: `gc` would remove them.
     """
 
     objects: int
@@ -175,13 +162,9 @@ class FsckReport:
 
 @dataclass(frozen=True)
 class GcReport:
-    """What was removed, or would have been.
+    """The objects removed, or that would have been, and how many files of interrupted writes.
 
-    Attributes:
-        removed: digests of the objects.
-        freed_bytes: their size and that of the temporary files.
-        temporaries: how many files of interrupted writes.
-        kept: how many objects stay.
+    The freed bytes are those of both; `kept` counts the objects that stay.
     """
 
     removed: tuple[Digest, ...]

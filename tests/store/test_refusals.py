@@ -269,7 +269,7 @@ def test_a_writer_that_never_lets_go_is_named(
     store.publish(patch())
 
     class Impatient(OsFiles):
-        def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
+        def lock(self, path: Path, timeout: float) -> AbstractContextManager[object]:
             assert timeout == 60
             return super().lock(path, 0)
 

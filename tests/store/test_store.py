@@ -22,7 +22,7 @@ class Overtaken(OsFiles):
     def __init__(self, other: Callable[[], object]) -> None:
         self._other = other
 
-    def lock(self, path: Path, timeout: float) -> AbstractContextManager[None]:
+    def lock(self, path: Path, timeout: float) -> AbstractContextManager[object]:
         self._other()
         return super().lock(path, timeout)
 
