@@ -1,73 +1,48 @@
 """`rws extract`."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import platformdirs
 
 from rwsstore import data, making, training
-from rwsstore.cli.options import (
-    given,
-    json_option,
-    load_model,
-    model_options,
-    open_store,
-    read_model,
-    spec_of,
-    store_option,
-)
+from rwsstore.cli import options as opt, recipes
 from rwsstore.cli.output import write_json, write_lines
-from rwsstore.cli.recipes import (
-    pick_mode,
-    read_settings,
-    recipes_help,
-    refuse,
-    settings_option,
-    shallowest_count,
-    training_of,
-    training_options,
-)
 from rwsstore.config import validated
-from rwsstore.making import DeltaOptions, ExtractionOptions
 from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training import WEIGHT_RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rwsstore.cpu import ComputeMode
-    from rwsstore.data import ImageSet
-    from rwsstore.making import ExtractionRun, Plan, SweepItem
     from rwsstore.models import Classifier
     from rwsstore.store import Store
 
-    _Work = tuple[Store, list[Plan], ComputeMode]
+    _Work = tuple[Store, list[making.Plan], ComputeMode]
 
 _ROBUST = "robust"
-_OPTIONS = ExtractionOptions()
+_OPTIONS = making.ExtractionOptions()
 _TRAINING = _OPTIONS.training
-_DELTA = DeltaOptions()
+_DELTA = making.DeltaOptions()
 _OF_SIGNATURES = ("corruptions", "severity", "training_mode", "anchor", "anchor_model")
 _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
 
 
 @click.command(
     "extract",
-    short_help="Extract robustness patches into a store.",
-    epilog=recipes_help(patches=True),
+    epilog=recipes.recipes_help(patches=True),
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=opt.PATH,
     help="Take every parameter from this TOML file; no other option but --json then.",
 )
-@model_options
+@opt.model_options
 @click.option(
     "--recipe",
-    type=click.Choice([_ROBUST, *WEIGHT_RECIPES]),
+    type=click.Choice([_ROBUST, *training.WEIGHT_RECIPES]),
     default=_ROBUST,
-    show_default=True,
     help="robust: a patch for each image corruption. The others: one patch against failing weights "
     "or adversaries; training defaults are then those listed below.",
 )
@@ -79,11 +54,10 @@ _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
 @click.option(
     "--corruptions",
     default="all",
-    show_default=True,
     help="all, a group (noise, blur, weather, digital), or names: fog,gaussian_noise.",
 )
-@store_option
-@click.option("--severity", type=click.IntRange(1, 5), default=_OPTIONS.severity, show_default=True)
+@opt.store_option
+@click.option("--severity", type=click.IntRange(1, 5), default=_OPTIONS.severity)
 @click.option(
     "--layers",
     metavar="K|LIST",
@@ -94,35 +68,31 @@ _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
     "--training-mode",
     type=click.Choice(["shallow", "full"]),
     default=_OPTIONS.training_mode,
-    show_default=True,
     help="Train these layers alone, or all and cut the rest off.",
 )
 @click.option(
     "--bits",
     type=click.Choice([str(bits) for bits in BIT_WIDTHS]),
     default=str(_OPTIONS.bits),
-    show_default=True,
     help="Bits a weight, as stored.",
 )
 @click.option(
     "--anchor",
     type=click.Choice(["clean", "pretrained", "early"]),
     default="clean",
-    show_default=True,
     help="Where the counterpart's training starts.",
 )
 @click.option(
     "--anchor-model",
-    type=click.Path(path_type=Path),
+    type=opt.PATH,
     help="Checkpoint of the anchor, if it is not the clean model.",
 )
-@settings_option
+@recipes.settings_option
 @click.option("--name", help="Of the patch. Default: the recipe's.")
 @click.option(
     "--card-images",
     type=click.IntRange(min=1),
     default=_DELTA.card_images,
-    show_default=True,
     help="Held-out images that the card is measured on, at most.",
 )
 @click.option(
@@ -134,12 +104,11 @@ _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
     "--card-flips",
     type=click.IntRange(min=1),
     default=_DELTA.card_flips,
-    show_default=True,
     help="Bits that are flipped for the card of hessian_aware, one at a time.",
 )
-@training_options(_TRAINING)
-@json_option
-def command(config: Path | None, as_json: bool, **options: Any) -> None:
+@recipes.training_options(_TRAINING)
+@opt.json_option
+def command(config: "Path | None", as_json: bool, **options: Any) -> None:
     """Train counterparts of a clean model, and publish the difference as patches.
 
     With --recipe robust, one patch for each corruption, under its name; with the others one patch,
@@ -155,7 +124,7 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
       rws extract --recipe clat --dataset imagefolder:photos --set epsilon=0.0157 --set k=2
     """
     if config is not None:
-        found = given(*sorted(set(options)))
+        found = opt.given(*sorted(set(options)))
         if found:
             raise click.UsageError(
                 f"--config takes every parameter from its file; leave out {', '.join(found)}"
@@ -163,7 +132,7 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
         store, plans, mode = _signatures(making.read_run(config))
     else:
         robust = options["recipe"] == _ROBUST
-        refuse(options["recipe"], *(_OF_DELTAS if robust else _OF_SIGNATURES))
+        recipes.refuse(options["recipe"], *(_OF_DELTAS if robust else _OF_SIGNATURES))
         if options["dataset"] is None:
             raise click.UsageError("--dataset is missing (or give --config FILE)")
         store, plans, mode = _signatures(_run_of(options)) if robust else _delta(options)
@@ -175,71 +144,66 @@ def command(config: Path | None, as_json: bool, **options: Any) -> None:
             mode=mode,
             progress=ConsoleReporter(),
         )
-        remarks = plan.recipe.remarks() if item.extracted else ()
-        done.append(_document(item, remarks))
+        document, lines = _told(item, plan.recipe.remarks() if item.extracted else ())
+        done.append(document)
         if not as_json:
-            write_lines(_lines(item, remarks))
+            write_lines(lines)
     if as_json:
         write_json({"store": str(store.root), "patches": done})
     else:
         write_lines([f"store: {store.root}"])
 
 
-def _run_of(options: dict[str, Any]) -> "ExtractionRun":
+def _run_of(options: dict[str, Any]) -> "making.ExtractionRun":
     layers = options["layers"]
-    named = TrainingConfig.model_fields.keys() & options.keys()
+    named = training.TrainingConfig.model_fields.keys() & options.keys()
+    same = ("dataset", "corruptions", "anchor_model", "limit", "validation", "seed", "mode")
     return making.ExtractionRun.of(
         model=options["model_path"],
-        network=spec_of(options),
+        network=opt.spec_of(options),
         store=options["store_path"],
         extraction={
             **{name: options[name] for name in ("severity", "training_mode", "anchor")},
-            "layers": _OPTIONS.layers if layers is None else shallowest_count(layers),
+            "layers": _OPTIONS.layers if layers is None else recipes.shallowest_count(layers),
             "bits": int(options["bits"]),
             "training": {**_TRAINING.model_dump(), **{name: options[name] for name in named}},
         },
-        **{
-            name: options[name]
-            for name in (
-                "dataset", "corruptions", "anchor_model", "limit", "validation", "seed", "mode",
-            )
-        },
-    )  # fmt: skip
+        **{name: options[name] for name in same},
+    )
 
 
-def _signatures(run: "ExtractionRun") -> "_Work":
-    clean = read_model(run.model, run.network)
-    anchor = None if run.anchor_model is None else read_model(run.anchor_model)
+def _signatures(run: "making.ExtractionRun") -> "_Work":
+    clean = opt.read_model(run.model, run.network)
+    anchor = None if run.anchor_model is None else opt.read_model(run.anchor_model)
     sets = _images(clean, run.dataset, run.limit, run.validation, run.seed)
-    store = open_store(run.store)
+    store = opt.open_store(run.store)
     plans = making.signature_plans(clean, run.corruptions, *sets, run.extraction, anchor=anchor)
-    return store, plans, _mode(run.mode, clean, run.extraction.training)
+    return store, plans, recipes.pick_mode(run.mode, clean, run.extraction.training.batch_size)
 
 
 def _delta(options: dict[str, Any]) -> "_Work":
-    recipe = WEIGHT_RECIPES[options["recipe"]]
+    recipe = training.WEIGHT_RECIPES[options["recipe"]]
     names = ("name", "layers", "card_images", "card_budget", "card_flips")
     fields = {
         "recipe": recipe.name,
-        "settings": read_settings(recipe, options["settings"]),
+        "settings": recipes.read_settings(recipe, options["settings"]),
         "bits": int(options["bits"]),
-        "training": training_of(recipe.defaults, options),
+        "training": recipes.training_of(recipe.defaults, options),
         **{name: options[name] for name in names},
     }
     config = validated(making.DeltaConfig, fields, what="extraction")
-    clean = load_model(options)
+    clean = opt.load_model(options)
     configured = config.recipe_for(clean)
-    sets = _images(
-        clean, options["dataset"], options["limit"], options["validation"], options["seed"]
-    )
-    store = open_store(options["store_path"])
+    of_images = ("dataset", "limit", "validation", "seed")
+    sets = _images(clean, *(options[name] for name in of_images))
+    store = opt.open_store(options["store_path"])
     plan = making.delta_plan(clean, configured, *sets, config.options, name=config.patch_name)
-    return store, [plan], _mode(options["mode"], clean, plan.training)
+    return store, [plan], recipes.pick_mode(options["mode"], clean, plan.training.batch_size)
 
 
 def _images(
     clean: "Classifier", dataset: str, limit: int | None, validation: int | None, seed: int
-) -> "tuple[ImageSet, ImageSet]":
+) -> "tuple[data.ImageSet, data.ImageSet]":
     """Images to train on, and those held out, labelled as the model's."""
     spec = clean.spec
     images = data.load_images(dataset, "train", size=spec.input_size, progress=ConsoleReporter())
@@ -247,38 +211,30 @@ def _images(
     return training.hold_out(images, validation=validation, limit=limit, seed=seed)
 
 
-def _mode(choice: str, clean: "Classifier", schedule: TrainingConfig) -> "ComputeMode":
-    return pick_mode(choice, clean, clean.spec.input_size, schedule.batch_size)
-
-
-def _lines(item: "SweepItem", remarks: tuple[str, ...]) -> Iterator[str]:
-    patch = item.patch
-    state = "extracted" if item.extracted else "already there"
-    card = patch.metadata.card
-    gain = ""
-    if card is not None:
-        at = {point.alpha: point for point in card.points}
-        clean, patched = at[0.0], at.get(1.0, card.points[-1])
-        gain = f", validation RA {clean.ra:.1f} -> {patched.ra:.1f} %"
-    yield (
-        f"{patch.name}@{item.version} {patch.digest[:12]} {state}{gain}, {patch.file_bytes:,} bytes"
-    )
-    yield from (f"  {remark}" for remark in remarks)
-    if remarks:  # they tell of the whole training
-        yield f"  in the patch, from the epoch that was kept: {', '.join(patch.metadata.layers)}"
-
-
-def _document(item: "SweepItem", remarks: tuple[str, ...]) -> dict[str, Any]:
-    metadata = item.patch.metadata
-    return {
-        "name": item.patch.name,
+def _told(item: "making.SweepItem", remarks: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+    """What became of one patch: as JSON values, and as lines for people."""
+    patch, metadata = item.patch, item.patch.metadata
+    document = {
+        "name": patch.name,
         "version": item.version,
-        "digest": item.patch.digest,
+        "digest": patch.digest,
         "extracted": item.extracted,
         "bits": metadata.bits,
-        "file_bytes": item.patch.file_bytes,
-        "payload_bytes": item.patch.payload_bytes,
+        "file_bytes": patch.file_bytes,
+        "payload_bytes": patch.payload_bytes,
         "layers": list(metadata.layers),
         "remarks": list(remarks),
         "card": None if metadata.card is None else metadata.card.model_dump(),
     }
+    state = "extracted" if item.extracted else "already there"
+    if metadata.card is not None:
+        at = {point.alpha: point for point in metadata.card.points}
+        clean, patched = at[0.0], at.get(1.0, metadata.card.points[-1])
+        state += f", validation RA {clean.ra:.1f} -> {patched.ra:.1f} %"
+    lines = [
+        f"{patch.name}@{item.version} {patch.digest[:12]} {state}, {patch.file_bytes:,} bytes",
+        *(f"  {remark}" for remark in remarks),
+    ]
+    if remarks:  # they tell of the whole training
+        lines.append(f"  in the patch, from the epoch that was kept: {', '.join(metadata.layers)}")
+    return document, lines

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rwsstore.patches import Patch, Reach
 
 
-@click.command("inspect", short_help="Show what a checkpoint or a patch is.")
+@click.command("inspect")
 @click.argument("what", metavar="FILE|PATCH|bundled")
 @store_option
 @json_option

@@ -105,7 +105,7 @@ COMMANDS: Mapping[str, CommandRow] = MappingProxyType(
         "features": CommandRow("features", "Draw feature maps with and without a patch."),
         "probe": CommandRow("probe", "Find a model's weak parameters."),
         "card": CommandRow("card", "Measure which compute formats a model may be served in."),
-        "bundle": CommandRow("bundle", "Train a model and all its patches from one file."),
+        "bundle": CommandRow("train:bundle", "Train a model and all its patches from one file."),
         "corrupt": CommandRow("corrupt", "Write corrupted data sets, or a sheet of one image."),
         "apply": CommandRow("apply", "Write a model's weights with patches put on."),
         "compose": CommandRow("apply:compose", "Store several patches at fixed strengths as one."),

@@ -1,50 +1,42 @@
 """Recipes on the command line: their options and settings, and a help text made of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
 
 from rwsstore import models, training
-from rwsstore.cli.options import given, limit_option, seed_option, several
+from rwsstore.cli import options as opt
+from rwsstore.config import validated
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.training import CONFIGURED_RECIPES, RECIPES, WEIGHT_RECIPES, TrainingConfig
+from rwsstore.training import CONFIGURED_RECIPES, WEIGHT_RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from rwsstore.cpu import ComputeMode
-    from rwsstore.models import Classifier
-    from rwsstore.training import ConfiguredRecipe, Recipe
 
 
 def training_options(defaults: TrainingConfig) -> Callable[[Any], Any]:
     """Add what both kinds of training take: schedule, augmentation, held-out images, arithmetic."""
-    return several(
-        click.option("--epochs", type=int, default=defaults.epochs, show_default=True),
-        click.option("--batch-size", type=int, default=defaults.batch_size, show_default=True),
+    return opt.several(
+        click.option("--epochs", type=int, default=defaults.epochs),
+        click.option("--batch-size", type=int, default=defaults.batch_size),
         click.option(
             "--learning-rate",
             type=float,
             default=defaults.learning_rate,
-            show_default=True,
             help="Its peak; warm-up before, a cosine to zero after.",
         ),
-        click.option(
-            "--weight-decay", type=float, default=defaults.weight_decay, show_default=True
-        ),
+        click.option("--weight-decay", type=float, default=defaults.weight_decay),
         click.option(
             "--padding",
             type=int,
             default=defaults.padding,
-            show_default=True,
             help="Border of the random crop, in pixels.",
         ),
         click.option(
             "--flip/--no-flip",
             default=defaults.flip,
-            show_default=True,
             help="Mirror half of the images; not for classes that a mirror changes.",
         ),
         click.option(
@@ -53,31 +45,29 @@ def training_options(defaults: TrainingConfig) -> Callable[[Any], Any]:
             help="Training images held out to choose the best epoch. Default: a tenth, at most "
             "5,000.",
         ),
-        limit_option,
-        seed_option(),
+        opt.limit_option,
+        opt.seed_option(),
         click.option(
             "--mode",
             type=click.Choice(["auto", "plain", "bf16"]),
             default="auto",
-            show_default=True,
             help="Arithmetic: plain float32, bfloat16 with channels last, or whichever a short "
             "measurement finds faster here.",
         ),
     )
 
 
-def pick_mode(choice: str, model: "nn.Module", size: int, batch_size: int) -> "ComputeMode":
+def pick_mode(choice: str, model: "models.Classifier", batch_size: int) -> "ComputeMode":
     """Turn --mode into a mode, measuring if it is left to us."""
     import torch
 
-    from rwsstore.cpu import ComputeMode, probe
+    from rwsstore import cpu
 
-    if choice == "plain":
-        return ComputeMode()
-    if choice == "bf16":
-        return ComputeMode(bf16=True, channels_last=True)
-    example = torch.zeros(batch_size, 3, size, size, dtype=torch.uint8)
-    return probe(model, example)
+    if choice == "auto":
+        size = model.spec.input_size
+        return cpu.probe(model, torch.zeros(batch_size, 3, size, size, dtype=torch.uint8))
+    fast = choice == "bf16"
+    return cpu.ComputeMode(bf16=fast, channels_last=fast)
 
 
 settings_option = click.option(
@@ -90,7 +80,9 @@ settings_option = click.option(
 )
 
 
-def read_settings(recipe: "type[ConfiguredRecipe]", pairs: Iterable[str]) -> dict[str, Any]:
+def read_settings(
+    recipe: "type[training.ConfiguredRecipe]", pairs: Iterable[str]
+) -> dict[str, Any]:
     """Read what stands behind --set; the recipe itself then checks the values.
 
     Raises:
@@ -105,19 +97,15 @@ def read_settings(recipe: "type[ConfiguredRecipe]", pairs: Iterable[str]) -> dic
             raise ConfigError(f"--set {pair}: expected KEY=VALUE, each key once")
         if key not in fields:
             raise UnknownNameError(f"setting of recipe {recipe.name}", key, fields)
-        found[key] = _value(fields[key], value)
+        found[key] = None if value == "none" else value
+        if value != "none" and _holds_list(fields[key].annotation):
+            found[key] = value.split(",")
     return found
 
 
-def _fields(recipe: "type[ConfiguredRecipe]") -> dict[str, FieldInfo]:
+def _fields(recipe: "type[training.ConfiguredRecipe]") -> dict[str, FieldInfo]:
     """The settings; --layers has an option of its own."""
     return {name: one for name, one in recipe.Options.model_fields.items() if name != "layers"}
-
-
-def _value(field: FieldInfo, text: str) -> str | list[str] | None:
-    if text == "none":
-        return None
-    return text.split(",") if _holds_list(field.annotation) else text
 
 
 def _holds_list(annotation: Any) -> bool:
@@ -130,31 +118,22 @@ def recipes_help(*, patches: bool = False) -> str:
     Args:
         patches: only those that make a patch.
     """
-    head = "\b\nRecipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:"
-    return "\n".join([head, *_lines(WEIGHT_RECIPES if patches else CONFIGURED_RECIPES)])
-
-
-def _lines(recipes: "Mapping[str, type[ConfiguredRecipe]]") -> Iterator[str]:
-    for name, recipe in recipes.items():
+    lines = [
+        "\b",
+        "Recipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:",
+    ]
+    for name, recipe in (WEIGHT_RECIPES if patches else CONFIGURED_RECIPES).items():
         suits = recipe.defaults
         epochs = "1 epoch" if suits.epochs == 1 else f"{suits.epochs} epochs"
-        yield f"  {name}: {epochs}, {suits.optimizer}, learning rate {suits.learning_rate:g}"
+        rate = f"learning rate {suits.learning_rate:g}"
+        lines.append(f"  {name}: {epochs}, {suits.optimizer}, {rate}")
         for key, field in _fields(recipe).items():
-            described = _description(field)
-            yield f"    {key}={_shown(field.default)}" + (f"  {described}" if described else "")
-
-
-def _description(field: FieldInfo) -> str:
-    """A field's own description, or that of its type where it may be left out as well."""
-    if field.description:
-        return field.description
-    inner = [
-        part.description
-        for choice in get_args(field.annotation)
-        for part in get_args(choice)
-        if isinstance(part, FieldInfo) and part.description
-    ]
-    return inner[0] if inner else ""
+            # Of what may be left out as well, the type is described instead of the field.
+            parts = [part for choice in get_args(field.annotation) for part in get_args(choice)]
+            infos = [field, *(part for part in parts if isinstance(part, FieldInfo))]
+            described = next((one.description for one in infos if one.description), "")
+            lines.append(f"    {key}={_shown(field.default)}  {described}".rstrip())
+    return "\n".join(lines)
 
 
 def _shown(default: Any) -> str:
@@ -184,14 +163,14 @@ def refuse(recipe: str, *names: str) -> None:
     Raises:
         UsageError: one is given.
     """
-    found = given(*names)
+    found = opt.given(*names)
     if found:
         raise click.UsageError(f"{', '.join(found)}: not with --recipe {recipe}")
 
 
 def training_of(defaults: TrainingConfig, options: Mapping[str, Any]) -> dict[str, Any]:
     """A training's parameters: those on the command line, and the recipe's own for the rest."""
-    named = [name for name in TrainingConfig.model_fields if name in options and given(name)]
+    named = [name for name in TrainingConfig.model_fields if name in options and opt.given(name)]
     return {**defaults.model_dump(), **{name: options[name] for name in named}}
 
 
@@ -232,13 +211,10 @@ def training_config(options: dict[str, Any]) -> TrainingConfig:
         fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
     else:
         fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
-    try:
-        return TrainingConfig(**fields)
-    except ValueError as error:
-        raise ConfigError(f"training: {error}") from None
+    return validated(TrainingConfig, fields, what="training")
 
 
-def recipe_of(options: dict[str, Any], start: "Classifier") -> "Recipe":
+def recipe_of(options: dict[str, Any], start: "models.Classifier") -> "training.Recipe":
     """Make the recipe that was named.
 
     Raises:
@@ -258,4 +234,4 @@ def recipe_of(options: dict[str, Any], start: "Classifier") -> "Recipe":
         return training.RobustRecipe(options["corruption"], options["severity"], layers=count)
     if name == "augmented":
         return training.AugmentedRecipe(severity=options["severity"])
-    return RECIPES[name]()
+    return training.RECIPES[name]()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rwsstore_service")
 
 
-@click.command("serve", short_help="Serve a model and its patches over HTTP.")
+@click.command("serve")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one. Default: 8000."

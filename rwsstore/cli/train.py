@@ -1,53 +1,34 @@
-"""`rws train`."""
+"""`rws train` and `rws bundle`: a clean model, and one with all its patches."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import platformdirs
 
-from rwsstore import data, models, training
+from rwsstore import data, making, measure, models, training
+from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.cli import options as opt, recipes
 from rwsstore.cli.card import measured_card
-from rwsstore.cli.options import corruption_option, dataset_option, json_option
 from rwsstore.cli.output import write_result
-from rwsstore.cli.recipes import (
-    check_together,
-    pick_mode,
-    recipe_of,
-    recipes_help,
-    settings_option,
-    training_config,
-    training_options,
-)
 from rwsstore.errors import ConfigError, MissingFileError
-from rwsstore.models import NETWORKS
 from rwsstore.progress import ConsoleReporter
-from rwsstore.training import RECIPES, TrainingConfig
 
-if TYPE_CHECKING:
-    from rwsstore.data import ImageSet
-    from rwsstore.models import Classifier
-    from rwsstore.training import ClassifierRun, Recipe
-
-_DEFAULTS = TrainingConfig()
+_DEFAULTS = training.TrainingConfig()
 _CARD_IMAGES = 1000
 """Held-out images on which compute formats are compared, at most: a matter of seconds."""
 
 
-@click.command("train", short_help="Train a classifier.", epilog=recipes_help())
-@dataset_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT.safetensors.")
+@click.command("train", epilog=recipes.recipes_help())
+@opt.dataset_option
+@click.option("--out", type=opt.PATH, required=True, help="OUT.safetensors.")
 @click.option(
     "--network",
     default="vgg16",
-    show_default=True,
-    help=f"{', '.join(NETWORKS)}, or torchvision:NAME.",
+    help=f"{', '.join(models.NETWORKS)}, or torchvision:NAME.",
 )
-@click.option(
-    "--width", type=float, default=1.0, show_default=True, help="Factor on the number of channels."
-)
-@click.option(
-    "--batch-norm/--no-batch-norm", default=True, show_default=True, help="Build with BatchNorm."
-)
+@click.option("--width", type=float, default=1.0, help="Factor on the number of channels.")
+@click.option("--batch-norm/--no-batch-norm", default=True, help="Build with BatchNorm.")
 @click.option(
     "--size",
     type=click.IntRange(8, 1024),
@@ -55,20 +36,18 @@ _CARD_IMAGES = 1000
 )
 @click.option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
+    type=click.Choice(list(training.RECIPES)),
     default="clean",
-    show_default=True,
     help="clean: images as they are. augmented: all corruptions at once, the baseline. robust: one "
     "corruption. pgd_at, fast_at, trades: adversarial training. sharpness_aware: clean images, "
     "steps of SAM. The others make patches (rws extract): they go on training the model of --init, "
     "or begin with --no-batch-norm. Settings and training defaults are listed below.",
 )
-@corruption_option("Of --recipe robust.")
+@opt.corruption_option("Of --recipe robust.")
 @click.option(
     "--severity",
     type=click.IntRange(1, 5),
     default=5,
-    show_default=True,
     help="Of the corruptions.",
 )
 @click.option(
@@ -77,10 +56,10 @@ _CARD_IMAGES = 1000
     help="Of robust: train only so many of the shallowest layers. Of the recipes below: which "
     "layers train, by number or name: 1-8 or conv2,conv3.",
 )
-@settings_option
+@recipes.settings_option
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
+    type=opt.PATH,
     help="Start from this checkpoint. Recipes that make patches go on with it as it is; the others "
     "fold it first, which is the anchor, and take a tenth of the learning rate.",
 )
@@ -89,9 +68,9 @@ _CARD_IMAGES = 1000
     type=click.IntRange(min=1),
     help="Fold after so many epochs, keep that as the anchor, go on folded.",
 )
-@click.option("--label-smoothing", type=float, default=_DEFAULTS.label_smoothing, show_default=True)
-@training_options(_DEFAULTS)
-@json_option
+@click.option("--label-smoothing", type=float, default=_DEFAULTS.label_smoothing)
+@recipes.training_options(_DEFAULTS)
+@opt.json_option
 def command(**options: Any) -> None:
     """Train a classifier and write it as OUT.
 
@@ -118,15 +97,24 @@ def command(**options: Any) -> None:
         raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
-    check_together(options)
-    config = training_config(options)
+    recipes.check_together(options)
+    config = recipes.training_config(options)
     reporter = ConsoleReporter()
     images = data.load_images(options["dataset"], "train", size=options["size"], progress=reporter)
     train, validation = training.hold_out(
         images, validation=options["validation"], limit=options["limit"], seed=config.seed
     )
-    start = _start(options, train)
-    recipe = recipe_of(options, start)
+    if options["init"] is None:
+        fields = {name: options[name] for name in ("network", "width", "batch_norm")}
+        start = new_network(train, seed=options["seed"], **fields)
+    else:
+        start = models.load_checkpoint(options["init"])
+        if start.spec.num_classes != len(train.classes):
+            raise ConfigError(
+                f"--init {options['init']} has {start.spec.num_classes} classes, the dataset "
+                f"{len(train.classes)}"
+            )
+    recipe = recipes.recipe_of(options, start)
     state_file = out.with_suffix(".state")
     run = training.train_classifier(
         start,
@@ -137,53 +125,50 @@ def command(**options: Any) -> None:
         anchor_epoch=options["anchor_epoch"],
         pretrained=options["init"] is not None and not isinstance(recipe, training.WeightRecipe),
         state_file=state_file,
-        mode=pick_mode(options["mode"], start, start.spec.input_size, config.batch_size),
+        mode=recipes.pick_mode(options["mode"], start, config.batch_size),
         progress=reporter,
     )
     # Which formats the model may be served in, by some of the held-out images.
     some = validation if len(validation) <= _CARD_IMAGES else validation.limit(_CARD_IMAGES)
     card = measured_card(run.model, some, progress=reporter)
-    written = [*_save(out, run), models.write_model_card(out, card)]
-    for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
-        leftover.unlink(missing_ok=True)
-    _tell(options["as_json"], run, written, recipe, len(validation))
-
-
-def _start(options: dict[str, Any], train: "ImageSet") -> "Classifier":
-    if options["init"] is not None:
-        start = models.load_checkpoint(options["init"])
-        if start.spec.num_classes != len(train.classes):
-            raise ConfigError(
-                f"--init {options['init']} has {start.spec.num_classes} classes, the dataset "
-                f"{len(train.classes)}"
-            )
-        return start
-    mean, std = training.pixel_statistics(train)
-    spec = models.ModelSpec(
-        network=options["network"],
-        num_classes=len(train.classes),
-        classes=train.classes,
-        width=options["width"],
-        batch_norm=options["batch_norm"],
-        input_size=int(train.images.shape[-1]),
-        mean=mean,
-        std=std,
-    )
-    return models.build(spec, seed=options["seed"])
-
-
-def _save(out: Path, run: "ClassifierRun") -> list[Path]:
     written = []
     for word, model in (("", run.model), (".unfolded", run.unfolded), (".anchor", run.anchor)):
         if model is not None:
             path = out.with_suffix(f"{word}.safetensors")
             models.save_checkpoint(path, model)
             written.append(path)
-    return written
+    written.append(models.write_model_card(out, card))
+    for leftover in (state_file, state_file.with_name(f"{state_file.name}.early")):
+        leftover.unlink(missing_ok=True)
+    _tell(options["as_json"], run, written, recipe, len(validation))
+
+
+def new_network(images: "data.ImageSet", *, seed: int, **fields: Any) -> "models.Classifier":
+    """Build a network for some images: their classes, their size, normalized by their pixels.
+
+    Args:
+        images: to train on.
+        seed: of the weights.
+        fields: others of `models.ModelSpec`.
+    """
+    mean, std = training.pixel_statistics(images)
+    spec = models.ModelSpec(
+        num_classes=len(images.classes),
+        classes=images.classes,
+        input_size=int(images.images.shape[-1]),
+        mean=mean,
+        std=std,
+        **fields,
+    )
+    return models.build(spec, seed=seed)
 
 
 def _tell(
-    as_json: bool, run: "ClassifierRun", written: list[Path], recipe: "Recipe", validation: int
+    as_json: bool,
+    run: "training.ClassifierRun",
+    written: list[Path],
+    recipe: "training.Recipe",
+    validation: int,
 ) -> None:
     best, scored_on = run.best, recipe.scored_on(validation)
     terms = ", ".join(f"{name} {value:.3f}" for name, value in best.terms.items())
@@ -203,4 +188,65 @@ def _tell(
         *([f"loss {best.loss:.3f} in that epoch: {terms}"] if terms else []),
         *recipe.remarks(),
         f"next: rws extract --model {written[0]} --dataset ... --corruptions fog",
+    )
+
+
+@click.command("bundle")
+@click.option(
+    "--config",
+    type=opt.PATH,
+    required=True,
+    help="TOML file with every parameter.",
+)
+@opt.dataset_option
+@click.option("--out", type=opt.PATH, required=True, help="Folder of the bundle; new.")
+@click.option(
+    "--work",
+    type=opt.PATH,
+    help="Folder for what is kept between runs. Default: one for this run in the user's cache.",
+)
+@click.option(
+    "--measure-again",
+    is_flag=True,
+    help="Measure the compute formats of a finished bundle again, and rewrite its card alone.",
+)
+@opt.json_option
+def bundle(
+    config: Path,
+    dataset: str,
+    out: Path,
+    work: Path | None,
+    measure_again: bool,
+    as_json: bool,
+) -> None:
+    """Train a clean model, extract its patches, measure both once on the test images.
+
+    Writes the model, a read-only store of the patches and a model card. Everything is chosen on
+    images split off the training set. An interrupted run goes on where it was: run the same
+    command again. The network before folding and the patches at 32 bits stay in the work folder.
+
+    \b
+    Example:
+      rws bundle --config rwsstore/bundle/cifar10.toml --dataset imagefolder:cifar10 --out mine
+    """
+    settings = making.read_config(config)
+    reporter = ConsoleReporter()
+    size = settings.network.input_size
+    train = data.load_images(dataset, "train", size=size, progress=reporter)
+    test = data.load_images(dataset, "test", size=size, progress=reporter)
+    if work is None:  # a folder that two bundles never share
+        key = canonical_json([settings.model_dump_json(), str(out.absolute())])
+        cache = platformdirs.user_cache_path("rwsstore", appauthor=False)
+        work = cache / "bundles" / sha256_hex(key.encode())[:16]
+    card = making.build_bundle(
+        settings, train, test, out, work=work, measure_again=measure_again, progress=reporter
+    )
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    write_result(
+        as_json,
+        card.model_dump(mode="json"),
+        measure.report_table(card.report),
+        f"wrote {out}: {len(card.patches)} patches, {size:,} bytes altogether",
+        f"read {out / 'CARD.md'}, and use it: rws evaluate --model {out / 'model.safetensors'} "
+        f"--store {out / 'store'} --dataset ...",
     )
