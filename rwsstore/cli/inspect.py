@@ -1,28 +1,22 @@
-"""`rws inspect`."""
+"""`rws inspect`, and how a patch is shown."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rwsstore import models, patches
-from rwsstore.bundled import BUNDLED, bundled_model
-from rwsstore.cli.options import json_option, open_store, store_option
-from rwsstore.cli.output import write_result
+from rwsstore import bundled, models, patches
+from rwsstore.cli import options as opt
+from rwsstore.cli.output import card_table, facts_table, made_against, write_result
 from rwsstore.errors import FormatError, MissingFileError, RwsError
 from rwsstore.tables import Column, Table
-
-if TYPE_CHECKING:
-    from rwsstore.models import Classifier
-    from rwsstore.patches import Patch, Reach
 
 
 @click.command("inspect")
 @click.argument("what", metavar="FILE|PATCH|bundled")
-@store_option
-@json_option
+@opt.store_option
+@opt.json_option
 def command(what: str, store_path: Path | None, as_json: bool) -> None:
     """Show a checkpoint's network, layers and fingerprints, or a patch's description and card.
 
@@ -30,26 +24,17 @@ def command(what: str, store_path: Path | None, as_json: bool) -> None:
     model that comes with rwsstore.
     """
     path = Path(what)
-    found: Patch | Classifier
-    if what == BUNDLED:
-        found = bundled_model()
+    if what == bundled.BUNDLED:
+        _show_model(bundled.bundled_model(), as_json=as_json)
     elif path.is_file():
-        found = _read(path)
+        if path.suffix == ".safetensors" and _is_patch(path):
+            show_patch(patches.Patch.from_file(path), store_path, as_json=as_json)
+        else:
+            _show_model(models.load_checkpoint(path), as_json=as_json)
     elif path.suffix or "/" in what:
         raise MissingFileError(f"there is no file {what}")
     else:
-        found = open_store(store_path).get(what)
-    if isinstance(found, patches.Patch):
-        show_patch(found, store_path, as_json=as_json)
-    else:
-        document = _model_document(found)
-        write_result(as_json, document, *_model_tables(document))
-
-
-def _read(path: Path) -> "Patch | Classifier":
-    if path.suffix == ".safetensors" and _is_patch(path):
-        return patches.Patch.from_file(path)
-    return models.load_checkpoint(path)
+        show_patch(opt.open_store(store_path).get(what), store_path, as_json=as_json)
 
 
 def _is_patch(path: Path) -> bool:
@@ -66,7 +51,7 @@ def _is_patch(path: Path) -> bool:
     return '"kind":' in header.metadata.get("rwsstore", "")
 
 
-def show_patch(patch: "Patch", store_path: Path | None, *, as_json: bool) -> None:
+def show_patch(patch: "patches.Patch", store_path: Path | None, *, as_json: bool) -> None:
     """Write a patch's description and card.
 
     Args:
@@ -74,10 +59,16 @@ def show_patch(patch: "Patch", store_path: Path | None, *, as_json: bool) -> Non
         store_path: as of `store_option`; the parts of a composed patch are there.
         as_json: as JSON instead of tables.
     """
-    reach: Reach | None = None
+    metadata, alpha = patch.metadata, patch.metadata.alpha
+    reach, touches = None, "not known: a part is not in the store"
     with suppress(RwsError):  # a part of a composed patch is not at hand
-        reach = (
-            open_store(store_path).reach(patch) if patch.parts else patches.reach_of(patch.metadata)
+        if patch.parts:
+            reach = opt.open_store(store_path).reach(patch)
+        else:
+            reach = patches.reach_of(metadata)
+        touches = (
+            f"{len(reach.layers)} layers, {reach.weights} of {reach.model_weights} weight tensors, "
+            f"{reach.touched_bytes:,} bytes ({100 * reach.share:.3g} %) of the model"
         )
     document = {
         "type": "patch",
@@ -85,73 +76,42 @@ def show_patch(patch: "Patch", store_path: Path | None, *, as_json: bool) -> Non
         "file_bytes": patch.file_bytes,
         "payload_bytes": patch.payload_bytes,
         "touched_bytes": None if reach is None else reach.touched_bytes,
-        "model_bytes": patches.reach_of(patch.metadata).model_bytes,
-        **patch.metadata.model_dump(mode="json", exclude={"model"}),
+        "model_bytes": patches.reach_of(metadata).model_bytes,
+        **metadata.model_dump(mode="json", exclude={"model"}),
     }
-    write_result(as_json, document, *_patch_tables(patch, reach))
-
-
-def _patch_tables(patch: "Patch", reach: "Reach | None") -> Iterator[Table]:
-    metadata, alpha = patch.metadata, patch.metadata.alpha
     rows: list[tuple[str, object]] = [
         ("kind", metadata.kind),
         ("digest", patch.digest),
         ("for the clean weights", metadata.clean_weights),
         ("architecture", metadata.architecture),
         ("layers", ", ".join(metadata.layers) or "-"),
-        ("touches", _touches(reach)),
+        ("touches", touches),
         ("bits", metadata.bits),
         ("bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"),
         ("alpha", f"{alpha.recommended:g}, from {alpha.minimum:g} to {alpha.maximum:g}"),
+        *made_against(metadata),
     ]
-    if metadata.corruption is not None:
-        rows.append(("corruption", f"{metadata.corruption}, severity {metadata.severity}"))
-    if metadata.attack is not None:
-        budget = "" if metadata.budget is None else f", budget {metadata.budget:g}"
-        rows.append(("attack", f"{metadata.attack}{budget}"))
-    if metadata.dataset is not None:
-        rows.append(("dataset", metadata.dataset))
     if metadata.recipe is not None:
         rows.append(("recipe", f"{metadata.recipe.name}, seed {metadata.recipe.seed}"))
     for digest, strength in patch.parts:
         rows.append(("part", f"{digest[:12]} at alpha {strength:g}"))
-    yield Table.of(("", ""), rows, f"patch {patch.name}", left=2)
-    card = metadata.card
-    if card is not None:
-        columns = (
-            Column("alpha", "alpha", "g"),
-            Column("TA %", "ta", ".1f"),
-            Column("RA %", "ra", ".1f"),
-        )
-        yield Table(columns, card.points, f"robustness card, {card.images:,} images")
+    tables = [facts_table(f"patch {patch.name}", rows)]
+    if metadata.card is not None:
+        tables.append(card_table(metadata.card.images, metadata.card.points))
+    write_result(as_json, document, *tables)
 
 
-def _touches(reach: "Reach | None") -> str:
-    if reach is None:
-        return "not known: a part is not in the store"
-    return (
-        f"{len(reach.layers)} layers, {reach.weights} of {reach.model_weights} weight tensors, "
-        f"{reach.touched_bytes:,} bytes ({100 * reach.share:.3g} %) of the model"
-    )
-
-
-def _model_document(model: "Classifier") -> dict[str, Any]:
+def _show_model(model: "models.Classifier", *, as_json: bool) -> None:
     identity = patches.identify(model.state_dict())
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {
+    layers = models.ordered_layers(model)
+    document: dict[str, Any] = {
         "type": "model",
         **model.spec.model_dump(mode="json"),
         "architecture": identity.architecture,
         "weights": identity.clean_weights,
-        "parameters": parameters,
-        "layers": [
-            {"name": layer.name, "parameters": list(layer.parameters)}
-            for layer in models.ordered_layers(model)
-        ],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": [{"name": layer.name, "parameters": list(layer.parameters)} for layer in layers],
     }
-
-
-def _model_tables(document: dict[str, Any]) -> Iterator[Table]:
     names = ("width", "batch_norm", "folded", "input_size", "num_classes")
     rows = [
         *((name.replace("_", " "), str(document[name])) for name in names),
@@ -160,10 +120,13 @@ def _model_tables(document: dict[str, Any]) -> Iterator[Table]:
         ("architecture", document["architecture"]),
         ("weights", document["weights"]),
     ]
-    yield Table.of(("", ""), rows, f"model {document['network']}", left=2)
-    layers = [
-        (number, layer["name"], len(layer["parameters"]))
-        for number, layer in enumerate(document["layers"], start=1)
-    ]
     columns = Column("K"), Column("layer", left=True), Column("tensors")
-    yield Table(columns, layers, "layers, shallowest first")
+    numbered = [
+        (number, layer.name, len(layer.parameters)) for number, layer in enumerate(layers, start=1)
+    ]
+    write_result(
+        as_json,
+        document,
+        facts_table(f"model {document['network']}", rows),
+        Table(columns, numbered, "layers, shallowest first"),
+    )

@@ -1,7 +1,7 @@
 """Results on standard output, and reports where --csv, --png and --json want them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -154,12 +154,30 @@ def picture_paths(prefix: Path | None, kinds: Iterable[str]) -> dict[str, Path]:
     return {kind: prefix.with_name(f"{stem}-{kind}.png") for kind in kinds}
 
 
-def card_table(images: int, points: Iterable[Any]) -> Table:
+def facts_table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+    """What is known of one thing: names and values."""
+    return Table.of(("", ""), rows, title, left=2)
+
+
+def made_against(patch: Any) -> Iterator[tuple[str, object]]:
+    """What a patch is against, and the images that it was made of, where it says so."""
+    if patch.corruption is not None:
+        yield "corruption", f"{patch.corruption}, severity {patch.severity}"
+    if patch.attack is not None:
+        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
+        yield "attack", f"{patch.attack}{budget}"
+    if patch.dataset is not None:
+        yield "dataset", patch.dataset
+
+
+def card_table(images: int, points: Sequence[Any]) -> Table:
     """What a patch buys and costs at some strengths, each with `alpha`, `ta` and `ra`."""
-    columns = (
-        Column("alpha", "alpha", "g"), Column("TA %", "ta", ".1f"), Column("RA %", "ra", ".1f"),
-    )  # fmt: skip
-    return Table(columns, list(points), f"robustness card, {images:,} images")
+    columns = [
+        Column("alpha", "alpha", "g"),
+        Column("TA %", "ta", ".1f"),
+        Column("RA %", "ra", ".1f"),
+    ]
+    return Table(columns, points, f"robustness card, {images:,} images")
 
 
 def patches_table(patches: Sequence[Any], *more: Column) -> Table:

@@ -9,32 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import RenderableType
 
-from rwsstore.cli.options import PATH, json_option, several
-from rwsstore.cli.output import write_result
-from rwsstore.cli.remote.connection import (
-    if_match_option,
-    limit_options,
-    patch_argument,
-    read_patchset,
-    strength_options,
-    with_client,
-    with_model,
-)
-from rwsstore.cli.remote.patches import compose, delete, patches, pull, push, show
+from rwsstore.cli import options as opt
+from rwsstore.cli.output import facts_table, write_result
+from rwsstore.cli.remote import connection, patches as stored
 from rwsstore.errors import MissingFileError
 from rwsstore.tables import Column, Table, plain
 
 if TYPE_CHECKING:
-    from rwsstore_client import (
-        AuditLog,
-        Client,
-        ComputeInfo,
-        History,
-        Model,
-        ModelInfo,
-        PatchSet,
-        Predictions,
-    )
+    import rwsstore_client as sdk
 
 _WHY = {
     "probe": "the fastest of those offered",
@@ -60,14 +42,14 @@ def command() -> None:
     """
 
 
-for _command in (patches, show, compose, delete, push, pull):
+for _command in stored.COMMANDS:
     command.add_command(_command)
 
 
 @command.command("status", short_help="Show whether the service is ready, and what it serves.")
-@with_client
-@json_option
-def status(rws: "Client", as_json: bool) -> int:
+@connection.with_client
+@opt.json_option
+def status(rws: "sdk.Client", as_json: bool) -> int:
     """Show whether the service is ready, its models, and what they have on.
 
     Exit code 1 if it is not ready.
@@ -76,41 +58,34 @@ def status(rws: "Client", as_json: bool) -> int:
     models = rws.models()
     shown: list[RenderableType] = [f"{rws.url} is {'ready' if ready else 'NOT READY'}"]
     for model in models:
-        shown.append(Table.of(("", ""), model_rows(model), f"model {model.name}", left=2))
+        shown.append(facts_table(f"model {model.name}", model_rows(model)))
         shown += patchset_lines(model.patchset)
     found = [model.model_dump(mode="json") for model in models]
     write_result(as_json, {"url": rws.url, "ready": ready, "models": found}, *shown)
     return 0 if ready else 1
 
 
-def model_rows(model: "ModelInfo") -> list[tuple[str, object]]:
+def model_rows(model: "sdk.ModelInfo") -> Iterator[tuple[str, object]]:
     """All that is known of a model but what it has on."""
-    given = model.input
-    return [
-        ("network", model.network),
-        ("parameters", f"{model.parameters:,}"),
-        ("classes", ", ".join(model.classes) or "-"),
-        ("input", f"{given.height} x {given.width}; {', '.join(given.formats)}"),
-        ("images a request", given.max_images),
-        *_computed(model.compute),
-        ("architecture", model.fingerprint.architecture),
-        ("weights", model.fingerprint.weights),
-    ]
-
-
-def _computed(compute: "ComputeInfo | None") -> Iterator[tuple[str, object]]:
-    if compute is None:  # an older service
-        return
-    yield "computed in", f"{compute.format} ({_WHY.get(compute.why, compute.why)})"
-    for one in compute.offered:
-        agreement = "agreement not measured" if one.agreement is None else f"{one.agreement:.2f} %"
-        speed = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
-        yield "offered", f"{one.name}: {agreement}{speed}"
+    given, compute = model.input, model.compute
+    yield "network", model.network
+    yield "parameters", f"{model.parameters:,}"
+    yield "classes", ", ".join(model.classes) or "-"
+    yield "input", f"{given.height} x {given.width}; {', '.join(given.formats)}"
+    yield "images a request", given.max_images
+    if compute is not None:  # an older service does not tell
+        yield "computed in", f"{compute.format} ({_WHY.get(compute.why, compute.why)})"
+        for one in compute.offered:
+            agreed = "agreement not measured" if one.agreement is None else f"{one.agreement:.2f} %"
+            speed = "" if one.milliseconds is None else f", {one.milliseconds:.3g} ms"
+            yield "offered", f"{one.name}: {agreed}{speed}"
+    yield "architecture", model.fingerprint.architecture
+    yield "weights", model.fingerprint.weights
 
 
 @command.command("predict", short_help="Say what images show.")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
-@with_model
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=opt.PATH)
+@connection.with_model
 @click.option(
     "--patchset",
     default="active",
@@ -118,9 +93,9 @@ def _computed(compute: "ComputeInfo | None") -> Iterator[tuple[str, object]]:
     help="Patches for these images alone; none is the clean model.",
 )
 @click.option("--top-k", type=click.IntRange(min=1), help="Name so many classes of each image.")
-@json_option
+@opt.json_option
 def predict(
-    model: "Model", images: tuple[Path, ...], patchset: str, top_k: int | None, as_json: bool
+    model: "sdk.Model", images: tuple[Path, ...], patchset: str, top_k: int | None, as_json: bool
 ) -> None:
     """Have the service say what images show: JPEG, PNG, WebP or BMP files.
 
@@ -145,7 +120,7 @@ def predict(
     write_result(as_json, document, predictions_table(names, answer), plain(summary))
 
 
-def predictions_table(names: Sequence[str], answer: "Predictions") -> Table:
+def predictions_table(names: Sequence[str], answer: "sdk.Predictions") -> Table:
     """The likeliest classes of each image."""
     columns = [Column("image", left=True)]
     for rank in range(max(len(image.top) for image in answer)):
@@ -159,18 +134,18 @@ def predictions_table(names: Sequence[str], answer: "Predictions") -> Table:
 
 
 @command.command("patchset", short_help="Show what the model has on.")
-@with_model
-@json_option
-def patchset(model: "Model", as_json: bool) -> None:
+@connection.with_model
+@opt.json_option
+def patchset(model: "sdk.Model", as_json: bool) -> None:
     """Show the active patch set and its generation."""
     _show(model.patchset.get(), as_json)
 
 
-def _show(patchset: "PatchSet", as_json: bool) -> None:
+def _show(patchset: "sdk.PatchSet", as_json: bool) -> None:
     write_result(as_json, patchset.model_dump(mode="json"), *patchset_lines(patchset))
 
 
-def patchset_lines(patchset: "PatchSet") -> list[str]:
+def patchset_lines(patchset: "sdk.PatchSet") -> list[str]:
     """A patch set, a line for each patch."""
     head = f"{patchset.model} generation {patchset.generation} state {patchset.state_digest[:12]}: "
     if patchset.fault:
@@ -181,7 +156,7 @@ def patchset_lines(patchset: "PatchSet") -> list[str]:
     return [plain(line) for line in (f"{head}{len(patchset)} on", *lines)]
 
 
-_Change = Callable[..., "PatchSet"]
+_Change = Callable[..., "sdk.PatchSet"]
 
 
 def _changing(*options: Callable[[Any], Any]) -> Callable[[_Change], Callable[..., None]]:
@@ -191,10 +166,10 @@ def _changing(*options: Callable[[Any], Any]) -> Callable[[_Change], Callable[..
     """
 
     def add(change: _Change) -> Callable[..., None]:
-        @with_model
-        @several(*options, if_match_option, json_option)
+        @connection.with_model
+        @opt.several(*options, connection.if_match_option, opt.json_option)
         @functools.wraps(change)
-        def call(model: "Model", *, as_json: bool, **given: Any) -> None:
+        def call(model: "sdk.Model", *, as_json: bool, **given: Any) -> None:
             if given.get("alpha") is not None and given.get("ta_loss") is not None:
                 raise click.UsageError("give --alpha or --ta-loss, not both")
             _show(change(model, **given), as_json)
@@ -205,25 +180,25 @@ def _changing(*options: Callable[[Any], Any]) -> Callable[[_Change], Callable[..
 
 
 @command.command("apply", short_help="Put a patch on.")
-@patch_argument
-@_changing(strength_options)
-def apply(model: "Model", patch: str, **strength: Any) -> "PatchSet":
+@connection.patch_argument
+@_changing(connection.strength_options)
+def apply(model: "sdk.Model", patch: str, **strength: Any) -> "sdk.PatchSet":
     """Put a patch on, or give the one that is on another strength."""
     return model.patchset.apply(patch, **strength)
 
 
 @command.command("scale", short_help="Give a patch that is on another strength.")
-@patch_argument
-@_changing(strength_options)
-def scale(model: "Model", patch: str, **strength: Any) -> "PatchSet":
+@connection.patch_argument
+@_changing(connection.strength_options)
+def scale(model: "sdk.Model", patch: str, **strength: Any) -> "sdk.PatchSet":
     """Give a patch that is on another strength. Exit code 3 if it is not on."""
     return model.patchset.scale(patch, **strength)
 
 
 @command.command("remove", short_help="Take a patch off.")
-@patch_argument
+@connection.patch_argument
 @_changing()
-def remove(model: "Model", patch: str, if_match: int | None) -> "PatchSet":
+def remove(model: "sdk.Model", patch: str, if_match: int | None) -> "sdk.PatchSet":
     """Take a patch off, to the bit. Exit code 3 if it is not on."""
     return model.patchset.remove(patch, if_match=if_match)
 
@@ -231,7 +206,7 @@ def remove(model: "Model", patch: str, if_match: int | None) -> "PatchSet":
 @command.command("set", short_help="Put on just these patches.")
 @click.argument("wanted", metavar="PATCH=ALPHA,PATCH,...")
 @_changing()
-def set_(model: "Model", wanted: str, if_match: int | None) -> "PatchSet":
+def set_(model: "sdk.Model", wanted: str, if_match: int | None) -> "sdk.PatchSet":
     """Put on just these patches; a name alone takes its recommended strength, none is no patch.
 
     Without --if-match it is read first which generation is active, and nothing is changed if
@@ -241,14 +216,14 @@ def set_(model: "Model", wanted: str, if_match: int | None) -> "PatchSet":
     Example:
       rws remote set fog=0.6,gaussian_noise=0.4
     """
-    patches = read_patchset(wanted)
+    patches = connection.read_patchset(wanted)
     seen = model.patchset.get().generation if if_match is None else if_match
     return model.patchset.replace(patches, if_match=seen)
 
 
 @command.command("clear")
 @_changing()
-def clear(model: "Model", if_match: int | None) -> "PatchSet":
+def clear(model: "sdk.Model", if_match: int | None) -> "sdk.PatchSet":
     """Take all patches off."""
     return model.patchset.clear(if_match=if_match)
 
@@ -256,15 +231,15 @@ def clear(model: "Model", if_match: int | None) -> "PatchSet":
 @command.command("rollback", short_help="Go back to a generation.")
 @click.argument("generation", type=click.IntRange(min=0))
 @_changing()
-def rollback(model: "Model", generation: int, if_match: int | None) -> "PatchSet":
+def rollback(model: "sdk.Model", generation: int, if_match: int | None) -> "sdk.PatchSet":
     """Put on again what was on in a generation; that becomes a new one."""
     return model.patchset.rollback(generation, if_match=if_match)
 
 
 @command.command("verify", short_help="Compare the weights in memory with fresh ones.")
-@with_model
-@json_option
-def verify(model: "Model", as_json: bool) -> int:
+@connection.with_model
+@opt.json_option
+def verify(model: "sdk.Model", as_json: bool) -> int:
     """Have the service compare the weights in its memory with freshly patched ones.
 
     Exit code 1 if they differ.
@@ -277,20 +252,20 @@ def verify(model: "Model", as_json: bool) -> int:
 
 
 @command.command("history", short_help="Show who changed what, and when.")
-@with_model
-@limit_options(click.IntRange(min=0), "Only older ones than N.")
-@json_option
-def history(model: "Model", limit: int, before: int | None, as_json: bool) -> None:
+@connection.with_model
+@connection.limit_options(click.IntRange(min=0), "Only older ones than N.")
+@opt.json_option
+def history(model: "sdk.Model", limit: int, before: int | None, as_json: bool) -> None:
     """Show the generations of the patch set, the newest first."""
     found = model.patchset.history(limit=limit, before=before)
     _show_page("history", found, history_table(found), as_json)
 
 
 @command.command("audit", short_help="Show every change to patch sets and store.")
-@with_client
-@limit_options(click.IntRange(min=1), "Only records below number N.")
-@json_option
-def audit(rws: "Client", limit: int, before: int | None, as_json: bool) -> None:
+@connection.with_client
+@connection.limit_options(click.IntRange(min=1), "Only records below number N.")
+@opt.json_option
+def audit(rws: "sdk.Client", limit: int, before: int | None, as_json: bool) -> None:
     """Show the audit log: uploads and deletions too, the newest first.
 
     It is append-only; with --json each record has the hash that chains it to the one before.
@@ -299,7 +274,7 @@ def audit(rws: "Client", limit: int, before: int | None, as_json: bool) -> None:
     _show_page("audit", found, audit_table(found), as_json)
 
 
-def _show_page(name: str, page: "History | AuditLog", table: Table, as_json: bool) -> None:
+def _show_page(name: str, page: "sdk.History | sdk.AuditLog", table: Table, as_json: bool) -> None:
     older, before = [], page.next_before
     if before is not None:
         older.append(f"older ones: rws remote {name} --before {before}")
@@ -310,30 +285,27 @@ def _when(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
-def history_table(history: "History") -> Table:
+def history_table(history: "sdk.History") -> Table:
     """Who did what, the newest first."""
+    rows = []
+    for one in history:
+        back = "" if one.rolled_back_to is None else f" to {one.rolled_back_to}"
+        on = ",".join(f"{patch.patch}={patch.alpha:g}" for patch in one) or "none"
+        did = (one.generation, _when(one.at), f"{one.action}{back}", one.actor, one.address)
+        rows.append((*did, on, one.state_digest[:12]))
     columns = (
-        Column("generation", "generation"),
-        Column("at", lambda one: _when(one.at), left=True),
-        Column("action", _action, left=True),
-        Column("by", "actor", left=True),
-        Column("from", "address", left=True, spare=2),
-        Column(
-            "patch set",
-            lambda one: ",".join(f"{on.patch}={on.alpha:g}" for on in one) or "none",
-            left=True,
-        ),
-        Column("state", lambda one: one.state_digest[:12], left=True, spare=1),
+        Column("generation"),
+        Column("at", left=True),
+        Column("action", left=True),
+        Column("by", left=True),
+        Column("from", left=True, spare=2),
+        Column("patch set", left=True),
+        Column("state", left=True, spare=1),
     )
-    return Table(columns, list(history))
+    return Table(columns, rows)
 
 
-def _action(one: Any) -> str:
-    back = "" if one.rolled_back_to is None else f" to {one.rolled_back_to}"
-    return f"{one.action}{back}"
-
-
-def audit_table(log: "AuditLog") -> Table:
+def audit_table(log: "sdk.AuditLog") -> Table:
     """Every change, the newest first."""
     columns = (
         Column("number", "seq"),

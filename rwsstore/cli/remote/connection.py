@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore.cli.options import PATH, several
-from rwsstore.errors import (
-    ConfigError,
-    MissingExtraError,
-    MissingFileError,
-    NotFoundError,
-    RefusedError,
-    RwsError,
-)
+from rwsstore import errors
+from rwsstore.cli import options as opt
 from rwsstore.tables import plain
 
 if TYPE_CHECKING:
-    from rwsstore_client import ApiError, Client
+    import rwsstore_client as sdk
 
 _Command = Callable[..., Any]
 
@@ -56,7 +49,7 @@ if_match_option = click.option(
     help="Only if generation N is still the active one.",
 )
 
-strength_options = several(
+strength_options = opt.several(
     click.option(
         "--alpha",
         type=float,
@@ -71,7 +64,7 @@ strength_options = several(
     ),
 )
 
-_service_options = several(
+_service_options = opt.several(
     click.option(
         "--url",
         envvar="RWS_URL",
@@ -80,7 +73,7 @@ _service_options = several(
     ),
     click.option(
         "--token-file",
-        type=PATH,
+        type=opt.PATH,
         help="File that holds the token alone. Default: the token is $RWS_TOKEN.",
     ),
 )
@@ -96,7 +89,7 @@ _model_option = click.option(
 
 def limit_options(before: click.IntRange, what: str) -> Callable[[_Command], _Command]:
     """Add --limit and --before, of which the numbers are of a kind and the help is given."""
-    return several(
+    return opt.several(
         click.option("--limit", type=click.IntRange(1, 1000), default=50, help="At most so many."),
         click.option("--before", type=before, metavar="N", help=what),
     )
@@ -119,12 +112,14 @@ def with_model(command: _Command) -> _Command:
 
     @_model_option
     @functools.wraps(command)
-    def call(rws: "Client", *args: Any, model_name: str | None, **options: Any) -> Any:
+    def call(rws: "sdk.Client", *args: Any, model_name: str | None, **options: Any) -> Any:
         if model_name is None:
             names = [model.name for model in rws.models()]
             if len(names) != 1:
                 found = ", ".join(names) or "none"
-                raise ConfigError(plain(f"name a model with --model; {rws.url} has: {found}"))
+                raise errors.ConfigError(
+                    plain(f"name a model with --model; {rws.url} has: {found}")
+                )
             model_name = names[0]
         return command(rws.model(model_name), *args, **options)
 
@@ -142,43 +137,35 @@ def read_patchset(text: str) -> "dict[str, float | None]":
     try:
         return parse_patchset(text)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise errors.ConfigError(str(error)) from None
 
 
 @contextmanager
-def _client(url: str | None, token_file: Path | None) -> Iterator["Client"]:
+def _client(url: str | None, token_file: Path | None) -> Iterator["sdk.Client"]:
     try:
         from rwsstore_client import ApiError, Client, RwsClientError
     except ModuleNotFoundError as error:
-        raise MissingExtraError("rws remote", "remote") from error
-    token = None if token_file is None else _read_token(token_file)
+        raise errors.MissingExtraError("rws remote", "remote") from error
+    try:
+        token = None if token_file is None else token_file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise errors.MissingFileError(f"no token file {token_file}") from None
+    except UnicodeDecodeError:
+        message = f"{token_file} holds more than ASCII; expected the token alone"
+        raise errors.ConfigError(message) from None
     try:
         client = Client(url, token)
     except ValueError as error:
-        raise ConfigError(plain(str(error))) from None
+        raise errors.ConfigError(plain(str(error))) from None
     try:
         with client:
             yield client
     except ApiError as error:
-        raise _as_error(error) from error
+        message = plain(error.detail)
+        if error.status == 401:
+            message += "; give it as RWS_TOKEN or with --token-file"
+        refused = errors.RefusedError if error.status in _REFUSED else errors.RwsError
+        kind = errors.NotFoundError if error.status == 404 else refused
+        raise kind(message) from error
     except RwsClientError as error:
-        raise RwsError(plain(str(error))) from error
-
-
-def _read_token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise MissingFileError(f"no token file {path}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} holds more than ASCII; expected the token alone") from None
-
-
-def _as_error(error: "ApiError") -> RwsError:
-    """What a problem of the service is to whoever types commands."""
-    message = plain(error.detail)
-    if error.status == 401:
-        message += "; give it as RWS_TOKEN or with --token-file"
-    if error.status == 404:
-        return NotFoundError(message)
-    return RefusedError(message) if error.status in _REFUSED else RwsError(message)
+        raise errors.RwsError(plain(str(error))) from error

@@ -7,28 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore.cli.options import PATH, json_option, open_store
-from rwsstore.cli.output import (
-    card_table,
-    patches_table,
-    reference_of,
-    touched_of,
-    write_lines,
-    write_result,
-)
-from rwsstore.cli.remote.connection import patch_argument, read_patchset, with_client
+from rwsstore.cli import options as opt, output
+from rwsstore.cli.remote import connection
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
-from rwsstore.tables import Column, Table, plain
+from rwsstore.tables import Column, plain
 
 if TYPE_CHECKING:
+    import rwsstore_client as sdk
     from rwsstore.patches import Patch
     from rwsstore.store import Store
-    from rwsstore_client import Client, Patch as Described
 
 
 @click.command("patches", short_help="List the service's patches.")
-@with_client
+@connection.with_client
 @click.option("--kind", help="Only of this kind: rws, composed, ...")
 @click.option("--corruption", metavar="NAME", help="Only for this one.")
 @click.option("--bits", type=click.IntRange(2, 32), help="Only of so many bits.")
@@ -40,30 +32,32 @@ if TYPE_CHECKING:
     help="By name, which it is without; or what touches the fewest bytes of the model, or takes "
     "the fewest itself, first.",
 )
-@json_option
-def patches(rws: "Client", as_json: bool, **filters: Any) -> None:
+@opt.json_option
+def patches(rws: "sdk.Client", as_json: bool, **filters: Any) -> None:
     """List the patches that the service has."""
     found = rws.patches.list(**filters)
     nothing = f"no such patch at {rws.url}; send some with rws remote push"
     document = {"url": rws.url, "patches": [patch.model_dump(mode="json") for patch in found]}
     alpha, fits = Column("alpha", "alpha", "g"), Column("fits", "fits", left=True)
-    write_result(as_json, document, patches_table(found, alpha, fits) if found else nothing)
+    output.write_result(
+        as_json, document, output.patches_table(found, alpha, fits) if found else nothing
+    )
 
 
 @click.command("show", short_help="Show one patch.")
-@patch_argument
-@with_client
-@json_option
-def show(rws: "Client", patch: str, as_json: bool) -> None:
+@connection.patch_argument
+@connection.with_client
+@opt.json_option
+def show(rws: "sdk.Client", patch: str, as_json: bool) -> None:
     """Show a patch's description and its robustness card."""
     found = rws.patches.get(patch)
-    tables = [Table.of(("", ""), patch_rows(found), f"patch {reference_of(found)}", left=2)]
+    tables = [output.facts_table(f"patch {output.reference_of(found)}", patch_rows(found))]
     if found.card is not None:
-        tables.append(card_table(found.card.images, found.card.points))
-    write_result(as_json, found.model_dump(mode="json"), *tables)
+        tables.append(output.card_table(found.card.images, found.card.points))
+    output.write_result(as_json, found.model_dump(mode="json"), *tables)
 
 
-def patch_rows(patch: "Described") -> Iterator[tuple[str, object]]:
+def patch_rows(patch: "sdk.Patch") -> Iterator[tuple[str, object]]:
     """All that is known of a patch but its card."""
     yield "kind", patch.kind
     yield "digest", patch.digest
@@ -71,18 +65,12 @@ def patch_rows(patch: "Described") -> Iterator[tuple[str, object]]:
     yield "for the clean weights", patch.clean_weights
     yield "architecture", patch.architecture
     yield "layers", ", ".join(patch.layers) or "-"
-    yield "touches", f"{touched_of(patch)} bytes of the model"
+    yield "touches", f"{output.touched_of(patch)} bytes of the model"
     yield "bits", patch.bits or "-"
     yield "bytes", f"{patch.payload_bytes:,} payload, {patch.file_bytes:,} file"
     yield "alpha", f"{patch.alpha:g}, from {patch.alpha_minimum:g} to {patch.alpha_maximum:g}"
     yield "layer", patch.layer
-    if patch.corruption is not None:
-        yield "corruption", f"{patch.corruption}, severity {patch.severity}"
-    if patch.attack is not None:
-        budget = "" if patch.budget is None else f", budget {patch.budget:g}"
-        yield "attack", f"{patch.attack}{budget}"
-    if patch.dataset is not None:
-        yield "dataset", patch.dataset
+    yield from output.made_against(patch)
     for part in patch.parts:
         yield "part", f"{part.name} {part.digest[:12]} at {part.alpha:g}"
 
@@ -90,37 +78,37 @@ def patch_rows(patch: "Described") -> Iterator[tuple[str, object]]:
 @click.command("compose", short_help="Store several patches at fixed strengths as one.")
 @click.argument("name")
 @click.argument("patchset", metavar="PATCH=ALPHA,PATCH=ALPHA,...")
-@with_client
-@json_option
-def compose(rws: "Client", name: str, patchset: str, as_json: bool) -> None:
+@connection.with_client
+@opt.json_option
+def compose(rws: "sdk.Client", name: str, patchset: str, as_json: bool) -> None:
     """Store a patch NAME on the service that stands for several others.
 
     \b
     Example:
       rws remote compose foggy_night fog=0.6,gaussian_noise=0.4
     """
-    made = rws.patches.compose(name, read_patchset(patchset))
+    made = rws.patches.compose(name, connection.read_patchset(patchset))
     lines = [f"{part.name} {part.digest[:12]} at alpha {part.alpha:g}" for part in made.parts]
-    stored = f"stored {reference_of(made)} {made.digest[:12]}"
-    write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
+    stored = f"stored {output.reference_of(made)} {made.digest[:12]}"
+    output.write_result(as_json, made.model_dump(mode="json"), *map(plain, [*lines, stored]))
 
 
 @click.command("delete", short_help="Delete a patch from the service.")
-@patch_argument
-@with_client
-def delete(rws: "Client", patch: str) -> None:
+@connection.patch_argument
+@connection.with_client
+def delete(rws: "sdk.Client", patch: str) -> None:
     """Delete the name PATCH with all its versions from the service's store.
 
     The service refuses while the active patch set or the history needs one of them.
     """
     rws.patches.delete(patch)
-    write_lines([f"deleted {patch}"])
+    output.write_lines([f"deleted {patch}"])
 
 
 _store_option = click.option(
     "--store",
     "store_path",
-    type=PATH,
+    type=opt.PATH,
     help="Folder of the store on this machine; or bundled: what comes with rwsstore. Default: "
     "$RWS_STORE, else the platform's data directory.",
 )
@@ -139,14 +127,18 @@ class Moved:
 
 @click.command("push", short_help="Send patches from a store to the service.")
 @click.argument("named", metavar="[PATCH]...", nargs=-1)
-@with_client
+@connection.with_client
 @_store_option
 @click.option(
     "--all", "everything", is_flag=True, help="The latest version of every patch of the store."
 )
-@json_option
+@opt.json_option
 def push(
-    rws: "Client", named: tuple[str, ...], store_path: Path | None, everything: bool, as_json: bool
+    rws: "sdk.Client",
+    named: tuple[str, ...],
+    store_path: Path | None,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Send patches from this machine's store to the service's.
 
@@ -160,8 +152,15 @@ def push(
     """
     if everything == bool(named):
         raise click.UsageError("name patches, or give --all")
-    store = open_store(store_path)
-    parcels = list(_parcels(store, _whole(store) if everything else _named(store, named)))
+    store = opt.open_store(store_path)
+    if everything:  # what lies beneath the store came with rwsstore
+        entries = [entry for entry in store.list() if store.read_only or entry.layer == "user"]
+        if not entries:
+            raise ConfigError(f"no patch in {store.root}; make some with rws extract")
+        wanted = [_Parcel(entry.name, entry.digest) for entry in entries]
+    else:
+        wanted = [_named(store, reference) for reference in named]
+    parcels = list(_parcels(store, wanted))
     there = sorted(rws.patches.list(all_versions=True), key=lambda patch: patch.version or 0)
     latest = {patch.name: patch.digest for patch in there}
     digests = {patch.digest for patch in there}
@@ -174,13 +173,13 @@ def push(
 
 
 @click.command("pull", short_help="Fetch a patch from the service.")
-@patch_argument
-@with_client
+@connection.patch_argument
+@connection.with_client
 @_store_option
-@click.option("--out", type=PATH, help="Write the patch's file here, in no store.")
-@json_option
+@click.option("--out", type=opt.PATH, help="Write the patch's file here, in no store.")
+@opt.json_option
 def pull(
-    rws: "Client", patch: str, store_path: Path | None, out: Path | None, as_json: bool
+    rws: "sdk.Client", patch: str, store_path: Path | None, out: Path | None, as_json: bool
 ) -> None:
     """Fetch a patch, and the parts of a composed one, into this machine's store.
 
@@ -197,7 +196,7 @@ def pull(
         return
     from rwsstore.patches import Patch
 
-    store = open_store(store_path)
+    store = opt.open_store(store_path)
     fetched = Patch.from_bytes(rws.patches.content(found.digest))
     done = []
     for digest, _ in fetched.parts:
@@ -218,23 +217,11 @@ class _Parcel:
     is_part: bool = False
 
 
-def _whole(store: "Store") -> list[_Parcel]:
-    """The latest versions in the store; what lies beneath it came with rwsstore."""
-    entries = [entry for entry in store.list() if store.read_only or entry.layer == "user"]
-    if not entries:
-        raise ConfigError(f"no patch in {store.root}; make some with rws extract")
-    return [_Parcel(entry.name, entry.digest) for entry in entries]
-
-
-def _named(store: "Store", references: tuple[str, ...]) -> list[_Parcel]:
-    names = {entry.name for entry in store.list()}
-    parcels = []
-    for reference in references:
-        digest = store.resolve(reference)
-        name = reference.partition("@")[0]
-        # By digest, it goes under its own name.
-        parcels.append(_Parcel(name if name in names else store.get(digest).name, digest))
-    return parcels
+def _named(store: "Store", reference: str) -> _Parcel:
+    """A patch under the name by which it was asked for; by digest, it goes under its own."""
+    digest, name = store.resolve(reference), reference.partition("@")[0]
+    known = any(entry.name == name for entry in store.list())
+    return _Parcel(name if known else store.get(digest).name, digest)
 
 
 def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
@@ -254,7 +241,7 @@ def _parcels(store: "Store", wanted: list[_Parcel]) -> Iterator[_Parcel]:
 
 
 def _send(
-    rws: "Client", data: bytes, parcel: _Parcel, latest: dict[str, str], digests: set[str]
+    rws: "sdk.Client", data: bytes, parcel: _Parcel, latest: dict[str, str], digests: set[str]
 ) -> Moved:
     """Send a patch, unless it is there; what the service has is kept up to date."""
     from rwsstore_client import DuplicatePatchError
@@ -289,4 +276,8 @@ def _report(done: list[Moved], verb: str, place: str, as_json: bool) -> None:
         version = "" if one.version is None else f"@{one.version}"
         state = f"{verb} ({one.file_bytes:,} bytes)" if one.moved else "was there already"
         lines.append(plain(f"{one.name}{version} {one.digest[:12]} {state}"))
-    write_result(as_json, {"to": place, "patches": [asdict(one) for one in done]}, *lines)
+    output.write_result(as_json, {"to": place, "patches": [asdict(one) for one in done]}, *lines)
+
+
+COMMANDS = (patches, show, compose, delete, push, pull)
+"""Of `rws remote`, on the service's store."""
