@@ -92,9 +92,15 @@ class Attack(ABC):
             self.ball.check_image(units[0].numel())
             classes = self._check_model(model, units)
             known = check_labels(labels, len(units), classes).to(units.device)
-            places = _known_indices(indices, len(units))
+            places = torch.arange(len(units)) if indices is None else indices
+            if places.dtype != torch.int64 or places.shape != known.shape:
+                raise DataError(
+                    f"the indices are {places.dtype} {list(places.shape)}; expected int64 "
+                    f"[{len(units)}], one for each image"
+                )
             # Copies, for tensors made in inference mode cannot be differentiated through.
-            whole = AttackBatch(model, units.clone(), known.clone(), places, seed, early_exit)
+            copies = units.clone(), known.clone()
+            whole = AttackBatch(model, *copies, places.cpu(), seed, early_exit)
             check_count("batch_size", batch_size)
             result = torch.empty_like(whole.images)
             with unchanged(model), progress.task(self.name, total=len(result)) as task:
@@ -140,14 +146,3 @@ def check_count(name: str, value: int) -> None:
     """
     if type(value) is not int or value < 1:
         raise ConfigError(f"{name} is {value!r}; expected a whole number, 1 or more")
-
-
-def _known_indices(indices: Tensor | None, count: int) -> Tensor:
-    if indices is None:
-        return torch.arange(count)
-    if indices.dtype != torch.int64 or indices.shape != (count,):
-        raise DataError(
-            f"the indices are {indices.dtype} {list(indices.shape)}; expected int64 [{count}], "
-            "one for each image"
-        )
-    return indices.cpu()

@@ -260,9 +260,16 @@ def layer_outputs(
         ConfigError: a layer gives no tensor, or is not called.
     """
     found: dict[str, Tensor] = {}
+
+    def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            given = type(output).__name__
+            raise ConfigError(f"layer {name!r} gives out {given}; expected a tensor")
+        # A copy, for an activation in place may come next.
+        found.setdefault(name, output.float().clone())
+
     hooks = [
-        model.get_submodule(name).register_forward_hook(partial(_keep, found, name))
-        for name in layers
+        model.get_submodule(name).register_forward_hook(partial(keep, name)) for name in layers
     ]
     try:
         logits: Tensor = model(images)
@@ -275,16 +282,6 @@ def layer_outputs(
             f"layer {missing[0]!r} gave out nothing when the model was run; choose another"
         )
     return logits, [found[name] for name in layers]
-
-
-def _keep(
-    found: dict[str, Tensor], name: str, _module: nn.Module, _inputs: object, output: object
-) -> None:
-    """Keep the first output of a layer."""
-    if not isinstance(output, Tensor):
-        raise ConfigError(f"layer {name!r} gives out {type(output).__name__}; expected a tensor")
-    # A copy, for an activation in place may come next.
-    found.setdefault(name, output.float().clone())
 
 
 @dataclass(frozen=True)

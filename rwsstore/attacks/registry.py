@@ -15,7 +15,6 @@ ATTACKS: Mapping[str, type[Attack]] = {
 }
 """Every attack by name."""
 
-_ITERATED: Mapping[str, type[Apgd | Pgd]] = {"apgd": Apgd, "pgd": Pgd}
 _WRITTEN = re.compile(r"(a?pgd)([0-9]{1,9})?(?:x([0-9]{1,9}))?")
 _EXAMPLES = ("apgd", "apgd100x2", "fgsm", "pgd10", "pgd20x5")
 
@@ -41,7 +40,7 @@ def parse_attack(text: str, epsilon: float, norm: Norm = "linf") -> Attack:
     if found is None:
         raise UnknownNameError("attack", text, _EXAMPLES)
     name, steps, restarts = found.groups()
-    attack = _ITERATED[name](epsilon, norm)
+    attack = Apgd(epsilon, norm) if name == Apgd.name else Pgd(epsilon, norm)
     return replace(
         attack,
         steps=attack.steps if steps is None else int(steps),

@@ -69,15 +69,15 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
     if dataset_only and options["dataset"] is None:
         raise ConfigError(f"{dataset_only[0]} goes with --dataset")
     kinds = ("norms", "cosine", "layers", *(() if options["dataset"] is None else ("gains",)))
-    write_found(options, lambda: _comparison(patches, options), kinds)
 
+    def compared() -> "probes.Comparison":
+        model = load_model(options)
+        signatures = _signatures(patches, model, options["store_path"])
+        similarity = probes.compare_signatures(model, signatures)
+        gains = None if options["dataset"] is None else _gains(model, signatures, options)
+        return probes.summarize(similarity, gains, seed=options["seed"])
 
-def _comparison(names: tuple[str, ...], options: dict[str, Any]) -> "probes.Comparison":
-    model = load_model(options)
-    signatures = _signatures(names, model, options["store_path"])
-    similarity = probes.compare_signatures(model, signatures)
-    gains = None if options["dataset"] is None else _gains(model, signatures, options)
-    return probes.summarize(similarity, gains, seed=options["seed"])
+    write_found(options, compared, kinds)
 
 
 def _signatures(

@@ -223,14 +223,11 @@ class Comparison(Report):
         width = max(2.6, 0.5 * len(layers))
         figure = new_figure(2.4 + 2 * width, 1.8 + _CELL * len(names))
         left, right = figure.subplots(1, 2)
+        blank = [""] * len(names)
+        relative = "relative to the clean layer, ‖Δ‖₂ / ‖θ‖₂"
         for axes, values, title, labels in (
             (left, found.norms, "norm of each patch, ‖Δ‖₂", names),
-            (
-                right,
-                found.relative_norms,
-                "relative to the clean layer, ‖Δ‖₂ / ‖θ‖₂",
-                [""] * len(names),
-            ),
+            (right, found.relative_norms, relative, blank),
         ):
             top = float(values.nan_to_num(0.0).max()) or 1.0
             drawn = draw_heat_map(axes, values, labels, layers, _UNSIGNED, (0.0, top), form=".2f")

@@ -13,7 +13,7 @@ from rwsstore.canonical import Digest
 from rwsstore.corruptions import CORRUPTIONS
 from rwsstore.errors import ConfigError, MismatchError, UnknownPatchError
 from rwsstore.models import ordered_layers, touched_layers
-from rwsstore.patches import ModelIdentity, Patch, PatchSet, check_fit, identify
+from rwsstore.patches import Patch, PatchSet, check_fit, identify
 from rwsstore.runtime import PatchBag, PatchSource
 from rwsstore.store import FittingStore, Store
 
@@ -85,29 +85,25 @@ def gather_signatures(
     """
     identity = identify(model.state_dict())
     found = source if source is not None else PatchBag(patches.values())
-    names: dict[Digest, str] = {}
+    signatures: dict[Digest, Signature] = {}
     for name, patch in patches.items():
-        if patch.digest in names:
+        if patch.digest in signatures:
             raise ConfigError(
-                f"{names[patch.digest]!r} and {name!r} are the same patch {patch.digest[:12]}; "
-                "expected different ones"
+                f"{signatures[patch.digest].name!r} and {name!r} are the same patch "
+                f"{patch.digest[:12]}; expected different ones"
             )
-        names[patch.digest] = name
-    return tuple(_signature(name, patch, identity, found) for name, patch in patches.items())
-
-
-def _signature(name: str, patch: Patch, model: ModelIdentity, source: PatchSource) -> Signature:
-    check_fit(patch, model)
-    parts = []
-    for digest, alpha in PatchSet.of([(patch, patch.metadata.alpha.recommended)]):
-        part = patch if digest == patch.digest else source.get(digest)
-        check_fit(part, model)
-        parts.append((part, alpha))
-    if not parts:
-        raise ConfigError(f"the recommended alpha of patch {name!r} is 0: it changes nothing")
-    corruption = patch.metadata.corruption
-    known = corruption if corruption in CORRUPTIONS else None
-    return Signature(name, patch.digest, known, tuple(parts))
+        check_fit(patch, identity)
+        parts = []
+        for digest, alpha in PatchSet.of([(patch, patch.metadata.alpha.recommended)]):
+            part = patch if digest == patch.digest else found.get(digest)
+            check_fit(part, identity)
+            parts.append((part, alpha))
+        if not parts:
+            raise ConfigError(f"the recommended alpha of patch {name!r} is 0: it changes nothing")
+        corruption = patch.metadata.corruption
+        known = corruption if corruption in CORRUPTIONS else None
+        signatures[patch.digest] = Signature(name, patch.digest, known, tuple(parts))
+    return tuple(signatures.values())
 
 
 def find_signatures(model: nn.Module, store: Store) -> tuple[Signature, ...]:

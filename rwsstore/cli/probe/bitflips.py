@@ -11,7 +11,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.probes import bitflips
 
 if TYPE_CHECKING:
-    from rwsstore.probes.bitflips import BitflipReport, Memory, Sites
+    from rwsstore.probes.bitflips import BitflipReport, Memory
 
 _SAMPLE = 2000
 
@@ -92,7 +92,14 @@ def bitflips_report(bench: Bench) -> "BitflipReport":
     if options["layer"] is not None and options["sample"] is not None:
         raise ConfigError("--layer takes all of a layer: leave --sample out, or --layer")
     memory, stored = _memory(bench)
-    sites = _sites(bench, memory)
+    if options["layer"] is None:
+        count = options["sample"] or _SAMPLE
+        sites = bitflips.sample_sites(memory, count, bits=options["bits"], seed=options["seed"])
+    else:
+        names = models.parse_layers(bench.model, options["layer"])
+        if len(names) != 1:
+            raise ConfigError(f"--layer {options['layer']} names {len(names)} layers; expected one")
+        sites = bitflips.layer_sites(memory, names[0], bits=options["bits"])
     resamples = 0 if options["layer"] is not None else options["resamples"]
     resampling = Resampling(resamples=resamples, seed=options["seed"])
     images = bench.images()
@@ -115,14 +122,3 @@ def _memory(bench: Bench) -> "tuple[Memory, dict[str, Any]]":
     patch = fitting_store(options["store_path"], model).get(name)
     memory = bitflips.StoredPatch(model, patch, alpha, allow_transfer=options["allow_transfer"])
     return memory, {"patch": patch.digest, "alpha": alpha}
-
-
-def _sites(bench: Bench, memory: "Memory") -> "Sites":
-    options = bench.options
-    if options["layer"] is None:
-        count = options["sample"] or _SAMPLE
-        return bitflips.sample_sites(memory, count, bits=options["bits"], seed=options["seed"])
-    names = models.parse_layers(bench.model, options["layer"])
-    if len(names) != 1:
-        raise ConfigError(f"--layer {options['layer']} names {len(names)} layers; expected one")
-    return bitflips.layer_sites(memory, names[0], bits=options["bits"])

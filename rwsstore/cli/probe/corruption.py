@@ -1,9 +1,8 @@
 """`rws probe corruption`."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +13,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.probes import parameter_corruption
 
 if TYPE_CHECKING:
-    from rwsstore.probes.parameter_corruption import CorruptionReport, ProbeOptions
+    from rwsstore.probes.parameter_corruption import CorruptionReport
 
 _DRAWS = 3
 """Random corruptions where all parameters are probed as one group."""
@@ -87,7 +86,15 @@ def corruption_report(bench: Bench) -> "CorruptionReport":
     """
     from rwsstore.training.loop import images_digest
 
-    options, settings = bench.options, _settings(bench.options)
+    options, draws = bench.options, bench.options["draws"]
+    settings = parameter_corruption.ProbeOptions(
+        epsilons=tuple(sorted(_number(part, "ε") for part in options["epsilon"].split(","))),
+        by=options["by"],
+        p=_number(options["norm"], "p"),
+        ns=tuple(_count(part) for part in options["numbers"].split(",")),
+        draws=(_DRAWS if options["by"] == "table" else 0) if draws is None else draws,
+        seed=options["seed"],
+    )
     layers, images, source = bench.layers, bench.images(), None
     if options["gradient_images"] is not None:
         source = bench.images(limit=options["gradient_images"], split="train")
@@ -107,18 +114,6 @@ def corruption_report(bench: Bench) -> "CorruptionReport":
         name=images.name,
         results=results,
         progress=bench.progress,
-    )
-
-
-def _settings(options: Mapping[str, Any]) -> "ProbeOptions":
-    draws = options["draws"]
-    return parameter_corruption.ProbeOptions(
-        epsilons=tuple(sorted(_number(part, "ε") for part in options["epsilon"].split(","))),
-        by=options["by"],
-        p=_number(options["norm"], "p"),
-        ns=tuple(_count(part) for part in options["numbers"].split(",")),
-        draws=(_DRAWS if options["by"] == "table" else 0) if draws is None else draws,
-        seed=options["seed"],
     )
 
 

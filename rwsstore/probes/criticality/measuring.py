@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -198,43 +199,32 @@ def measure_weaknesses(
     with plain_float32(), unchanged(model):
         known = check_labels(labels, len(units), check_evaluating(model, units))
         names = main_path_convolutions(model, leaves=leaves)
+
+        def measure(rows: Tensor) -> list[list[float]]:
+            """‖F_i(x + δ) − F_i(x)‖₂/N_i of some of the images; [B][layers]."""
+            attacked = chosen.attack.perturb(
+                model, units[rows], known[rows], seed=seed, indices=rows, batch_size=len(rows),
+                early_exit=False,
+            )  # fmt: skip
+            with torch.no_grad():
+                _, clean = layer_outputs(model, names, units[rows])
+                _, moved = layer_outputs(model, names, attacked)
+            lengths = [
+                torch.linalg.vector_norm((after - before).flatten(1), dim=1).double()
+                / before[0].numel()
+                for before, after in zip(clean, moved, strict=True)
+            ]
+            found: list[list[float]] = torch.stack(lengths, dim=1).tolist()
+            if not all(map(math.isfinite, chain.from_iterable(found))):
+                raise TensorError(
+                    "a layer's features are NaN or infinite: look at the model's weights"
+                )
+            return found
+
         with progress.task("criticality", total=len(units)) as task:
             for start in range(0, len(units), chosen.batch_size):
                 rows = torch.arange(start, min(start + chosen.batch_size, len(units)))
-                measure = partial(
-                    _weaknesses, model, names, units, known, rows, chosen.attack, seed
-                )
-                found += kept.value(f"images {start} to {start + len(rows)}", measure)
+                key = f"images {start} to {start + len(rows)}"
+                found += kept.value(key, partial(measure, rows))
                 task.advance(len(rows))
     return Weaknesses(names, torch.tensor(found, dtype=torch.float64))
-
-
-def _weaknesses(
-    model: nn.Module,
-    layers: Sequence[str],
-    images: Tensor,
-    labels: Tensor,
-    rows: Tensor,
-    attack: Pgd,
-    seed: int,
-) -> list[list[float]]:
-    """‖F_i(x + δ) − F_i(x)‖₂/N_i of some of the images; [B][layers]."""
-    attacked = attack.perturb(
-        model, images[rows], labels[rows], seed=seed, indices=rows, batch_size=len(rows),
-        early_exit=False,
-    )  # fmt: skip
-    with torch.no_grad():
-        _, clean = layer_outputs(model, layers, images[rows])
-        _, moved = layer_outputs(model, layers, attacked)
-    found = torch.stack(
-        [
-            torch.linalg.vector_norm((after - before).flatten(1), dim=1).double()
-            / before[0].numel()
-            for before, after in zip(clean, moved, strict=True)
-        ],
-        dim=1,
-    )
-    if not bool(found.isfinite().all()):
-        raise TensorError("a layer's features are NaN or infinite: look at the model's weights")
-    values: list[list[float]] = found.tolist()
-    return values

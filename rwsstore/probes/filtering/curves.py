@@ -4,8 +4,7 @@ Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023 
 The names h1, h2 and h3 for its three filters are our own choice.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -80,23 +79,19 @@ def parameters_of(model: nn.Module, filtered: Sequence[str]) -> dict[str, tuple[
     Returns:
         Names of parameters by layer, in the order of `filtered`.
     """
-    names = [name for name, _ in model.named_parameters()]
-    around = [_layer_around(model, name) for name in names]
+    around = {}
+    for name, _ in model.named_parameters():
+        path, _, _ = name.rpartition(".")
+        while path and not is_layer(model.get_submodule(path)):
+            path, _, _ = path.rpartition(".")
+        around[name] = path
     owned: dict[str, list[str]] = {name: [] for name in filtered}
-    owner = next(filter(None, around), None)
-    for name, layer in zip(names, around, strict=True):
+    owner = next(filter(None, around.values()), "")
+    for name, layer in around.items():
         owner = layer or owner
         if owner in owned:
             owned[owner].append(name)
     return {name: tuple(parameters) for name, parameters in owned.items()}
-
-
-def _layer_around(model: nn.Module, parameter: str) -> str | None:
-    """Path of the layer, filtered or not, that a parameter lies in."""
-    path, _, _ = parameter.rpartition(".")
-    while path and not is_layer(model.get_submodule(path)):
-        path, _, _ = path.rpartition(".")
-    return path or None
 
 
 _PULSE = 50
@@ -330,15 +325,17 @@ def measure_curves(
     def curve(layer: str, name: str) -> dict[str, list[Any]]:
         """Measure one layer under one filter; JSON values."""
         weight, row = _weight(scratch, layer), FILTERS[name]
-        thresholds = row.thresholds(weight, chosen.thresholds)
+        before, thresholds = weight.clone(), row.thresholds(weight, chosen.thresholds)
         found: dict[str, list[Any]] = {"thresholds": thresholds}
         found |= {key: [] for key in ("remaining", "clean", "attacked")}
         for threshold in thresholds:
-            with _filtered(weight, row, threshold) as share:
-                clean, standing = right()
-            found["remaining"].append(share)
+            keep = row.keep(before, threshold)
+            weight.copy_(before).masked_fill_(~keep, 0.0)
+            clean, standing = right()
+            found["remaining"].append(float(keep.double().mean()))
             found["clean"].append(to_digits(clean))
             found["attacked"].append(to_digits(standing))
+        weight.copy_(before)
         return found
 
     with progress.task("filtering", total=len(names) * len(chosen.filters)) as task:
@@ -347,14 +344,10 @@ def measure_curves(
         for layer in names:
             for name in chosen.filters:
                 found = kept.value(f"{prefix}{layer}/{name}", partial(curve, layer, name))
-                columns = (
-                    torch.tensor(found[key], dtype=torch.float64)
-                    for key in ("thresholds", "remaining")
+                columns = torch.tensor(
+                    [found["thresholds"], found["remaining"]], dtype=torch.float64
                 )
-                rows = (
-                    torch.stack([from_digits(row) for row in found[key]])
-                    for key in ("clean", "attacked")
-                )
+                rows = [torch.stack([*map(from_digits, found[k])]) for k in ("clean", "attacked")]
                 curves.append(FilterCurve(layer, name, *columns, *rows))
                 task.advance(note=f"{layer}, {name}")
     return FilteringCurves(tuple(curves), chosen, classes, len(units), *base)
@@ -362,15 +355,3 @@ def measure_curves(
 
 def _weight(model: nn.Module, layer: str) -> Tensor:
     return model.get_submodule(layer).get_parameter("weight")
-
-
-@contextmanager
-def _filtered(weight: Tensor, row: Filter, threshold: float) -> Iterator[float]:
-    """Filter a layer within the block; yields the share of its weights that remain."""
-    before = weight.clone()
-    keep = row.keep(weight, threshold)
-    weight.masked_fill_(~keep, 0.0)
-    try:
-        yield float(keep.double().mean())
-    finally:
-        weight.copy_(before)

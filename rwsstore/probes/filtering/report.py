@@ -256,15 +256,27 @@ class FilteringReport(Report):
             "accuracy": self.curves.accuracy,
             "attacked_accuracy": self.curves.attacked_accuracy,
             "counts": self.counts,
-            "layers": [self._layer(layer) for layer in self.scores],
+            "layers": [
+                {
+                    "name": layer.layer,
+                    "kind": layer.kind,
+                    "clear": layer.clear,
+                    "scores": _scores(layer.mean),
+                    "filters": {
+                        curve.filter: {
+                            "scores": _scores(layer.by_filter[curve.filter]),
+                            **{name: getattr(curve, name).tolist() for name in _CURVES},
+                        }
+                        for curve in self.curves.of(layer.layer)
+                    },
+                }
+                for layer in self.scores
+            ],
         }
 
     def to_csv(self) -> str:
         """A row for each layer and filter, and one for the mean over the filters."""
-        scores = " ".join(f"{name}:.4f {name}_low:.3f {name}_high:.3f" for name in SCORES)
-        return csv_text(f"layer filter {scores} kind clear", self._rows())
-
-    def _rows(self) -> Iterator[list[object]]:
+        rows = []
         for layer in self.scores:
             for name, scores in {**layer.by_filter, MEAN: layer.mean}.items():
                 verdict = (layer.kind, layer.clear) if name == MEAN else (None, None)
@@ -272,7 +284,9 @@ class FilteringReport(Report):
                     (None,) * 3 if figure is None else (figure.value, *ends(figure.interval))
                     for figure in scores.values()
                 )
-                yield [layer.layer, name, *chain.from_iterable(cells), *verdict]
+                rows.append([layer.layer, name, *chain.from_iterable(cells), *verdict])
+        columns = " ".join(f"{name}:.4f {name}_low:.3f {name}_high:.3f" for name in SCORES)
+        return csv_text(f"layer filter {columns} kind clear", rows)
 
     def parts(self) -> Iterator[Table | str]:
         """A line a layer, means over the filters, and the verdict."""
@@ -319,22 +333,6 @@ class FilteringReport(Report):
     def pictures(self) -> Mapping[str, bytes]:
         """Two of them, `curves` and `map`."""
         return {"curves": draw_curves(self), "map": draw_map(self)}
-
-    def _layer(self, layer: LayerScores) -> dict[str, Any]:
-        curves = {
-            curve.filter: {
-                "scores": _scores(layer.by_filter[curve.filter]),
-                **{name: getattr(curve, name).tolist() for name in _CURVES},
-            }
-            for curve in self.curves.of(layer.layer)
-        }
-        return {
-            "name": layer.layer,
-            "kind": layer.kind,
-            "clear": layer.clear,
-            "scores": _scores(layer.mean),
-            "filters": curves,
-        }
 
 
 def _scores(scores: Mapping[str, Figure | None]) -> dict[str, Any]:

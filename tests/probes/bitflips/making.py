@@ -166,6 +166,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "smearing": lambda: seeded(Smearing),
 }
 
+UNLIKE = ("tied", "two convolutions with BatchNorm", "in place", "hooked", "branching", "smearing")
+"""Those that a survey could treat otherwise; test_replay holds the replay of every network."""
+
 
 def vgg() -> nn.Module:
     return classifier("vgg16", size=SIZE, folded=True)

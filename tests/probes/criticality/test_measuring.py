@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.attacks import Pgd
+from rwsstore.attacks.pgd import layer_outputs
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.models import ModelSpec, build, main_path_convolutions
@@ -188,16 +189,15 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     whole = measure_weaknesses(model, *shown, SHORT)
     path = tmp_path / "kept.json"
     calls: list[Any] = []
-    measure = measuring_module._weaknesses
 
     def stopped(*arguments: Any) -> Any:
-        if len(calls) == 2:
+        if len(calls) == 4:  # clean and attacked images, of two batches
             raise KeyboardInterrupt
         calls.append(arguments)
-        return measure(*arguments)
+        return layer_outputs(*arguments)
 
     with monkeypatch.context() as patching:
-        patching.setattr(measuring_module, "_weaknesses", stopped)
+        patching.setattr(measuring_module, "layer_outputs", stopped)
         with pytest.raises(KeyboardInterrupt):
             measure_weaknesses(model, *shown, SHORT, results=Results(path, {}))
     results = Results(path, {})
