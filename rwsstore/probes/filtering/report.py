@@ -95,7 +95,24 @@ def score_layers(
     Intervals are by bootstrap over the images, with the same draws for every layer.
     """
     chosen = options or ScoringOptions()
-    return tuple(_score_layer(curves, layer, chosen) for layer in curves.layers)
+    scored = []
+    for layer in curves.layers:
+        by_filter = {
+            curve.filter: score_curve(curve, curves.classes, chosen) for curve in curves.of(layer)
+        }
+        mean: dict[str, Figure | None] = {}
+        for name in SCORES:
+            figures = [scores[name] for scores in by_filter.values()]
+            defined = [figure for figure in figures if figure is not None]
+            mean[name] = mean_of(defined) if len(defined) == len(figures) else None
+        kind, clear, decisive = None, False, mean[chosen.decides]
+        if decisive is not None:
+            kind, interval = kind_of(decisive.value, chosen.tolerance), decisive.interval
+            clear = interval is not None and all(
+                kind_of(end, chosen.tolerance) == kind for end in (interval.low, interval.high)
+            )
+        scored.append(LayerScores(layer, by_filter, mean, kind, clear))
+    return tuple(scored)
 
 
 def score_curve(
@@ -165,25 +182,6 @@ def _figure(values: Tensor, images: int, resampling: Resampling) -> Figure | Non
         return None
     bounded = len(draws) > 0 and bool(draws.isfinite().all())
     return Figure(value, draws if bounded else None, images, resampling)
-
-
-def _score_layer(curves: FilteringCurves, layer: str, options: ScoringOptions) -> LayerScores:
-    by_filter = {
-        curve.filter: score_curve(curve, curves.classes, options) for curve in curves.of(layer)
-    }
-    mean: dict[str, Figure | None] = {}
-    for name in SCORES:
-        figures = [scores[name] for scores in by_filter.values()]
-        defined = [figure for figure in figures if figure is not None]
-        mean[name] = mean_of(defined) if len(defined) == len(figures) else None
-    decisive = mean[options.decides]
-    if decisive is None:
-        return LayerScores(layer, by_filter, mean, None, False)
-    kind, interval = kind_of(decisive.value, options.tolerance), decisive.interval
-    clear = interval is not None and all(
-        kind_of(end, options.tolerance) == kind for end in (interval.low, interval.high)
-    )
-    return LayerScores(layer, by_filter, mean, kind, clear)
 
 
 MEAN = "mean"

@@ -240,7 +240,8 @@ def by_type(model: nn.Module) -> tuple[Group, ...]:
         if component == _ATTENTION:
             attention.append(f"{path}." if path else "")
         inside = any(f"{path}.".startswith(prefix) for prefix in attention)
-        kinds[_ATTENTION if inside else component] += _own(path, module)
+        own = module.named_parameters(path, recurse=False)
+        kinds[_ATTENTION if inside else component] += dict(own)
     return _groups(model, kinds)
 
 
@@ -261,7 +262,10 @@ def by_module(model: nn.Module) -> tuple[Group, ...]:
     Raises:
         ConfigError: the model has no parameter of floating point.
     """
-    owned = {path or "(model)": _own(path, module) for path, module in model.named_modules()}
+    owned = {
+        path or "(model)": dict(module.named_parameters(path, recurse=False))
+        for path, module in model.named_modules()
+    }
     return _groups(model, owned)
 
 
@@ -303,8 +307,3 @@ def _groups(model: nn.Module, owned: Mapping[str, Iterable[str]]) -> tuple[Group
     if not found:
         raise ConfigError(f"{type(model).__name__} has no parameter that could be corrupted")
     return tuple(found)
-
-
-def _own(path: str, module: nn.Module) -> Iterator[str]:
-    for name, _ in module.named_parameters(path, recurse=False):
-        yield name
