@@ -20,24 +20,33 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from speed_rows.pictures import draw_growth, draw_ratios
-from speed_rows.registry import ROWS, choose
-from speed_rows.results import Result, answer, details, measure
-from speed_rows.row import RowSettings
-from speed_rows.tables import curves_of, growth_table, markdown, ratio_table
+from serve import rest
+from speed_rows import growing, mixing, switching
+from speed_rows.row import Result, Row, RowSettings, answer, details, measure
+from speed_rows.showing import (
+    curves_of,
+    draw_growth,
+    draw_ratios,
+    growth_table,
+    markdown,
+    ratio_table,
+)
 
 from rwsstore.cpu import thread_count
-from rwsstore.errors import RwsError
+from rwsstore.errors import RwsError, UnknownNameError
 from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
 from rwsstore.speed.benching import this_machine
+
+ROWS = {row.name: row for part in (switching, mixing, rest, growing) for row in part.ROWS}
+"""In the order in which they are measured and shown."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, show, write; 0 unless a row could not be measured."""
     options = _parser().parse_args(arguments)
     try:
-        rows, settings = choose(options.rows), _settings(options)
+        rows, settings = _chosen(options.rows), _settings(options)
     except RwsError as error:
         _parser().error(str(error))
     results = measure(rows, settings, ConsoleReporter())
@@ -67,6 +76,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _chosen(names: str | None) -> list[Row]:
+    """Rows by names with commas between; all of them for None.
+
+    Raises:
+        UnknownNameError: there is no such row.
+    """
+    if names is None:
+        return list(ROWS.values())
+    wanted = dict.fromkeys(name.strip() for name in names.split(","))
+    for name in wanted:
+        if name not in ROWS:
+            raise UnknownNameError("row", name, ROWS)
+    return [ROWS[name] for name in wanted]
+
+
 def _settings(options: argparse.Namespace) -> RowSettings:
     if options.smoke:
         return RowSettings.for_smoke(rivals_python=options.rivals_python)
@@ -84,8 +108,6 @@ def _settings(options: argparse.Namespace) -> RowSettings:
 
 def _show(results: Sequence[Result]) -> None:
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=180)
     if any(result.finding is None or result.ratio is not None for result in results):
         console.print(ratio_table(results))
     for name, curve, knee in curves_of(results):

@@ -1,24 +1,22 @@
 """The load on a service: connections in a closed loop, in a light process of its own.
 
-    python load.py < plan.json
+    python load.py < PLAN
 
 The cores belong to the service that is measured, so this is the standard library alone: requests
-are bytes made beforehand, and of an answer nothing is read but its status and its length.
+are bytes made beforehand, and of an answer nothing is read but its status and its length. The
+plan's fields come pickled, and those of the load go out as JSON.
 """
 
-__all__ = ["Connection", "Load", "Paced", "Plan", "answer_in", "percentile", "run"]
-
 import asyncio
-import base64
 import itertools
 import json
 import math
+import pickle
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 _LAST_ANSWER = 30.0  # seconds that the answers under way get once the window is over
 _RETRIES = 5  # connections lost one after the other before a client gives up
@@ -45,31 +43,6 @@ class Plan:
     paced: tuple[bytes, ...] = ()
     rate: float = 0.0
 
-    def to_json(self) -> str:
-        values = {**asdict(self), "clients": [_texts(one) for one in self.clients]}
-        return json.dumps({**values, "paced": _texts(self.paced)})
-
-    @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        values = json.loads(text)
-        clients = tuple(_bytes(one) for one in values.pop("clients"))
-        return cls(clients=clients, paced=_bytes(values.pop("paced")), **values)
-
-
-@dataclass(frozen=True)
-class Paced:
-    """What became of the requests with a schedule, within the window.
-
-    Attributes:
-        due: how many the schedule has.
-        answered: how many were answered with success.
-        p50: median latency of these, in milliseconds; 0 where there is none.
-    """
-
-    due: int
-    answered: int
-    p50: float
-
 
 @dataclass(frozen=True)
 class Load:
@@ -82,7 +55,9 @@ class Load:
         p90: nine in ten had no more.
         p99: ninety-nine in a hundred.
         errors: other statuses, lost connections and answers that never came, warm-up included.
-        paced: the requests with a schedule.
+        paced_due: how many requests with a schedule it has within the window.
+        paced_answered: how many of these were answered with success.
+        paced_p50: median latency of those, in milliseconds; 0 where there is none.
     """
 
     answers: int
@@ -91,20 +66,14 @@ class Load:
     p90: float
     p99: float
     errors: Mapping[str, int]
-    paced: Paced
+    paced_due: int
+    paced_answered: int
+    paced_p50: float
 
     @property
     def throughput(self) -> float:
         """Answers a second."""
         return self.answers / self.seconds
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Load":
-        values = json.loads(text)
-        return cls(paced=Paced(**values.pop("paced")), **values)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -213,12 +182,16 @@ async def run(plan: Plan) -> Load:
         OSError: nothing listens on the port.
     """
     counts = _Counts()
-    clients = [_Client(await _connect(plan.port), plan.port, one) for one in plan.clients]
+    connections = [await _connect(plan.port) for _ in plan.clients]
     pacing = [await _connect(plan.port)] if plan.paced else []
+    events = [asyncio.Event() for _ in plan.clients]
     start = time.perf_counter()
-    tasks = [asyncio.create_task(client.run(counts)) for client in clients]
+    tasks = [
+        asyncio.create_task(_ask_in_turn(plan, connection, requests, counts, event))
+        for connection, requests, event in zip(connections, plan.clients, events, strict=True)
+    ]
     tasks += [asyncio.create_task(_pace(plan, one, start, counts)) for one in pacing]
-    answered = [asyncio.create_task(client.answered.wait()) for client in clients]
+    answered = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.sleep(plan.warm_up)
     await asyncio.wait(answered, timeout=_LAST_ANSWER)
     counts.begin = time.perf_counter()
@@ -245,11 +218,9 @@ def _summary(plan: Plan, counts: _Counts, start: float) -> Load:
         p90=percentile(times, 0.9),
         p99=percentile(times, 0.99),
         errors=dict(counts.errors),
-        paced=Paced(
-            due=end - begin,
-            answered=len(counts.paced),
-            p50=percentile(counts.paced, 0.5) if counts.paced else 0.0,
-        ),
+        paced_due=end - begin,
+        paced_answered=len(counts.paced),
+        paced_p50=percentile(counts.paced, 0.5) if counts.paced else 0.0,
     )
 
 
@@ -259,28 +230,28 @@ async def _connect(port: int) -> Connection:
     return connection
 
 
-class _Client:
-    """Asks, waits for the answer, asks again, until the window is over."""
-
-    def __init__(self, connection: Connection, port: int, requests: Sequence[bytes]) -> None:
-        self.answered = asyncio.Event()
-        self._connection, self._port, self._requests = connection, port, requests
-
-    async def run(self, counts: _Counts) -> None:
-        turns, lost = itertools.cycle(self._requests), 0
-        while time.perf_counter() < counts.end and lost < _RETRIES:
-            started = time.perf_counter()
-            try:
-                counts.note(started, await self._connection.ask(next(turns)), counts.latencies)
-            except (OSError, ValueError) as error:
-                lost += 1
-                counts.errors[f"lost: {error}"] += 1
-                self._connection = await _connect(self._port)
-            else:
-                lost = 0
-                self.answered.set()
-        self.answered.set()  # or gave up
-        self._connection.close()
+async def _ask_in_turn(
+    plan: Plan,
+    connection: Connection,
+    requests: Sequence[bytes],
+    counts: _Counts,
+    answered: asyncio.Event,
+) -> None:
+    """Ask, wait for the answer, ask again, until the window is over."""
+    turns, lost = itertools.cycle(requests), 0
+    while time.perf_counter() < counts.end and lost < _RETRIES:
+        started = time.perf_counter()
+        try:
+            counts.note(started, await connection.ask(next(turns)), counts.latencies)
+        except (OSError, ValueError) as error:
+            lost += 1
+            counts.errors[f"lost: {error}"] += 1
+            connection = await _connect(plan.port)
+        else:
+            lost = 0
+            answered.set()
+    answered.set()  # or gave up
+    connection.close()
 
 
 async def _pace(plan: Plan, connection: Connection, start: float, counts: _Counts) -> None:
@@ -294,13 +265,6 @@ async def _pace(plan: Plan, connection: Connection, start: float, counts: _Count
     connection.close()
 
 
-def _texts(requests: Sequence[bytes]) -> list[str]:
-    return [base64.b64encode(one).decode() for one in requests]
-
-
-def _bytes(texts: Any) -> tuple[bytes, ...]:
-    return tuple(base64.b64decode(one) for one in texts)
-
-
 if __name__ == "__main__":
-    print(asyncio.run(run(Plan.from_json(sys.stdin.read()))).to_json())
+    found = asyncio.run(run(Plan(**pickle.load(sys.stdin.buffer))))
+    print(json.dumps(asdict(found)))

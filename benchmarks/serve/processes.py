@@ -1,7 +1,5 @@
 """Processes that a benchmark starts: paused while another is measured, and ended for sure."""
 
-__all__ = ["Child", "free_port", "running"]
-
 import contextlib
 import os
 import signal
@@ -12,10 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve.errors import BenchmarkError
+from rwsstore.errors import RwsError
 
 _PROC = Path("/proc")
 _SHOWN = 4000  # characters of a log in an error
+
+
+class BenchmarkError(RwsError):
+    """A service did not start, ended, or answered with errors: its figures mean nothing."""
 
 
 class Child:
@@ -83,7 +85,12 @@ class Child:
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        self._kill(family)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for pid, born in family:  # a number that another process has by now is left alone
+            if _born(pid) == born and pid != self.process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
@@ -94,15 +101,6 @@ class Child:
         for pid, _ in _family(self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-    def _kill(self, family: Sequence[tuple[int, str]]) -> None:
-        """Kill the survivors; a number that another process has by now is left alone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        for pid, born in family:
-            if _born(pid) == born and pid != self.process.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """A service as a benchmark sees it: started, asked, measured, paused, ended."""
 
-__all__ = ["Asker", "Server", "drive", "environment", "started"]
-
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -11,15 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from serve.errors import BenchmarkError
 from serve.load import Load, Plan
-from serve.processes import Child, running
+from serve.processes import BenchmarkError, Child, running
 
 Asker = Callable[[bytes, int], bytes]
 """Makes the request for an image (a JPEG file) that a client, by number, sends."""
@@ -27,6 +25,37 @@ Asker = Callable[[bytes, int], bytes]
 _LOAD = Path(__file__).with_name("load.py")
 _RAMP = 0.1  # of a window, before it: connections open, batches form
 _PATIENCE = 90.0  # seconds beyond its window that the load may take
+
+
+def body_request(
+    method: str, path: str, body: bytes, kind: str, *, headers: tuple[str, ...] = ()
+) -> bytes:
+    """Make a request with a body of a media type."""
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def json_request(method: str, path: str, value: object, *, headers: tuple[str, ...] = ()) -> bytes:
+    """Make a request with a JSON body."""
+    body = json.dumps(value).encode()
+    return body_request(method, path, body, "application/json", headers=headers)
+
+
+def form_request(path: str, field: str, image: bytes) -> bytes:
+    """Make a request with one JPEG as a file of a form."""
+    boundary = "jpeg-follows-0123456789"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="image.jpg"\r\n'
+        "Content-Type: image/jpeg\r\n\r\n"
+    )
+    body = head.encode() + image + f"\r\n--{boundary}--\r\n".encode()
+    return body_request("POST", path, body, f"multipart/form-data; boundary={boundary}")
 
 
 @dataclass(frozen=True)
@@ -116,16 +145,15 @@ def drive(plan: Plan) -> Load:
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(_LOAD)],
-            input=plan.to_json(),
+            input=pickle.dumps(asdict(plan)),
             capture_output=True,
-            text=True,
             timeout=patience,
         )
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"the load did not end within {patience:g} s") from None
     if done.returncode:
-        raise BenchmarkError(f"the load failed:\n{done.stderr}")
-    return Load.from_json(done.stdout)
+        raise BenchmarkError(f"the load failed:\n{done.stderr.decode()}")
+    return Load(**json.loads(done.stdout))
 
 
 @contextmanager

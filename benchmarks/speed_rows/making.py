@@ -1,7 +1,5 @@
 """What the rows measure: VGG-16 of some width, random patches on its five shallowest layers."""
 
-__all__ = ["FLOAT", "HALF", "Scene", "fastest_live", "fastest_plain", "make_scene"]
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass

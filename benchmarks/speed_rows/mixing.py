@@ -1,7 +1,5 @@
 """Rows of mixed batches: as many patch sets as images, against one, and against a forward each."""
 
-__all__ = ["ROWS"]
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

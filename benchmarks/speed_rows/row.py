@@ -1,14 +1,21 @@
-"""What a row is: one claim, what it is held against, what is required of it, how it is measured."""
+"""What a row is: one claim, what it is held against, what is required of it, how it is measured.
 
-__all__ = ["Curve", "Finding", "Points", "Row", "RowSettings", "reached"]
+And what came of rows: measured one after the other, told as JSON.
+"""
 
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from rwsstore.errors import ConfigError
+import torch
+
+from rwsstore.errors import ConfigError, RwsError
+from rwsstore.progress import Reporter
 from rwsstore.speed import Pairs, Ratio
+from rwsstore.speed.benching import this_machine
 
 Curve = Mapping[str, Mapping[str, float]]
 """Figures by the place on an axis."""
@@ -31,6 +38,7 @@ class RowSettings:
         quarter: width of the small one.
         smoke: whether this only shows that the rows run: few patches, short curves.
         rest_repeats: repetitions of a row over HTTP, each of which takes seconds.
+        rest_warm_up: seconds of load before the first of these.
         seconds: of load in each half of such a repetition.
         clients: that ask at the same time.
         rivals_python: the interpreter that LitServe and BentoML are installed for; None: this one.
@@ -43,25 +51,34 @@ class RowSettings:
     quarter: float = 0.25
     smoke: bool = False
     rest_repeats: int = 5
+    rest_warm_up: float = 3.0
     seconds: float = 6.0
     clients: int = 16
     rivals_python: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or self.repeats < 1 or self.warm_up < 0:
-            raise ConfigError(
-                f"threads {self.threads}, repeats {self.repeats}, warm_up {self.warm_up}: "
-                "expected at least 1, 1 and 0"
-            )
+        for name in ("threads", "repeats", "rest_repeats", "clients"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        for name in ("seconds", "width", "quarter"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0")
+        for name in ("warm_up", "rest_warm_up"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
     @classmethod
     def for_smoke(cls, *, rivals_python: Path | None = None) -> "RowSettings":
-        """A tiny model, twice: that the rows run, not how fast."""
+        """A tiny model and fractions of a second: that the rows run, not how fast."""
         return cls(
             repeats=2,
             warm_up=1,
             width=0.125,
             quarter=0.0625,
+            rest_repeats=1,
+            rest_warm_up=0.1,
+            seconds=0.3,
+            clients=4,
             smoke=True,
             rivals_python=rivals_python,
         )
@@ -116,3 +133,96 @@ def reached(required: str, ratio: Ratio | None) -> bool | None:
         return None
     relation, _, limit = required.partition(" ")
     return bool(_RELATIONS[relation](ratio.median, float(limit)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row, measured or not.
+
+    Attributes:
+        row: the row.
+        finding: what it found; None where it failed.
+        failure: why.
+        seconds: that it took.
+    """
+
+    row: Row
+    finding: Finding | None
+    failure: str
+    seconds: float
+
+    @property
+    def ratio(self) -> Ratio | None:
+        """Its figure, if it has one."""
+        return None if self.finding is None else self.finding.ratio
+
+    @property
+    def verdict(self) -> str:
+        """What a reader of the table looks for."""
+        if self.finding is None:
+            return "not measured"
+        return {True: "yes", False: "NO", None: ""}[reached(self.row.required, self.ratio)]
+
+
+def measure(rows: Sequence[Row], settings: RowSettings, progress: Reporter) -> list[Result]:
+    """Measure rows one after the other; what fails is told, and the others go on.
+
+    An hour of figures is not thrown away because a rival is not installed; whoever runs this
+    sees by the exit code that something is missing. A smoke run is held against nothing.
+    """
+    torch.set_num_threads(settings.threads)
+    if settings.smoke:
+        rows = [replace(row, required="") for row in rows]
+    results = []
+    with progress.task("measuring", total=len(rows)) as task:
+        for row in rows:
+            task.advance(0, note=row.name)
+            start = time.perf_counter()
+            try:
+                finding, failure = row.measure(settings), ""
+            except RwsError as error:
+                finding, failure = None, str(error)
+            except Exception as error:  # whatever is wrong with one row, the others are worth it
+                finding, failure = None, f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+            results.append(Result(row, finding, failure, time.perf_counter() - start))
+            task.advance()
+    return results
+
+
+def answer(results: Iterable[Result]) -> dict[str, dict[str, object]]:
+    """The object that scripts read, by the rows' names; what failed is not in it."""
+    return {
+        result.row.name: _figures(result.finding)
+        for result in results
+        if result.finding is not None
+    }
+
+
+def _figures(finding: Finding) -> dict[str, object]:
+    ratio = finding.ratio
+    if ratio is None:
+        return {"points": finding.points}
+    return {"ratio": ratio.median, "spread": [ratio.low, ratio.high]}
+
+
+def details(results: Sequence[Result], settings: RowSettings) -> dict[str, object]:
+    """All that is known, for the file beside the table."""
+    rows = {}
+    for result in results:
+        found: dict[str, object] = {"failure": result.failure}
+        if result.finding is not None:
+            found = {**_figures(result.finding), "details": dict(result.finding.details)}
+        rows[result.row.name] = {
+            "what": result.row.what,
+            "against": result.row.against,
+            "required": result.row.required,
+            "seconds": round(result.seconds, 1),
+            **found,
+        }
+    python = settings.rivals_python
+    return {
+        "machine": asdict(this_machine()),
+        "settings": {**asdict(settings), "rivals_python": None if python is None else str(python)},
+        "rows": rows,
+    }

@@ -1,7 +1,5 @@
 """Rows of switching: a variant built, against a plain copy and against reloading a checkpoint."""
 
-__all__ = ["ROWS"]
-
 import itertools
 import tempfile
 from collections.abc import Mapping

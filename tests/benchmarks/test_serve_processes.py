@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serve.errors import BenchmarkError
-from serve.processes import Child, free_port, running
+from serve.processes import BenchmarkError, Child, free_port, running
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 

@@ -1,26 +1,34 @@
-"""The rows, in small: that they run on real processes, not how fast."""
+"""The rows over REST, in small: that they run on real processes, not how fast."""
 
 import os
 import re
 from pathlib import Path
 
 import pytest
-from serve import ROWS, NotInstalledError, Settings, clients_growth
+from serve.rest import ROWS, clients_curve
+from serve.rivals.registry import NotInstalledError
+from speed_rows.row import RowSettings
+
+from rwsstore.speed import Ratio
 
 pytestmark = pytest.mark.slow
 
 # The interpreter of the rivals' environment, benchmarks/requirements-rivals.txt, if there is one.
 RIVALS_PYTHON = os.environ.get("RIVALS_PYTHON")
+MEASURES = {row.name: row.measure for row in ROWS}
 
 
-def smoke(lines: list[str], rivals_python: str | None = None) -> Settings:
+def measured(name: str, rivals_python: str | None = None) -> tuple[Ratio, list[str]]:
     python = None if rivals_python is None else Path(rivals_python)
-    return Settings.for_smoke(rivals_python=python, tell=lines.append)
+    finding = MEASURES[name](RowSettings.for_smoke(rivals_python=python))
+    lines = finding.details["lines"]
+    assert finding.ratio is not None
+    assert isinstance(lines, list)
+    return finding.ratio, lines
 
 
 def test_against_the_ceiling() -> None:
-    lines: list[str] = []
-    ratio = ROWS["rest_vs_ceiling"](smoke(lines))
+    ratio, lines = measured("rest_vs_ceiling")
     assert 0 < ratio.low <= ratio.median <= ratio.high
     assert [line.partition(": ")[0] for line in lines] == [
         "REST, every client with a patch set of its own",
@@ -31,9 +39,8 @@ def test_against_the_ceiling() -> None:
 
 @pytest.mark.parametrize("name", ["fastapi", "litserve", "bentoml"])
 def test_against_a_rival(name: str) -> None:
-    lines: list[str] = []
     try:
-        ratio = ROWS[f"rest_vs_{name}"](smoke(lines, RIVALS_PYTHON))
+        ratio, lines = measured(f"rest_vs_{name}", RIVALS_PYTHON)
     except NotInstalledError as error:
         assert name != "fastapi"
         pytest.skip(str(error))
@@ -42,8 +49,7 @@ def test_against_a_rival(name: str) -> None:
 
 
 def test_under_changes() -> None:
-    lines: list[str] = []
-    ratio = ROWS["p99_under_changes"](smoke(lines))
+    ratio, lines = measured("p99_under_changes")
     assert ratio.median > 0
     told = re.search(r"with (\d+) of (\d+) changes", lines[0])
     assert told is not None
@@ -52,7 +58,7 @@ def test_under_changes() -> None:
 
 
 def test_more_and_more_clients() -> None:
-    points = clients_growth(smoke([]))
-    assert [point.clients for point in points] == [1, 4]
-    assert all(0 < point.p50 <= point.p99 for point in points)
-    assert all(point.throughput > 0 for point in points)
+    curve = clients_curve(RowSettings.for_smoke())
+    assert list(curve) == ["1", "4"]
+    assert all(0 < point["p50_ms"] <= point["p99_ms"] for point in curve.values())
+    assert all(point["per_second"] > 0 for point in curve.values())

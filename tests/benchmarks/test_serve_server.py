@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serve.asking import body_request
-from serve.errors import BenchmarkError
-from serve.processes import free_port
-from serve.server import Server, environment, started
-from serve.turns import take_turns
+from serve.processes import BenchmarkError, free_port
+from serve.rest import take_turns
+from serve.server import Server, body_request, environment, started
 
 # Answers GET at once, and POST with the body's first letter as the status: 2 for 200, 5 for 500.
 SERVICE = """

@@ -7,14 +7,14 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
-from serve import Settings
-from serve.computing import best_batch, images_per_second
-from serve.errors import BenchmarkError, NotInstalledError
+from serve.ceiling import best_batch, images_per_second
+from serve.processes import BenchmarkError
 from serve.rest import check_same
 from serve.rivals.fastapi_app import create_app
-from serve.rivals.registry import RIVALS, Rival, Setup, check_installed
+from serve.rivals.registry import RIVALS, NotInstalledError, Rival, Setup, check_installed
 from serve.rivals.serving import Options, compute, decode, top
-from serve.work import make_work
+from serve.services import make_work
+from speed_rows.row import RowSettings
 from torch import Tensor
 
 from rwsstore.models import load_clean_model
@@ -22,7 +22,7 @@ from rwsstore.store import Store
 
 
 def test_the_work_is_a_model_patches_that_fit_and_images_that_differ() -> None:
-    with make_work(Settings.for_smoke(), patches=3) as work:
+    with make_work(RowSettings.for_smoke(), patches=3) as work:
         model = load_clean_model(work.model)
         assert model.spec.network == "vgg16"
         assert model.spec.width == 0.125
@@ -40,7 +40,7 @@ def test_the_work_is_a_model_patches_that_fit_and_images_that_differ() -> None:
 
 
 def test_a_rival_answers_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    with make_work(Settings.for_smoke(), patches=0) as work:
+    with make_work(RowSettings.for_smoke(), patches=0) as work:
         options = Options(work.model, port=0, threads=1, workers=1, batch=1, wait_ms=0.5)
         assert Options.from_environment(options.to_environment()) == options
         for name, value in options.to_environment().items():
@@ -72,12 +72,12 @@ def test_services_that_do_not_do_the_same_work_are_told_apart() -> None:
 
 
 def test_a_rival_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
-    absent = Rival("Absent", "no_such_rival", lambda *_: [], "/", lambda *_: b"", (Setup(),))
+    absent = Rival("Absent", "", "no_such_rival", lambda *_: [], "/", lambda *_: b"", (Setup(),))
     with pytest.raises(NotInstalledError, match=r"Absent is not installed.*requirements-rivals"):
-        check_installed(absent, Settings())
-    check_installed(RIVALS["fastapi"], Settings())
+        check_installed(absent, RowSettings())
+    check_installed(RIVALS["fastapi"], RowSettings())
     with pytest.raises(NotInstalledError, match="not installed for /no/python"):
-        check_installed(RIVALS["fastapi"], Settings(rivals_python=Path("/no/python")))
+        check_installed(RIVALS["fastapi"], RowSettings(rivals_python=Path("/no/python")))
 
 
 class Clock:

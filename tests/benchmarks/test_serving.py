@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 import serving
 from PIL import Image
-from speed_rows import registry
-from speed_rows.growth import knee
-from speed_rows.registry import ROWS
-from speed_rows.results import Result
-from speed_rows.row import Finding, Row, RowSettings, reached
+from serving import ROWS
+from speed_rows.growing import knee
+from speed_rows.row import Finding, Result, Row, RowSettings, reached
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.speed import Ratio
@@ -63,8 +61,8 @@ def test_memory_is_a_share_of_models() -> None:
 
 def test_growth_gives_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     clients = {"1": {"per_second": 10.0}, "4": {"per_second": 19.0}, "8": {"per_second": 20.0}}
-    monkeypatch.setattr("speed_rows.growth.has_service", lambda: True)
-    monkeypatch.setattr("speed_rows.growth.clients_curve", lambda _: clients)
+    monkeypatch.setattr("speed_rows.growing.has_service", lambda: True)
+    monkeypatch.setattr("speed_rows.growing.clients_curve", lambda _: clients)
     finding = ROWS["growth"].measure(SMOKE)
     assert finding.ratio is None
     assert set(finding.points) == {"patch_sets", "one_patch_set", "batch", "clients"}
@@ -75,7 +73,7 @@ def test_growth_gives_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_growth_needs_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speed_rows.growth.has_service", lambda: False)
+    monkeypatch.setattr("speed_rows.growing.has_service", lambda: False)
     assert "clients" not in ROWS["growth"].measure(SMOKE).points
 
 
@@ -107,7 +105,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, Row]:
     """Rows that take no time."""
     made = {row.name: row for row in (one("good", 2.0, "≤ 2.5"), one("bad", 3.0, "≤ 2.5"))}
     made["growth"] = curves()
-    monkeypatch.setattr(registry, "ROWS", made)
+    monkeypatch.setattr(serving, "ROWS", made)
     return made
 
 
@@ -185,8 +183,21 @@ def test_files_are_written_with_all_that_is_known(rows: dict[str, Row], tmp_path
 def test_counts_out_of_range_are_refused(counts: list[str]) -> None:
     with pytest.raises(SystemExit):
         serving.main(["--rows", "growth", *counts])
-    with pytest.raises(ConfigError):
-        RowSettings(warm_up=-1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"threads": 0}, "threads is 0; expected 1 or more"),
+        ({"clients": -1}, "clients is -1; expected 1 or more"),
+        ({"seconds": float("nan")}, "seconds is nan; expected more than 0"),
+        ({"width": -1.0}, r"width is -1\.0; expected more than 0"),
+        ({"warm_up": -1}, "warm_up is -1; expected 0 or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RowSettings(**values)  # type: ignore[arg-type]  # some are whole numbers
 
 
 @pytest.mark.parametrize(

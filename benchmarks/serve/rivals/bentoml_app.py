@@ -6,8 +6,6 @@ and output types": images are PIL images, files of a form. "Parallelize requests
 CPU, as many workers as cores.
 """
 
-__all__ = ["ImageService"]
-
 import bentoml
 from PIL.Image import Image
 

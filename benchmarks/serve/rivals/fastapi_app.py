@@ -5,8 +5,6 @@ a thread of the pool. "Request Files": an image is a file of a form. "Server Wor
 processes for more cores. The lock keeps two forward passes from taking the same cores.
 """
 
-__all__ = ["create_app"]
-
 import threading
 from typing import Annotated
 

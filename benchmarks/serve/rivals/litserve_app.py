@@ -6,8 +6,6 @@ base64 in JSON. api-reference/litserver: `fast_queue` where hundreds of requests
 served; on a CPU as many workers as cores.
 """
 
-__all__ = ["ImageAPI", "serve"]
-
 import base64
 
 import litserve as ls

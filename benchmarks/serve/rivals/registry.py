@@ -1,7 +1,5 @@
 """The rivals: how each is started and asked, and the settings of each that are tried."""
 
-__all__ = ["RIVALS", "Rival", "Setup", "check_installed", "rival_service"]
-
 import base64
 import subprocess
 import sys
@@ -10,15 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from serve.asking import form_request, json_request
-from serve.errors import NotInstalledError
+from speed_rows.row import RowSettings
+
+from rwsstore.errors import RwsError
 from serve.processes import free_port
 from serve.rivals.serving import Options
-from serve.server import Asker, Server, environment, started
-from serve.settings import Settings
-from serve.work import Work
+from serve.server import Asker, Server, environment, form_request, json_request, started
+from serve.services import Work
 
 _QUIET = {"BENTOML_DO_NOT_TRACK": "True"}  # no process of a benchmark calls home
+
+
+class NotInstalledError(RwsError):
+    """A rival is not installed; the message says how it is. Its row is left out."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Rival:
 
     Attributes:
         title: its own name.
+        against: what it is in the table of rows.
         module: what is imported of it.
         command: of an interpreter and a port, how it is started.
         ready: path that answers 200 once predictions do.
@@ -55,6 +58,7 @@ class Rival:
     """
 
     title: str
+    against: str
     module: str
     command: Callable[[str, int], list[str]]
     ready: str
@@ -64,10 +68,6 @@ class Rival:
 
 def _ask_litserve(image: bytes, _client: int) -> bytes:
     return json_request("POST", "/predict", {"image_data": base64.b64encode(image).decode()})
-
-
-def _run(module: str) -> Callable[[str, int], list[str]]:
-    return lambda python, _port: [python, "-m", f"serve.rivals.{module}"]
 
 
 def _run_bentoml(python: str, port: int) -> list[str]:
@@ -80,14 +80,16 @@ RIVALS: Mapping[str, Rival] = MappingProxyType(
     {
         "litserve": Rival(
             title="LitServe",
+            against="LitServe with its batching",
             module="litserve",
-            command=_run("litserve_app"),
+            command=lambda python, _port: [python, "-m", "serve.rivals.litserve_app"],
             ready="/health",
             ask=_ask_litserve,
             setups=(Setup(16, 10), Setup(32, 50), Setup(8, 5, spread=True)),
         ),
         "bentoml": Rival(
             title="BentoML",
+            against="BentoML with its batching",
             module="bentoml",
             command=_run_bentoml,
             ready="/readyz",
@@ -96,8 +98,9 @@ RIVALS: Mapping[str, Rival] = MappingProxyType(
         ),
         "fastapi": Rival(
             title="FastAPI",
+            against="a plain FastAPI service, a lock and a thread",
             module="fastapi",
-            command=_run("fastapi_app"),
+            command=lambda python, _port: [python, "-m", "serve.rivals.fastapi_app"],
             ready="/health",
             ask=lambda image, _client: form_request("/predict", "image", image),
             setups=(Setup(), Setup(spread=True)),
@@ -107,7 +110,7 @@ RIVALS: Mapping[str, Rival] = MappingProxyType(
 """Every rival, by the name that its row ends with."""
 
 
-def check_installed(rival: Rival, settings: Settings) -> None:
+def check_installed(rival: Rival, settings: RowSettings) -> None:
     """Make sure that a rival can be started.
 
     Raises:
@@ -129,7 +132,9 @@ def check_installed(rival: Rival, settings: Settings) -> None:
 
 
 @contextmanager
-def rival_service(rival: Rival, setup: Setup, work: Work, settings: Settings) -> Iterator[Server]:
+def rival_service(
+    rival: Rival, setup: Setup, work: Work, settings: RowSettings
+) -> Iterator[Server]:
     """Start a rival on the work's model.
 
     Raises:
@@ -156,5 +161,5 @@ def rival_service(rival: Rival, setup: Setup, work: Work, settings: Settings) ->
         yield server
 
 
-def _python(settings: Settings) -> str:
+def _python(settings: RowSettings) -> str:
     return sys.executable if settings.rivals_python is None else str(settings.rivals_python)

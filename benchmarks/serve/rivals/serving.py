@@ -1,7 +1,5 @@
 """What every rival does: load the same model file, decode a JPEG, name the five likeliest."""
 
-__all__ = ["Options", "compute", "decode", "top"]
-
 import io
 import os
 from collections.abc import Mapping, Sequence

@@ -1,20 +1,85 @@
-"""Results as pictures: ratios against what is required, and curves with their knees."""
+"""Results as tables, for a terminal and for the documentation, and as pictures."""
 
-__all__ = ["draw_growth", "draw_ratios"]
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rwsstore.drawing import new_figure, png_bytes
 from rwsstore.files import write_atomic
-from speed_rows.results import Result
-from speed_rows.row import Curve
+from rwsstore.speed.benching import Machine
+from rwsstore.tables import Column, Table
+from speed_rows.row import Curve, Result
 
 _REACHED, _MISSED, _REPORTED, _LINE = "#1f6fb2", "#c8452f", "#8a94a3", "#222222"
-_ONE = "#b7bdc6"
+_PALE = "#eceff3"
 _TIP = {"≤": 8, "≥": 9, ">": 9}
 """An arrow from the limit to the side that is required: matplotlib's CARETLEFTBASE and RIGHT."""
+
+_AXES = {
+    "patch_sets": "patch sets, in as many images",
+    "one_patch_set": "images, one patch set",
+    "batch": "batch, one patch set",
+    "clients": "clients, each its own patch set",
+}
+
+
+def ratio_table(results: Iterable[Result]) -> Table:
+    """Every row but those of curves."""
+    columns = [
+        Column("row", lambda result: result.row.name, left=True),
+        Column("what", lambda result: result.row.what, left=True, spare=2),
+        Column("against", lambda result: result.row.against, left=True, spare=1),
+        Column("median", lambda result: _short(result.ratio.median) if result.ratio else ""),
+        Column("spread", _spread),
+        Column("required", lambda result: result.row.required),
+        Column("reached", "verdict"),
+    ]
+    rows = [one for one in results if one.finding is None or one.ratio is not None]
+    return Table(columns, rows, bold=lambda result: result.verdict in ("NO", "not measured"))
+
+
+def growth_table(name: str, curve: Curve, knee: int) -> Table:
+    """One curve, its knee in bold and marked."""
+    figures = list(next(iter(curve.values())))
+    rows = [
+        [place, *(_short(point[one]) for one in figures), "knee" if int(place) == knee else ""]
+        for place, point in curve.items()
+    ]
+    return Table.of([_AXES[name], *(one.replace("_", " ") for one in figures), ""], rows, left=0)
+
+
+def markdown(results: Sequence[Result], machine: Machine) -> str:
+    """The same for documentation."""
+    where = (
+        f"Measured on {machine.processor}, {machine.threads} of {machine.cores} cores, "
+        f"{machine.instructions}{', bf16' if machine.bf16 else ''}, torch {machine.torch}. Ratios "
+        "within one run: the median, and the quartiles of the repetitions."
+    )
+    tables = [ratio_table(results), *(growth_table(*curve) for curve in curves_of(results))]
+    return "\n".join([f"{where}\n", *(table.to_markdown() for table in tables)])
+
+
+def curves_of(results: Iterable[Result]) -> list[tuple[str, Curve, int]]:
+    """Each curve with its name and its knee."""
+    found = []
+    for result in results:
+        if result.finding is not None and result.finding.points:
+            knees = result.finding.details["knees"]
+            assert isinstance(knees, dict)
+            found += [(name, curve, knees[name]) for name, curve in result.finding.points.items()]
+    return found
+
+
+def _spread(result: Result) -> str:
+    ratio = result.ratio
+    return "" if ratio is None else f"{_short(ratio.low)} … {_short(ratio.high)}"
+
+
+def _short(value: float) -> str:
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.1 else f"{value:.4f}"
 
 
 def draw_ratios(results: Sequence[Result], path: Path) -> None:
@@ -26,7 +91,7 @@ def draw_ratios(results: Sequence[Result], path: Path) -> None:
     shown.sort(key=lambda result: not result.row.required)
     figure = new_figure(8.6, 1.2 + 0.34 * len(shown))
     axes = figure.add_subplot()
-    axes.axvline(1, color=_ONE, linewidth=1, zorder=0)
+    axes.axvline(1, color="#b7bdc6", linewidth=1, zorder=0)
     for place, result in enumerate(shown):
         _draw_ratio(axes, place, result)
     axes.set_xscale("log")
@@ -37,7 +102,7 @@ def draw_ratios(results: Sequence[Result], path: Path) -> None:
     axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.set_xlabel("ratio: median and quartiles")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.grid(axis="x", color="#eceff3", zorder=0)
+    axes.grid(axis="x", color=_PALE, zorder=0)
     axes.set_axisbelow(True)
     _explain(figure)
     write_atomic(path, png_bytes(figure))
@@ -82,7 +147,7 @@ def draw_growth(curves: Sequence[tuple[str, Curve, int]], path: Path) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#eceff3")
+        axes.grid(color=_PALE)
         axes.legend(frameon=False, fontsize=8)
     write_atomic(path, png_bytes(figure))
 
