@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from rwsstore.progress import ConsoleReporter
+from rwsstore.tables import Table
 
 NEW = Path(__file__).parents[1]
 ROWS = "switch_vs_copy,compose10_vs_copy,mixed8_vs_single,rest_vs_ceiling,p99_under_changes"
@@ -76,19 +76,21 @@ def _measure(root: Path, rows: str, repeats: int | None) -> dict[str, float]:
 
 
 def _table(turns: Sequence[Turn]) -> Table:
-    table = Table("row", "better", "old", "new", "new / old", "quartiles")
+    rows = []
     for row in turns[0][0]:
         ratios = sorted(after[row] / before[row] for before, after in turns)
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        table.add_row(
-            row,
-            "higher" if row in HIGHER_IS_BETTER else "lower",
-            f"{statistics.median(before[row] for before, _ in turns):.3g}",
-            f"{statistics.median(after[row] for _, after in turns):.3g}",
-            f"{statistics.median(ratios):.3f}",
-            f"{low:.3f} to {high:.3f}",
+        rows.append(
+            (
+                row,
+                "higher" if row in HIGHER_IS_BETTER else "lower",
+                f"{statistics.median(before[row] for before, _ in turns):.3g}",
+                f"{statistics.median(after[row] for _, after in turns):.3g}",
+                f"{statistics.median(ratios):.3f}",
+                f"{low:.3f} to {high:.3f}",
+            )
         )
-    return table
+    return Table.of(("row", "better", "old", "new", "new / old", "quartiles"), rows, left=2)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ the description in words of the benchmark's released code.
 
 import io
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -40,12 +41,8 @@ def _each(images: Tensor, change: Callable[[npt.NDArray[np.uint8]], object]) -> 
 
 def package(name: str) -> Reference:
     def reference(images: Tensor, severity: int) -> Tensor:
-        return _each(
-            images,
-            lambda picture: imagecorruptions.corrupt(
-                picture, corruption_name=name, severity=severity
-            ),
-        )
+        change = partial(imagecorruptions.corrupt, corruption_name=name, severity=severity)
+        return _each(images, change)
 
     return reference
 
@@ -59,35 +56,37 @@ def _cut(numbers: Floats) -> Tensor:
     return torch.from_numpy((np.clip(numbers, 0, 1) * 255 + 1e-6).astype(np.uint8))
 
 
-def _keys(name: str, severity: int, images: Tensor) -> ImageKeys:
-    return ImageKeys(0, name, severity, range(len(images)))
-
-
 def _unit(images: Tensor) -> Floats:
     return images.double().numpy() / 255
 
 
+def _drawn(name: str, images: Tensor, severity: int) -> tuple[ImageKeys, float]:
+    """The random numbers that ours takes, and the corruption's constant."""
+    keys = ImageKeys(0, name, severity, range(len(images)))
+    return keys, NUMBERS[name][severity - 1][0]
+
+
 def gaussian_noise(images: Tensor, severity: int) -> Tensor:
-    noise = _keys("gaussian_noise", severity, images).normal(*images.shape[1:]).double().numpy()
-    return _cut(_unit(images) + NUMBERS["gaussian_noise"][severity - 1][0] * noise)
+    keys, deviation = _drawn("gaussian_noise", images, severity)
+    return _cut(_unit(images) + deviation * keys.normal(*images.shape[1:]).double().numpy())
 
 
 def speckle_noise(images: Tensor, severity: int) -> Tensor:
-    noise = _keys("speckle_noise", severity, images).normal(*images.shape[1:]).double().numpy()
+    keys, deviation = _drawn("speckle_noise", images, severity)
     x = _unit(images)
-    return _cut(x + x * NUMBERS["speckle_noise"][severity - 1][0] * noise)
+    return _cut(x + x * deviation * keys.normal(*images.shape[1:]).double().numpy())
 
 
 def impulse_noise(images: Tensor, severity: int) -> Tensor:
-    chance = _keys("impulse_noise", severity, images).bits16(*images.shape[1:]) / 65536
-    share = NUMBERS["impulse_noise"][severity - 1][0]
+    keys, share = _drawn("impulse_noise", images, severity)
+    chance = keys.bits16(*images.shape[1:]) / 65536
     x = np.where(chance < round(share * 65536) / 65536, 0.0, _unit(images))
     return _cut(np.where(chance < round(share * 32768) / 65536, 1.0, x))
 
 
 def shot_noise(images: Tensor, severity: int) -> Tensor:
-    chance = _keys("shot_noise", severity, images).bits16(*images.shape[1:]) >> 2
-    count = NUMBERS["shot_noise"][severity - 1][0]
+    keys, count = _drawn("shot_noise", images, severity)
+    chance = keys.bits16(*images.shape[1:]) >> 2
     photons = stats.poisson.ppf((chance + 0.5) / 16384, _unit(images) * count)
     return _cut(photons / count)
 

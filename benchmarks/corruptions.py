@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
+from rwsstore.tables import Column, Table
 
 SEVERITY = 5
 LEFT_OUT = ("frost", "jpeg_compression")
@@ -110,23 +111,26 @@ def summary(found: list[Speed]) -> dict[str, dict[str, float]]:
 
 
 def print_speeds(found: list[Speed]) -> None:
-    print("| px | corruption | ours, images/s | package, images/s | ratio |")
-    print("| ---: | --- | ---: | ---: | ---: |")
-    for row in found:
-        note = " (left out)" if row.name in LEFT_OUT else ""
-        print(
-            f"| {row.size} | `{row.name}`{note} | {row.ours:,.0f} | {row.theirs:,.0f} "
-            f"| {row.ratio:.1f} |"
-        )
+    columns = [
+        Column("px", "size"),
+        Column(
+            "corruption",
+            lambda row: f"`{row.name}`{' (left out)' if row.name in LEFT_OUT else ''}",
+            left=True,
+        ),
+        Column("ours, images/s", "ours", ",.0f"),
+        Column("package, images/s", "theirs", ",.0f"),
+        Column("ratio", "ratio", ".1f"),
+    ]
+    print(Table(columns, found).to_markdown(), end="")
     for size in dict.fromkeys(row.size for row in found):
         own = sum(1e3 / row.ours for row in found if row.size == size)
         other = sum(1e3 / row.theirs for row in found if row.size == size)
         print(f"all 19 at {size} px: {own:.2f} ms an image, the package {other:.2f} ms")
 
 
-def peak_megabytes(children: bool = False) -> float:
-    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss / 1024
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def corrupt_range(bounds: tuple[int, int]) -> float:
@@ -149,17 +153,14 @@ def throughput(count: int, workers: int) -> None:
         peaks = list(pool.map(corrupt_range, itertools.pairwise(edges)))
     seconds = time.perf_counter() - start
     print(file=sys.stderr)
-    print(
-        json.dumps(
-            {
-                "images": count,
-                "corruptions": len(CORRUPTIONS),
-                "workers": workers,
-                "seconds": round(seconds, 1),
-                "peak_megabytes_each": round(max(peaks)),
-            }
-        )
-    )
+    found = {
+        "images": count,
+        "corruptions": len(CORRUPTIONS),
+        "workers": workers,
+        "seconds": round(seconds, 1),
+        "peak_megabytes_each": round(max(peaks)),
+    }
+    print(json.dumps(found))
 
 
 def main() -> None:

@@ -108,6 +108,7 @@ def _settings(options: argparse.Namespace) -> RowSettings:
 
 def _show(results: Sequence[Result]) -> None:
     console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal  # a line a row in a pipe
     if any(result.finding is None or result.ratio is not None for result in results):
         console.print(ratio_table(results))
     for name, curve, knee in curves_of(results):

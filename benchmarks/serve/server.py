@@ -171,12 +171,8 @@ def started(
 
     Args:
         name: in messages.
-        command: the program and its arguments.
-        environment: all of it.
         log: gets all it prints.
-        port: where it will listen.
         ready: path that answers 200 once predictions do.
-        ask: how it is asked.
 
     Raises:
         BenchmarkError: it did not start.
