@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
 from rwsstore.data import load_images
+from rwsstore.tables import Table
 
 TABLE = "imagenet"
 SIDE = 64
@@ -41,10 +42,11 @@ class Pixels:
     worst: int
     differing: float
 
-    def row(self) -> str:
+    tolerance = "1 level"
+
+    def figure(self) -> str:
         return (
-            f"| `{self.name}` | {self.reference} | largest difference {self.worst} levels; "
-            f"{100 * self.differing:.3f} % of values differ | 1 level |"
+            f"largest difference {self.worst} levels; {100 * self.differing:.3f} % of values differ"
         )
 
     def holds(self) -> bool:
@@ -62,12 +64,13 @@ class Distribution:
     spectrum: float
     accuracy: tuple[float, float]
 
-    def row(self) -> str:
+    tolerance = "2 levels; 4 %; 20 %; 3 points"
+
+    def figure(self) -> str:
         return (
-            f"| `{self.name}` | {self.reference} | mean {self.mean:+.2f} levels; deviation "
-            f"{100 * self.deviation:+.1f} %; spectrum within {100 * self.spectrum:.1f} %; accuracy "
-            f"{self.accuracy[0]:.1f} against {self.accuracy[1]:.1f} % | "
-            "2 levels; 4 %; 20 %; 3 points |"
+            f"mean {self.mean:+.2f} levels; deviation {100 * self.deviation:+.1f} %; "
+            f"spectrum within {100 * self.spectrum:.1f} %; "
+            f"accuracy {self.accuracy[0]:.1f} against {self.accuracy[1]:.1f} %"
         )
 
     def holds(self) -> bool:
@@ -186,7 +189,8 @@ def compare(
 
 def page(rows: list[Pixels | Distribution], data: str, count: int, clean: float) -> str:
     words = "scikit-learn's digits in random colours" if data == "digits" else data
-    lines = "\n".join(row.row() for row in rows)
+    cells = [(f"`{row.name}`", row.reference, row.figure(), row.tolerance) for row in rows]
+    table = Table.of(("corruption", "reference", "figure", "tolerance"), cells, left=4)
     return f"""# Corruptions against their references
 
 Made by
@@ -208,10 +212,7 @@ of them it is synthetic, and its statistics are those of its table of profiles
 
 "The package" is imagecorruptions-imaug 1.1.5.
 
-| corruption | reference | figure | tolerance |
-| --- | --- | --- | --- |
-{lines}
-"""
+{table.to_markdown()}"""
 
 
 def main() -> None:

@@ -42,9 +42,9 @@ def test_the_work_is_a_model_patches_that_fit_and_images_that_differ() -> None:
 def test_a_rival_answers_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     with make_work(RowSettings.for_smoke(), patches=0) as work:
         options = Options(work.model, port=0, threads=1, workers=1, batch=1, wait_ms=0.5)
-        assert Options.from_environment(options.to_environment()) == options
         for name, value in options.to_environment().items():
             monkeypatch.setenv(name, value)
+        assert Options.from_environment() == options
         model = options.load()
         expected = top(compute(model, [decode(work.images[0])])[0])
         rows = expected["top"]

@@ -1,9 +1,10 @@
 """What every rival does: load the same model file, decode a JPEG, name the five likeliest."""
 
 import io
+import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from rwsstore.models import Classifier, load_clean_model
 
 _TOP = 5
+_VARIABLE = "RIVAL_OPTIONS"
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,18 @@ class Options:
     wait_ms: float
 
     def to_environment(self) -> dict[str, str]:
-        """As variables."""
-        return {f"RIVAL_{name.upper()}": str(value) for name, value in vars(self).items()}
+        """As a variable."""
+        return {_VARIABLE: json.dumps({**asdict(self), "model": str(self.model)})}
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> "Options":
-        """Of variables.
+    def from_environment(cls) -> "Options":
+        """Of that variable.
 
         Raises:
-            KeyError: one is missing.
+            KeyError: it is missing.
         """
-        return cls(
-            model=Path(variables["RIVAL_MODEL"]),
-            port=int(variables["RIVAL_PORT"]),
-            threads=int(variables["RIVAL_THREADS"]),
-            workers=int(variables["RIVAL_WORKERS"]),
-            batch=int(variables["RIVAL_BATCH"]),
-            wait_ms=float(variables["RIVAL_WAIT_MS"]),
-        )
+        values = json.loads(os.environ[_VARIABLE])
+        return cls(**{**values, "model": Path(values["model"])})
 
     def load(self) -> Classifier:
         """Load the model, and take the threads."""
