@@ -11,6 +11,8 @@ VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A process a core, each with one torch thread; a file's tests share what they train.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test soak box-test lint types house test-quick docs clean
 
@@ -51,7 +53,7 @@ house: $(VENV)/.dev
 	$(BIN)/python scripts/house.py
 
 test: lint types
-	$(BIN)/pytest -m 'not soak'
+	$(PYTEST) -m 'not soak'
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
@@ -65,7 +67,7 @@ docs: $(VENV)/.base
 	$(BIN)/python -m rwsstore_service.describe settings > docs/operate/settings.md
 
 test-quick: $(VENV)/.dev
-	$(BIN)/pytest -m 'not slow and not soak'
+	$(PYTEST) -m 'not slow and not soak'
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
