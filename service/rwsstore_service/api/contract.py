@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from rwsstore.config import Frozen
 from rwsstore.patches import MAX_PATCHES
@@ -54,8 +54,6 @@ class Request(Frozen):
 class StrengthRequest(Request):
     """How strong a patch is to be; neither value is its recommended strength."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"alpha": 0.8}, {"ta_loss": 1.0}]})
-
     alpha: Alpha | None = None
     ta_loss: TaLoss | None = None
 
@@ -69,8 +67,6 @@ class StrengthRequest(Request):
 class PatchChoice(StrengthRequest):
     """One patch of a set, and how strong."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"patch": "fog", "alpha": 0.8}]})
-
     patch: Reference
 
 
@@ -83,33 +79,11 @@ _Choices = Annotated[
 class PatchSetRequest(Request):
     """The wanted patch set; an empty one is the clean model."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"patches": [{"patch": "fog", "alpha": 0.6}, {"patch": "gaussian_noise"}]},
-            ]
-        }
-    )
-
     patches: _Choices
 
 
 class CompositionRequest(Request):
     """Patches to be stored as one, under a name."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "foggy_night",
-                    "parts": [
-                        {"patch": "fog", "alpha": 0.6},
-                        {"patch": "gaussian_noise", "alpha": 0.4},
-                    ],
-                }
-            ]
-        }
-    )
 
     name: Name
     parts: Annotated[_Choices, Field(min_length=1)]
@@ -125,7 +99,5 @@ class CompositionRequest(Request):
 
 class RollbackRequest(Request):
     """The generation to go back to."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"generation": 3}]})
 
     generation: GenerationNumber

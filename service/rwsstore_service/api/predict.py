@@ -42,36 +42,6 @@ RESIZE = (
 )
 """What is done to an image of another size than the model's."""
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-IMAGE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "One image, or a form: every file in it is an image, whatever its part is "
-        "called.",
-        "content": {
-            **dict.fromkeys(_IMAGES, _BINARY),
-            _FORM: {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "minItems": 1,
-                            "maxItems": 64,
-                        },
-                        "patchset": {"type": "string", "examples": ["fog=0.6,gaussian_blur=0.4"]},
-                        "top_k": {"type": "integer", "minimum": 1},
-                        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": _MAX_TIMEOUT},
-                    },
-                }
-            },
-        },
-    }
-}
-"""What OpenAPI says of the body."""
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -281,7 +251,6 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["Predictions"], route_clas
     "/predict",
     summary="Classify images",
     responses=problem_responses(*_PROBLEMS),
-    openapi_extra=IMAGE_BODY,
 )
 async def predict(
     service: ServiceDep,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema_rs
 import pytest
@@ -14,7 +14,6 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from rwsstore_service import Settings, create_app
-from rwsstore_service.api.description.examples import ANSWERS, BODIES
 from rwsstore_service.api.description.openapi import operations
 from rwsstore_service.describe import PAGES, default_document
 from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS
@@ -157,19 +156,16 @@ def test_if_match_is_needed_only_to_replace(described: dict[str, dict[str, Any]]
 def test_examples_of_answers_are_of_their_shape(
     document: dict[str, Any], described: dict[str, dict[str, Any]]
 ) -> None:
-    assert set(ANSWERS) <= set(described)
-    for name, operation in described.items():
+    for operation in described.values():
         for status, response in operation["responses"].items():
             if int(status) < 300 and "application/json" in response.get("content", {}):
                 content = response["content"]["application/json"]
                 validator(content["schema"], document).validate(content["example"])
-                assert name in ANSWERS
 
 
 def test_examples_of_bodies_are_of_their_shape(
     document: dict[str, Any], described: dict[str, dict[str, Any]]
 ) -> None:
-    assert set(BODIES) <= set(described)
     for name, operation in described.items():
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             if media == "application/json" and name.startswith("oip"):
@@ -180,23 +176,43 @@ def test_examples_of_bodies_are_of_their_shape(
                     validator(content["schema"], document).validate(example["value"])
 
 
-def test_examples_are_what_the_service_answers(client: TestClient) -> None:
+def test_every_problem_has_an_example_of_its_shape(document: dict[str, Any]) -> None:
+    examples = document["components"]["examples"]
+    assert set(examples) == set(PROBLEMS)
+    for name, example in examples.items():
+        assert example["value"]["type"] == f"urn:rwsstore:problem:{name}"
+        validator(document["components"]["schemas"]["Problem"], document).validate(example["value"])
+
+
+def test_examples_are_what_the_service_answers(
+    client: TestClient, described: dict[str, dict[str, Any]]
+) -> None:
     """Those of one story, less what is of its time: numbers, times, request ids."""
-    body = BODIES["replace_patchset"]["application/json"]["two"]["value"]
-    real = client.put(SET, json=body, headers={"If-Match": "*"}).json()
-    example = ANSWERS["replace_patchset"]["application/json"]
+
+    def answer(name: str) -> dict[str, Any]:
+        (told,) = [
+            response["content"]["application/json"]["example"]
+            for status, response in described[name]["responses"].items()
+            if int(status) < 300
+        ]
+        return cast("dict[str, Any]", told)
+
+    def body(name: str) -> Any:
+        content = described[name]["requestBody"]["content"]["application/json"]
+        return content["examples"]["two"]["value"]
+
+    real = client.put(SET, json=body("replace_patchset"), headers={"If-Match": "*"}).json()
     changing = {"generation": 0, "at": ""}
-    assert {**real, **changing} == {**example, **changing}
+    assert {**real, **changing} == {**answer("replace_patchset"), **changing}
     for name in ("fog", "models"):
         path = "/v1/patches/fog" if name == "fog" else "/v1/models/bundled"
-        told = ANSWERS["describe_patch" if name == "fog" else "describe_model"]
+        told = answer("describe_patch" if name == "fog" else "describe_model")
         own = {"patchset": 0, "compute": 0}  # the latter is another machine's
-        assert client.get(path).json() | own == told["application/json"] | own
-    body = BODIES["compose_patches"]["application/json"]["two"]["value"]
-    answer = client.post("/v1/compositions", json=body)
-    assert answer.json() == ANSWERS["compose_patches"]["application/json"]
+        assert client.get(path).json() | own == told | own
+    composed = client.post("/v1/compositions", json=body("compose_patches"))
+    assert composed.json() == answer("compose_patches")
     for path, name in (("/v2", "oip_server"), ("/v2/models/bundled", "oip_model")):
-        assert client.get(path).json() == ANSWERS[name]["application/json"]
+        assert client.get(path).json() == answer(name)
 
 
 def test_limits_are_the_operators() -> None:

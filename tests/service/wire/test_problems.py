@@ -1,6 +1,7 @@
 """Errors as problems: one shape, and every error of the library and the engine is one."""
 
 import inspect
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,10 +14,8 @@ from rwsstore_service.engine.errors import DuplicatePatchError, StaleGenerationE
 from rwsstore_service.wire.problems import (
     MEDIA_TYPE,
     PROBLEMS,
-    Problem,
     ProblemError,
     describe,
-    problem_examples,
     problem_response,
     problem_responses,
 )
@@ -80,11 +79,15 @@ def test_the_response() -> None:
     response = problem_response(error, instance="/v1/models", request_id="r")
     assert (response.status_code, response.headers["retry-after"]) == (429, "2")
     assert response.headers["content-type"] == MEDIA_TYPE
-    body = Problem.model_validate_json(bytes(response.body))
-    assert (body.status, body.title) == (429, PROBLEMS["rate-limited"].title)  # no other's word
-    assert (body.type, body.instance) == ("urn:rwsstore:problem:rate-limited", "/v1/models")
-    assert (body.detail, body.request_id) == ("wait", "r")
-    assert body.model_extra == {"more": 1}
+    assert json.loads(bytes(response.body)) == {
+        "type": "urn:rwsstore:problem:rate-limited",
+        "title": PROBLEMS["rate-limited"].title,
+        "status": 429,  # no other's word
+        "detail": "wait",
+        "instance": "/v1/models",
+        "request_id": "r",
+        "more": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,6 @@ def test_kinds() -> None:
         assert name == kind.name
         assert 400 <= kind.status < 600
         assert kind.title
-        assert kind.example
 
 
 def test_what_openapi_says_of_them() -> None:
@@ -112,9 +114,6 @@ def test_what_openapi_says_of_them() -> None:
     assert found[404]["description"] == "There is no such patch; There is no such model"
     content = found[404]["content"][MEDIA_TYPE]
     assert list(content["examples"]) == ["unknown-patch", "unknown-model"]
-    assert set(problem_examples()) == set(PROBLEMS)
-    for example in problem_examples().values():
-        Problem.model_validate(example["value"])
 
 
 def test_faults_of_the_store_name_no_file(tmp_path: Path) -> None:

@@ -2,56 +2,25 @@
 
 Routes say what they are, what they take and which problems are their own. What holds for all of
 them is added here: the problems that any request may meet before it comes to a route, headers of
-answers, examples, and who may do what.
+answers, and who may do what. Schemas of what routes read by themselves, and examples, which belong
+to one story on the bundled model, are in document.json; tests hold them to the schemas and to what
+the service really answers.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.utils import deep_dict_update
 
-from rwsstore_service.api.description.examples import ANSWERS, BODIES
+from rwsstore import __version__
 from rwsstore_service.settings import Settings
 from rwsstore_service.wire.gate import Access, Need
 from rwsstore_service.wire.limits import HEALTH_PATHS
-from rwsstore_service.wire.problems import MEDIA_TYPE, Problem, problem_examples, problem_responses
-
-HEADERS: dict[str, dict[str, Any]] = {
-    "X-Request-ID": {
-        "description": "The request's own, or one that was made for it; in the logs too.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-        "example": "5f0c6ad09c1d4d7b",
-    },
-    "ETag": {
-        "description": "The generation in quotes, for If-Match.",
-        "required": True,
-        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
-        "example": '"7"',
-    },
-    "Location": {
-        "description": "Path of the stored patch.",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^/v1/patches/[a-z0-9_.-]+@[0-9]+$"},
-        "example": "/v1/patches/foggy_night@1",
-    },
-    "Idempotency-Replayed": {
-        "description": "Present where the answer was given before to the same Idempotency-Key.",
-        "schema": {"const": "true"},
-    },
-    "Retry-After": {
-        "description": "Whole seconds until it makes sense to try again.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-        "example": 1,
-    },
-    "WWW-Authenticate": {
-        "description": "How to send a token.",
-        "required": True,
-        "schema": {"type": "string"},
-        "example": 'Bearer realm="rwsstore"',
-    },
-}
-"""By name, as components of the document."""
+from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_responses
 
 _OF_STATUS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
@@ -99,25 +68,6 @@ TAGS = [
     {"name": "Health", "description": "For probes and scrapers."},
 ]
 
-_NAMES = {
-    "AuditLog": "AuditAnswer",
-    "Card": "CardAnswer",
-    "CardPoint": "CardPointAnswer",
-    "ComputeInfo": "ComputeAnswer",
-    "Generation": "GenerationAnswer",
-    "History": "HistoryAnswer",
-    "InputInfo": "InputDescription",
-    "Label": "LabelProbability",
-    "ModelInfo": "ModelAnswer",
-    "ModelPage": "ModelList",
-    "Patch": "PatchAnswer",
-    "PatchPage": "PatchList",
-    "PatchSet": "PatchSetAnswer",
-    "Predictions": "PredictAnswer",
-    "Verification": "VerificationAnswer",
-}
-"""What the contract's classes are called in the document: others generate programs of it."""
-
 _VERBS = frozenset({"get", "put", "post", "patch", "delete"})
 _GATE = ("misdirected", "rate-limited")
 COMMON_PROBLEMS = (
@@ -132,8 +82,7 @@ def describe_with(app: FastAPI, settings: Settings, access: Access) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = _renamed(FastAPI.openapi(app))
-            app.openapi_schema = _finish(document, settings, access)
+            app.openapi_schema = _finish(FastAPI.openapi(app), settings, access)
         return app.openapi_schema
 
     app.license_info = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
@@ -149,19 +98,27 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def _finish(document: dict[str, Any], settings: Settings, access: Access) -> dict[str, Any]:
-    components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
+    text = Path(__file__).with_name("document.json").read_text(encoding="utf-8")
+    told = json.loads(text.replace("{version}", __version__))
     for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    schemas.update(_problem_schemas())
-    components["headers"], components["examples"] = HEADERS, problem_examples()
+        document["components"]["schemas"].pop(name, None)
+    document = _renamed(document, told["names"])
+    components = document["components"]
+    schemas = components["schemas"]
+    deep_dict_update(schemas, told["schemas"])
+    components["headers"] = told["headers"]
+    components["examples"] = {
+        name: _problem_example(name, members) for name, members in told["problems"].items()
+    }
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "An admin or predict token."}
     }
     document["paths"] = dict(sorted(document["paths"].items(), key=_version_of))
     for path, verb, operation in operations(document):
         _list_problems(operation, path)
-        _add_examples(operation)
+        for part in told["operations"]:
+            if operation["operationId"] in part["to"]:
+                deep_dict_update(operation, deepcopy(part["adds"]))
         _add_headers(operation)
         _tidy(operation, schemas)
         operation["security"] = _security(access.need(verb.upper(), path))
@@ -172,18 +129,18 @@ def _finish(document: dict[str, Any], settings: Settings, access: Access) -> dic
     return document
 
 
-def _renamed(node: Any) -> Any:
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     """A copy, as routes share parts of it, with the names of the document."""
     if isinstance(node, list):
-        return [_renamed(item) for item in node]
+        return [_renamed(item, names) for item in node]
     if not isinstance(node, dict):
         return node
-    copy = {key: _renamed(value) for key, value in node.items()}
+    copy = {key: _renamed(value, names) for key, value in node.items()}
     if "$ref" in copy:
         place, _, name = copy["$ref"].rpartition("/")
-        copy["$ref"] = f"{place}/{_NAMES.get(name, name)}"
+        copy["$ref"] = f"{place}/{names.get(name, name)}"
     if "schemas" in copy:
-        named = {_NAMES.get(name, name): one for name, one in copy["schemas"].items()}
+        named = {names.get(name, name): one for name, one in copy["schemas"].items()}
         copy["schemas"] = dict(sorted(named.items()))
     return copy
 
@@ -194,11 +151,15 @@ def _version_of(row: tuple[str, Any]) -> str:
     return path[:3] if path.startswith("/v") else ""
 
 
-def _problem_schemas() -> dict[str, Any]:
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    for member in problem["properties"].values():
-        member.pop("default", None)  # it is left out, where it does not apply
-    return {**problem.pop("$defs"), "Problem": problem}
+def _problem_example(name: str, members: dict[str, Any]) -> dict[str, Any]:
+    detail, kind = members.pop("detail"), PROBLEMS[name]
+    known = problem_body(
+        kind,
+        detail,
+        instance="/v1/models/bundled/patchset/fog",
+        request_id="5f0c6ad09c1d4d7b",
+    )
+    return {"summary": kind.title, "value": {**known, **members}}
 
 
 def _list_problems(operation: dict[str, Any], path: str) -> None:
@@ -219,16 +180,6 @@ def _own_problems(responses: dict[str, Any]) -> Iterator[str]:
         # FastAPI writes a 422 of its own wherever there is a parameter.
         if "HTTPValidationError" in str(content.get("application/json", {}).get("schema", "")):
             yield "invalid-request"
-
-
-def _add_examples(operation: dict[str, Any]) -> None:
-    name = operation["operationId"]
-    for status, response in operation["responses"].items():
-        if int(status) < 300:
-            for media, value in ANSWERS.get(name, {}).items():
-                response["content"][media]["example"] = value
-    for media, examples in BODIES.get(name, {}).items():
-        operation["requestBody"]["content"][media]["examples"] = examples
 
 
 def _add_headers(operation: dict[str, Any]) -> None:

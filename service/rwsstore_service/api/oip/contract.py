@@ -142,25 +142,6 @@ class ResponseOutput(Frozen):
 class InferResponse(Frozen):
     """The JSON of an answer to an inference request."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model_name": "bundled",
-                    "model_version": "1",
-                    "id": "42",
-                    "parameters": {
-                        "patchset": "fog=0.6",
-                        "state_digest": "9f3c…",
-                    },
-                    "outputs": [
-                        {"name": "labels", "datatype": "BYTES", "shape": [1], "data": ["ship"]}
-                    ],
-                }
-            ]
-        }
-    )
-
     model_name: str
     model_version: Literal["1"]
     id: str | None = Field(None, description="As it was in the request; absent where it had none.")

@@ -1,7 +1,7 @@
 """The Open Inference Protocol: for clients that speak it already."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -29,116 +29,6 @@ from rwsstore_service.wire.problems import ProblemError, problem_responses
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Where a body is JSON and binary tensors: how many bytes of it are JSON."""
-
-_BINARY_HEADER = {
-    "schema": {"type": "integer", "minimum": 1},
-    "description": "Bytes of the JSON where binary tensors stand behind it.",
-}
-
-
-def _object(*required: str, **properties: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object that has no other members."""
-    needed = {"required": list(required)} if required else {}
-    return {"type": "object", **needed, "additionalProperties": False, "properties": properties}
-
-
-_BINARY_DATA_SIZE = {
-    "type": "integer",
-    "minimum": 1,
-    "description": "Bytes of the tensor behind the JSON; then there is no data.",
-}
-_INPUT = _object(
-    *("name", "shape", "datatype"),
-    name={"const": "images"},
-    shape={
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1},
-        "minItems": 4,
-        "maxItems": 4,
-        "description": "[n, 3, H, W]; H and W are the model's.",
-    },
-    datatype={"enum": ["UINT8", "FP32"], "description": "FP32 is within [0, 1]."},
-    parameters=_object(binary_data_size=_BINARY_DATA_SIZE),
-    data={"type": "array", "items": {}, "description": "Numbers, flat or nested as the shape."},
-)
-_OUTPUT = _object(
-    "name",
-    name={"enum": ["logits", "labels"]},
-    parameters=_object(binary_data={"type": "boolean"}),
-)
-_PARAMETERS = _object(
-    patchset={
-        "type": "string",
-        "default": "active",
-        "description": "active, none, or a set of this request's own.",
-        "examples": ["fog=0.6,gaussian_blur=0.4"],
-    },
-    binary_data_output={"type": "boolean", "default": False},
-    timeout={
-        "type": "integer",
-        "default": 0,
-        "minimum": 0,
-        "maximum": 3_600_000_000,
-        "description": "Microseconds within which it is to be begun, else 504; 0: as long as the "
-        "service says (RWS_QUEUE_TIMEOUT).",
-    },
-)
-_REQUEST = _object(
-    "inputs",
-    id={"type": "string", "maxLength": 1024},
-    parameters=_PARAMETERS,
-    inputs={"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},
-    outputs={
-        "type": "array",
-        "items": _OUTPUT,
-        "maxItems": 2,
-        "uniqueItems": True,
-        "description": "None or no member: both, logits first.",
-    },
-)
-# Of a model whose images are one pixel, for brevity.
-_EXAMPLE = {
-    "id": "42",
-    "parameters": {"patchset": "fog=0.6"},
-    "inputs": [
-        {"name": "images", "shape": [1, 3, 1, 1], "datatype": "UINT8", "data": [0, 127, 255]}
-    ],
-    "outputs": [{"name": "labels"}],
-}
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-
-INFER_BODY: dict[str, Any] = {
-    "parameters": [{"name": HEADER_LENGTH, "in": "header", "required": False, **_BINARY_HEADER}],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _REQUEST, "example": _EXAMPLE},
-            "application/octet-stream": _BINARY,
-        },
-    },
-}
-"""Of POST …/infer."""
-
-INFER_ANSWER: dict[str, Any] = {
-    "description": "The outputs; as application/octet-stream where one of them is binary.",
-    "headers": {HEADER_LENGTH: _BINARY_HEADER},
-    "content": {"application/octet-stream": _BINARY},
-}
-"""Of POST …/infer, beside the JSON."""
-
-INDEX_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": _object(ready={"type": "boolean", "default": False}),
-                "example": {"ready": True},
-            }
-        },
-    }
-}
-"""Of POST /v2/repository/index."""
-
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -173,8 +63,7 @@ _VERSIONED = [Depends(_known_version)]
     operation_id="oip_infer_version",
     summary="Predict with one version of a model",
     response_model=InferResponse,
-    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
-    openapi_extra=INFER_BODY,
+    responses=problem_responses(*_INFER),
     dependencies=_VERSIONED,
 )
 @router.post(
@@ -182,8 +71,7 @@ _VERSIONED = [Depends(_known_version)]
     operation_id="oip_infer",
     summary="Predict",
     response_model=InferResponse,
-    responses={200: INFER_ANSWER, **problem_responses(*_INFER)},
-    openapi_extra=INFER_BODY,
+    responses=problem_responses(*_INFER),
 )
 async def infer(request: Request, host: HostDep, service: ServiceDep) -> Response:
     """Logits and labels of images.
@@ -289,7 +177,6 @@ async def model_ready(host: HostDep) -> ModelReady:
     responses=problem_responses(
         "bad-request", "too-large", "unsupported-media", "invalid-request", *_READING
     ),
-    openapi_extra=INDEX_BODY,
 )
 async def list_models(request: Request, service: ServiceDep) -> list[IndexEntry]:
     """Every served model; with `ready` true only those that can predict."""

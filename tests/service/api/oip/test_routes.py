@@ -11,7 +11,7 @@ import rwsstore
 from rwsstore.runtime import Chosen
 from rwsstore_service.api.oip.contract import Contract
 from rwsstore_service.api.oip.messages import Asked, read_request
-from rwsstore_service.api.oip.routes import INFER_BODY
+from rwsstore_service.describe import default_document
 from tests.service.api.oip.fakes import CLASSES, FakeHost, logits_of, make_app
 from tests.service.api.oip.wire import HEADER, binary_request, json_request, read_answer
 
@@ -288,12 +288,13 @@ def test_openapi_describes_every_operation() -> None:
     for operation in operations:
         assert operation["summary"]
         assert "HTTPValidationError" not in json.dumps(operation)
-    body = paths["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]
-    assert set(body) == {"application/json", "application/octet-stream"}
 
 
 def test_openapis_example_is_a_request() -> None:
-    example = INFER_BODY["requestBody"]["content"]["application/json"]["example"]
+    infer = default_document()["paths"]["/v2/models/{model}/infer"]["post"]
+    body = infer["requestBody"]["content"]
+    assert set(body) == {"application/json", "application/octet-stream"}
+    example = body["application/json"]["example"]
     contract = Contract(model="pixel", size=1, classes=("a", "b"), max_images=1)
     asked = read_request(json.dumps(example).encode(), None, contract)
     assert asked.images.flatten().tolist() == [0, 127, 255]
