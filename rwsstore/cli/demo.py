@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwsstore import corruptions, data, making, measure, models, runtime, training
-from rwsstore.cli.options import json_option, seed_option
+from rwsstore import corruptions, data, making, measure, models, runtime, store, training
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
+from rwsstore.cli.train import new_network
 from rwsstore.errors import RwsError
 from rwsstore.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rwsstore.data import ImageSet
-    from rwsstore.models import Classifier, ModelSpec
-    from rwsstore.store import Store
-
 _CORRUPTIONS = ("fog", "frost", "brightness", "contrast")
 _SERVED = "fog"
 _VALIDATION = 200
+_SERVICE = ("fastapi", "uvicorn", "pydantic_settings", "rwsstore_client")
+"""What a service and the SDK need."""
+
 _SHADES = "█▓▒░ "
 _COLUMNS, _ROWS = 32, 16
 
 
 @click.command("demo")
-@seed_option()
-@json_option
+@opt.seed_option()
+@opt.json_option
 def command(seed: int, as_json: bool) -> None:
     """Do the whole job on 1,797 embedded images of handwritten digits.
 
@@ -47,33 +47,30 @@ def command(seed: int, as_json: bool) -> None:
     serves the model, and patches it over REST with the Python SDK.
     Nothing is downloaded, nothing is left behind.
     """
-    from rwsstore.store import Store
-
     reporter = ConsoleReporter()
     train, validation = data.load_images("digits", "train").split_off(_VALIDATION, seed)
     test = data.load_images("digits", "test")
     # Digits are not mirrored: a mirrored 2 is no digit.
     config = training.TrainingConfig(epochs=10, batch_size=32, padding=2, flip=False, seed=seed)
-    run = training.train_classifier(
-        models.build(_spec(train), seed=seed), training.CleanRecipe(), train, validation, config,
-        progress=reporter,
-    )  # fmt: skip
-    clean = run.model
+    start = new_network(train, seed=seed, network="vgg16", width=0.125)
+    clean = training.train_classifier(
+        start, training.CleanRecipe(), train, validation, config, progress=reporter
+    ).model
     robust = config.model_copy(update={"epochs": 6, "learning_rate": 0.02, "clip_norm": 1.0})
     extraction = making.ExtractionOptions(alphas=(0.5, 1.0), training=robust)
     options = measure.EvaluationOptions(bits=(8, 4), seed=seed)
     service, told = None, ["(not shown: the service; pip install 'rwsstore[service,remote]')"]
     with tempfile.TemporaryDirectory(prefix="rws-demo-") as folder:
-        store = Store(Path(folder) / "store")
+        patches = store.Store(Path(folder) / "store")
         sweep = making.extract_all(
-            clean, _CORRUPTIONS, train, validation, extraction, store, progress=reporter
+            clean, _CORRUPTIONS, train, validation, extraction, patches, progress=reporter
         )
-        patches = {made.patch.name: made.patch for made in sweep}
-        report = measure.evaluate(clean, patches, test, options, progress=reporter)
-        exact = _comes_off_exactly(clean, store, test)
-        if _has_service():
+        made = {one.patch.name: one.patch for one in sweep}
+        report = measure.evaluate(clean, made, test, options, progress=reporter)
+        exact = _comes_off_exactly(clean, patches, test)
+        if all(importlib.util.find_spec(name) is not None for name in _SERVICE):
             with reporter.task("serving it, and patching it over REST", total=1) as task:
-                service, told = _serve(clean, store, test, Path(folder), seed)
+                service, told = _serve(clean, patches, test, Path(folder), seed)
                 task.advance()
     came_back = "came back to the bit" if exact else "DID NOT COME BACK"
     write_result(
@@ -88,24 +85,13 @@ def command(seed: int, as_json: bool) -> None:
     )
 
 
-def _spec(images: "ImageSet") -> "ModelSpec":
-    mean, std = training.pixel_statistics(images)
-    return models.ModelSpec(
-        network="vgg16",
-        num_classes=len(images.classes),
-        classes=images.classes,
-        width=0.125,
-        input_size=int(images.images.shape[-1]),
-        mean=mean,
-        std=std,
-    )
-
-
-def _comes_off_exactly(clean: "Classifier", store: "Store", test: "ImageSet") -> bool:
+def _comes_off_exactly(
+    clean: "models.Classifier", patches: "store.Store", test: "data.ImageSet"
+) -> bool:
     """Put patches on and take them off again; are the logits those of before, to the bit?"""
     import torch
 
-    live = runtime.LiveModel(clean, store)
+    live = runtime.LiveModel(clean, patches)
     images = test.images[:64]
     before = live(images)
     live.apply("fog", 0.6)
@@ -115,14 +101,12 @@ def _comes_off_exactly(clean: "Classifier", store: "Store", test: "ImageSet") ->
     return torch.equal(before, live(images)) and not torch.equal(before, with_patches)
 
 
-def _has_service() -> bool:
-    """Whether the service and the SDK are installed."""
-    names = ("fastapi", "uvicorn", "pydantic_settings", "rwsstore_client")
-    return all(importlib.util.find_spec(name) is not None for name in names)
-
-
 def _serve(
-    clean: "Classifier", store: "Store", test: "ImageSet", folder: Path, seed: int
+    clean: "models.Classifier",
+    patches: "store.Store",
+    test: "data.ImageSet",
+    folder: Path,
+    seed: int,
 ) -> tuple[dict[str, Any], list[str]]:
     """Start `rws serve`, patch it over REST, predict an image that the patch puts right, stop it.
 
@@ -132,12 +116,12 @@ def _serve(
     from rwsstore_client import Client
 
     images = corruptions.corrupt(test.images, _SERVED, 5, seed=seed)
-    index, put_right = _telling(clean, store, images, test.labels)
+    index, put_right = _telling(clean, patches, images, test.labels)
     picture = images[index].permute(1, 2, 0).contiguous().numpy()
     checkpoint = folder / "digits.safetensors"
     models.save_checkpoint(checkpoint, clean)
     token = secrets.token_urlsafe(32)
-    with _service(checkpoint, store.root, folder, token) as url, Client(url, token=token) as rws:
+    with _service(checkpoint, patches.root, folder, token) as url, Client(url, token=token) as rws:
         model = rws.model("digits")
         before = model.predict(picture)
         model.patchset.apply(_SERVED)
@@ -157,18 +141,17 @@ def _serve(
         "put_right": put_right,
         "tested": len(images),
     }
-    left, right = _picture(images[index]), ["", "", *_story(served)]
-    beside = itertools.zip_longest(left, right, fillvalue="")
+    beside = itertools.zip_longest(_picture(images[index]), _story(served), fillvalue="")
     return served, [f"{one:{_COLUMNS}}  {other}".rstrip() for one, other in beside]
 
 
 def _telling(
-    clean: "Classifier", store: "Store", images: "Tensor", labels: "Tensor"
+    clean: "models.Classifier", patches: "store.Store", images: "Tensor", labels: "Tensor"
 ) -> tuple[int, int]:
     """The image that the patch puts right most surely, and how many it puts right."""
     import torch
 
-    live = runtime.LiveModel(clean, store)
+    live = runtime.LiveModel(clean, patches)
     before = live(images).argmax(1)
     with live.patched({_SERVED: None}):
         after = live(images).softmax(1)
@@ -183,13 +166,12 @@ def _telling(
 def _service(model: Path, store: Path, folder: Path, token: str) -> Iterator[str]:
     """Run `rws serve` on a free port of this machine; gives its URL."""
     log = folder / "service.log"
-    kept = {
+    environment = {
         name: value
         for name, value in os.environ.items()
         if name == "RWS_THREADS" or not name.startswith("RWS_")
     }
-    environment = {
-        **kept,
+    environment |= {
         "RWS_MODEL": str(model),
         "RWS_MODEL_NAME": "digits",
         "RWS_STORE": str(store),
@@ -216,31 +198,26 @@ def _service(model: Path, store: Path, folder: Path, token: str) -> Iterator[str
 
 
 def _story(served: Mapping[str, Any]) -> list[str]:
-    without, patched, truth = served["without"], served["patched"], served["truth"]
-    states = f"state {without['state_digest'][:8]} -> {patched['state_digest'][:8]}"
-    cleared = (
-        "the clean state is back" if served["removal_exact"] else "THE CLEAN STATE IS NOT BACK"
-    )
-    calls = (
-        ("model.predict(image)", _shown(without, truth)),
-        (f'model.patchset.apply("{_SERVED}")', states),
-        ("model.predict(image)", _shown(patched, truth)),
-        ("model.patchset.clear()", cleared),
-    )
+    truth, digests, guesses = served["truth"], [], []
+    for guess in (served["without"], served["patched"]):
+        digests.append(guess["state_digest"][:8])
+        verdict = "right" if guess["label"] == truth else "WRONG"
+        guesses.append(f"{guess['label']} ({guess['probability']:.0%})  {verdict}")
+    back = "the clean state is back" if served["removal_exact"] else "THE CLEAN STATE IS NOT BACK"
     return [
+        "",
+        "",
         f"over REST: a {truth} under {_SERVED}, sent to rws serve",
         "",
         "  client = Client(url, token=...)",
         '  model = client.model("digits")',
-        *(f"  {call:<33}{what}" for call, what in calls),
+        f"  model.predict(image)             {guesses[0]}",
+        f'  model.patchset.apply("{_SERVED}")      state {digests[0]} -> {digests[1]}',
+        f"  model.predict(image)             {guesses[1]}",
+        f"  model.patchset.clear()           {back}",
         "",
         f"the patch puts {served['put_right']} of {served['tested']} such images right",
     ]
-
-
-def _shown(guess: Mapping[str, Any], truth: str) -> str:
-    verdict = "right" if guess["label"] == truth else "WRONG"
-    return f"{guess['label']} ({guess['probability']:.0%})  {verdict}"
 
 
 def _picture(image: "Tensor") -> list[str]:
