@@ -13,17 +13,21 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = {
-    "rwsstore.analysis": "rwsstore.probes",
-    "rwsstore.analysis.bitflips": "rwsstore.probes.bitflips",
-    "rwsstore.analysis.criticality": "rwsstore.probes.criticality",
-    "rwsstore.analysis.filtering": "rwsstore.probes.filtering",
-    "rwsstore.analysis.parameter_corruption": "rwsstore.probes.parameter_corruption",
-    "rwsstore.deltas": "rwsstore.making",
-    "rwsstore.evaluation": "rwsstore.measure",
-    "rwsstore.evaluation.adversarial": "rwsstore.measure.adversarial",
-    "rwsstore.evaluation.tent": "rwsstore.measure",
-    "rwsstore.export": "rwsstore.making",
-    "rwsstore.signatures": "rwsstore.making",
+    "rwsstore.analysis": ("rwsstore.probes",),
+    "rwsstore.analysis.bitflips": ("rwsstore.probes.bitflips",),
+    "rwsstore.analysis.criticality": ("rwsstore.probes.criticality",),
+    "rwsstore.analysis.filtering": ("rwsstore.probes.filtering",),
+    "rwsstore.analysis.parameter_corruption": ("rwsstore.probes.parameter_corruption",),
+    "rwsstore.deltas": ("rwsstore.making", "rwsstore.making.hazards"),
+    "rwsstore.evaluation": ("rwsstore.measure",),
+    "rwsstore.evaluation.adversarial": ("rwsstore.measure.adversarial",),
+    "rwsstore.evaluation.tent": ("rwsstore.measure",),
+    "rwsstore.export": ("rwsstore.making", "rwsstore.making.export"),
+    "rwsstore.signatures": (
+        "rwsstore.making",
+        "rwsstore.making.projection",
+        "rwsstore.making.options",
+    ),
 }
 
 
@@ -32,7 +36,7 @@ def moved(old: str, *new: str) -> Callable[[str], Any]:
 
     Args:
         old: its name.
-        new: the packages that have its names now.
+        new: the modules that have its names now, looked at in this order.
 
     Returns:
         A function that warns (DeprecationWarning) and returns what moved.
@@ -63,7 +67,7 @@ class _Finder(MetaPathFinder, Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__getattr__ = moved(module.__name__, PACKAGES[module.__name__])  # type: ignore[method-assign]
+        module.__getattr__ = moved(module.__name__, *PACKAGES[module.__name__])  # type: ignore[method-assign]
 
 
 def keep_old_names() -> None:

@@ -11,10 +11,10 @@ import rwsstore
 MOVED = {
     "rwsstore.analysis": ("compare_signatures",),
     "rwsstore.analysis.bitflips": ("draw_bitflips",),
-    "rwsstore.bundle": ("bundled_model", "build_bundle"),
-    "rwsstore.deltas": ("DeltaOptions", "extract_delta"),
+    "rwsstore.bundle": ("bundled_model", "build_bundle", "card_markdown"),
+    "rwsstore.deltas": ("DeltaOptions", "extract_delta", "hazard_for"),
     "rwsstore.evaluation.tent": ("Tent",),
-    "rwsstore.export": ("export_corrupted",),
+    "rwsstore.export": ("export_corrupted", "Layout"),
     "rwsstore.signatures": ("extract_patch", "project_out"),
 }
 """Packages that are left behind for one version, with names that went to each new place."""

@@ -5,4 +5,10 @@ The bundled model's configuration stays here until then: `rws bundle --help` nam
 
 from rwsstore.moved import moved
 
-__getattr__ = moved(__name__, "rwsstore.bundled", "rwsstore.making")
+__getattr__ = moved(
+    __name__,
+    "rwsstore.bundled",
+    "rwsstore.making",
+    "rwsstore.making.card",
+    "rwsstore.making.config",
+)
