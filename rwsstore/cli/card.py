@@ -1,23 +1,18 @@
 """`rws card` and `rws bench`: in which formats a model may be computed, and how fast it is."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rwsstore import bundled, models, patches, runtime, speed
+from rwsstore import bundled, data, models, patches, runtime, speed
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
 from rwsstore.errors import ConfigError, MissingFileError
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
 from rwsstore.tables import Column, Table
-
-if TYPE_CHECKING:
-    from rwsstore.data import ImageSet
-    from rwsstore.models import Classifier, FormatAgreement, ModelCard
-    from rwsstore.patches import Patch, Request
-    from rwsstore.runtime import ComputeFormat, PatchSource
 
 _PATCHES = 32
 """Most patches that `rws bench` measures with."""
@@ -77,13 +72,13 @@ def command(checkpoint: Path, **options: Any) -> None:
 
 
 def measured_card(
-    model: "Classifier",
-    images: "ImageSet",
+    model: "models.Classifier",
+    images: "data.ImageSet",
     *,
-    patches: "PatchSource | None" = None,
-    requests: "Sequence[Request]" = (),
+    patches: "runtime.PatchSource | None" = None,
+    requests: "Sequence[patches.Request]" = (),
     progress: Reporter = SILENT,
-) -> "ModelCard":
+) -> "models.ModelCard":
     """Measure a clean model, alone and with each patch set, in every compute format.
 
     Args:
@@ -100,7 +95,7 @@ def measured_card(
     return models.ModelCard(weights=weights, dataset=images.name, formats=formats)
 
 
-def formats_table(formats: "Sequence[FormatAgreement]") -> Table:
+def formats_table(formats: "Sequence[models.FormatAgreement]") -> Table:
     """The formats, how far each agrees with float32, and whether it is offered."""
     sets = max((one.patch_sets for one in formats), default=0)
     images = max((one.images for one in formats), default=0)
@@ -113,14 +108,15 @@ def formats_table(formats: "Sequence[FormatAgreement]") -> Table:
         Column("clean\nmodel %", "top1_agreement", ".2f"),
         Column("lowest %", "lowest_agreement", ".2f"),
         Column("lowest with", lambda one: one.lowest_with or "clean model", left=True),
-        Column("largest logit\ndifference", _difference, "g", spare=1),
+        Column(
+            "largest logit\ndifference",
+            lambda one: "not finite" if one.largest_difference is None else one.largest_difference,
+            "g",
+            spare=1,
+        ),
         Column("offered", "offered", left=True),
     )
     return Table(columns, formats, title)
-
-
-def _difference(one: "FormatAgreement") -> float | str:
-    return "not finite" if one.largest_difference is None else one.largest_difference
 
 
 @click.command("bench")
@@ -153,24 +149,34 @@ def bench(**options: Any) -> None:
     """
     model = opt.load_model(options)
     measured, origin = _measured(options["store_path"], model)
+    path: Path = options["model_path"]
+    if str(path) == bundled.BUNDLED:
+        path = bundled.model_path(bundled.bundled_folder())
+    offered = {runtime.FLOAT32.name}
+    with suppress(MissingFileError):  # without a card float32 alone
+        weights = patches.identify(model.state_dict()).clean_weights
+        card = bundled.packaged_formats(path, weights=weights)
+        offered |= {one.name for one in card if one.offered}
     subject = speed.Subject(
         name=str(options["model_path"]),
         model=model,
         patches=measured,
         origin=origin,
-        offered=_offered(options["model_path"], model),
+        offered=[one for name, one in runtime.FORMATS.items() if name in offered],
     )
     report = speed.bench(subject, seconds=options["seconds"], progress=ConsoleReporter())
     write_result(options["as_json"], report.to_dict(), speed.bench_tables(report))
 
 
-def _measured(store: Path | None, model: "Classifier") -> "tuple[Sequence[Patch], str]":
+def _measured(
+    store: Path | None, model: "models.Classifier"
+) -> "tuple[Sequence[patches.Patch], str]":
     """Those of the store that fit the model and touch the same tensors, else random ones.
 
     Each can be given other strengths, so that its variant is built anew each time.
     """
     fitting = opt.fitting_store(store, model)
-    found: list[Patch] = []
+    found: list[patches.Patch] = []
     for entry in sorted(fitting.list(), key=lambda entry: entry.kind != "rws"):
         if entry.kind == "composed" or len(found) == _PATCHES:
             continue
@@ -183,17 +189,3 @@ def _measured(store: Path | None, model: "Classifier") -> "tuple[Sequence[Patch]
         return found, f"{len(found)} of the store"
     random = speed.random_patches(model, _PATCHES)
     return random, "random, made in memory: the store has none for it"
-
-
-def _offered(path: Path, model: "Classifier") -> "Sequence[ComputeFormat]":
-    """The formats that the model's card offers; without a card, float32 alone."""
-    if str(path) == bundled.BUNDLED:
-        path = bundled.model_path(bundled.bundled_folder())
-    weights = patches.identify(model.state_dict()).clean_weights
-    offered = {runtime.FLOAT32.name}
-    try:
-        card = bundled.packaged_formats(path, weights=weights)
-    except MissingFileError:
-        card = ()
-    offered |= {one.name for one in card if one.offered}
-    return [one for name, one in runtime.FORMATS.items() if name in offered]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,14 +13,10 @@ from rwsstore.cli.output import check_outputs, report_options, write_report
 from rwsstore.cli.probe.rows import kept_results
 from rwsstore.errors import ConfigError
 from rwsstore.measure import adversarial
-from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from rwsstore.models import Classifier, ModelSpec
-    from rwsstore.patches import ModelIdentity, Patch
 
 _BUDGETS = "1/255,2/255,4/255,8/255 for linf; 0.125,0.25,0.5,1 for l2"
 
@@ -77,7 +72,7 @@ _attack_options = opt.several(
 )
 @click.option(
     "--bits",
-    type=click.Choice([str(bits) for bits in BIT_WIDTHS]),
+    type=click.Choice([str(bits) for bits in patches.BIT_WIDTHS]),
     multiple=True,
     help="Quantize the patches to so many bits again; may be repeated. Default: as stored.",
 )
@@ -117,31 +112,34 @@ def command(**options: Any) -> None:
       rws evaluate --model clean.safetensors --dataset imagefolder:cifar10/test --bits 8 --bits 4
       rws evaluate --dataset imagefolder:cifar10/test --attacks standard --patch fog=0.5 --limit 500
     """
-    _check_together(options)
-    check_outputs(options)
-    if options["attacks"] is None:
-        _evaluate_patches(options)
-    else:
-        _evaluate_under_attack(options)
-
-
-def _check_together(options: Mapping[str, Any]) -> None:
-    """Refuse options that would do nothing."""
     if options["attacks"] is None:
         for option in opt.given("epsilon", "norm", "patchsets", "against"):
             raise ConfigError(f"{option} goes with --attacks")
+        check_outputs(options)
+        _evaluate_patches(options)
         return
     for option in opt.given("corruptions", "severity_text", "bits", "frost_overlays", "rival"):
         raise ConfigError(f"{option} does not go with --attacks, which corrupts nothing")
     if not options["patchsets"]:
         for option in opt.given("store_path", "allow_transfer"):
             raise ConfigError(f"{option} goes, under --attacks, with --patch")
+    check_outputs(options)
+    _evaluate_under_attack(options)
 
 
 def _evaluate_patches(options: Mapping[str, Any]) -> None:
     model = opt.load_model(options)
     rival = None if options["rival"] is None else models.load_checkpoint(options["rival"])
-    by_corruption = _patches(options, patches.identify(model.state_dict()))
+    chosen, store = options["corruptions"], opt.open_store(options["store_path"])
+    names = None if chosen is None else corruptions.parse_corruptions(chosen)
+    identity, transfer = patches.identify(model.state_dict()), options["allow_transfer"]
+    by_corruption: Mapping[str, patches.Patch | None] = {}
+    # One that is named must have a patch, the rest of a group need not.
+    groups = {"all", *corruptions.GROUPS} & {part.strip() for part in (chosen or "").split(",")}
+    if names is not None and groups:
+        by_corruption = measure.find_patches(store, identity, names, allow_transfer=transfer)
+    if not any(by_corruption.values()):
+        by_corruption = measure.choose_patches(store, identity, names, allow_transfer=transfer)
     bits = tuple(map(int, options["bits"]))
     if len(set(bits)) != len(bits):
         raise ConfigError(f"--bits {', '.join(options['bits'])} names a width twice")
@@ -163,24 +161,10 @@ def _evaluate_patches(options: Mapping[str, Any]) -> None:
         images,
         settings,
         rival=rival,
-        allow_transfer=options["allow_transfer"],
+        allow_transfer=transfer,
         progress=reporter,
     )
     write_report(report, options, table=measure.report_table, plot=measure.plot_report)
-
-
-def _patches(options: Mapping[str, Any], model: "ModelIdentity") -> "Mapping[str, Patch | None]":
-    """Each corruption's patch; one that is named must have one, the rest of a group need not."""
-    store, chosen = opt.open_store(options["store_path"]), options["corruptions"]
-    names = None if chosen is None else corruptions.parse_corruptions(chosen)
-    transfer = options["allow_transfer"]
-    if names is not None and {"all", *corruptions.GROUPS} & {
-        part.strip() for part in chosen.split(",")
-    }:
-        found = measure.find_patches(store, model, names, allow_transfer=transfer)
-        if any(found.values()):
-            return found
-    return measure.choose_patches(store, model, names, allow_transfer=transfer)
 
 
 def _evaluate_under_attack(options: Mapping[str, Any]) -> None:
@@ -213,7 +197,7 @@ def _evaluate_under_attack(options: Mapping[str, Any]) -> None:
     results.forget()
 
 
-def _subjects(model: "Classifier", options: Mapping[str, Any]) -> "dict[str, nn.Module]":
+def _subjects(model: "models.Classifier", options: Mapping[str, Any]) -> "dict[str, nn.Module]":
     """The models to be attacked.
 
     The model itself, "clean", then it with each patch set on, by how that was written, then the
@@ -239,21 +223,17 @@ def _subjects(model: "Classifier", options: Mapping[str, Any]) -> "dict[str, nn.
             add(text.replace(" ", ""), variant.module)
     for path in options["against"]:
         other = opt.read_model(path)
-        _check_alike(model.spec, other.spec, path)
+        takes, needed = other.spec, model.spec
+        if takes.input_size != needed.input_size:
+            raise ConfigError(
+                f"--against {path} takes images of {takes.input_size} pixels, the model "
+                f"{needed.input_size}; expected the same"
+            )
+        renamed = takes.classes and needed.classes and takes.classes != needed.classes
+        if takes.num_classes != needed.num_classes or renamed:
+            raise ConfigError(
+                f"--against {path} has other classes than the model; expected the same, in the "
+                "same order"
+            )
         add(path.name.removesuffix(path.suffix), other)
     return found
-
-
-def _check_alike(model: "ModelSpec", other: "ModelSpec", path: Path) -> None:
-    """See that two models take the same images and mean the same by their outputs."""
-    if other.input_size != model.input_size:
-        raise ConfigError(
-            f"--against {path} takes images of {other.input_size} pixels, the model "
-            f"{model.input_size}; expected the same"
-        )
-    named = bool(other.classes and model.classes)
-    if other.num_classes != model.num_classes or (named and other.classes != model.classes):
-        raise ConfigError(
-            f"--against {path} has other classes than the model; expected the same, in the same "
-            "order"
-        )
