@@ -72,6 +72,24 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "a").read_bytes() == bytes(range(100))
 
 
+def test_the_content_is_durable_before_the_name_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+    synced: list[tuple[int, tuple[str, ...]]] = []
+
+    def noting(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, OS_FILES.names(tmp_path)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    write_atomic(tmp_path / "a", b"content")
+    (content, before), (folder, after) = synced
+    assert content == (tmp_path / "a").stat().st_ino
+    assert "a" not in before
+    assert (folder, after) == (tmp_path.stat().st_ino, ("a",))
+
+
 @pytest.mark.parametrize("operation", ["create", "rename"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("old", [None, b"old"])

@@ -64,6 +64,18 @@ def test_robust_training_in_full_changes_deep_layers() -> None:
     assert changed(trained, model) == set(model.state_dict())
 
 
+def test_every_step_has_a_number_and_a_seed_of_its_own() -> None:
+    class Watched(CleanRecipe):
+        def begin_step(self, model: nn.Module, step: int, seed: int) -> bool:
+            found[step] = seed
+            return super().begin_step(model, step, seed)
+
+    found: dict[int, int] = {}
+    train(two_convs(), Watched(), epochs=2)
+    assert list(found) == list(range(8))
+    assert len(set(found.values())) == 8
+
+
 def test_what_does_not_train_has_no_gradients() -> None:
     class Watched(RobustRecipe):
         def loss(
