@@ -178,7 +178,8 @@ def _signatures(run: "making.ExtractionRun") -> "_Work":
     sets = _images(clean, run.dataset, run.limit, run.validation, run.seed)
     store = opt.open_store(run.store)
     plans = making.signature_plans(clean, run.corruptions, *sets, run.extraction, anchor=anchor)
-    return store, plans, recipes.pick_mode(run.mode, clean, run.extraction.training.batch_size)
+    images = len(plans) * len(sets[0])
+    return store, plans, recipes.pick_mode(run.mode, clean, run.extraction.training, images)
 
 
 def _delta(options: dict[str, Any]) -> "_Work":
@@ -198,7 +199,8 @@ def _delta(options: dict[str, Any]) -> "_Work":
     sets = _images(clean, *(options[name] for name in of_images))
     store = opt.open_store(options["store_path"])
     plan = making.delta_plan(clean, configured, *sets, config.options, name=config.patch_name)
-    return store, [plan], recipes.pick_mode(options["mode"], clean, plan.training.batch_size)
+    mode = recipes.pick_mode(options["mode"], clean, plan.training, len(sets[0]))
+    return store, [plan], mode
 
 
 def _images(

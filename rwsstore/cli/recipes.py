@@ -1,5 +1,6 @@
 """Recipes on the command line: their options and settings, and a help text made of them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -57,15 +58,30 @@ def training_options(defaults: TrainingConfig) -> Callable[[Any], Any]:
     )
 
 
-def pick_mode(choice: str, model: "models.Classifier", batch_size: int) -> "ComputeMode":
-    """Turn --mode into a mode, measuring if it is left to us."""
+_WORTH_MEASURING = 50
+"""Steps of a training that measuring the modes, 16 steps, can pay for."""
+
+
+def pick_mode(
+    choice: str, model: "models.Classifier", config: TrainingConfig, images: int
+) -> "ComputeMode":
+    """Turn --mode into a mode, measuring if it is left to us and worth it.
+
+    Args:
+        choice: what was given.
+        model: as it starts.
+        config: of the training.
+        images: that it shows in an epoch.
+    """
     import torch
 
     from rwsstore import cpu
 
     if choice == "auto":
+        if config.epochs * math.ceil(images / config.batch_size) < _WORTH_MEASURING:
+            return cpu.PLAIN
         size = model.spec.input_size
-        return cpu.probe(model, torch.zeros(batch_size, 3, size, size, dtype=torch.uint8))
+        return cpu.probe(model, torch.zeros(config.batch_size, 3, size, size, dtype=torch.uint8))
     fast = choice == "bf16"
     return cpu.ComputeMode(bf16=fast, channels_last=fast)
 

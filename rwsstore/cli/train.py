@@ -125,7 +125,7 @@ def command(**options: Any) -> None:
         anchor_epoch=options["anchor_epoch"],
         pretrained=options["init"] is not None and not isinstance(recipe, training.WeightRecipe),
         state_file=state_file,
-        mode=recipes.pick_mode(options["mode"], start, config.batch_size),
+        mode=recipes.pick_mode(options["mode"], start, config, len(train)),
         progress=reporter,
     )
     # Which formats the model may be served in, by some of the held-out images.

@@ -1,7 +1,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from rwsstore.cpu import ComputeMode
 from rwsstore.models import load_checkpoint, read_model_card, weights_fingerprint
 from rwsstore.runtime import FORMATS
 from tests.cli.conftest import TRAIN, Bench, Rws
@@ -40,6 +43,23 @@ def test_the_same_command_gives_the_same_bytes(bench: Bench, rws: Rws, tmp_path:
     again = tmp_path / "again.safetensors"
     assert rws(*TRAIN, "--out", again).code == 0
     assert again.read_bytes() == bench.model.read_bytes()
+
+
+def test_arithmetic_is_measured_where_the_training_is_longer_than_that(
+    rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[torch.Size] = []
+
+    def measure(_model: nn.Module, example: Tensor) -> ComputeMode:
+        measured.append(example.shape)
+        return ComputeMode()
+
+    monkeypatch.setattr("rwsstore.cpu.probe", measure)
+    words = [*SHORT, "--width", "0.125", "--mode", "auto", "--out", tmp_path / "a.safetensors"]
+    assert rws(*words).code == 0
+    assert measured == []
+    assert rws(*words, "--batch-size", 2).code == 0
+    assert measured == [(2, 3, 32, 32)]
 
 
 def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None:
