@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import forks
+
 PAGE = (Path(__file__).parents[2] / "docs" / "use" / "extending.md").read_text("utf-8")
 SECTIONS = {
     section.splitlines()[0]: section for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 }
-_RWS = 'rws() { "$PYTHON" -P -m rwsstore "$@"; }\n'
+_RWS = 'rws() { "$PYTHON" -S -E "$FORKS" "$@"; }\n'
 
 
 @pytest.mark.parametrize("title", SECTIONS)
@@ -28,7 +30,8 @@ def test_one_file_is_enough(title: str, tmp_path: Path) -> None:
         env={
             **os.environ,
             "PYTHON": sys.executable,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "FORKS": forks.__file__,
+            "RWS_FORKS": forks.server().place,
             "RWS_THREADS": "1",
         },
         capture_output=True,

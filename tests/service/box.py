@@ -3,11 +3,11 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+
+from tests import forks
 
 ADMIN = "an-admin-token-for-tests"
 PREDICT = "a-predict-token-for-tests"
@@ -27,7 +27,7 @@ class Box:
         self.log = folder / "log.txt"
         self.url = ""
         self._variables = dict(variables or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forks.Fork | None = None
 
     @property
     def store(self) -> Path:
@@ -49,13 +49,13 @@ class Box:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         seen = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "rwsstore", "serve", "--port", "0"],
-                env=self._environment(),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
+        with self.log.open("ab") as log, Path(os.devnull).open() as nothing:
+            self._process = forks.Fork(
+                forks.server().place,
+                ["serve", "--port", "0"],
+                self._environment(),
+                Path.cwd(),
+                [nothing.fileno(), log.fileno(), log.fileno()],
             )
         self.url = self._wait(seen)
         return self
@@ -63,13 +63,15 @@ class Box:
     def stop(self) -> int:
         """Ask it to stop and give its exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait()
+        self._process.signal(signal.SIGTERM)
+        code = self._process.wait()
+        assert code is not None
+        return code
 
     def kill(self) -> None:
         """End it as a power cut would."""
         assert self._process is not None
-        self._process.kill()
+        self._process.signal(signal.SIGKILL)
         self._process.wait()
 
     def __enter__(self) -> "Box":
@@ -81,7 +83,7 @@ class Box:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.wait(0) is None:
             self.stop()
 
     def _environment(self) -> dict[str, str]:
@@ -100,13 +102,10 @@ class Box:
         """Read the log until it says where the service listens."""
         assert self._process is not None
         while True:
-            ended = self._process.poll() is not None
+            ended = self._process.wait(0) is not None
             text = self.log.read_bytes()[seen:].decode()
             found = _LISTENING.search(text)
             if found:
                 return found[1]
             assert not ended, text
-            try:
-                self._process.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
+            self._process.wait(0.05)
