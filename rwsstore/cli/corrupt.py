@@ -169,7 +169,7 @@ def _draw(options: dict[str, Any]) -> None:
             frost_overlays=None if folder is None else corruptions.load_frost_overlays(folder),
         )
     encoded = io.BytesIO()
-    sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, optimize=True, progressive=True)
+    sheet.save(encoded, _SHEETS[out.suffix.lower()], quality=80, progressive=True)
     write_atomic(out, encoded.getvalue())
     height, width = image.shape[1:]
     table = corruptions.table_for(height, width)

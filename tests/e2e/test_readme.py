@@ -56,7 +56,7 @@ def test_the_readmes_commands_and_its_python(
     monkeypatch.setenv("RWS_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     make_photographs(tmp_path / "cifar10")
-    Image.radial_gradient("L").convert("RGB").save(tmp_path / "photo.jpg")
+    Image.radial_gradient("L").resize((64, 64)).convert("RGB").save(tmp_path / "photo.jpg")
     commands = [
         shlex.split(line)
         for page in (ROOT / "README.md", ROOT / "docs" / "start" / "own-images.md")
