@@ -100,7 +100,7 @@ class Server:
         assert self._process.stdout.readline() == b"ready\n"
 
     def stop(self) -> None:
-        """End it; what it forked goes on."""
+        """End it, once all has ended that it forked."""
         self._process.communicate()
         self._folder.cleanup()
 
@@ -127,14 +127,14 @@ def _serve(place: str) -> None:
                 if os.fork() == 0:
                     listener.close()
                     _keep(connection)
-            _reap()
-    _reap()
+            _take_in(os.WNOHANG)
+    _take_in(0)
 
 
-def _reap() -> None:
-    """Take in those that have ended, and with them the processor time they took."""
+def _take_in(options: int) -> None:
+    """Take in what has ended, or with 0 wait for all; the processor time they took comes along."""
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
+        while os.waitpid(-1, options)[0]:
             pass
 
 
