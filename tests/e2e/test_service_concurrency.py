@@ -140,12 +140,12 @@ def test_predictions_while_patch_sets_change(
         for patch in (liar(), too_strong()):
             service.upload(patch)
         traffic = Traffic(service.url, bad)
-        traffic.run(predictors=8, predictions=15, changers=2, changes=30)
+        traffic.run(predictors=8, predictions=12, changers=2, changes=25)
         history = history_of(service.http)
         assert service.get("/patchset", verify=True)["ok"]
         check_mixing(service.http, batching)
         check_removal(service.http, Offline(tmp_path))
-    assert len(traffic.seen) == 8 * 15
+    assert len(traffic.seen) == 8 * 12
     check_history(traffic, history)
     check_predictions(traffic.seen, history, Offline(tmp_path), close)
     on = {one["digest"] for entry in history.values() for one in entry["patches"]}
@@ -161,7 +161,7 @@ def test_a_long_time_of_it_in_a_process_of_its_own(
     variables = {"RWS_BATCHING": batching, "RWS_COMPUTE": compute, "RWS_RATE_LIMIT": "0"}
     with Box(tmp_path, variables) as box:
         traffic = Traffic(box.url)
-        traffic.run(predictors=8, predictions=250, changers=2, changes=500)
+        traffic.run(predictors=8, predictions=150, changers=2, changes=300)
         with httpx.Client(base_url=box.url, headers=_HEADERS) as http:
             history = history_of(http)
             verified = http.get("/v1/models/bundled/patchset", params={"verify": True})
