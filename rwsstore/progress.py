@@ -8,15 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 
 class Task(Protocol):
@@ -49,7 +42,7 @@ SILENT: Reporter = _SilentReporter()
 
 
 class _ConsoleTask:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: bars.Progress, task: bars.TaskID) -> None:
         self._progress, self._task = progress, task
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
@@ -98,11 +91,11 @@ class ConsoleReporter:
             yield _LineTask(self._console, description, total)
             return
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("[dim]{task.fields[note]}"),
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(bar_width=24),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(elapsed_when_finished=True),
+            bars.TextColumn("[dim]{task.fields[note]}"),
         )
-        with Progress(*columns, console=self._console) as progress:
+        with bars.Progress(*columns, console=self._console) as progress:
             yield _ConsoleTask(progress, progress.add_task(description, total=total, note=""))

@@ -19,6 +19,6 @@ if typing.TYPE_CHECKING:
         divergence as divergence,
         layer_outputs as layer_outputs,
     )
-    from rwsstore.attacks.registry import ATTACKS as ATTACKS, parse_attack as parse_attack
+    from rwsstore.attacks.registry import parse_attack as parse_attack
 else:
     faces.lazy(__name__)

@@ -11,17 +11,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from rwsstore.attacks import search
 from rwsstore.attacks.ball import Ball, per_image
 from rwsstore.attacks.base import Attack, check_count
-from rwsstore.attacks.search import (
-    AttackBatch,
-    Best,
-    CrossEntropy,
-    ObjectiveValues,
-    differentiate,
-    measure,
-    search,
-)
 from rwsstore.errors import ConfigError
 
 _MOMENTUM = 0.75  # the paper's α
@@ -56,14 +48,16 @@ class Apgd(Attack):
         if not 0 < self.rho <= 1:
             raise ConfigError(f"rho is {self.rho!r}; expected a share above 0 and at most 1")
 
-    def _attack(self, batch: AttackBatch) -> Tensor:
-        return search(batch, partial(self._climb, batch), self.restarts)
+    def _attack(self, batch: search.AttackBatch) -> Tensor:
+        return search.search(batch, partial(self._climb, batch), self.restarts)
 
-    def _climb(self, batch: AttackBatch, rows: Tensor, restart: int, best: Best) -> None:
-        objective = CrossEntropy(batch.model, batch.labels)
+    def _climb(
+        self, batch: search.AttackBatch, rows: Tensor, restart: int, best: search.Best
+    ) -> None:
+        objective = search.CrossEntropy(batch.model, batch.labels)
         lengths = checkpoints(self.steps)
         images = batch.start(self.ball, rows, restart)
-        found = differentiate(objective, images, rows, batch.indices)
+        found = search.differentiate(objective, images, rows, batch.indices)
         stay = best.offer(rows, images, found.loss, found.predicted)
         run = _Run.begin(rows, images, found, 2 * self.epsilon).take(stay)
         for step in range(1, self.steps + 1):
@@ -72,9 +66,9 @@ class Apgd(Attack):
             rows = run.rows
             images = run.proposal(self.ball, batch.images[rows], first=step == 1)
             if step == self.steps:
-                best.offer(rows, images, *measure(objective, images, rows, batch.indices))
+                best.offer(rows, images, *search.measure(objective, images, rows, batch.indices))
                 return
-            found = differentiate(objective, images, rows, batch.indices)
+            found = search.differentiate(objective, images, rows, batch.indices)
             stay = best.offer(rows, images, found.loss, found.predicted)
             run = run.moved(images, found).take(stay)
             if step in lengths:
@@ -126,7 +120,9 @@ class _Run:
     top_before: Tensor
 
     @classmethod
-    def begin(cls, rows: Tensor, images: Tensor, found: ObjectiveValues, size: float) -> Self:
+    def begin(
+        cls, rows: Tensor, images: Tensor, found: search.ObjectiveValues, size: float
+    ) -> Self:
         return cls(
             rows=rows,
             images=images,
@@ -158,7 +154,7 @@ class _Run:
         change += (1 - _MOMENTUM) * (self.images - self.previous)
         return ball.project(self.images + change, origins)
 
-    def moved(self, images: Tensor, found: ObjectiveValues) -> Self:
+    def moved(self, images: Tensor, found: search.ObjectiveValues) -> Self:
         """The state after a step."""
         better = found.loss > self.top_loss
         wide = per_image(better)

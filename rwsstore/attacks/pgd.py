@@ -23,17 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rwsstore.attacks import search
 from rwsstore.attacks.ball import Ball
 from rwsstore.attacks.base import Attack, check_count
-from rwsstore.attacks.search import (
-    AttackBatch,
-    Best,
-    CrossEntropy,
-    Objective,
-    differentiate,
-    measure,
-    search,
-)
 from rwsstore.errors import ConfigError, UnknownNameError
 from rwsstore.models import ordered_layers
 
@@ -66,27 +58,27 @@ class ProjectedAscent(Attack):
             )
 
     @abstractmethod
-    def _objective(self, batch: AttackBatch) -> Objective:
+    def _objective(self, batch: search.AttackBatch) -> search.Objective:
         """What is raised."""
 
-    def _start(self, batch: AttackBatch, rows: Tensor, restart: int) -> Tensor:
+    def _start(self, batch: search.AttackBatch, rows: Tensor, restart: int) -> Tensor:
         return batch.start(self.ball, rows, restart)
 
-    def _attack(self, batch: AttackBatch) -> Tensor:
+    def _attack(self, batch: search.AttackBatch) -> Tensor:
         objective = self._objective(batch)
 
-        def climb(rows: Tensor, restart: int, best: Best) -> None:
+        def climb(rows: Tensor, restart: int, best: search.Best) -> None:
             images = self._start(batch, rows, restart)
             for _ in range(self.steps):
-                found = differentiate(objective, images, rows, batch.indices)
+                found = search.differentiate(objective, images, rows, batch.indices)
                 stay = best.offer(rows, images, found.loss, found.predicted)
                 rows, images, gradient = rows[stay], images[stay], found.gradient[stay]
                 if not len(rows):
                     return
                 images = self.ball.step(images, gradient, self._step_size, batch.images[rows])
-            best.offer(rows, images, *measure(objective, images, rows, batch.indices))
+            best.offer(rows, images, *search.measure(objective, images, rows, batch.indices))
 
-        return search(batch, climb, self.restarts)
+        return search.search(batch, climb, self.restarts)
 
     @property
     def _step_size(self) -> float:
@@ -94,7 +86,7 @@ class ProjectedAscent(Attack):
 
 
 def ascend(
-    objective: Objective,
+    objective: search.Objective,
     images: Tensor,
     ball: Ball,
     *,
@@ -129,7 +121,7 @@ def ascend(
         start = ball.sample(images.shape, generator).to(images.device)
         current = ball.project(images + start, images)
     for _ in range(steps):
-        gradient = differentiate(objective, current, rows, rows, plain=False).gradient
+        gradient = search.differentiate(objective, current, rows, rows, plain=False).gradient
         current = ball.step(current, gradient, step_size, images)
     return current
 
@@ -148,10 +140,10 @@ class Fgsm(Attack):
 
     name: ClassVar[str] = "fgsm"
 
-    def _attack(self, batch: AttackBatch) -> Tensor:
+    def _attack(self, batch: search.AttackBatch) -> Tensor:
         rows = torch.arange(len(batch.images), device=batch.images.device)
-        objective = CrossEntropy(batch.model, batch.labels)
-        found = differentiate(objective, batch.images, rows, batch.indices)
+        objective = search.CrossEntropy(batch.model, batch.labels)
+        found = search.differentiate(objective, batch.images, rows, batch.indices)
         return self.ball.step(batch.images, found.gradient, self.epsilon, batch.images)
 
 
@@ -176,10 +168,10 @@ class Pgd(ProjectedAscent):
                 "random_start=True, or restarts=1"
             )
 
-    def _objective(self, batch: AttackBatch) -> Objective:
-        return CrossEntropy(batch.model, batch.labels)
+    def _objective(self, batch: search.AttackBatch) -> search.Objective:
+        return search.CrossEntropy(batch.model, batch.labels)
 
-    def _start(self, batch: AttackBatch, rows: Tensor, restart: int) -> Tensor:
+    def _start(self, batch: search.AttackBatch, rows: Tensor, restart: int) -> Tensor:
         return super()._start(batch, rows, restart) if self.random_start else batch.images[rows]
 
 
@@ -197,7 +189,7 @@ def ascend_loss(
 
     The model takes images to logits [B, C].
     """
-    objective = CrossEntropy(model, labels)
+    objective = search.CrossEntropy(model, labels)
     return ascend(objective, images, ball, step_size=step_size, steps=steps, generator=generator)
 
 
@@ -313,7 +305,7 @@ class FeaturePgd(ProjectedAscent):
                 raise UnknownNameError("layer", name, known)
         return classes
 
-    def _objective(self, batch: AttackBatch) -> Objective:
+    def _objective(self, batch: search.AttackBatch) -> search.Objective:
         return FeatureChange(batch.model, self.layers, batch.images)
 
 

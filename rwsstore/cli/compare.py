@@ -6,19 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rwsstore import corruptions, probes
-from rwsstore.cli.options import (
-    DATASET_HELP,
-    fitting_store,
-    frost_option,
-    given,
-    limit_option,
-    load_labelled_images,
-    load_model,
-    model_options,
-    open_store,
-    seed_option,
-    store_option,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import report_options, write_found
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
@@ -32,12 +20,12 @@ _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
 
 @click.command("compare", short_help="Compare patches: norms, cosines, gains on each other.")
 @click.argument("patches", nargs=-1, metavar="[PATCH]...")
-@model_options
-@store_option
+@opt.model_options
+@opt.store_option
 @click.option(
     "--dataset",
     metavar="NAME[:PATH]",
-    help=f"Also measure what each patch gains on every corruption: {DATASET_HELP}",
+    help=f"Also measure what each patch gains on every corruption: {opt.DATASET_HELP}",
 )
 @click.option(
     "--corruptions",
@@ -45,9 +33,9 @@ _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
     "Default: all.",
 )
 @click.option("--severity", type=click.IntRange(1, 5), help="Of the corruptions. Default: 5.")
-@limit_option
-@seed_option("Of the limit, the corruptions and the permutation tests.")
-@frost_option
+@opt.limit_option
+@opt.seed_option("Of the limit, the corruptions and the permutation tests.")
+@opt.frost_option
 @report_options(
     csv=None,
     png="heat maps: PREFIX-norms.png, -cosine.png, -layers.png and, with --dataset, -gains.png",
@@ -65,13 +53,13 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
       rws compare --model clean.safetensors --png similarity
       rws compare fog snow frost --model clean.safetensors --dataset imagefolder:cifar10/test
     """
-    dataset_only = given(*_DATASET_ONLY)
+    dataset_only = opt.given(*_DATASET_ONLY)
     if dataset_only and options["dataset"] is None:
         raise ConfigError(f"{dataset_only[0]} goes with --dataset")
     kinds = ("norms", "cosine", "layers", *(() if options["dataset"] is None else ("gains",)))
 
     def compared() -> "probes.Comparison":
-        model = load_model(options)
+        model = opt.load_model(options)
         signatures = _signatures(patches, model, options["store_path"])
         similarity = probes.compare_signatures(model, signatures)
         gains = None if options["dataset"] is None else _gains(model, signatures, options)
@@ -83,10 +71,10 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
 def _signatures(
     names: tuple[str, ...], model: "Classifier", store_path: Path | None
 ) -> "tuple[probes.Signature, ...]":
-    store = open_store(store_path)
+    store = opt.open_store(store_path)
     if not names:
         return probes.find_signatures(model, store)
-    fitting = fitting_store(store_path, model)
+    fitting = opt.fitting_store(store_path, model)
     patches: dict[str, Patch] = {}
     for name in names:
         if name in patches:
@@ -105,5 +93,5 @@ def _gains(
         frost_overlays=options["frost_overlays"],
     )
     reporter = ConsoleReporter()
-    images = load_labelled_images(options, model, reporter)
+    images = opt.load_labelled_images(options, model, reporter)
     return probes.measure_gains(model, signatures, images, settings, progress=reporter)

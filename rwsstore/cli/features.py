@@ -6,15 +6,7 @@ from typing import Any
 import click
 
 from rwsstore import corruptions, data, models, patches, probes
-from rwsstore.cli.options import (
-    fitting_store,
-    json_option,
-    load_model,
-    model_options,
-    seed_option,
-    store_option,
-    transfer_option,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import write_result
 from rwsstore.drawing import check_picture
 from rwsstore.errors import ConfigError
@@ -37,8 +29,8 @@ from rwsstore.files import write_atomic
     help="Patches to put on, by name, version or digest; without ALPHA at their recommended "
     "strength.",
 )
-@model_options
-@store_option
+@opt.model_options
+@opt.store_option
 @click.option(
     "--layers",
     help="1-3, 1,4 or names (conv2). Default: those that the patches change.",
@@ -52,12 +44,12 @@ from rwsstore.files import write_atomic
 )
 @click.option("--corruption", help="Corrupt the image first: fog, snow, ...")
 @click.option("--severity", type=click.IntRange(1, 5), help="Of the corruption. Default: 5.")
-@seed_option("Of the corruption.")
+@opt.seed_option("Of the corruption.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="FILE.png. Needs rwsstore[plots]."
 )
-@transfer_option
-@json_option
+@opt.transfer_option
+@opt.json_option
 def command(**options: Any) -> None:
     """Draw what shallow layers make of one image, and what the model takes it for.
 
@@ -72,7 +64,7 @@ def command(**options: Any) -> None:
         raise ConfigError("--severity goes with --corruption")
     check_picture(options["out"])
     wanted = patches.parse_request(options["patchset"])
-    model = load_model(options)
+    model = opt.load_model(options)
     layers = None if options["layers"] is None else models.parse_layers(model, options["layers"])
     image = data.read_image(options["image_path"], size=model.spec.input_size)
     shown = image
@@ -83,7 +75,7 @@ def command(**options: Any) -> None:
     features = probes.feature_maps(
         model,
         wanted,
-        fitting_store(options["store_path"], model),
+        opt.fitting_store(options["store_path"], model),
         shown,
         layers=layers,
         channels=options["channels"],

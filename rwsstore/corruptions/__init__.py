@@ -20,7 +20,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.corruptions.rows import (
         SEVERITIES as SEVERITIES,
         Corruption as Corruption,
-        SeverityTable as SeverityTable,
         severity_table as severity_table,
         table_for as table_for,
     )

@@ -16,11 +16,6 @@ if typing.TYPE_CHECKING:
         random_crop_flip as random_crop_flip,
         unit_images as unit_images,
     )
-    from rwsstore.data.sources import (
-        DATASETS as DATASETS,
-        DataSource as DataSource,
-        load_images as load_images,
-        parse_dataset as parse_dataset,
-    )
+    from rwsstore.data.sources import DATASETS as DATASETS, load_images as load_images
 else:
     faces.lazy(__name__)

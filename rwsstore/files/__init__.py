@@ -18,10 +18,7 @@ if typing.TYPE_CHECKING:
         staged_folder as staged_folder,
         write_atomic as write_atomic,
     )
-    from rwsstore.files.header import (
-        load_tensors as load_tensors,
-        read_header as read_header,
-    )
+    from rwsstore.files.header import load_tensors as load_tensors, read_header as read_header
     from rwsstore.files.results import Results as Results
 else:
     faces.lazy(__name__)

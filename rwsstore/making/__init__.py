@@ -17,11 +17,7 @@ if typing.TYPE_CHECKING:
         ExportReport as ExportReport,
         export_corrupted as export_corrupted,
     )
-    from rwsstore.making.hazards import (
-        KINDS as KINDS,
-        Hazard as Hazard,
-        patch_kind as patch_kind,
-    )
+    from rwsstore.making.hazards import KINDS as KINDS, Hazard as Hazard, patch_kind as patch_kind
     from rwsstore.making.options import (
         DeltaOptions as DeltaOptions,
         ExtractionOptions as ExtractionOptions,

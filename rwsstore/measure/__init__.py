@@ -25,23 +25,12 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.measure.grid import Grid as Grid, gap_recovered as gap_recovered
     from rwsstore.measure.report import (
-        CorruptionResult as CorruptionResult,
         EvaluationReport as EvaluationReport,
-        Pair as Pair,
-        RivalResult as RivalResult,
-        StoredResult as StoredResult,
         plot_report as plot_report,
         report_table as report_table,
     )
     from rwsstore.measure.rival import (
-        RIVAL_BATCH_SIZES as RIVAL_BATCH_SIZES,
-        TENT_BATCH_SIZE as TENT_BATCH_SIZE,
-        MixedStream as MixedStream,
-        Tent as Tent,
-        TentOptions as TentOptions,
-        mixed_stream as mixed_stream,
         rival_accuracy as rival_accuracy,
-        tent_accuracy as tent_accuracy,
         with_batch_statistics as with_batch_statistics,
     )
 else:

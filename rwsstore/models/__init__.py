@@ -34,11 +34,7 @@ if typing.TYPE_CHECKING:
         short_names as short_names,
         touched_layers as touched_layers,
     )
-    from rwsstore.models.registry import (
-        NETWORKS as NETWORKS,
-        build as build,
-        network as network,
-    )
+    from rwsstore.models.registry import NETWORKS as NETWORKS, build as build, network as network
     from rwsstore.models.spec import (
         FEWEST_IMAGES as FEWEST_IMAGES,
         LEAST_AGREEMENT as LEAST_AGREEMENT,

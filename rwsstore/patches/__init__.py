@@ -41,9 +41,6 @@ if typing.TYPE_CHECKING:
         RobustnessCard as RobustnessCard,
     )
     from rwsstore.patches.patch import Patch as Patch
-    from rwsstore.patches.quantization import (
-        Payload as Payload,
-        QuantizedTensor as QuantizedTensor,
-    )
+    from rwsstore.patches.quantization import Payload as Payload, QuantizedTensor as QuantizedTensor
 else:
     faces.lazy(__name__)

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from rwsstore.attacks import ATTACKS, Attack, Fgsm, Norm, Pgd
+from rwsstore.attacks import Attack, Fgsm, Norm, Pgd
+from rwsstore.attacks.registry import ATTACKS
 from rwsstore.models import ordered_layers
 from rwsstore.progress import Task
 from tests.attacks.making import Linear, Trained, attacks, noise, right, sizes, snapshot, weights

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from rwsstore.attacks import ATTACKS, Apgd, Pgd
+from rwsstore.attacks import Apgd, Pgd
+from rwsstore.attacks.registry import ATTACKS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "use" / "attacks.md").read_text(encoding="utf-8")
 

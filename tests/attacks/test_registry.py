@@ -1,6 +1,7 @@
 import pytest
 
-from rwsstore.attacks import ATTACKS, Apgd, Attack, Fgsm, Pgd, parse_attack
+from rwsstore.attacks import Apgd, Attack, Fgsm, Pgd, parse_attack
+from rwsstore.attacks.registry import ATTACKS
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from rwsstore.cli.main import cli
 from rwsstore.corruptions import CORRUPTIONS, severity_table
 from rwsstore.making.export import LAYOUTS, PICTURE_FORMATS
 from rwsstore.measure import Resampling, adversarial
+from rwsstore.measure.adversarial.report import budget_name
 from rwsstore.probes import criticality, filtering
+from rwsstore.probes.filtering.report import SCORES
 
 EVERY_HELP = """
 import sys
@@ -113,12 +115,12 @@ def test_names_are_those_of_the_registries() -> None:
     assert choices("corrupt", "layout") == list(LAYOUTS)
     assert choices("corrupt", "picture_format") == list(PICTURE_FORMATS)
     assert choices("evaluate", "norm") == list(adversarial.DEFAULT_BUDGETS)
-    assert choices("probe filtering", "decides") == list(filtering.SCORES)
+    assert choices("probe filtering", "decides") == list(SCORES)
 
 
 def test_budgets_are_those_of_the_attacks() -> None:
     told = "; ".join(
-        f"{','.join(map(adversarial.budget_name, budgets))} for {norm}"
+        f"{','.join(map(budget_name, budgets))} for {norm}"
         for norm, budgets in adversarial.DEFAULT_BUDGETS.items()
     )
     assert told in str(option("evaluate", "epsilon").help)

@@ -3,14 +3,8 @@
 import pytest
 import torch
 
-from rwsstore.data import (
-    ImageSet,
-    batches,
-    load_images,
-    match_classes,
-    parse_dataset,
-    random_crop_flip,
-)
+from rwsstore.data import ImageSet, batches, load_images, match_classes, random_crop_flip
+from rwsstore.data.sources import parse_dataset
 from rwsstore.errors import (
     ConfigError,
     DataError,

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rwsstore.data import DATASETS, parse_dataset
+from rwsstore.data import DATASETS
+from rwsstore.data.sources import parse_dataset
 
 
 def test_the_registry_holds_the_documented_sources() -> None:

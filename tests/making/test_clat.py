@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from rwsstore.making import SweepItem, publish_delta
+from rwsstore.making import publish_delta
+from rwsstore.making.pipeline import SweepItem
 from rwsstore.patches import Patch
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store

@@ -3,7 +3,8 @@ from shutil import copytree
 
 import pytest
 
-from rwsstore.making import DeltaOptions, SweepItem, publish_delta
+from rwsstore.making import DeltaOptions, publish_delta
+from rwsstore.making.pipeline import SweepItem
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.store import Store
 from rwsstore.training import CorruptionResistantRecipe, WeightRecipe

@@ -8,7 +8,8 @@ from torch import nn
 
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConflictError, UnknownNameError
-from rwsstore.making import ExtractionOptions, SweepItem, extract_all, extract_patch, pipeline
+from rwsstore.making import ExtractionOptions, extract_all, extract_patch, pipeline
+from rwsstore.making.pipeline import SweepItem
 from rwsstore.store import Store
 from rwsstore.training import TrainingResult, fit
 from tests.making.test_signatures import TRAIN, VALIDATION, anchor_for, options, trained

@@ -5,14 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from rwsstore.measure import (
-    CorruptionResult,
-    EvaluationReport,
-    Interval,
-    Pair,
-    RivalResult,
-    StoredResult,
-)
+from rwsstore.measure import EvaluationReport, Interval
+from rwsstore.measure.report import CorruptionResult, Pair, RivalResult, StoredResult
 from rwsstore.patches import Patch
 from rwsstore.training import CleanRecipe, fit
 from tests.runtime.making import a_patch

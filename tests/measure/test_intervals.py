@@ -8,14 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.corruptions import corrupt
-from rwsstore.measure import (
-    EvaluationOptions,
-    EvaluationReport,
-    Interval,
-    Pair,
-    evaluate,
-    predictions,
-)
+from rwsstore.measure import EvaluationOptions, EvaluationReport, Interval, evaluate, predictions
+from rwsstore.measure.report import Pair
 from rwsstore.patches import Patch
 from tests.measure.making import TEST, clean_model, patch_for
 from tests.runtime.making import reference_state

@@ -9,7 +9,8 @@ from rich.console import Console
 import rwsstore.speed.benching as bench_module
 from rwsstore.errors import ConfigError
 from rwsstore.runtime import FLOAT32, FORMATS
-from rwsstore.speed import BenchReport, MemoryUse, Subject, bench, bench_tables, random_patches
+from rwsstore.speed import BenchReport, Subject, bench, bench_tables, random_patches
+from rwsstore.speed.subjects import MemoryUse
 from tests.training.tiny import classifier
 
 MODEL = classifier(folded=True)

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rwsstore.speed import Floors, count_flops, find_floors
-from rwsstore.speed.measuring import has_bf16
+from rwsstore.speed.measuring import Floors, count_flops, find_floors, has_bf16
 from tests.training.tiny import two_convs
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from rwsstore import __version__
-from rwsstore.speed import this_machine
+from rwsstore.speed.benching import this_machine
 
 
 def test_it_says_what_torch_computes_with() -> None:

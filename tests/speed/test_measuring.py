@@ -4,7 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from rwsstore.errors import ConfigError
-from rwsstore.speed import Pairs, Ratio, inner_for, repeats_within, time_pairs, timings
+from rwsstore.speed import Pairs, Ratio, inner_for, time_pairs, timings
+from rwsstore.speed.measuring import repeats_within
 
 
 class World:

@@ -5,8 +5,8 @@ import pytest
 import rwsstore.speed.subjects as memory_module
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.models import ModelSpec, build
-from rwsstore.speed import MemoryUse, measure_memory, random_patches
-from rwsstore.speed.subjects import anonymous_memory
+from rwsstore.speed import random_patches
+from rwsstore.speed.subjects import MemoryUse, anonymous_memory, measure_memory
 
 linux = pytest.mark.skipif(anonymous_memory() is None, reason="only Linux tells")
 

@@ -9,14 +9,7 @@ import click
 
 from rwsstore import models
 from rwsstore.bundled import BUNDLED
-from rwsstore.cli.options import (
-    dataset_option,
-    load_labelled_images,
-    load_model,
-    model_options,
-    several,
-    spec_of,
-)
+from rwsstore.cli import options as opt
 from rwsstore.cli.output import report_options, write_found
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
@@ -82,12 +75,12 @@ class Bench:
         """
         options = self.options
         if not options["unfolded"]:
-            return load_model(options)
+            return opt.load_model(options)
         if str(options["model_path"]) == BUNDLED:
             raise ConfigError(
                 "the bundled model is folded: --unfolded needs a checkpoint (--model)"
             )
-        return models.load_checkpoint(options["model_path"], spec=spec_of(options))
+        return models.load_checkpoint(options["model_path"], spec=opt.spec_of(options))
 
     @property
     def layers(self) -> "tuple[str, ...] | None":
@@ -98,7 +91,7 @@ class Bench:
     def images(self, *, split: Any = "test", **instead: Any) -> "ImageSet":
         """Load what --dataset, --limit and --seed name (or other values), labelled as the model."""
         options = {**self.options, **instead}
-        return load_labelled_images(options, self.model, self.progress, split=split)
+        return opt.load_labelled_images(options, self.model, self.progress, split=split)
 
     def results(self, images: "ImageSet", **identity: Any) -> "Results":
         """As `kept_results` of this probe and model; deleted at the end."""
@@ -147,10 +140,10 @@ class Probe:
             bench.finish()
 
         run.__doc__ = self.measure.__doc__
-        every = several(
-            model_options,
+        every = opt.several(
+            opt.model_options,
             _unfolded_option,
-            dataset_option,
+            opt.dataset_option,
             *self.options,
             report_options(csv=self.csv, png=self.png, prefix=bool(self.pictures)),
         )

@@ -13,19 +13,7 @@ from rwsstore.data import ImageSet, check_labels, unit_images
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.measure.accuracy import correct_under, correctness, from_digits, percent, to_digits
-from rwsstore.measure.adversarial.report import (
-    CLEAN,
-    WORST_CASE,
-    AdversarialOptions,
-    AdversarialReport,
-    Budget,
-    ComparedAccuracy,
-    Masked,
-    MeasuredAccuracy,
-    ModelUnderAttack,
-    Transfer,
-    budget_name,
-)
+from rwsstore.measure.adversarial import report
 from rwsstore.measure.grid import Grid
 from rwsstore.models import check_evaluating
 from rwsstore.progress import SILENT, Reporter, Task
@@ -34,7 +22,7 @@ AttackGrid = Grid[tuple[str, str], tuple[str, float]]
 """By the model that perturbations are made on ("": there are none) and the one that they are tried
 on; by the attack and its budget."""
 
-NO_ATTACK = (CLEAN, 0.0)
+NO_ATTACK = (report.CLEAN, 0.0)
 
 
 def add_worst_case(
@@ -56,18 +44,18 @@ def add_worst_case(
         for epsilon in epsilons:
             each = [(attack, epsilon) for attack in attacks]
             right = right & grid.right((made_on, tried_on), each)
-            grid.put((made_on, tried_on), (WORST_CASE, epsilon), right)
+            grid.put((made_on, tried_on), (report.WORST_CASE, epsilon), right)
 
 
 def evaluate_attacks(
     models: Mapping[str, nn.Module],
     attacks: Mapping[str, Attack],
     images: ImageSet,
-    options: AdversarialOptions | None = None,
+    options: report.AdversarialOptions | None = None,
     *,
     results: Results | None = None,
     progress: Reporter = SILENT,
-) -> AdversarialReport:
+) -> report.AdversarialReport:
     """Measure accuracy under attack, in the white box and from each model to each other.
 
     Every attack is made on every model at every budget. In the white box an image is left alone
@@ -92,14 +80,14 @@ def evaluate_attacks(
         DataError: a label that the models have no output for.
         TensorError: a model gives NaN or infinite logits.
     """
-    chosen = options or AdversarialOptions()
+    chosen = options or report.AdversarialOptions()
     grid = attack_grid(models, attacks, images, chosen, results=results, progress=progress)
     settings = {}
     for name, attack in attacks.items():
         fields = asdict(attack) if is_dataclass(attack) else {}
         fields.pop("epsilon", None)  # each budget has its own
         settings[name] = {"kind": attack.name, **fields}
-    return AdversarialReport(
+    return report.AdversarialReport(
         dataset=images.name,
         images=len(images),
         norm=next(iter(attacks.values())).norm,
@@ -109,37 +97,37 @@ def evaluate_attacks(
         resamples=chosen.resamples,
         confidence=chosen.confidence,
         models={
-            name: ModelUnderAttack(
+            name: report.ModelUnderAttack(
                 clean=_compared(grid, models, name, NO_ATTACK),
                 budgets=tuple(
-                    Budget(
+                    report.Budget(
                         epsilon=epsilon,
                         attacks={
                             attack: _compared(grid, models, name, (attack, epsilon))
                             for attack in attacks
                         },
-                        worst_case=_compared(grid, models, name, (WORST_CASE, epsilon)),
+                        worst_case=_compared(grid, models, name, (report.WORST_CASE, epsilon)),
                     )
                     for epsilon in chosen.epsilons
                 ),
             )
             for name in models
         },
-        transfer=tuple(_transfers(grid, models, (*attacks, WORST_CASE), chosen.epsilons)),
+        transfer=tuple(_transfers(grid, models, (*attacks, report.WORST_CASE), chosen.epsilons)),
         masked=tuple(_masked(grid, models, chosen.epsilons)),
     )
 
 
 def _compared(
     grid: AttackGrid, models: Iterable[str], name: str, attack: tuple[str, float]
-) -> ComparedAccuracy:
+) -> report.ComparedAccuracy:
     """A model in the white box, against the first one."""
     first, *_ = models
     figure, base = (
         grid.accuracy(("" if attack == NO_ATTACK else one, one), attack) for one in (name, first)
     )
     gain = None if name == first else figure - base
-    return ComparedAccuracy(
+    return report.ComparedAccuracy(
         accuracy=figure.value,
         interval=figure.interval,
         gain=gain and gain.value,
@@ -150,25 +138,27 @@ def _compared(
 def _transfers(
     grid: AttackGrid, models: Mapping[str, nn.Module], attacks: Iterable[str],
     epsilons: Iterable[float],
-) -> Iterator[Transfer]:  # fmt: skip
+) -> Iterator[report.Transfer]:  # fmt: skip
     for attack, epsilon in product(attacks, epsilons) if len(models) > 1 else ():
-        accuracies: dict[str, dict[str, MeasuredAccuracy]] = {name: {} for name in models}
+        accuracies: dict[str, dict[str, report.MeasuredAccuracy]] = {name: {} for name in models}
         for made_on, tried_on in product(models, repeat=2):
             figure = grid.accuracy((made_on, tried_on), (attack, epsilon))
-            found = MeasuredAccuracy(accuracy=figure.value, interval=figure.interval)
+            found = report.MeasuredAccuracy(accuracy=figure.value, interval=figure.interval)
             accuracies[made_on][tried_on] = found
-        yield Transfer(attack=attack, epsilon=epsilon, accuracies=accuracies)
+        yield report.Transfer(attack=attack, epsilon=epsilon, accuracies=accuracies)
 
 
-def _masked(grid: AttackGrid, models: Iterable[str], epsilons: Iterable[float]) -> Iterator[Masked]:
+def _masked(
+    grid: AttackGrid, models: Iterable[str], epsilons: Iterable[float]
+) -> Iterator[report.Masked]:
     for model, made_on, epsilon in product(models, models, epsilons):
         white, black = (
-            grid.accuracy((one, model), (WORST_CASE, epsilon)) for one in (model, made_on)
+            grid.accuracy((one, model), (report.WORST_CASE, epsilon)) for one in (model, made_on)
         )
         lost = white - black
         interval = lost.interval
         if model != made_on and (lost.value if interval is None else interval.low) > 0:
-            yield Masked(
+            yield report.Masked(
                 model=model, made_on=made_on, epsilon=epsilon, points=lost.value, interval=interval
             )
 
@@ -177,7 +167,7 @@ def attack_grid(
     models: Mapping[str, nn.Module],
     attacks: Mapping[str, Attack],
     images: ImageSet,
-    options: AdversarialOptions,
+    options: report.AdversarialOptions,
     *,
     results: Results | None = None,
     progress: Reporter = SILENT,
@@ -212,7 +202,7 @@ class _Measuring:
     models: Mapping[str, nn.Module]
     attacks: Mapping[tuple[str, float], Attack]
     images: ImageSet
-    options: AdversarialOptions
+    options: report.AdversarialOptions
     results: Results
 
     def batch(
@@ -253,7 +243,7 @@ class _Measuring:
 
             white = from_digits(self.results.value(key, white_box))
             right[(made_on, made_on), what] = white
-            budget = budget_name(attack.epsilon)
+            budget = report.budget_name(attack.epsilon)
             task.advance(note=f"{what[0]} at {budget} on {made_on}: {percent(white):.1f} %")
             if len(self.models) > 1:
                 others = self.results.value(f"{key}, tried on the others", black_box)
@@ -273,7 +263,7 @@ def _check(
         raise ConfigError(f"{found}; expected some, all in one norm")
     if not models:
         raise ConfigError("no model to attack; expected at least one")
-    for name in (CLEAN, WORST_CASE):
+    for name in (report.CLEAN, report.WORST_CASE):
         if name in attacks:
             raise ConfigError(f"an attack is called {name!r}, which means something else here")
     if "" in models:

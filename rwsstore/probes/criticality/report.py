@@ -15,11 +15,7 @@ from rwsstore.data.imageset import balanced_indices
 from rwsstore.drawing import frame, new_figure, png_bytes
 from rwsstore.errors import ConfigError
 from rwsstore.models import short_names
-from rwsstore.probes.criticality.measuring import (
-    Criticality,
-    CriticalityOptions,
-    Weaknesses,
-)
+from rwsstore.probes.criticality.measuring import Criticality, CriticalityOptions, Weaknesses
 from rwsstore.probes.report import Report
 from rwsstore.tables import Column, Table, csv_text, json_values
 

@@ -6,7 +6,6 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.probes.filtering.curves import (
-        FilterCurve as FilterCurve,
         FilteringCurves as FilteringCurves,
         FilteringOptions as FilteringOptions,
         measure_curves as measure_curves,
@@ -14,7 +13,6 @@ if typing.TYPE_CHECKING:
         parse_filters as parse_filters,
     )
     from rwsstore.probes.filtering.report import (
-        SCORES as SCORES,
         FilteringReport as FilteringReport,
         LayerScores as LayerScores,
         ScoringOptions as ScoringOptions,

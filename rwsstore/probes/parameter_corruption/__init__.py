@@ -11,7 +11,6 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.probes.parameter_corruption.corruption import (
         Constraint as Constraint,
-        all_parameters as all_parameters,
         by_layer as by_layer,
         by_type as by_type,
         corrupted_copy as corrupted_copy,

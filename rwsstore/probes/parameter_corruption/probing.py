@@ -12,6 +12,7 @@ from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.models import scratch_copy, weights_fingerprint
+from rwsstore.probes.parameter_corruption import indicator
 from rwsstore.probes.parameter_corruption.corruption import (
     Constraint,
     Group,
@@ -24,13 +25,6 @@ from rwsstore.probes.parameter_corruption.corruption import (
     gradient_corruption,
     named_group,
     random_corruption,
-)
-from rwsstore.probes.parameter_corruption.indicator import (
-    LossAndAccuracy,
-    Sample,
-    loss_change,
-    loss_gradient,
-    measure,
 )
 from rwsstore.probes.parameter_corruption.report import By, CorruptionReport, CorruptionRow, Outcome
 from rwsstore.progress import SILENT, Reporter
@@ -113,10 +107,10 @@ def probe_corruption(
         TensorError: images are not as said, or the gradient is not finite.
         DataError: labels are missing or out of range.
     """
-    test = Sample.of(model, images, labels, batch_size=options.batch_size)
+    test = indicator.Sample.of(model, images, labels, batch_size=options.batch_size)
     source = test
     if gradient_of is not None:
-        source = Sample.of(model, *gradient_of, batch_size=options.batch_size)
+        source = indicator.Sample.of(model, *gradient_of, batch_size=options.batch_size)
     groups = _groups(model, options, layers)
     kept = Results(None, {}) if results is None else results
     scratch, own_key = scratch_copy(model), weights_fingerprint(model.state_dict())[:16]
@@ -124,16 +118,16 @@ def probe_corruption(
     @cache
     def gradient() -> Mapping[str, Tensor]:
         names = [parameter for group in groups for parameter in group.parameters]
-        return loss_gradient(model, source, names, progress=progress).tensors
+        return indicator.loss_gradient(model, source, names, progress=progress).tensors
 
-    def measured() -> LossAndAccuracy:
+    def measured() -> indicator.LossAndAccuracy:
         """Loss on the gradient's images, accuracy on the test images."""
-        tested = measure(scratch, test)
+        tested = indicator.measure(scratch, test)
         if source is test:
             return tested
-        return LossAndAccuracy(measure(scratch, source).loss, tested.accuracy)
+        return indicator.LossAndAccuracy(indicator.measure(scratch, source).loss, tested.accuracy)
 
-    clean = LossAndAccuracy(**kept.value(f"{own_key}/clean", lambda: asdict(measured())))
+    clean = indicator.LossAndAccuracy(**kept.value(f"{own_key}/clean", lambda: asdict(measured())))
 
     def tried(group: Group, constraint: Constraint, seed: int | None) -> dict[str, Any]:
         own = {parameter: gradient()[parameter] for parameter in group.parameters}
@@ -143,7 +137,7 @@ def probe_corruption(
             corruption = random_corruption(own, constraint, seed=seed)
         with corrupting(scratch, corruption):
             found = measured()
-        change = loss_change(clean, found)
+        change = indicator.loss_change(clean, found)
         return asdict(Outcome(first_order_change(corruption, own), change, found.accuracy))
 
     def outcome(group: Group, constraint: Constraint, seed: int | None = None) -> Outcome:

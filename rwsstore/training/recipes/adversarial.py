@@ -10,13 +10,7 @@ from pydantic import Field
 from rwsstore import attacks, data
 from rwsstore.faces import later
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.base import (
-    ConfiguredRecipe,
-    RecipeOptions,
-    Share,
-    recipe,
-    still_statistics,
-)
+from rwsstore.training.recipes import base
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +43,7 @@ class Averages:
         return {name: total / self._images for name, total in self._sums.items()}
 
 
-class AdversarialTrainingOptions(RecipeOptions):
+class AdversarialTrainingOptions(base.RecipeOptions):
     """The inner maximization: projected ascent from a random start; CLAT's numbers by default.
 
     Attributes:
@@ -60,9 +54,9 @@ class AdversarialTrainingOptions(RecipeOptions):
 
     epsilon: Annotated[float, Field(gt=0, le=1, description="ε, L∞, of images in [0, 1]")] = 0.03
     steps: Annotated[int, Field(ge=1, le=1000, description="of the attack on each batch")] = 10
-    step_size: Annotated[Share | None, Field(description="of that attack; none: 2.5·ε/steps")] = (
-        0.007
-    )
+    step_size: Annotated[
+        base.Share | None, Field(description="of that attack; none: 2.5·ε/steps")
+    ] = 0.007
     judged: Annotated[
         int,
         Field(ge=0, description="images that choose the epoch, under PGD-10; 0: all, clean"),
@@ -82,7 +76,7 @@ class AdversarialTrainingOptions(RecipeOptions):
 _JUDGED_STEPS = 10
 
 
-class AdversarialRecipe(ConfiguredRecipe):
+class AdversarialRecipe(base.ConfiguredRecipe):
     """What adversarial trainings share: seeded starts, two terms, and a judge under attack.
 
     The inner maximization sees the network as the step does, BatchNorm by its batch, but is not
@@ -93,7 +87,7 @@ class AdversarialRecipe(ConfiguredRecipe):
     defaults = TrainingConfig(epochs=50, clip_norm=5.0)
     settings: AdversarialTrainingOptions
 
-    def __init__(self, options: RecipeOptions | None = None) -> None:
+    def __init__(self, options: base.RecipeOptions | None = None) -> None:
         super().__init__(options)
         self._generator = torch.Generator().manual_seed(0)
         self._terms = Averages()
@@ -144,7 +138,7 @@ class AdversarialRecipe(ConfiguredRecipe):
         """The outer minimization's loss, at images that are attacked here."""
 
 
-@recipe
+@base.recipe
 class PgdAtRecipe(AdversarialRecipe):
     """PGD-AT: cross-entropy at x + δ, δ from PGD (Madry et al., ICLR 2018)."""
 
@@ -152,7 +146,7 @@ class PgdAtRecipe(AdversarialRecipe):
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of attacked images."""
-        with still_statistics(model):
+        with base.still_statistics(model):
             attacked = attacks.ascend_loss(
                 model, data.unit_images(images), labels, **self._ascent()
             )
@@ -163,7 +157,9 @@ class FastAtOptions(AdversarialTrainingOptions):
     """A single step, 1.25·ε long, from a random start."""
 
     steps: Annotated[int, Field(ge=1, le=1, description="of the attack on each batch: 1")] = 1
-    step_size: Annotated[Share | None, Field(description="of that attack; none: 1.25·ε")] = None
+    step_size: Annotated[base.Share | None, Field(description="of that attack; none: 1.25·ε")] = (
+        None
+    )
 
     @property
     def chosen_step_size(self) -> float:
@@ -171,7 +167,7 @@ class FastAtOptions(AdversarialTrainingOptions):
         return self.step_size or FAST_STEP * self.epsilon
 
 
-@recipe
+@base.recipe
 class FastAtRecipe(PgdAtRecipe):
     """Fast-AT: cross-entropy at x + δ, δ from one step (Wong et al., Fast is better than free)."""
 
@@ -185,7 +181,7 @@ class TradesOptions(AdversarialTrainingOptions):
     beta: Annotated[float, Field(ge=0, description="β, weight of the predictions' change")] = 6.0
 
 
-@recipe
+@base.recipe
 class TradesRecipe(AdversarialRecipe):
     """TRADES: cross-entropy at x and β·KL between x and x + δ (Zhang et al., ICML 2019)."""
 
@@ -196,7 +192,7 @@ class TradesRecipe(AdversarialRecipe):
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of clean images, and how far the attack moves their predictions."""
         settings, units = self.settings, data.unit_images(images)
-        with still_statistics(model):
+        with base.still_statistics(model):
             attacked = attacks.ascend_divergence(model, units, **self._ascent())
         clean = model(units)
         task = torch.nn.functional.cross_entropy(clean.float(), labels, label_smoothing=smoothing)

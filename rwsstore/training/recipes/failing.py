@@ -14,14 +14,7 @@ from rwsstore.errors import TensorError
 from rwsstore.faces import later
 from rwsstore.probes import parameter_corruption
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.base import (
-    ConfiguredRecipe,
-    Count,
-    RecipeOptions,
-    WeightRecipe,
-    recipe,
-    still_statistics,
-)
+from rwsstore.training.recipes import base
 
 if TYPE_CHECKING:
     import torch
@@ -79,14 +72,14 @@ def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
     torch.clear_autocast_cache()
 
 
-class CorruptionResistantOptions(RecipeOptions):
+class CorruptionResistantOptions(base.RecipeOptions):
     """Which corruption is trained against, and λ₁, the corrupted loss's share of the whole."""
 
     epsilon: Annotated[float, Field(gt=0, description="norm of the virtual corruption")] = 0.5
     p: Annotated[
         Annotated[float, Field(ge=1)] | Literal["inf"], Field(description="of the norm, inf too")
     ] = 2.0
-    n: Annotated[Count | None, Field(description="parameters changed at most")] = None
+    n: Annotated[base.Count | None, Field(description="parameters changed at most")] = None
     weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
 
     @property
@@ -96,8 +89,8 @@ class CorruptionResistantOptions(RecipeOptions):
         return parameter_corruption.Constraint(self.epsilon, norm, self.n)
 
 
-@recipe
-class CorruptionResistantRecipe(WeightRecipe):
+@base.recipe
+class CorruptionResistantRecipe(base.WeightRecipe):
     """L′(w) = (1 − λ₁)·L(w) + λ₁·L(w + â), optimised directly (Sun et al., AAAI 2021, equation 9).
 
     A step takes the gradient at w, goes to w + â, the gradient-based corruption, takes the
@@ -124,21 +117,21 @@ class CorruptionResistantRecipe(WeightRecipe):
         found = parameter_corruption.corruption_along(flat, self.settings.constraint)
         parts = torch.split(found, [gradient.numel() for gradient in gradients])
         corruption = [part.view(g.shape) for part, g in zip(parts, gradients, strict=True)]
-        with still_statistics(model):
+        with base.still_statistics(model):
             there, corrupted = gradients_at(parameters, corruption, loss)
         for parameter, at, beside in zip(parameters, gradients, corrupted, strict=True):
             parameter.grad = torch.lerp(at, beside, weight)
         return (1 - weight) * here + weight * there
 
 
-class SharpnessAwareOptions(RecipeOptions):
+class SharpnessAwareOptions(base.RecipeOptions):
     """How far beside the weights the gradient is taken."""
 
     rho: Annotated[float, Field(gt=0, description="ρ, how far beside the weights")] = 0.05
 
 
-@recipe
-class SharpnessAwareRecipe(ConfiguredRecipe):
+@base.recipe
+class SharpnessAwareRecipe(base.ConfiguredRecipe):
     """SAM (Foret et al., ICLR 2021): the gradient at w + ρ·g/‖g‖₂ instead of at w."""
 
     name = "sharpness_aware"
@@ -152,7 +145,7 @@ class SharpnessAwareRecipe(ConfiguredRecipe):
         _, gradients = gradients_of(parameters, loss)
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
         scale = self.settings.rho / (norm + 1e-12)
-        with still_statistics(model):
+        with base.still_statistics(model):
             value, found = gradients_at(parameters, [g * scale for g in gradients], loss)
         for parameter, gradient in zip(parameters, found, strict=True):
             parameter.grad = gradient
@@ -210,7 +203,7 @@ def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
     return (2 * bits - 1).to(like)
 
 
-class HessianAwareOptions(RecipeOptions):
+class HessianAwareOptions(base.RecipeOptions):
     """How much curvature costs, and where.
 
     Attributes:
@@ -222,7 +215,7 @@ class HessianAwareOptions(RecipeOptions):
     """
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the trace")] = 0.001
-    trace_layers: Annotated[Count | None, Field(description="deepest layers looked at")] = 9
+    trace_layers: Annotated[base.Count | None, Field(description="deepest layers looked at")] = 9
     share: Annotated[float, Field(gt=0, le=1, description="largest entries that count")] = 0.5
     draws: Annotated[int, Field(ge=1, le=100, description="of the estimator, a step")] = 1
     threshold: Annotated[float, Field(ge=0, description="times the running mean")] = 0.5
@@ -233,8 +226,8 @@ _MEMORY = 0.9
 """Of the running mean of the trace, a step."""
 
 
-@recipe
-class HessianAwareRecipe(WeightRecipe):
+@base.recipe
+class HessianAwareRecipe(base.WeightRecipe):
     """L(w) + λ·Tr(H), the trace by Hutchinson's estimator (arXiv:2504.01933).
 
     From the paper: the trace over the leading half of the spectrum, on the last few layers alone,
@@ -250,7 +243,7 @@ class HessianAwareRecipe(WeightRecipe):
     defaults = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
     settings: HessianAwareOptions
 
-    def __init__(self, options: RecipeOptions | None = None) -> None:
+    def __init__(self, options: base.RecipeOptions | None = None) -> None:
         super().__init__(options)
         self._generator = torch.Generator().manual_seed(0)
         self._mean: float | None = None

@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from rwsstore.attacks import Attack
 from rwsstore.attacks.search import AttackBatch
 from rwsstore.data import ImageSet
-from rwsstore.measure.adversarial import (
-    WORST_CASE,
-    AdversarialReport,
+from rwsstore.measure.adversarial import WORST_CASE, AdversarialReport, Transfer
+from rwsstore.measure.adversarial.report import (
     Budget,
     ComparedAccuracy,
     Masked,
     MeasuredAccuracy,
     ModelUnderAttack,
-    Transfer,
 )
 from rwsstore.measure.bootstrap import Interval
 

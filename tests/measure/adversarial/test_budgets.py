@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from rwsstore.errors import ConfigError
-from rwsstore.measure.adversarial import DEFAULT_BUDGETS, budget_name, parse_budgets
+from rwsstore.measure.adversarial import DEFAULT_BUDGETS, parse_budgets
+from rwsstore.measure.adversarial.report import budget_name
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from rwsstore.attacks import Apgd, Fgsm, Pgd
-from rwsstore.measure.adversarial import STANDARD_ATTACKS, parse_attacks
+from rwsstore.measure.adversarial import parse_attacks
+from rwsstore.measure.adversarial.report import STANDARD_ATTACKS
 
 
 def test_attacks_are_read_by_name() -> None:

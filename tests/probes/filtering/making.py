@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rwsstore.models import Normalize
-from rwsstore.probes.filtering import FilterCurve, FilteringCurves, FilteringOptions
+from rwsstore.probes.filtering import FilteringCurves, FilteringOptions
+from rwsstore.probes.filtering.curves import FilterCurve
 from tests.training.tiny import CLASSES, pictures
 
 EPSILON = 0.02

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from rwsstore.measure import Figure, Resampling, bootstrap
-from rwsstore.probes.filtering import FilterCurve, ScoringOptions, measure_curves, score_layers
+from rwsstore.probes.filtering import ScoringOptions, measure_curves, score_layers
+from rwsstore.probes.filtering.curves import FilterCurve
 from rwsstore.probes.filtering.report import kind_of, normalized, score_curve, simpson
 from tests.probes.filtering.making import SHORT, curves_of, data, made_up, trained
 

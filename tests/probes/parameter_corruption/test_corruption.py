@@ -8,14 +8,17 @@ from scipy import stats
 
 from rwsstore.probes.parameter_corruption import (
     Constraint,
-    all_parameters,
     corrupted_copy,
     corruption_along,
     gradient_corruption,
     loss_gradient,
     random_corruption,
 )
-from rwsstore.probes.parameter_corruption.corruption import corrupting, first_order_change
+from rwsstore.probes.parameter_corruption.corruption import (
+    all_parameters,
+    corrupting,
+    first_order_change,
+)
 from tests.probes.parameter_corruption.making import sample, tiny, witness
 
 DRAWS = 1500

@@ -19,7 +19,6 @@ from rwsstore.probes.parameter_corruption import (
     CorruptionRow,
     ProbeOptions,
     Sample,
-    all_parameters,
     by_layer,
     by_type,
     corrupted_copy,
@@ -31,6 +30,7 @@ from rwsstore.probes.parameter_corruption import (
 )
 from rwsstore.probes.parameter_corruption.corruption import (
     Group,
+    all_parameters,
     by_module,
     corrupting,
     first_order_change,

@@ -13,7 +13,6 @@ from rwsstore.probes.parameter_corruption import (
     Constraint,
     ProbeOptions,
     Sample,
-    all_parameters,
     by_type,
     corrupted_copy,
     corruption_along,
@@ -23,7 +22,12 @@ from rwsstore.probes.parameter_corruption import (
     probe_corruption,
     random_corruption,
 )
-from rwsstore.probes.parameter_corruption.corruption import by_module, corrupting, named_group
+from rwsstore.probes.parameter_corruption.corruption import (
+    all_parameters,
+    by_module,
+    corrupting,
+    named_group,
+)
 from tests.probes.parameter_corruption.making import IMAGES, sample, tiny, witness
 
 OPTIONS = ProbeOptions((0.1,), draws=1)

@@ -10,14 +10,7 @@ from rwsstore_client._images import Encoded, ImagesLike, loaders
 from rwsstore_client._messages import Match, change, get, path, predict_request
 from rwsstore_client._strengths import PatchSetLike, Wanted, as_choices, as_text, strength
 from rwsstore_client._sync.transport import Transport
-from rwsstore_client.contract import (
-    History,
-    ModelInfo,
-    PatchSet,
-    Predictions,
-    Timing,
-    Verification,
-)
+from rwsstore_client.contract import History, ModelInfo, PatchSet, Predictions, Timing, Verification
 
 _BATCH = 64  # what a service takes in one request unless told otherwise
 _MAX_BYTES = 32 * 2**20  # of one request's images; a service takes 64 MiB unless told otherwise

@@ -17,11 +17,7 @@ from rwsstore_service.api.oip.contract import (
     ServerMetadata,
     ServerReady,
 )
-from rwsstore_service.api.oip.messages import (
-    read_index_request,
-    read_request,
-    write_answer,
-)
+from rwsstore_service.api.oip.messages import read_index_request, read_request, write_answer
 from rwsstore_service.api.predict import call, observe
 from rwsstore_service.api.requests import HostDep, ServiceDep
 from rwsstore_service.engine.host import ModelHost
