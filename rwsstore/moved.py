@@ -19,9 +19,9 @@ PACKAGES = {
     "rwsstore.analysis.filtering": ("rwsstore.probes.filtering",),
     "rwsstore.analysis.parameter_corruption": ("rwsstore.probes.parameter_corruption",),
     "rwsstore.deltas": ("rwsstore.making", "rwsstore.making.hazards"),
-    "rwsstore.evaluation": ("rwsstore.measure",),
+    "rwsstore.evaluation": ("rwsstore.measure", "rwsstore.measure.rival"),
     "rwsstore.evaluation.adversarial": ("rwsstore.measure.adversarial",),
-    "rwsstore.evaluation.tent": ("rwsstore.measure",),
+    "rwsstore.evaluation.tent": ("rwsstore.measure.rival",),
     "rwsstore.export": ("rwsstore.making", "rwsstore.making.export"),
     "rwsstore.signatures": (
         "rwsstore.making",
