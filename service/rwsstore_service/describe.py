@@ -61,14 +61,11 @@ def settings_page() -> str:
 
 
 def _group(title: str, names: tuple[str, ...]) -> str:
-    rows = [_row(name, Settings.model_fields[name]) for name in names]
-    return "\n".join(
-        [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |", *rows, ""]
-    )
-
-
-def _row(name: str, field: FieldInfo) -> str:
-    return f"| `RWS_{name.upper()}` | {_default(field)} | {field.description} |"
+    lines = [f"## {title}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
+    for name in names:
+        field = Settings.model_fields[name]
+        lines.append(f"| `RWS_{name.upper()}` | {_default(field)} | {field.description} |")
+    return "\n".join([*lines, ""])
 
 
 def _default(field: FieldInfo) -> str:

@@ -38,19 +38,12 @@ class PatchInUseError(RwsError):
 
 
 class DuplicatePatchError(RwsError):
-    """The patch is the name's latest version already.
-
-    Attributes:
-        digest: of the patch.
-        name: the name.
-        version: its version.
-    """
+    """The patch is the name's latest version already."""
 
     problem = "duplicate-patch"
 
     def __init__(self, digest: Digest, name: str, version: int) -> None:
         super().__init__(f"{name}@{version} is this very patch ({digest[:12]}) already")
-        self.digest, self.name, self.version = digest, name, version
         self.members = {"digest": digest, "name": name, "version": version}
 
 

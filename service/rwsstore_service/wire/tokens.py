@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.files import read_bounded
 from rwsstore_service.settings import Settings
@@ -52,21 +54,12 @@ def read_tokens(settings: Settings) -> Tokens:
         ConfigError: an entry cannot be used; the message says which and shows no token.
     """
     tokens = Tokens()
-    sources: tuple[tuple[Role, str, str, Path | None], ...] = (
-        (
-            "admin",
-            "RWS_ADMIN_TOKENS",
-            settings.admin_tokens.get_secret_value(),
-            settings.admin_tokens_file,
-        ),
-        (
-            "predict",
-            "RWS_PREDICT_TOKENS",
-            settings.predict_tokens.get_secret_value(),
-            settings.predict_tokens_file,
-        ),
+    sources: tuple[tuple[Role, SecretStr, Path | None], ...] = (
+        ("admin", settings.admin_tokens, settings.admin_tokens_file),
+        ("predict", settings.predict_tokens, settings.predict_tokens_file),
     )
-    for role, variable, text, path in sources:
+    for role, given, path in sources:
+        variable, text = f"RWS_{role.upper()}_TOKENS", given.get_secret_value()
         for number, item in enumerate(text.split(",") if text else (), start=1):
             _add(tokens, role, item.strip(), f"{variable}, entry {number}")
         if path is not None:

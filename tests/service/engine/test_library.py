@@ -172,7 +172,7 @@ def test_the_same_patch_again_is_a_duplicate(shelf: Shelf) -> None:
     with pytest.raises(DuplicatePatchError) as caught:
         shelf.library.publish(data, OPS)
     error = caught.value
-    assert (error.digest, error.name, error.version) == (first.digest, "rain", 1)
+    assert error.members == {"digest": first.digest, "name": "rain", "version": 1}
     assert len(shelf.journal.records(limit=9)) == 1
     shelf.library.publish(make_test_patch("rain", seed=2).to_bytes(), OPS)
     assert shelf.library.publish(data, OPS).version == 3

@@ -1,6 +1,5 @@
 """An inference request, from the bytes that came to the images in it, and its answer as bytes."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,6 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from rwsstore.patches.quantization import all_finite
 from rwsstore.runtime import Chosen
 from rwsstore_service.api.faults import read_fault
 from rwsstore_service.api.oip import codecs
@@ -202,7 +202,7 @@ def write_answer(asked: Asked, prediction: PredictedImages, contract: Contract) 
         ProblemError: the logits are not finite (`not-finite`).
     """
     logits = prediction.logits
-    if not _are_finite(logits):
+    if not all_finite(logits):
         raise ProblemError(
             "not-finite",
             "the logits are not finite with these patches; give them smaller strengths",
@@ -249,12 +249,6 @@ def _write_output(
             return described | {"data": labels}, b""
         part = codecs.write_texts(labels)
     return described | {"parameters": {"binary_data_size": len(part)}}, part
-
-
-def _are_finite(logits: Tensor) -> bool:
-    if logits.numel() <= FEW_LOGITS:
-        return all(map(math.isfinite, chain.from_iterable(logits.tolist())))
-    return bool(logits.isfinite().all())
 
 
 def _likeliest(logits: Tensor) -> list[int]:

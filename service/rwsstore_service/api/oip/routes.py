@@ -178,17 +178,18 @@ async def list_models(request: Request, service: ServiceDep) -> list[IndexEntry]
     """Every served model; with `ready` true only those that can predict."""
     asked = read_index_request(await request.body())
     hosts = [host for host in service.hosts.values() if host.ready or not asked.ready]
-    return [_index_entry(host) for host in hosts]
+    return [
+        IndexEntry(
+            name=host.name,
+            version=VERSION,
+            state="READY" if host.ready else "UNAVAILABLE",
+            reason="" if host.ready else host.fault or "it does not compute now",
+        )
+        for host in hosts
+    ]
 
 
 def _contract(host: ModelHost, max_images: int) -> Contract:
     return Contract(
         model=host.name, size=host.spec.input_size, classes=host.classes, max_images=max_images
     )
-
-
-def _index_entry(host: ModelHost) -> IndexEntry:
-    if host.ready:
-        return IndexEntry(name=host.name, version=VERSION, state="READY", reason="")
-    reason = host.fault or "it does not compute now"
-    return IndexEntry(name=host.name, version=VERSION, state="UNAVAILABLE", reason=reason)
