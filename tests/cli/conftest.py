@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ import pytest
 from rich.console import Console
 
 from rwsstore.cli.main import main
+from rwsstore.data import ImageSet
+from rwsstore.data.images import fit_all
+from rwsstore.models import build, load_checkpoint, save_checkpoint
+from rwsstore.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Outcome:
 Rws = Callable[..., Outcome]
 
 _TRAIN = """
-train --dataset digits --width 0.125 --epochs 4 --batch-size 16 --limit 320 --validation 40
---no-flip --padding 2 --mode plain
+train --dataset digits --size 16 --width 0.125 --epochs 4 --batch-size 16 --limit 320
+--validation 40 --no-flip --padding 0 --learning-rate 0.02 --mode plain
 """
 _EXTRACT = """
 extract --dataset digits --epochs 1 --batch-size 32 --limit 160 --validation 40 --no-flip
@@ -76,6 +80,38 @@ class Bench:
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def digits_once() -> Iterator[None]:
+    """Resize the digits once for each size and split; no command writes into them."""
+    fitted: dict[tuple[int, int | None], ImageSet] = {}
+
+    def once(images: ImageSet, size: int | None, progress: Reporter) -> ImageSet:
+        if images.name != "digits":
+            return fit_all(images, size, progress)
+        split = (len(images), size)
+        if split not in fitted:
+            fitted[split] = fit_all(images, size, progress)
+        return fitted[split]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rwsstore.data.sources.fit_all", once)
+        yield
+
+
+@pytest.fixture
+def formats_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained models get a card without compute formats; what is on it is tested by itself."""
+    monkeypatch.setattr("rwsstore.runtime.measure_agreement", lambda *_, **__: ())
+
+
+@pytest.fixture(scope="session")
+def stranger(bench: "Bench", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model like that of the bench, of other weights."""
+    path = tmp_path_factory.mktemp("stranger") / "other.safetensors"
+    save_checkpoint(path, build(load_checkpoint(bench.model).spec, seed=1))
+    return path
 
 
 @pytest.fixture(scope="session")

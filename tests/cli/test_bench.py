@@ -4,14 +4,33 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from rwsstore import speed
+from rwsstore.progress import Reporter
+from rwsstore.speed import BenchReport, Subject
 from tests.cli.conftest import Bench, Rws
 
-QUICK = ("bench", "--seconds", 1)
+QUICK = ("bench", "--seconds", 7)
 
 
-def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws) -> None:
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Measure for a moment, and say for how long was asked; memory has a test of its own."""
+    asked: list[float] = []
+
+    def hurried(subject: Subject, *, seconds: float, progress: Reporter) -> BenchReport:
+        asked.append(seconds)
+        return measure(subject, seconds=0.05, progress=progress)
+
+    measure = speed.bench
+    monkeypatch.setattr(speed, "bench", hurried)
+    monkeypatch.setattr("rwsstore.speed.benching.anonymous_memory", lambda: None)
+    return asked
+
+
+def test_json_has_what_scripts_ask_for(bench: Bench, rws: Rws, seconds: list[float]) -> None:
     outcome = rws(*QUICK, "--model", bench.model, "--store", bench.store, "--json")
     assert outcome.code == 0
+    assert seconds == [7]
     report = outcome.document
     assert report["machine"]["threads"] == 1
     assert report["model"] == str(bench.model)
@@ -28,9 +47,8 @@ def test_a_store_without_a_patch_for_the_model_means_random_ones(
     rws: Rws,
     tmp_path: Path,
     screens: list[io.StringIO],
-    monkeypatch: pytest.MonkeyPatch,
+    seconds: list[float],
 ) -> None:
-    monkeypatch.setattr("rwsstore.speed.benching.anonymous_memory", lambda: None)
     outcome = rws(*QUICK, "--model", bench.model, "--store", tmp_path / "empty")
     assert outcome.code == 0
     (screen,) = screens

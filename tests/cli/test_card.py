@@ -34,7 +34,7 @@ def test_it_measures_the_model_and_its_patches(rws: Rws, bench: Bench, checkpoin
     model = load_clean_model(checkpoint)
     weights = weights_fingerprint(model.state_dict())
     store = FittingStore(Store(bench.store), identify(model.state_dict()))
-    images = load_images("digits", "test").limit(60)
+    images = load_images("digits", "test", size=16).limit(60)
     requests = [{"contrast": None}, {"fog": None}]
     wanted = measured_card(model, images, patches=store, requests=requests)
     assert read_model_card(checkpoint, weights=weights) == wanted

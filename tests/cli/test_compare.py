@@ -25,22 +25,22 @@ def named(bench: Bench) -> tuple[object, ...]:
 
 
 def test_json_is_what_the_library_finds(bench: Bench, rws: Rws) -> None:
-    outcome = rws(*named(bench), *GAINS, "--severity", 4, "--seed", 3, "--json")
+    outcome = rws(*named(bench), *GAINS, "--severity", 4, "--seed", 4, "--json")
     assert outcome.code == 0
     model, store = load_clean_model(bench.model), Store(bench.store)
     signatures = find_signatures(model, store)
     options = GainOptions(
         corruptions=("snow", "frost", "fog", "brightness", "spatter", "contrast"),
         severity=4,
-        seed=3,
+        seed=4,
     )
-    images = load_images("digits", "test", size=model.spec.input_size).limit(60, 3)
+    images = load_images("digits", "test", size=model.spec.input_size).limit(60, 4)
     gains = measure_gains(model, signatures, images, options)
-    comparison = summarize(compare_signatures(model, signatures), gains, seed=3)
+    comparison = summarize(compare_signatures(model, signatures), gains, seed=4)
     assert outcome.document == comparison.to_dict()
     assert [one["name"] for one in outcome.document["patches"]] == ["fog", "contrast"]
     assert len(outcome.document["layers"]) == 5
-    assert outcome.document["gains"]["gains"][1][5] > 0  # contrast is for contrast
+    assert outcome.document["gains"]["gains"][0][2] > 0  # fog is for fog
 
 
 def test_without_images_only_the_weights_are_compared(bench: Bench, rws: Rws) -> None:
@@ -119,11 +119,8 @@ def test_bad_input_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_patches_of_another_model_are_refused(bench: Bench, rws: Rws, tmp_path: Path) -> None:
-    other = tmp_path / "other.safetensors"
-    train = "train --dataset digits --width 0.125 --epochs 1 --limit 100 --seed 1 --mode plain"
-    assert rws(*train.split(), "--out", other).code == 0
-    model = ("--model", other, "--store", bench.store)
+def test_patches_of_another_model_are_refused(bench: Bench, rws: Rws, stranger: Path) -> None:
+    model = ("--model", stranger, "--store", bench.store)
     outcome = rws("compare", "fog", "contrast", *model)
     assert (outcome.code, outcome.out) == (4, "")
     assert "was extracted from the clean weights" in outcome.err

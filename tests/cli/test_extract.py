@@ -145,9 +145,10 @@ def test_what_does_not_go_with_corruptions_is_refused(rws: Rws, options: list[st
     assert options[0] in outcome.err
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_an_early_anchor_goes_end_to_end(rws: Rws, tmp_path: Path) -> None:
     model, store = tmp_path / "model.safetensors", tmp_path / "store"
-    assert rws(*TRAIN, "--anchor-epoch", 1, "--out", model).code == 0
+    assert rws(*TRAIN, "--epochs", 2, "--anchor-epoch", 1, "--out", model).code == 0
     anchor = tmp_path / "model.anchor.safetensors"
     options = ["--model", model, "--store", store, "--anchor", "early", "--anchor-model", anchor]
     assert rws(*EXTRACT, *options, "--corruptions", "fog").code == 0

@@ -6,7 +6,6 @@ import sys
 from dataclasses import fields
 
 import click
-import pytest
 
 from rwsstore.cli.main import cli
 from rwsstore.corruptions import CORRUPTIONS, severity_table
@@ -57,38 +56,51 @@ def test_no_help_loads_torch() -> None:
     assert int(python(EVERY_HELP)) > 40
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["store"], ["probe"], ["remote"], ["store", "--colour"], ["train", "--colour"],
-     ["probe", "bitflips"], ["nothing"]],
-)  # fmt: skip
-def test_wrong_usage_does_not_load_it(arguments: list[str]) -> None:
+def test_wrong_usage_does_not_load_it() -> None:
+    wrong = [
+        [], ["store"], ["probe"], ["remote"], ["store", "--colour"], ["train", "--colour"],
+        ["probe", "bitflips"], ["nothing"],
+    ]  # fmt: skip
     python(
         "import sys\nfrom rwsstore.cli.main import main\n"
-        f"assert main({arguments}) == 2\n"
-        "assert not {'torch', 'numpy'} & set(sys.modules)\n"
+        f"for arguments in {wrong}:\n"
+        "    assert main(arguments) == 2, arguments\n"
+        "    assert not {'torch', 'numpy'} & set(sys.modules), arguments\n"
     )
 
 
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("rws tr", "plain,train"),
-        ("rws train --cor", "plain,--corruption"),
-        ("rws train --recipe cl", "plain,clat"),
-        ("rws store ls --corruption fo", "plain,fog"),
-        ("rws remote pre", "plain,predict"),
-    ],
-)
-def test_completion_does_not_load_it_either(line: str, found: str) -> None:
-    program = (
-        "import sys\nfrom rwsstore.cli.main import run\n"
-        "try:\n    run([])\nfinally:\n    assert 'torch' not in sys.modules\n"
-        "    assert 'numpy' not in sys.modules\n"
-    )
-    place = str(len(line.split()) - 1)
-    told = python(program, _RWS_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=place)
-    assert found in told.splitlines()
+COMPLETED = {
+    "rws tr": "plain,train",
+    "rws train --cor": "plain,--corruption",
+    "rws train --recipe cl": "plain,clat",
+    "rws store ls --corruption fo": "plain,fog",
+    "rws remote pre": "plain,predict",
+}
+COMPLETION = """
+import os
+import sys
+from rwsstore.cli.main import run
+
+for line in LINES:
+    os.environ.update(COMP_WORDS=line, COMP_CWORD=str(len(line.split()) - 1))
+    print("completing", line)
+    try:
+        run([])
+    except SystemExit:
+        pass
+    assert not {"torch", "numpy"} & set(sys.modules), line
+"""
+
+
+def test_completion_does_not_load_it_either() -> None:
+    program = COMPLETION.replace("LINES", repr(list(COMPLETED)))
+    told = python(program, _RWS_COMPLETE="bash_complete")
+    _, *answers = told.split("completing ")
+    assert len(answers) == len(COMPLETED)
+    for answer, (line, found) in zip(answers, COMPLETED.items(), strict=True):
+        asked, *choices = answer.splitlines()
+        assert asked == line
+        assert found in choices
 
 
 def option(path: str, name: str) -> click.Option:

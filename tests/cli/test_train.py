@@ -10,7 +10,7 @@ from rwsstore.runtime import FORMATS
 from tests.cli.conftest import TRAIN, Bench, Rws
 
 _SHORT = """
-train --dataset digits --batch-size 32 --limit 160 --validation 40 --no-flip --padding 2
+train --dataset digits --size 16 --batch-size 32 --limit 160 --validation 40 --no-flip --padding 2
 --mode plain --epochs 1
 """
 SHORT = _SHORT.split()
@@ -45,6 +45,7 @@ def test_the_same_command_gives_the_same_bytes(bench: Bench, rws: Rws, tmp_path:
     assert again.read_bytes() == bench.model.read_bytes()
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_arithmetic_is_measured_where_the_training_is_longer_than_that(
     rws: Rws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,12 +60,13 @@ def test_arithmetic_is_measured_where_the_training_is_longer_than_that(
     assert rws(*words).code == 0
     assert measured == []
     assert rws(*words, "--batch-size", 2).code == 0
-    assert measured == [(2, 3, 32, 32)]
+    assert measured == [(2, 3, 16, 16)]
 
 
 def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None:
     out = tmp_path / "model.safetensors"
-    outcome = rws(*TRAIN, "--epochs", 2, "--anchor-epoch", 1, "--out", out, "--json")
+    small = ["--width", 0.125, "--epochs", 2]
+    outcome = rws(*SHORT, *small, "--anchor-epoch", 1, "--out", out, "--json")
     document = outcome.document
     assert outcome.code == 0
     anchor, card = tmp_path / "model.anchor.safetensors", tmp_path / "model.card.json"
@@ -79,15 +81,17 @@ def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None
     }
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_a_pretrained_start_becomes_the_anchor(bench: Bench, rws: Rws, tmp_path: Path) -> None:
     out = tmp_path / "model.safetensors"
-    assert rws(*TRAIN, "--epochs", 1, "--init", bench.model, "--out", out).code == 0
+    assert rws(*SHORT, "--init", bench.model, "--out", out).code == 0
     anchor = load_checkpoint(tmp_path / "model.anchor.safetensors")
     start = load_checkpoint(bench.model)
     for name, tensor in anchor.state_dict().items():
         assert tensor.equal(start.state_dict()[name])
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_a_weight_recipe_goes_on_training_the_chosen_layers(
     bench: Bench, rws: Rws, tmp_path: Path
 ) -> None:
@@ -110,6 +114,7 @@ def test_one_with_batchnorm_is_folded_at_the_end(bench: Bench, rws: Rws, tmp_pat
     assert load_checkpoint(out).spec.folded
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_without_batchnorm_a_weight_recipe_may_begin(rws: Rws, tmp_path: Path) -> None:
     out = tmp_path / "model.safetensors"
     fresh = ["--recipe", "corruption_resistant", "--no-batch-norm", "--width", 0.125]
@@ -117,8 +122,9 @@ def test_without_batchnorm_a_weight_recipe_may_begin(rws: Rws, tmp_path: Path) -
     assert load_checkpoint(out).spec.network == "vgg16"
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_sharpness_aware_takes_rho(rws: Rws, tmp_path: Path) -> None:
-    common = ["--recipe", "sharpness_aware", "--width", 0.125, "--epochs", 1]
+    common = ["--recipe", "sharpness_aware", "--width", 0.125, "--limit", 80]
     files = []
     for rho in (0.05, 0.5):
         files.append(tmp_path / f"{rho}.safetensors")
@@ -131,6 +137,7 @@ def test_sharpness_aware_takes_rho(rws: Rws, tmp_path: Path) -> None:
 ATTACKED = ["--width", 0.125, "--set", "steps=1", "--set", "judged=20"]
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_adversarial_training_says_what_the_best_epoch_was_chosen_by(
     rws: Rws, tmp_path: Path
 ) -> None:
@@ -143,6 +150,7 @@ def test_adversarial_training_says_what_the_best_epoch_was_chosen_by(
     assert "% on 40 validation images (epoch 1 of 1)" in outcome.out
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_the_terms_of_the_loss_are_told(rws: Rws, tmp_path: Path) -> None:
     chosen = [*SHORT, "--recipe", "trades", *ATTACKED, "--out", tmp_path / "model.safetensors"]
     assert " in that epoch: cross_entropy " in rws(*chosen).out
@@ -153,6 +161,7 @@ def test_the_terms_of_the_loss_are_told(rws: Rws, tmp_path: Path) -> None:
     assert document["remarks"] == []
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_clat_tells_what_it_selected(bench: Bench, rws: Rws, tmp_path: Path) -> None:
     chosen = [
         *SHORT, "--recipe", "clat", "--init", bench.model, "--set", "steps=1", "--set", "images=10",

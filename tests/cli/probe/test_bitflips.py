@@ -50,7 +50,7 @@ def expected(
     seed: int = 0,
     **sample: Any,
 ) -> BitflipReport:
-    images = load_images("digits", "test", size=32).limit(limit, seed)
+    images = load_images("digits", "test", size=16).limit(limit, seed)
     if layer is None:
         sites = sample_sites(memory, sample.pop("count"), seed=seed, **sample)
     else:

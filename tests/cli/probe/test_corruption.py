@@ -94,8 +94,8 @@ def test_gradients_of_training_images(bench: Bench, rws: Rws) -> None:
     document = probe(rws, bench, "--gradient-images", 30, "--seeds", 0, "--json").document
     assert (document["images"], document["gradient_images"]) == (60, 30)
     model = load_clean_model(bench.model)
-    test = load_images("digits", "test", size=32).limit(60)
-    train = load_images("digits", "train", size=32).limit(30)
+    test = load_images("digits", "test", size=16).limit(60)
+    train = load_images("digits", "train", size=16).limit(30)
     report = probe_corruption(
         model, test.images, test.labels, ProbeOptions((0.05, 0.5), draws=0), name=test.name,
         gradient_of=(train.images, train.labels),
