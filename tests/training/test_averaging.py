@@ -18,13 +18,13 @@ from rwsstore.training import (
 )
 from tests.training.tiny import classifier, pictures, same
 
-CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05, padding=1, flip=False)
+CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05, padding=1, flip=False)
 AVERAGING = AveragingConfig(cycles=3, learning_rate=0.03)
-TRAIN, VALIDATION = pictures(48, size=16), pictures(21, size=16, seed=1)
+TRAIN, VALIDATION = pictures(48, size=8), pictures(21, size=8, seed=1)
 
 
 def _network() -> Classifier:
-    return classifier()
+    return classifier(size=8)
 
 
 def _ends(model: nn.Module) -> list[dict[str, torch.Tensor]]:
@@ -68,7 +68,7 @@ def test_running_statistics_are_measured_on_cropped_images() -> None:
             CONFIG.model_copy(update={"padding": padding, "learning_rate": 1e-9}),
             AVERAGING.model_copy(update={"learning_rate": 1e-9}),
         ).model
-        for padding in (0, 8)
+        for padding in (0, 4)
     )  # fmt: skip
     means = [
         next(norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)).running_mean
@@ -76,7 +76,7 @@ def test_running_statistics_are_measured_on_cropped_images() -> None:
     ]
     assert means[0] is not None
     assert means[1] is not None
-    # Black borders of 8 pixels leave less than all of a picture of 16.
+    # Black borders of 4 pixels leave less than all of a picture of 8.
     assert not torch.allclose(means[0], means[1], rtol=0.05)
 
 
@@ -101,7 +101,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
 
 def test_a_folded_network_is_averaged_too() -> None:
     result = average_cycles(
-        classifier(folded=True), CleanRecipe(), TRAIN, VALIDATION,
+        classifier(size=8, folded=True), CleanRecipe(), TRAIN, VALIDATION,
         CONFIG.model_copy(update={"clip_norm": 1.0}), AVERAGING,
     )  # fmt: skip
     assert [record.epoch for record in result.history] == [1, 2, 3]

@@ -15,7 +15,7 @@ from rwsstore.training import (
 )
 from tests.training.tiny import changed, classifier, config, pictures, same
 
-TRAIN, VALIDATION = pictures(36, size=16, seed=0), pictures(12, size=16, seed=1)
+TRAIN, VALIDATION = pictures(36, size=8, seed=0), pictures(12, size=8, seed=1)
 
 
 def train(
@@ -34,7 +34,7 @@ def train(
 
 @pytest.mark.parametrize("network", ["vgg16"])
 def test_plainly_it_trains_with_batchnorm_and_folds_at_the_end(network: str) -> None:
-    run = train(classifier(network), epochs=2)
+    run = train(classifier(network, size=8), epochs=2)
     assert run.anchor is None
     assert run.unfolded is not None
     assert run.model.spec.folded
@@ -43,19 +43,19 @@ def test_plainly_it_trains_with_batchnorm_and_folds_at_the_end(network: str) -> 
     with torch.inference_mode():
         folded, unfolded = run.model(VALIDATION.images), run.unfolded(VALIDATION.images)
     assert torch.allclose(folded, unfolded, atol=1e-4 * float(unfolded.abs().max()))
-    plain = fit(classifier(network), CleanRecipe(), TRAIN, VALIDATION, config(2))
+    plain = fit(classifier(network, size=8), CleanRecipe(), TRAIN, VALIDATION, config(2))
     assert same(run.unfolded, plain.model)
     assert (run.best, run.history) == (plain.best, plain.history)
 
 
 def test_without_batchnorm_there_is_nothing_unfolded() -> None:
-    run = train(classifier(folded=True), epochs=1)
+    run = train(classifier(size=8, folded=True), epochs=1)
     assert run.unfolded is None
     assert run.model.spec.folded
 
 
 def test_an_early_anchor_is_folded_and_the_rest_goes_on_from_it() -> None:
-    run = train(classifier(), anchor_epoch=1)
+    run = train(classifier(size=8), anchor_epoch=1)
     assert run.unfolded is None
     assert run.anchor is not None
     assert run.anchor.spec == run.model.spec
@@ -64,20 +64,20 @@ def test_an_early_anchor_is_folded_and_the_rest_goes_on_from_it() -> None:
         run.model.state_dict()
     )
     assert changed(run.model, run.anchor) == {name for name, _ in run.model.named_parameters()}
-    early = fit(classifier(), CleanRecipe(), TRAIN, VALIDATION, config(3), stop_after=1)
+    early = fit(classifier(size=8), CleanRecipe(), TRAIN, VALIDATION, config(3), stop_after=1)
     assert isinstance(early.model, Classifier)
     assert same(run.anchor, fold_batchnorm(early.model))
 
 
 def test_epochs_are_counted_through_both_parts() -> None:
-    run = train(classifier(), epochs=4, anchor_epoch=2)
+    run = train(classifier(size=8), epochs=4, anchor_epoch=2)
     assert [record.epoch for record in run.history] == [1, 2, 3, 4]
     assert run.best in run.history[2:]
     assert run.best.accuracy == max(record.accuracy for record in run.history[2:])
 
 
 def test_a_pretrained_start_is_folded_and_is_the_anchor() -> None:
-    start = classifier(seed=3)
+    start = classifier(size=8, seed=3)
     run = train(start, pretrained=True)
     assert run.anchor is not None
     assert same(run.anchor, fold_batchnorm(start))
@@ -88,32 +88,32 @@ def test_a_pretrained_start_is_folded_and_is_the_anchor() -> None:
 @pytest.mark.parametrize("epoch", [0, 3, 4, -1])
 def test_an_anchor_outside_the_run_is_refused(epoch: int) -> None:
     with pytest.raises(ConfigError, match=f"anchor epoch {epoch} of 3"):
-        train(classifier(), anchor_epoch=epoch)
+        train(classifier(size=8), anchor_epoch=epoch)
 
 
 def test_two_anchors_are_refused() -> None:
     with pytest.raises(ConfigError, match="no pre-trained start"):
-        train(classifier(), anchor_epoch=1, pretrained=True)
+        train(classifier(size=8), anchor_epoch=1, pretrained=True)
 
 
 def test_a_run_with_an_anchor_resumes_in_either_part(tmp_path: Path) -> None:
     path = tmp_path / "run.state"
-    whole = train(classifier(), anchor_epoch=1)
+    whole = train(classifier(size=8), anchor_epoch=1)
     fit(
-        classifier(), CleanRecipe(), TRAIN, VALIDATION, config(3), stop_after=1,
+        classifier(size=8), CleanRecipe(), TRAIN, VALIDATION, config(3), stop_after=1,
         state_file=tmp_path / "run.state.early",
     )  # fmt: skip
     for _ in range(2):  # from the first part's state, then from both
-        resumed = train(classifier(), anchor_epoch=1, state_file=path)
+        resumed = train(classifier(size=8), anchor_epoch=1, state_file=path)
         assert same(resumed.model, whole.model)
         assert resumed.history == whole.history
 
 
 def test_another_anchor_epoch_does_not_take_up_the_state_of_this_one(tmp_path: Path) -> None:
     path = tmp_path / "run.state"
-    train(classifier(), anchor_epoch=2, state_file=path)
+    train(classifier(size=8), anchor_epoch=2, state_file=path)
     with pytest.raises(ConfigError, match="2 epochs on, and 1 are asked for"):
-        train(classifier(), anchor_epoch=1, state_file=path)
+        train(classifier(size=8), anchor_epoch=1, state_file=path)
 
 
 def test_pixel_statistics() -> None:
