@@ -11,7 +11,7 @@ from tests.models.networks import lively
 from tests.runtime.making import MODELS
 from tests.training.tiny import classifier, two_convs
 
-SIZE = 16
+SIZE = 8
 
 
 class InPlace(nn.Module):
@@ -175,10 +175,10 @@ def vgg() -> nn.Module:
 
 
 def noise(count: int) -> Tensor:
-    """Coarse noise, uint8 [count, 3, 16, 16]."""
+    """Coarse noise, uint8 [count, 3, 8, 8]."""
     generator = torch.Generator().manual_seed(5)
     cells = torch.randint(0, 256, (count, 3, 4, 4), dtype=torch.uint8, generator=generator)
-    return cells.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 def images(model: nn.Module, count: int = 6) -> ImageSet:

@@ -54,7 +54,7 @@ def by_hand(memory: Memory, shown: ImageSet, chosen: Sites) -> tuple[list[int], 
 def test_each_flip_counts_as_it_does_by_hand(store: Callable[[nn.Module], Memory]) -> None:
     memory = store(centred(vgg()))
     shown = images(memory.model)
-    chosen = sample_sites(memory, 30, bits="top" if isinstance(memory, StoredWeights) else "all")
+    chosen = sample_sites(memory, 20, bits="top" if isinstance(memory, StoredWeights) else "all")
     expected = by_hand(memory, shown, chosen)
     for options in ({}, {"batch_size": 4}, {"replay": False}):
         found = survey(memory, shown, chosen, **options)

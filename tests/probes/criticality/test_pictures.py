@@ -32,7 +32,7 @@ def orange(drawn: Image.Image) -> int:
     return sum(any(pixels[x, y] == _CHOSEN for y in below) for x in range(width))
 
 
-@pytest.mark.parametrize("count", [1, 13, 49, 120])
+@pytest.mark.parametrize("count", [1, 49, 120])
 def test_networks_of_any_length(count: int) -> None:
     drawn = picture([1.0 + (place % 3) for place in range(count)])
     assert 800 < drawn.size[0] < 2400

@@ -1,6 +1,7 @@
 """Accuracy under filtering, against the naive way, and the model left alone."""
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,16 @@ def removed(weight: Tensor, name: str, step: int, count: int) -> Tensor:
     return (weight.double() - (low + part * (high - low))).abs() <= (high - low) / 50
 
 
+@cache
+def measured() -> FilteringCurves:
+    """All curves of the network as it was trained."""
+    return measure_curves(trained(), *data(), SHORT)
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_as_done_the_naive_way(folded: bool) -> None:
     model = fold_batchnorm(trained()) if folded else trained()
-    found = measure_curves(model, *data(), SHORT)
+    found = measure_curves(model, *data(), SHORT) if folded else measured()
     assert [(curve.layer, curve.filter) for curve in found.curves] == [
         (layer, name) for layer in LAYERS for name in ("h1", "h2", "h3")
     ]
@@ -86,9 +93,7 @@ def same(left: FilteringCurves, right: FilteringCurves) -> bool:
 
 def test_batches_change_nothing() -> None:
     other = FilteringOptions(epsilon=EPSILON, thresholds=5, batch_size=7)
-    assert same(
-        measure_curves(trained(), *data(), SHORT), measure_curves(trained(), *data(), other)
-    )
+    assert same(measured(), measure_curves(trained(), *data(), other))
 
 
 def test_uint8_is_the_same_images() -> None:
@@ -160,7 +165,7 @@ class Stopped(Exception):  # noqa: N818  (no error: somebody stopped the program
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, identity = tmp_path / "kept.json", {"run": 1}
-    whole = measure_curves(trained(), *data(), SHORT)
+    whole = measured()
     value, done = Results.value, list[str]()
 
     def stops(self: Results, key: str, measure: Any) -> Any:

@@ -26,7 +26,7 @@ def rows(heading: str) -> list[list[str]]:
 def test_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     monkeypatch.setattr(rwsstore.bundled, "bundled_model", trained)
-    shown = pictures(200, seed=7, strength=20)
+    shown = pictures(200, size=4, seed=7, strength=20)
     monkeypatch.setattr(rwsstore.data, "load_images", lambda *_, **__: shown)
     *lines, last = program.strip().splitlines()
     names: dict[str, Any] = {}

@@ -5,15 +5,19 @@ from typing import Any
 import click
 import pytest
 
+import rwsstore.bundled
 import rwsstore.data
 from rwsstore.cli.main import cli
-from tests.training.tiny import pictures
+from tests.training.tiny import classifier, pictures
 
 PAGE = (Path(__file__).parents[3] / "docs" / "use" / "parameter-corruption.md").read_text("utf-8")
 
 
 def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = pictures(6, size=32)
+    small = pictures(6, size=8)
+    monkeypatch.setattr(
+        rwsstore.bundled, "bundled_model", lambda: classifier("vgg16", size=8, folded=True)
+    )
     monkeypatch.setattr(rwsstore.data, "load_images", lambda *_: small)
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     names: dict[str, Any] = {}
