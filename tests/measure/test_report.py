@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -204,21 +203,3 @@ def test_without_matplotlib_it_says_what_to_install(
     with pytest.raises(MissingExtraError, match=r"rwsstore\[plots\]"):
         plot_report(make_report(), tmp_path / "report.png")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_importing_the_package_does_not_import_matplotlib() -> None:
-    packages = "rwsstore.measure, rwsstore.measure.adversarial"
-    code = f"import sys, {packages}; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from rwsstore.measure import plot_report;"
-        "from tests.measure.making import make_report;"
-        "plot_report(make_report(), Path(sys.argv[1]));"
-        "sys.exit('matplotlib.pyplot' in sys.modules)"
-    )
-    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "report.png")]
-    root = Path(__file__).parents[2]
-    assert subprocess.run(command, check=False, cwd=root).returncode == 0

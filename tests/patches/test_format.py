@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from random import Random
 
 import numpy as np
@@ -115,28 +113,6 @@ def test_the_order_of_tensors_and_keys_does_not_matter(random: Random) -> None:
     metadata = type(patch.metadata).make(**dict(fields))
     tensors = {name: patch.tensors[name] for name in names}
     assert Patch.build(metadata, tensors, patch.golden).digest == patch.digest
-
-
-SCRIPT = """
-import sys
-from rwsstore.patches import Patch
-from tests.patches.factory import make_test_patch
-patch = make_test_patch(dataset="\\u00e9")
-names = sorted(patch.tensors, reverse=sys.argv[1] == "backwards")
-tensors = {name: patch.tensors[name] for name in names}
-print(Patch.build(patch.metadata, tensors, None).digest)
-"""
-
-
-def test_a_fresh_process_gives_the_same_digest() -> None:
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "backwards"],
-        env={"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout == make_test_patch(dataset="é").digest + "\n"
 
 
 def test_reading_accepts_any_order_of_tensors() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,30 +17,44 @@ from tests.store.helpers import observe, patch, remove_if_there
 REPOSITORY = Path(__file__).parents[2]
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.store.writer", *arguments],
+@dataclass(frozen=True)
+class Written:
+    """What processes of their own left behind, and the lines that they said."""
+
+    raced: Path
+    killed: Path
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("written")
+    raced, killed = folder / "raced", folder / "killed"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.store.writer", str(raced), str(killed)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
+        check=True,
     )
+    return Written(raced, killed, done.stdout.splitlines())
 
 
-def test_two_processes(tmp_path: Path) -> None:
-    lines = sorted(start("race", str(tmp_path / "store")).communicate()[0].splitlines())
+def test_two_processes(written: Written) -> None:
+    lines = sorted(written.lines[:4])
     assert lines == ["other True", "other conflict", "same False", "same True"]
-    store = Store(tmp_path / "store")
+    store = Store(written.raced)
     assert len(store.history("same")) == len(store.history("other")) == 1
     report = store.fsck()
     assert (report.objects, report.findings, report.unreferenced) == (2, (), ())
 
 
-def test_processes_killed_for_real(tmp_path: Path) -> None:
-    lines = start("kill", str(tmp_path)).communicate()[0].splitlines()
+def test_processes_killed_for_real(written: Written) -> None:
+    lines = written.lines[4:]
     assert len(lines) > 10
     assert lines == ["killed"] * (len(lines) - 1) + ["finished"]
     for step in range(1, len(lines) + 1):
-        store = Store(tmp_path / str(step))
+        store = Store(written.killed / str(step))
         assert observe(store) in ({}, {"fog": (patch(0).digest,)})
         store.publish(patch(0))
         assert store.fsck(repair=True).clean

@@ -1,8 +1,8 @@
 """A process of its own that writes to a store; run by tests/store/test_writers.py.
 
-`race ROOT` has two children publish under two names, let go at once. `kill ROOT` has a child
-publish to ROOT/1 and be killed before its first writing operation, then one to ROOT/2 before
-its second, until one finishes.
+In the first folder that it is given, two children publish under two names, let go at once. In the
+second, a child publishes to a store 1 and is killed before its first writing operation, then one
+to a store 2 before its second, until one finishes.
 """
 
 import itertools
@@ -85,4 +85,5 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    {"race": race, "kill": kill}[sys.argv[1]](Path(sys.argv[2]))
+    race(Path(sys.argv[1]))
+    kill(Path(sys.argv[2]))
