@@ -8,14 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.config import Frozen
 from rwsstore.data.images import FORMATS
-from rwsstore_client.contract import (
-    ComputeInfo,
-    Fingerprint,
-    InputInfo,
-    ModelInfo,
-    ModelPage,
-    OfferedFormat,
-)
+from rwsstore_client import contract
 from rwsstore_service.api.patchset import patchset_answer
 from rwsstore_service.api.predict import RESIZE
 from rwsstore_service.api.requests import HostDep, ServiceDep, StrictRoute, metrics_of
@@ -77,17 +70,17 @@ async def read_metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": content_type})
 
 
-def model_answer(host: ModelHost, settings: Settings) -> ModelInfo:
+def model_answer(host: ModelHost, settings: Settings) -> contract.ModelInfo:
     """The served model."""
-    return ModelInfo(
+    return contract.ModelInfo(
         name=host.name,
         network=host.spec.network,
         parameters=host.parameters,
         classes=host.classes,
-        fingerprint=Fingerprint(
+        fingerprint=contract.Fingerprint(
             architecture=host.identity.architecture, weights=host.identity.clean_weights
         ),
-        input=InputInfo(
+        input=contract.InputInfo(
             channels=3,
             height=host.spec.input_size,
             width=host.spec.input_size,
@@ -102,16 +95,16 @@ def model_answer(host: ModelHost, settings: Settings) -> ModelInfo:
     )
 
 
-def _compute(choice: FormatChoice) -> ComputeInfo:
+def _compute(choice: FormatChoice) -> contract.ComputeInfo:
     agreements, milliseconds = choice.agreements, choice.milliseconds
     in_use = agreements.get(choice.format.name)
     found = [(one.name, agreements.get(one.name)) for one in choice.offered]
-    return ComputeInfo(
+    return contract.ComputeInfo(
         format=choice.format.name,
         why=choice.why,
         agreement=None if in_use is None else in_use.lowest_agreement,
         offered=tuple(
-            OfferedFormat(
+            contract.OfferedFormat(
                 name=name,
                 agreement=None if agreement is None else agreement.lowest_agreement,
                 images=None if agreement is None else agreement.images,
@@ -130,10 +123,10 @@ _MODEL_PROBLEMS = ("unauthorized", "rate-limited", "overloaded")
 @models.get(
     "", summary="List models", responses=problem_responses("invalid-request", *_MODEL_PROBLEMS)
 )
-async def list_models(service: ServiceDep) -> ModelPage:
+async def list_models(service: ServiceDep) -> contract.ModelPage:
     """A service has one clean model; the list is for clients that do not know its name."""
     hosts = service.hosts.values()
-    return ModelPage(models=tuple(model_answer(host, service.settings) for host in hosts))
+    return contract.ModelPage(models=tuple(model_answer(host, service.settings) for host in hosts))
 
 
 @models.get(
@@ -141,7 +134,7 @@ async def list_models(service: ServiceDep) -> ModelPage:
     summary="Describe a model",
     responses=problem_responses("unknown-model", "invalid-request", *_MODEL_PROBLEMS),
 )
-async def describe_model(service: ServiceDep, host: HostDep) -> ModelInfo:
+async def describe_model(service: ServiceDep, host: HostDep) -> contract.ModelInfo:
     """Classes, input, fingerprints of the clean weights, and the active patch set."""
     return model_answer(host, service.settings)
 

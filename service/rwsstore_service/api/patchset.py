@@ -10,15 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from rwsstore.canonical import Digest
 from rwsstore.runtime import Edit, Patches
-from rwsstore_client.contract import (
-    AuditLog,
-    AuditRecord,
-    Generation,
-    History,
-    PatchSet,
-    ResolvedPatch,
-    Verification,
-)
+from rwsstore_client import contract
 from rwsstore_service.api.contract import PatchSetRequest, RollbackRequest, StrengthRequest
 from rwsstore_service.api.description.openapi import ETAG
 from rwsstore_service.api.requests import (
@@ -40,11 +32,11 @@ from rwsstore_service.engine.service import Service
 from rwsstore_service.wire.observability import Outcome
 from rwsstore_service.wire.problems import ProblemError, problem_responses
 
-_R = TypeVar("_R", Generation, AuditRecord)
+_R = TypeVar("_R", contract.Generation, contract.AuditRecord)
 _Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 
 
-def patchset_answer(model: str, active: Active, fault: str | None = None) -> PatchSet:
+def patchset_answer(model: str, active: Active, fault: str | None = None) -> contract.PatchSet:
     """The active patch set; `fault` is why it is not served."""
     members = {
         "model": model,
@@ -55,7 +47,7 @@ def patchset_answer(model: str, active: Active, fault: str | None = None) -> Pat
         "at": active.at,
         "fault": fault,
     }
-    return PatchSet.model_validate(members, from_attributes=True)
+    return contract.PatchSet.model_validate(members, from_attributes=True)
 
 
 def _record(kind: type[_R], entry: JournalEntry) -> _R:
@@ -81,10 +73,13 @@ def _record(kind: type[_R], entry: JournalEntry) -> _R:
     return kind.model_validate(members, from_attributes=True)
 
 
-def resolved_parts(resolved: Iterable[tuple[str, Digest, float]]) -> tuple[ResolvedPatch, ...]:
+def resolved_parts(
+    resolved: Iterable[tuple[str, Digest, float]],
+) -> tuple[contract.ResolvedPatch, ...]:
     """What is added to the clean weights, of (name, digest, α)."""
     return tuple(
-        ResolvedPatch(name=name, digest=digest, alpha=alpha) for name, digest, alpha in resolved
+        contract.ResolvedPatch(name=name, digest=digest, alpha=alpha)
+        for name, digest, alpha in resolved
     )
 
 
@@ -177,13 +172,13 @@ _READ = ("unauthorized", "forbidden", "unknown-model", "invalid-request", "integ
 
 
 def _responses(*problems: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": PatchSet, **ETAG}, **problem_responses(*problems)}
+    return {200: {"model": contract.PatchSet, **ETAG}, **problem_responses(*problems)}
 
 
 @router.get(
     "/patchset",
     summary="Read the active patch set",
-    response_model=PatchSet | Verification,
+    response_model=contract.PatchSet | contract.Verification,
     responses={200: ETAG, **problem_responses(*_READ)},
 )
 async def read_patchset(
@@ -197,7 +192,7 @@ async def read_patchset(
             "that instead; needs an admin token."
         ),
     ] = False,
-) -> PatchSet | Verification:
+) -> contract.PatchSet | contract.Verification:
     """The patch set, its generation (the ETag) and the state digest.
 
     Whoever has the clean weights and the patches can compute the state digest again.
@@ -210,7 +205,7 @@ async def read_patchset(
     active, found = await host.verify()
     problems = (*([host.fault] if host.fault else []), *found.problems)
     response.headers.update(etag(active.generation))
-    return Verification(
+    return contract.Verification(
         model=host.name,
         generation=active.generation,
         state_digest=found.state_digest,
@@ -299,14 +294,14 @@ async def read_history(
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only generations below this.")
     ] = None,
-) -> History:
+) -> contract.History:
     """Every patch set that was active, the newest first: who made it so, when, from where."""
     entries = await run_in_threadpool(
         service.journal.history, host.name, limit=limit, before=before
     )
-    generations = tuple(_record(Generation, entry) for entry in entries)
+    generations = tuple(_record(contract.Generation, entry) for entry in entries)
     more = len(generations) == limit and generations[-1].generation > 1
-    return History(
+    return contract.History(
         model=host.name,
         generations=generations,
         next_before=generations[-1].generation if more else None,
@@ -348,14 +343,14 @@ async def read_audit(
     before: Annotated[
         int | None, Query(ge=1, lt=2**63, description="Only records below this number.")
     ] = None,
-) -> AuditLog:
+) -> contract.AuditLog:
     """Everything that was changed, the newest first: patch sets, uploads, compositions, deletions.
 
     The log is append-only. Each record holds a hash over the one before, so that an edit shows.
     """
     entries = await run_in_threadpool(service.journal.records, limit=limit, before=before)
     more = len(entries) == limit and entries[-1].seq > 1
-    return AuditLog(
-        records=tuple(_record(AuditRecord, entry) for entry in entries),
+    return contract.AuditLog(
+        records=tuple(_record(contract.AuditRecord, entry) for entry in entries),
         next_before=entries[-1].seq if more else None,
     )

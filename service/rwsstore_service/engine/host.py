@@ -17,32 +17,18 @@ from rwsstore.models import Classifier
 from rwsstore.patches import probe_images
 from rwsstore.runtime import ActiveSet, CleanModel, Edit, LiveModel, Patches, Variant, Verification
 from rwsstore.store import FittingStore, Store
+from rwsstore_service.engine import errors, records
 from rwsstore_service.engine.computing import Batch, Delivery, LaneCores
-from rwsstore_service.engine.errors import (
-    OtherModelError,
-    StaleGenerationError,
-    StateLostError,
-    UnknownGenerationError,
-)
 from rwsstore_service.engine.finding import ACTIVE, Finder, PatchSetReader
 from rwsstore_service.engine.format_choice import FLOAT32_ALONE, FormatChoice
 from rwsstore_service.engine.journal import Journal, Recorded
 from rwsstore_service.engine.lanes import Gatherer, Inference, lane_count, set_own_threads
 from rwsstore_service.engine.queue import Job, ReadyVariant
-from rwsstore_service.engine.records import (
-    Action,
-    Actor,
-    Dropped,
-    JournalEntry,
-    Note,
-    PredictedImages,
-    Wanted,
-)
 from rwsstore_service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_SERVICE = Actor("service", "", "")
+_SERVICE = records.Actor("service", "", "")
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ class Active(ActiveSet):
     at: datetime
 
     @classmethod
-    def by(cls, entry: JournalEntry, variant: Variant) -> "Active":
+    def by(cls, entry: records.JournalEntry, variant: Variant) -> "Active":
         """What a record of the journal made active."""
         return cls(entry.patches, variant, entry.generation or 0, entry.at)
 
@@ -76,8 +62,8 @@ class Change:
         rolled_back_to: generation that a rollback goes back to.
     """
 
-    actor: Actor
-    action: Action
+    actor: records.Actor
+    action: records.Action
     edit: Edit
     expected: frozenset[int] | None = None
     key: str | None = None
@@ -114,7 +100,7 @@ class ModelHost:
         *,
         format_choice: FormatChoice = FLOAT32_ALONE,
         on_batch: Callable[[Batch], None] = lambda _batch: None,
-        on_dropped: Callable[[Dropped], None] = lambda _why: None,
+        on_dropped: Callable[[records.Dropped], None] = lambda _why: None,
         on_change: Callable[[Active], None] = lambda _active: None,
     ) -> None:
         self.name, self.spec, self.format_choice = name, model.spec, format_choice
@@ -163,7 +149,7 @@ class ModelHost:
         """The active patch set."""
         on = self.live.on
         if not isinstance(on, Active):
-            raise StateLostError("the model has not been started")
+            raise errors.StateLostError("the model has not been started")
         return on
 
     @property
@@ -211,7 +197,7 @@ class ModelHost:
         """Finish the predictions that were accepted, then stop computing."""
         self._inference.stop(timeout)
 
-    async def choose(self, text: str) -> Wanted:
+    async def choose(self, text: str) -> records.Wanted:
         """Read a patch set as a prediction names it: active, none, or `fog=0.6,frost=0.4`.
 
         Raises:
@@ -225,11 +211,11 @@ class ModelHost:
     async def predict(
         self,
         images: Tensor,
-        wanted: Wanted,
+        wanted: records.Wanted,
         *,
         asked_at: float | None = None,
         timeout: float | None = None,
-    ) -> PredictedImages:
+    ) -> records.PredictedImages:
         """Classify images.
 
         Args:
@@ -245,7 +231,7 @@ class ModelHost:
             RwsError: a patch does not belong on the model, or may not have that strength.
         """
         if wanted is None and self.fault is not None:
-            raise StateLostError(self.fault)
+            raise errors.StateLostError(self.fault)
         since = time.perf_counter() if asked_at is None else asked_at
         allowed = self._queue_timeout if timeout is None else timeout
         job = Job(images, wanted, deadline=since + allowed)
@@ -266,7 +252,7 @@ class ModelHost:
         self._gatherer.refuse_if_stopped()
         before = self.active
         if change.expected is not None and before.generation not in change.expected:
-            raise StaleGenerationError(change.expected, before.generation)
+            raise errors.StaleGenerationError(change.expected, before.generation)
         patches = change.edit(before.patches)
         variant = self._build(patches)
         # In whichever order: a patch set is none the other for it.
@@ -276,7 +262,7 @@ class ModelHost:
             return before
         return self._commit(change, patches, variant, before.variant.digest)
 
-    def generation(self, number: int) -> JournalEntry:
+    def generation(self, number: int) -> records.JournalEntry:
         """Find a generation of this clean model.
 
         Raises:
@@ -285,11 +271,11 @@ class ModelHost:
         """
         entry = self._journal.generation(self.name, number)
         if entry is None:
-            raise UnknownGenerationError(
+            raise errors.UnknownGenerationError(
                 f"there is no generation {number}; {self.active.generation} is active"
             )
         if entry.clean_weights != self.identity.clean_weights:
-            raise OtherModelError(
+            raise errors.OtherModelError(
                 f"generation {number} belongs to the clean weights {entry.clean_weights[:12]}, "
                 f"this model has {self.identity.clean_weights[:12]}"
             )
@@ -301,7 +287,7 @@ class ModelHost:
         future = self._inference.call(lambda: self.live.verify(active.variant))
         return active, await asyncio.wrap_future(future)
 
-    def _prepare(self, wanted: Wanted) -> ReadyVariant:
+    def _prepare(self, wanted: records.Wanted) -> ReadyVariant:
         if wanted is None:
             active = self.active
             return ReadyVariant(active.variant, active.patches, active.generation)
@@ -333,7 +319,7 @@ class ModelHost:
     def _commit(
         self, change: Change, patches: Patches, variant: Variant, previous: Digest
     ) -> Active:
-        note = Note(
+        note = records.Note(
             actor=change.actor,
             action=change.action,
             subject=self.name,
@@ -354,17 +340,17 @@ class ModelHost:
         self.fault = None  # last: who finds none may predict with what is active
         return self.active
 
-    def _swap(self, entry: JournalEntry, variant: Variant) -> None:
+    def _swap(self, entry: records.JournalEntry, variant: Variant) -> None:
         active = Active.by(entry, variant)
         self.live.activate(active)
         self._on_change(active)
 
-    def _restore(self, last: JournalEntry) -> None:
+    def _restore(self, last: records.JournalEntry) -> None:
         """Serve the last patch set again, or say why not and serve none."""
         try:
             variant = self._build(last.patches)
             if variant.digest != last.state_digest:
-                raise StateLostError("its patches do not give the recorded state digest")
+                raise errors.StateLostError("its patches do not give the recorded state digest")
         except RwsError as error:
             _log.error("generation %s cannot be restored: %s", last.generation, error)
             self.fault = (

@@ -5,15 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rwsstore import errors
 from rwsstore.canonical import Digest
-from rwsstore.errors import (
-    ConfigError,
-    IntegrityError,
-    ReadOnlyError,
-    RefusedError,
-    RwsError,
-    UnknownPatchError,
-)
 from rwsstore.patches import ModelIdentity, Patch, compose, reach_of
 from rwsstore.runtime import Chosen
 from rwsstore.store import Contents, Entry, Published, Sort, Store, in_order
@@ -119,7 +112,7 @@ class Library:
             one = sound[offset + len(described)]
             try:
                 described.append(self._described(one.name, one.version, one.digest, one.layer))
-            except (RefusedError, IntegrityError, UnknownPatchError) as error:
+            except (errors.RefusedError, errors.IntegrityError, errors.UnknownPatchError) as error:
                 _log.warning("left out of the listing: %s", error)
                 sound.remove(one)
         return tuple(described), len(sound)
@@ -168,7 +161,9 @@ class Library:
         chosen = self._finder.choose(choices)
         parts = [(self._finder.store.get(one.digest), one.alpha) for one in chosen]
         if not parts:
-            raise ConfigError(f"composed patch {name!r} has no part with an alpha other than 0")
+            raise errors.ConfigError(
+                f"composed patch {name!r} has no part with an alpha other than 0"
+            )
         return self._store_patch(compose(name, parts), "compose", actor, None, expected)
 
     def delete(self, name: str, actor: Actor, *, active: Collection[Digest]) -> None:
@@ -185,12 +180,12 @@ class Library:
             RwsError: it is not there.
         """
         if parse_reference(name).name != name:
-            raise ConfigError(
+            raise errors.ConfigError(
                 f"{name!r} is not a name: patches are deleted by name, with all their versions"
             )
         own = [version for version in self._store.history(name) if version.layer == "user"]
         if not own:
-            raise ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
+            raise errors.ReadOnlyError(f"patch {name!r} comes with rwsstore and cannot be deleted")
         digests = [version.digest for version in own]
         if set(digests) & set(active):
             raise PatchInUseError(f"patch {name!r} is in the active patch set: take it off first")
@@ -205,7 +200,7 @@ class Library:
         self._store.remove(name)
         try:
             self._store.gc()
-        except RwsError as error:  # the name is gone either way
+        except errors.RwsError as error:  # the name is gone either way
             _log.warning("the bytes of %s stay for now: %s", name, error)
 
     def _store_patch(
@@ -250,8 +245,8 @@ class Library:
             try:
                 known.append(self._contents(part.digest).metadata)
                 part_name = known[-1].name
-            except RwsError as error:
-                part_name = "" if isinstance(error, UnknownPatchError) else "(damaged)"
+            except errors.RwsError as error:
+                part_name = "" if isinstance(error, errors.UnknownPatchError) else "(damaged)"
             parts.append((part_name, part.digest, part.alpha))
         touched = None
         if len(known) == len(parts):
