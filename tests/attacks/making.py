@@ -26,7 +26,7 @@ class Trained:
 def trained() -> Trained:
     train, test = (load_images("digits", split, size=SIZE) for split in ("train", "test"))
     pixels = train.images.float() / 255
-    test = test.limit(200)
+    test = test.limit(100)
     return Trained(
         model=_trained(0, pixels, train.labels),
         other=_trained(1, pixels, train.labels),

@@ -89,7 +89,7 @@ def test_the_training_form_attacks_and_leaves_gradients_alone(norm: Norm, digits
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
         before = snapshot(model)
-        ball = Ball(0.1 if norm == "linf" else 1.5, norm)
+        ball = Ball(0.1 if norm == "linf" else 1.8, norm)
         found = ascend_loss(
             model,
             digits.images,

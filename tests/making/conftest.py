@@ -79,9 +79,9 @@ class Made:
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[ImageSet, ImageSet]:
-    """400 images to train on, 100 to test on."""
+    """240 images to train on, 100 to test on."""
     train, test = (load_images("digits", split, size=16) for split in ("train", "test"))
-    return train.limit(400), test.limit(100)
+    return train.limit(240), test.limit(100)
 
 
 @pytest.fixture(scope="session")

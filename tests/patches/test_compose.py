@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from rwsstore.errors import ConfigError, MismatchError
 from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor, scale
@@ -42,7 +42,6 @@ def test_it_is_stored_and_read() -> None:
     assert again.digest == both.digest
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.floats(0, 2), st.floats(0.01, 2), st.floats(0.01, 2))
 def test_it_equals_the_set_to_the_bit(alpha: float, fog: float, blur: float) -> None:
     both = compose("both", [(FOG, fog), (BLUR, blur)])
@@ -75,7 +74,6 @@ def test_its_range_keeps_every_part_in_its_own() -> None:
 
 
 @given(st.floats(0.5, 1.5), st.sampled_from(["minimum", "maximum"]))
-@settings(max_examples=50, deadline=None)
 def test_the_ends_of_its_range_are_allowed_for_the_part(alpha: float, end: str) -> None:
     bounds = AlphaRange(recommended=1.0, minimum=0.5, maximum=1.5)
     narrow = make_test_patch(alpha=bounds)

@@ -4,7 +4,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 from rwsstore.canonical import canonical_json
@@ -45,7 +45,6 @@ def with_golden(patch: Patch) -> Patch:
 shapes = st.lists(st.lists(st.integers(1, 4), max_size=4).map(tuple), min_size=1, max_size=4)
 
 
-@settings(max_examples=30, deadline=None)
 @given(shapes, st.sampled_from(BIT_WIDTHS), st.integers(0, 2**32))
 def test_round_trip(drawn: list[tuple[int, ...]], bits: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -103,7 +102,6 @@ def test_other_memory_formats_give_the_same_bytes() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
 def test_the_order_of_tensors_and_keys_does_not_matter(random: Random) -> None:
     patch = with_golden(make_test_patch())
     names = list(patch.tensors)

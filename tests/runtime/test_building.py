@@ -36,7 +36,7 @@ def _chosen(draw: st.DrawFn) -> list[tuple[Patch, float]]:
 
 
 @given(_chosen())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_patches_give_the_plain_sum(chosen: list[tuple[Patch, float]]) -> None:
     patches = PatchSet.of(chosen)
     variant = build_variant(_CLEAN, patches, {patch.digest: patch for patch, _ in chosen})
