@@ -12,7 +12,7 @@ from rwsstore.attacks import Pgd
 from rwsstore.models import build, load_checkpoint, save_checkpoint
 from tests.cli.conftest import Bench, Rws
 
-COMMON = ("evaluate", "--dataset", "digits", "--limit", 40)
+COMMON = ("evaluate", "--dataset", "digits", "--limit", 24)
 QUICK = ("--attacks", "fgsm,pgd3", "--epsilon", "8/255,0.1")
 
 
@@ -34,7 +34,7 @@ def test_json_has_the_models_and_their_transfer(bench: Bench, rws: Rws, cache: P
     report = outcome.document
     assert list(report["models"]) == ["clean", "fog=0.5", "clean.unfolded"]
     assert report["epsilons"] == [8 / 255, 0.1]
-    assert (report["images"], report["norm"], report["seed"]) == (40, "linf", 0)
+    assert (report["images"], report["norm"], report["seed"]) == (24, "linf", 0)
     for found in report["models"].values():
         before = found["clean"]["accuracy"]
         for budget in found["budgets"]:
@@ -55,7 +55,7 @@ def test_the_table_csv_and_png_show_it(bench: Bench, rws: Rws, tmp_path: Path) -
     model = ["--model", bench.model, "--store", bench.store, "--patch", "contrast"]
     outcome = rws(*COMMON, *model, *QUICK, "--norm", "l2", "--csv", rows, "--png", picture)
     assert outcome.code == 0
-    for text in ("40 images of digits, budgets in L2", "pgd3", "8/255", "contrast", "made on", "±"):
+    for text in ("24 images of digits, budgets in L2", "pgd3", "8/255", "contrast", "made on", "±"):
         assert text in outcome.out
     with rows.open(newline="") as file:
         found = list(csv.DictReader(file))

@@ -4,7 +4,9 @@ What may be found then: the old state or the new one, no third; everything that 
 a retry works; fsck is clean once leftovers are swept.
 """
 
+import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -129,14 +131,11 @@ def test_two_killed_processes_before_one_that_finishes() -> None:
 
     wanted = observe_disk(finished({}, work))
     steps = len(operations({}, lambda process: work(open_store(process))))
-    for first in range(1, steps + 1):
+    for once in killed_disks({}, work):
         for second in range(1, steps + 1):
-            disk = Disk()
-            for kill_at in (first, second):
-                try:
-                    work(open_store(Process(disk, kill_at=kill_at)))
-                except Killed:
-                    continue
+            disk = copy.deepcopy(once)
+            with suppress(Killed):
+                work(open_store(Process(disk, kill_at=second)))
             finish(disk, work)
             for found in disk.after_power_cut():
                 assert observe_disk(found) == wanted

@@ -79,9 +79,9 @@ def test_everything_at_once(bench: Bench, rws: Rws, tmp_path: Path, cache: Path)
 
 
 def test_a_layer_is_surveyed_whole(bench: Bench, rws: Rws) -> None:
-    outcome = probe(rws, bench, "--layer", "1", "--bits", "top", "--images", 8, "--json")
+    outcome = probe(rws, bench, "--layer", "14", "--bits", "top", "--images", 8, "--json")
     memory = StoredWeights(load_clean_model(bench.model))
-    layer = "network.features.conv1"
+    layer = "network.classifier"
     report = expected(memory, layer=layer, bits="top", resamples=0, limit=8)
     assert outcome.document == report.to_dict()
     assert outcome.document["severe"]["interval"] is None
