@@ -24,12 +24,12 @@ STUDIES = {
     "corruption_resistant": "weights:run_corrupted",
     "hessian_aware": "weights:run_flipped",
     "filtering": "filtering",
-    "clat_baselines": "clat_baselines",
+    "clat_baselines": "clat_tables:run_baselines",
     "clat_layers": "clat_tables:run_layers",
     "clat_dynamic": "clat_tables:run_dynamic",
     "clat_clean": "clat_tables:run_clean",
     "clat_count": "clat_tables:run_count",
-    "clat_blackbox": "clat_blackbox",
+    "clat_blackbox": "clat_tables:run_blackbox",
     "clat_patch": "clat_patch",
 }
 """A module of this package each, and which function of it, where that is not `run`. It takes the

@@ -8,18 +8,14 @@ part compares the bundled patches with robust models that were trained in full a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import NamedTuple
 
-from benchmarks.paper.anchor_path import (
-    ANCHORS,
-    PROJECTED,
-    UNPROJECTED,
-    WHOLE,
-    AnchorPath,
-    differences,
-    train_path,
-)
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from benchmarks.paper.pages import (
     CLEAN,
     COLOURS,
@@ -31,17 +27,31 @@ from benchmarks.paper.pages import (
     tidy,
     write_page,
 )
-from benchmarks.paper.patching import cut
 from benchmarks.paper.settings import AnchorsSettings
 from benchmarks.paper.study import Study
+from rwsstore.data import ImageSet
 from rwsstore.drawing import new_figure
 from rwsstore.errors import ConfigError
-from rwsstore.making import starting_point
+from rwsstore.files import make_folders, write_atomic
+from rwsstore.making import signature, starting_point
 from rwsstore.measure.accuracy import Predict
-from rwsstore.models import shallowest
+from rwsstore.models import fold_batchnorm, ordered_layers, shallowest
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import LiveModel, PatchBag
-from rwsstore.training import RobustRecipe
+from rwsstore.training import CleanRecipe, Recipe, RobustRecipe, fit
+
+Weights = Mapping[str, Tensor]
+
+ANCHORS = {"pretrained": "1: pre-trained", "clean": "2: the clean model", "early": "3: early"}
+"""Names of the anchors, numbered as in docs/use/signatures.md."""
+
+PROJECTED, UNPROJECTED, WHOLE = "RWS (projected)", "v_c (not projected)", "θ_c − θ_std"
+"""Three differences that could be the patch."""
+
+NO_PATCH, BUNDLED = "no patch", "shallow-constrained (bundled)"
+CUT, ROBUST = "trained in full, cut", "the whole robust model"
+
+TURNS = 4
 
 
 class Measured(NamedTuple):
@@ -56,11 +66,6 @@ class Measured(NamedTuple):
     validation: float
     ra: float
     ta: float
-
-    @classmethod
-    def mean(cls, each: Iterable["Measured"]) -> "Measured":
-        """Over corruptions."""
-        return cls(*(fmean(column) for column in zip(*each, strict=True)))
 
 
 class Outcome(NamedTuple):
@@ -77,40 +82,128 @@ class Outcome(NamedTuple):
     alpha: float
 
 
-Outcomes = Mapping[tuple[str, str], Mapping[str, Outcome]]
-"""By anchor and difference, then by corruption."""
-
 Ways = Mapping[str, Mapping[str, Measured]]
 """By way, then by corruption."""
 
-NO_PATCH, BUNDLED = "no patch", "shallow-constrained (bundled)"
-CUT, ROBUST = "trained in full, cut", "the whole robust model"
+
+@dataclass(frozen=True, eq=False)
+class AnchorPath:
+    """Three points of one training.
+
+    Attributes:
+        pretrained: θ_pre, folded, its last layer new.
+        early: after the first epochs on the classes.
+        clean: θ_std, the end.
+    """
+
+    pretrained: nn.Module
+    early: nn.Module
+    clean: nn.Module
+
+    def anchor(self, name: str) -> nn.Module:
+        """θ_init by its name in `ANCHORS`."""
+        model: nn.Module = getattr(self, name)
+        return model
 
 
-def run(study: Study) -> None:
-    """Train, measure, write the page and the picture."""
-    settings, names = study.settings.anchors, study.settings.corruptions
-    if settings is None:
-        raise ConfigError("the settings have no part [anchors]: this study needs it")
-    path = train_path(study, settings)
-    none: dict[str, Measured] = {}
-    found: dict[tuple[str, str], dict[str, Outcome]] = {}
-    full: dict[str, dict[str, Measured]] = {}
-    with study.progress.task("anchors", total=len(names) * (1 + len(ANCHORS))) as task:
-        for name in names:
-            none[name] = _measured(study, "small/none", LiveModel(path.clean).variant({}), name)
-            for anchor in ANCHORS:
-                patches = candidates(study, settings, path, anchor, name)
-                for kind, patch in patches.items():
-                    live = LiveModel(path.clean, PatchBag([patch]))
-                    outcome = _outcome(study, settings.alphas, live, patch, f"{anchor}/{kind}")
-                    found.setdefault((anchor, kind), {})[name] = outcome
-                task.advance(note=f"{anchor}, {name}")
-        for name in names:
-            for way, predict in ways(study, name).items():
-                full.setdefault(way, {})[name] = _measured(study, f"large/{way}", predict, name)
-            task.advance(note=f"full training, {name}")
-    _write(study, none, found, full)
+def train_path(study: Study, settings: AnchorsSettings) -> AnchorPath:
+    """Pre-train, fold, train on the classes, and keep the early checkpoint on the way."""
+    start = study.untrained(width=settings.width)
+    upright = replace(study, validation=turned_set(study.validation))
+    turning = upright.trained("anchors-rotation", RotationRecipe(), start, settings.pretraining)
+    pretrained = fold_batchnorm(turning)
+    # The turns' logits would be a head start for the first four classes.
+    last = ordered_layers(pretrained)[-1].parameters
+    fresh = study.untrained(study.settings.seed + 1, width=settings.width).state_dict()
+    pretrained.load_state_dict({**pretrained.state_dict(), **{name: fresh[name] for name in last}})
+    early = _early(study, settings, pretrained)
+    clean = study.trained("anchors-clean", CleanRecipe(), pretrained, settings.clean)
+    return AnchorPath(pretrained, early, clean)
+
+
+def _early(study: Study, settings: AnchorsSettings, pretrained: nn.Module) -> nn.Module:
+    """The clean run's early checkpoint; the run itself goes on from there, if it has not begun."""
+    make_folders(study.work)
+    kept = study.work / "anchors-early.state"
+    result = fit(
+        pretrained, CleanRecipe(), study.train, study.validation, settings.clean,
+        label="anchors-early", state_file=kept, mode=study.mode(pretrained, settings.clean),
+        stop_after=settings.early, progress=study.progress,
+    )  # fmt: skip
+    finished, going = (study.work / f"anchors-clean.{end}" for end in ("safetensors", "state"))
+    if not finished.exists() and not going.exists():
+        write_atomic(going, kept.read_bytes())
+    return result.model
+
+
+def turned(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn image i of a batch by i mod 4 quarter turns.
+
+    Pre-training without labels asks which way is up (Gidaris et al., ICLR 2018); the first four
+    logits stand for the four turns. The authors show each image in all four turns at once; here a
+    quarter as many a step, which an epoch's random order makes up for.
+
+    Args:
+        images: square, [B, 3, S, S].
+
+    Returns:
+        (images of the same shape, int64 [B] in 0..3).
+    """
+    turns = torch.arange(len(images)) % TURNS
+    result = images.clone()
+    for turn in range(1, TURNS):
+        result[turn::TURNS] = images[turn::TURNS].rot90(turn, (2, 3))
+    return result, turns
+
+
+def turned_set(images: ImageSet) -> ImageSet:
+    """The same for a whole set, the turns in place of the classes.
+
+    Raises:
+        ConfigError: there are fewer than four classes, so that a network has too few logits.
+    """
+    if len(images.classes) < TURNS:
+        raise ConfigError(
+            f"{len(images.classes)} classes; pre-training on quarter turns needs a network with "
+            f"{TURNS} logits or more"
+        )
+    pictures, turns = turned(images.images)
+    return replace(images, images=pictures, labels=turns, name=f"{images.name}, turned")
+
+
+class RotationRecipe(Recipe):
+    """Training on quarter turns, made of each batch after crop and flip; labels are not used."""
+
+    name = "rotation"
+
+    def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002  # as they are
+        """The images as they are; they are turned in the loss, which knows by how much."""
+        return images
+
+    def loss(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,  # noqa: ARG002  # that is the point
+        smoothing: float,
+    ) -> Tensor:
+        """Cross-entropy of the turns."""
+        pictures, turns = turned(images)
+        return F.cross_entropy(model(pictures).float(), turns, label_smoothing=smoothing)
+
+
+def differences(
+    names: Sequence[str], clean: Weights, robust: Weights, anchor: Weights
+) -> dict[str, dict[str, Tensor]]:
+    """What could be the patch: RWS, v_c = θ_c − θ_init, and θ_c − θ_std; float64 by tensor name.
+
+    Where the anchor is the clean model all three are the same.
+    """
+    return {
+        PROJECTED: signature(names, clean=clean, robust=robust, anchor=anchor),
+        UNPROJECTED: signature(names, clean=anchor, robust=robust, anchor=None),
+        WHOLE: signature(names, clean=clean, robust=robust, anchor=None),
+    }
 
 
 def candidates(
@@ -128,18 +221,59 @@ def candidates(
     )
     states = clean.state_dict(), robust.state_dict(), init.state_dict()
     kinds = (WHOLE,) if anchor == "clean" else (PROJECTED, UNPROJECTED, WHOLE)
-    found = differences(names, *states)
+    found, model = differences(names, *states), identify(states[0])
+    paths = tuple(layer.name for layer in layers)
     return {
         kind: make_patch(
-            kind="rws",
-            name=corruption,
-            model=identify(states[0]),
-            layers=tuple(layer.name for layer in layers),
-            deltas=found[kind],
-            bits=32,
+            kind="rws", name=corruption, model=model, layers=paths, deltas=found[kind], bits=32
         )
         for kind in kinds
     }
+
+
+def ways(study: Study, corruption: str) -> dict[str, Predict]:
+    """The bundled patch, the same layers of a fully trained model, and that model itself."""
+    patch = _bundled(study, corruption)
+    robust = study.robust(corruption)
+    layers, bits = len(patch.metadata.layers), patch.metadata.bits
+    assert bits is not None  # only composed patches have none
+    return {
+        NO_PATCH: study.live([]),
+        BUNDLED: study.patched(patch),
+        CUT: study.patched(study.cut(robust, corruption, layers=layers, bits=bits)),
+        ROBUST: LiveModel(robust),
+    }
+
+
+def _bundled(study: Study, corruption: str) -> Patch:
+    return study.patches([corruption], wide=study.wide is not None)[corruption]
+
+
+def run(study: Study) -> None:
+    """Train, measure, write the page and the picture."""
+    settings, names = study.settings.anchors, study.settings.corruptions
+    if settings is None:
+        raise ConfigError("the settings have no part [anchors]: this study needs it")
+    path = train_path(study, settings)
+    none: dict[str, Measured] = {}
+    found: dict[str, dict[str, Outcome]] = {}
+    full: dict[str, dict[str, Measured]] = {}
+    with study.progress.task("anchors", total=len(names) * (1 + len(ANCHORS))) as task:
+        for name in names:
+            none[name] = _measured(study, "small/none", LiveModel(path.clean).variant({}), name)
+            for anchor, word in ANCHORS.items():
+                patches = candidates(study, settings, path, anchor, name)
+                for kind, patch in patches.items():
+                    live = LiveModel(path.clean, PatchBag([patch]))
+                    outcome = _outcome(study, settings.alphas, live, patch, f"{anchor}/{kind}")
+                    label = f"{word}; {'all three' if anchor == 'clean' else kind}"
+                    found.setdefault(label, {})[name] = outcome
+                task.advance(note=f"{anchor}, {name}")
+        for name in names:
+            for way, predict in ways(study, name).items():
+                full.setdefault(way, {})[name] = _measured(study, f"large/{way}", predict, name)
+            task.advance(note=f"full training, {name}")
+    _write(study, none, found, full)
 
 
 def _outcome(
@@ -167,57 +301,38 @@ def _measured(study: Study, key: str, predict: Predict, corruption: str) -> Meas
     )
 
 
-def ways(study: Study, corruption: str) -> dict[str, Predict]:
-    """The bundled patch, the same layers of a fully trained model, and that model itself."""
-    patch = _bundled(study, corruption)
-    robust = study.robust(corruption)
-    layers, bits = len(patch.metadata.layers), patch.metadata.bits
-    assert bits is not None  # only composed patches have none
-    other = cut(study, corruption, robust, layers=layers, bits=bits)
-    return {
-        NO_PATCH: study.live([]),
-        BUNDLED: study.patched(patch),
-        CUT: study.patched(other),
-        ROBUST: LiveModel(robust),
-    }
+def _mean(each: Iterable[Measured]) -> Measured:
+    return Measured(*(fmean(column) for column in zip(*each, strict=True)))
 
 
-def _bundled(study: Study, corruption: str) -> Patch:
-    return study.patches([corruption], wide=study.wide is not None)[corruption]
-
-
-def _write(study: Study, none: Mapping[str, Measured], found: Outcomes, full: Ways) -> None:
-    names = list(none)
-    without = Measured.mean(none.values())
-    patch = _bundled(study, names[0])
+def _write(
+    study: Study, none: Mapping[str, Measured], found: Mapping[str, Mapping[str, Outcome]],
+    full: Ways,
+) -> None:  # fmt: skip
+    names, patch = list(none), _bundled(study, next(iter(none)))
+    means, small = {}, {NO_PATCH: [one.ra for one in none.values()]}
+    rows = [[NO_PATCH, *(without := _mean(none.values())), *[None] * 4]]
+    for label, by_corruption in found.items():
+        each = by_corruption.values()
+        means[label], best = _mean(one.full for one in each), _mean(one.best for one in each)
+        rows.append([label, *means[label], *best, fmean(one.alpha for one in each)])
+        small[label] = [one.full.ra for one in each]
+    order = sorted(means, key=lambda label: -means[label].validation)
+    large = {way: _mean(each.values()) for way, each in full.items()}
+    lines = {name: [one[name] for one in full.values()] for name in names}
+    lines["mean"] = list(large.values())
     recipe = patch.metadata.recipe
     epochs = None if recipe is None else recipe.parameters.get("epochs")
-    means = [[NO_PATCH, *without, *[None] * 4]]
-    by_label: dict[str, Measured] = {}
-    for key, each in found.items():
-        outcomes = each.values()
-        at_one = by_label[_label(key)] = Measured.mean(one.full for one in outcomes)
-        at_best = Measured.mean(one.best for one in outcomes)
-        means.append([_label(key), *at_one, *at_best, fmean(one.alpha for one in outcomes)])
-    order = sorted(by_label, key=lambda label: -by_label[label].validation)
-    small = {NO_PATCH: [one.ra for one in none.values()]}
-    small |= {_label(k): [one.full.ra for one in each.values()] for k, each in found.items()}
-    lines = {name: [one[name] for one in full.values()] for name in names}
-    lines["mean"] = [Measured.mean(one.values()) for one in full.values()]
+    header = [
+        "anchor; difference", "validation RA", "RA", "TA", "validation RA, best α", "RA, best α",
+        "TA, best α", "mean best α",
+    ]  # fmt: skip
     write_page(
         study,
-        order=", ".join(f"{label} {by_label[label].ra:.1f}" for label in order),
+        order=", ".join(f"{label} {means[label].ra:.1f}" for label in order),
         without=without,
         picture=_draw(study, names, small, full),
-        means=Table(
-            [
-                "anchor; difference", "validation RA", "RA", "TA", "validation RA, best α",
-                "RA, best α", "TA, best α", "mean best α",
-            ],
-            means,
-            f"Means over {', '.join(names)}",
-            (*[".1f"] * 7, ".2f"),
-        ),
+        means=Table(header, rows, f"Means over {', '.join(names)}", (*[".1f"] * 7, ".2f")),
         by_corruption=Table(
             ["anchor; difference", *names],
             [[label, *heights] for label, heights in small.items()],
@@ -226,23 +341,18 @@ def _write(study: Study, none: Mapping[str, Measured], found: Outcomes, full: Wa
         patch=patch,
         layers=len(patch.metadata.layers),
         trained="" if epochs is None else f", {epochs} epochs",
-        bundled=Measured.mean(full[BUNDLED].values()),
-        cut=Measured.mean(full[CUT].values()),
-        robust=Measured.mean(full[ROBUST].values()),
+        bundled=large[BUNDLED],
+        cut=large[CUT],
+        robust=large[ROBUST],
         full=Table(
             ["corruption", *(f"{what}, {way}" for way in full for what in ("RA", "TA"))],
             [
-                [name, *(number for one in line for number in (one.ra, one.ta))]
+                [name, *(n for one in line for n in (one.ra, one.ta))]
                 for name, line in lines.items()
             ],
             "Shallow-constrained against full training, bundled model",
         ),
-    )  # fmt: skip
-
-
-def _label(key: tuple[str, str]) -> str:
-    anchor, kind = key
-    return f"{ANCHORS[anchor]}; {'all three' if anchor == 'clean' else kind}"
+    )
 
 
 def _draw(

@@ -8,22 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.paper.clat_measuring import Model, attacks_of, stood
-from benchmarks.paper.pages import (
-    COLOURS,
-    PATCHED,
-    Gain,
-    Picture,
-    Table,
-    chart,
-    curves,
-    draw,
-    figure_json,
-    holds,
-    write_page,
-)
-from benchmarks.paper.patching import bundled_patch
-from benchmarks.paper.study import Study, at_most
+from benchmarks.paper import clat, pages
+from benchmarks.paper.pages import COLOURS, PATCHED, Gain, Picture, Table, figure_json
+from benchmarks.paper.study import Study
 from rwsstore.errors import MissingFileError
 from rwsstore.measure import Figure, Grid, Resampling, correctness, mean_of
 from rwsstore.measure.accuracy import from_digits, to_digits
@@ -71,7 +58,7 @@ def run(study: Study) -> dict[str, Any]:
     Raises:
         MissingFileError: the bundle has no patch of kind `clat`.
     """
-    patch = bundled_patch(study, "clat")
+    patch = study.bundled("clat")
     if patch is None:
         raise MissingFileError(
             "the bundle has no patch of kind clat, and this study is of nothing else: name a "
@@ -82,14 +69,14 @@ def run(study: Study) -> dict[str, Any]:
     found = measure(study, patch, strengths)
     rows = {name: found[name] for name in (CLEAN, *map(alone, strengths))}
     gain = figure_json(found[ours].adversarial - found[CLEAN].adversarial)
-    write_page(
+    pages.write_page(
         study,
         patch=patch,
         layers=len(patch.metadata.layers),
         images=min(settings.images, len(study.test)),
         attacked=min(settings.attack_images, len(study.test)),
         budget=255 * settings.epsilon,
-        meets=holds(gain["value"] >= settings.gain),
+        meets=pages.holds(gain["value"] >= settings.gain),
         **_gains(study, found, ours),
         picture=_draw(study, [0.0, *strengths], list(rows.values())),
         strengths=Table(
@@ -130,9 +117,9 @@ def measure(study: Study, patch: Patch, strengths: Sequence[float]) -> dict[str,
     for name, other in own.items():
         wanted.append((name, {other.digest: None}, [name]))
         wanted.append((both(name), {other.digest: None, patch.digest: None}, [name]))
-    images = at_most(study.test, settings.images, study)
-    attacked = at_most(study.test, settings.attack_images, study)
-    attacks = attacks_of(settings.epsilon, settings.pgd_steps, settings.apgd_steps)
+    images = study.some(study.test, settings.images)
+    attacked = study.some(study.test, settings.attack_images)
+    attacks = clat.attacks_of(settings.epsilon, settings.pgd_steps, settings.apgd_steps)
     resampling = Resampling(settings.resamples, seed=seed)
     right: Grid[str, str] = Grid(resampling)
     standing: Grid[str, str] = Grid(resampling)  # of fewer images
@@ -149,7 +136,7 @@ def measure(study: Study, patch: Patch, strengths: Sequence[float]) -> dict[str,
 
                 text = study.results.value(f"{name}/{corruption or 'clean'}/right", seen)
                 right.put(name, corruption, from_digits(text))
-            rows = stood(study, study.results, Model(name, model), attacked, attacks)
+            rows = clat.stood(study, study.results, name, model, attacked, attacks)
             standing.put(name, "worst", rows["worst"])
             task.advance(note=name)
     return {
@@ -190,13 +177,13 @@ def _gains(study: Study, found: Mapping[str, Shown], ours: str) -> dict[str, Gai
 
 
 def _draw(study: Study, places: Sequence[float], shown: Sequence[Shown]) -> Picture:
-    figure, axes = chart(6.4, 3.6)
+    figure, axes = pages.chart(6.4, 3.6)
     lines = {
         "TA": [one.ta.value for one in shown],
         "mean RA": [one.mean_ra.value for one in shown],
         "adversarial": [one.adversarial.value for one in shown],
     }
     colours = (COLOURS[1], COLOURS[2], PATCHED)
-    curves(axes, places, lines, x="α of the clat patch", colours=colours)
+    pages.curves(axes, places, lines, x="α of the clat patch", colours=colours)
     axes.set_ylim(0, 100)
-    return draw(study, "TA, mean RA and adversarial accuracy over α", figure)
+    return pages.draw(study, "TA, mean RA and adversarial accuracy over α", figure)

@@ -4,23 +4,97 @@ Pravin et al., "Fragility, Robustness and Antifragility in Deep Learning", 2023.
 the bundled model is filtered before folding too.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
-from benchmarks.paper.filtering_findings import filtering_findings
-from benchmarks.paper.filtering_maps import Maps, measure_maps
-from benchmarks.paper.filtering_retraining import ARMS, MEASURES, gain, measure_retrained
+import torch
+from torch import nn
+
+from benchmarks.paper import clat, findings
+from benchmarks.paper.findings import Finding
 from benchmarks.paper.pages import Table, counted, draw, told, write_page
+from benchmarks.paper.parameter_corruption import networks
 from benchmarks.paper.study import Study
-from rwsstore.measure import Figure
-from rwsstore.models import short_names
-from rwsstore.probes.filtering import FilteringReport, draw_curves, draw_map
+from rwsstore.attacks import Fgsm, Pgd
+from rwsstore.cpu import ComputeMode
+from rwsstore.data import ImageSet, load_images
+from rwsstore.measure import Figure, Grid, Resampling, with_batch_statistics
+from rwsstore.models import fold_batchnorm, short_names
+from rwsstore.probes import filtering
+from rwsstore.probes.filtering import FilteringReport
+from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe, TrainingConfig, hold_out
+
+ARMS = {
+    "clean": "clean model, not retrained",
+    "plain": "plain retraining, all layers",
+    "selective": "selective: robust and antifragile layers",
+    "fragile": "fragile layers instead",
+}
+"""What the rows of retraining are called."""
+
+MEASURES = {"ta": "TA", "fgsm": "FGSM", "pgd10": "PGD-10"}
+
+_DIGITS = "digits"
+_RETAINED = 1.0
+"""Points of accuracy above chance that BatchNorm must make a difference of."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Every map; all but the first have every second of its thresholds.
+
+    Attributes:
+        bundled: the bundled model on its test images.
+        coarse: the same, with the thresholds of the others.
+        digits: the same network trained on digits.
+        half: the same trained on half of the classes.
+        unfolded: the bundled model before folding, where it is at hand.
+        resnet: another network, its BatchNorm left in.
+        resnet_folded: the same, folded.
+        resnet_batch: the same, normalizing by each batch's own statistics; h1 only.
+    """
+
+    bundled: FilteringReport
+    coarse: FilteringReport
+    digits: FilteringReport
+    half: FilteringReport
+    unfolded: FilteringReport | None
+    resnet: FilteringReport
+    resnet_folded: FilteringReport
+    resnet_batch: FilteringReport
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """One arm, the mean over its seeds.
+
+    Attributes:
+        runs: how many.
+        figures: accuracy in percent by measure, with draws over the images.
+        changed: share of the parameters that training changed, the mean over the runs.
+    """
+
+    runs: int
+    figures: Mapping[str, Figure]
+    changed: float
 
 
 def run(study: Study) -> dict[str, Any]:
     """Train, filter, attack, write the page and the pictures; returns the headline figures."""
     settings, maps = study.settings.filtering, measure_maps(study)
     found = measure_retrained(study)
-    asked = filtering_findings(maps, found)
+    asked = {
+        "kinds": findings.kinds_of_layers(maps.bundled),
+        "targets": findings.targets_of_attacks(maps.bundled),
+        "data_sets": findings.same_on_other_data(
+            maps.coarse, {"digits": maps.digits, "half of the classes": maps.half}
+        ),
+        "networks": findings.same_in_another_network(maps.coarse, maps.resnet),
+        "batch_norm": _batch_norm(maps),
+        "retraining": _retraining(found),
+    }
     write_page(
         study,
         images=maps.bundled.curves.images,
@@ -33,8 +107,10 @@ def run(study: Study) -> dict[str, Any]:
             [[one.claim, one.verdict, one.reason] for one in asked.values()],
             "The paper's findings",
         ),
-        map=draw(study, "Scores of the bundled model", draw_map(maps.bundled), "map"),
-        curves=draw(study, "Accuracy over thresholds", draw_curves(maps.bundled), "curves"),
+        map=draw(study, "Scores of the bundled model", filtering.draw_map(maps.bundled), "map"),
+        curves=draw(
+            study, "Accuracy over thresholds", filtering.draw_curves(maps.bundled), "curves"
+        ),
         layers=_layers(maps.bundled, "The bundled model's layers"),
         retrained=Table(
             ["", *MEASURES.values(), "runs", "parameters changed"],
@@ -44,7 +120,9 @@ def run(study: Study) -> dict[str, Any]:
             ],
             "Retraining: accuracy in %",
         ),
-        resnet_map=draw(study, "Scores of the ResNet-18", draw_map(maps.resnet), "resnet18-map"),
+        resnet_map=draw(
+            study, "Scores of the ResNet-18", filtering.draw_map(maps.resnet), "resnet18-map"
+        ),
         resnet_layers=_layers(maps.resnet, "The ResNet-18's layers"),
         across=_across(maps),
     )
@@ -61,6 +139,167 @@ def run(study: Study) -> dict[str, Any]:
         },
         "findings": {key: {"verdict": f.verdict, "because": f.reason} for key, f in asked.items()},
     }
+
+
+def measure_maps(study: Study) -> Maps:
+    """Train and filter whatever was not before."""
+    settings, size = study.settings.filtering, study.clean.spec.input_size
+    coarse, resnet = (settings.thresholds + 1) // 2, networks(study)["resnet18"]
+    digits = (
+        *hold_out(load_images(_DIGITS, "train", size=size), seed=study.settings.seed),
+        load_images(_DIGITS, "test", size=size),
+    )
+    half = tuple(map(_first_classes, (study.train, study.validation, study.test)))
+    on_digits = _trained(study, "filtering-digits", settings.digits, *digits[:2])
+    on_half = _trained(study, "filtering-half", settings.half, *half[:2])
+
+    def made(
+        name: str, model: nn.Module, images: ImageSet = study.test, *, seed: int = 0,
+        thresholds: int = coarse, filters: tuple[str, ...] = settings.recipe.filters,
+    ) -> FilteringReport:  # fmt: skip
+        shown = study.some(images, settings.images)
+        options = filtering.FilteringOptions(
+            epsilon=settings.epsilon, filters=filters, thresholds=thresholds
+        )
+        curves = filtering.measure_curves(
+            ComputeMode(channels_last=True).prepare(model), shown.images, shown.labels, options,
+            results=study.results, prefix=f"{name}/", progress=study.progress,
+        )  # fmt: skip
+        resampling = Resampling(resamples=settings.resamples, seed=study.settings.seed + seed)
+        scoring = filtering.ScoringOptions(
+            resampling=resampling, tolerance=settings.recipe.tolerance
+        )
+        return FilteringReport.of(curves, scoring, dataset=shown.name)
+
+    bundled = made("bundled", study.clean, thresholds=settings.thresholds)
+    batch, unfolded = with_batch_statistics(resnet).eval(), study.unfolded
+    return Maps(
+        bundled=bundled,
+        coarse=FilteringReport.of(
+            _thinned(bundled.curves), bundled.options, dataset=study.test.name
+        ),
+        digits=made("digits", on_digits, digits[2], seed=1),
+        half=made("half", on_half, half[2], seed=2),
+        unfolded=None if unfolded is None else made("unfolded", unfolded),
+        resnet=made("resnet18", resnet),
+        resnet_folded=made("resnet18-folded", fold_batchnorm(resnet)),
+        resnet_batch=made("resnet18-batch", batch, filters=("h1",)),
+    )
+
+
+def _first_classes(images: ImageSet) -> ImageSet:
+    """The first half of the classes, two at least."""
+    count = max(2, len(images.classes) // 2)
+    chosen = images.take((images.labels < count).nonzero().flatten())
+    return replace(chosen, classes=images.classes[:count], name=f"{images.name}, {count} classes")
+
+
+def _trained(
+    study: Study, name: str, config: TrainingConfig, train: ImageSet, validation: ImageSet
+) -> nn.Module:
+    """The bundled model's network, from the start, on other images; folded."""
+    begin = study.untrained(num_classes=len(train.classes), classes=train.classes)
+    other = replace(study, train=train, validation=validation)
+    return fold_batchnorm(other.trained(name, CleanRecipe(), begin, config))
+
+
+def _thinned(curves: filtering.FilteringCurves) -> filtering.FilteringCurves:
+    """Every second threshold."""
+    options = replace(curves.options, thresholds=(curves.options.thresholds + 1) // 2)
+    names = ("thresholds", "remaining", "clean", "attacked")
+    each = [
+        replace(curve, **{name: getattr(curve, name)[::2] for name in names})
+        for curve in curves.curves
+    ]
+    return replace(curves, options=options, curves=tuple(each))
+
+
+def measure_retrained(study: Study) -> dict[str, Retrained]:
+    """Train every arm and attack it; all figures have the same draws."""
+    settings, seeds = study.settings.filtering, study.settings.filtering.seeds
+    runs = {"plain": seeds, "selective": seeds, "fragile": 1}
+    models: dict[str, list[nn.Module]] = {"clean": [study.clean]}
+    models |= {arm: [retrain(study, arm, seed) for seed in range(n)] for arm, n in runs.items()}
+    images = study.some(study.test, settings.attack_images)
+    attacks = {"fgsm": Fgsm(settings.epsilon), "pgd10": Pgd(settings.epsilon, steps=10)}
+    resampling = Resampling(resamples=settings.resamples, seed=study.settings.seed)
+    grid: Grid[tuple[str, int], str] = Grid(resampling)
+    for arm, each in models.items():
+        for seed, model in enumerate(each):
+            name = f"{arm}-{seed}"
+            rows = clat.stood(study, study.results, name, model, images, attacks)
+            for measure in MEASURES:
+                grid.put((arm, seed), measure, rows["clean" if measure == "ta" else measure])
+    found = {}
+    for arm, each in models.items():
+        cells = [(arm, seed) for seed in range(len(each))]
+        figures = {measure: grid.mean(cells, [measure]) for measure in MEASURES}
+        changed = fmean(_changed(study.clean, model) for model in each)
+        found[arm] = Retrained(len(each), figures, changed)
+    return found
+
+
+def retrain(study: Study, arm: str, seed: int) -> nn.Module:
+    """Go on training the clean model in one of the ways of `ARMS`."""
+    settings = study.settings.filtering
+    config = settings.training.model_copy(update={"seed": seed})
+    recipe: Recipe = CleanRecipe()
+    if arm != "plain":
+        kinds = ("fragile",) if arm == "fragile" else settings.recipe.train
+        recipe = SelectiveRecipe(settings.recipe.model_copy(update={"train": kinds}))
+    return study.trained(f"filtering-{arm}-{seed}", recipe, study.clean, config)
+
+
+def _changed(before: nn.Module, after: nn.Module) -> float:
+    other, own = after.state_dict(), dict(before.named_parameters())
+    moved = [tensor for name, tensor in own.items() if not torch.equal(tensor, other[name])]
+    return sum(t.numel() for t in moved) / sum(t.numel() for t in own.values())
+
+
+def gain(found: Mapping[str, Retrained], measure: str, arm: str = "selective") -> Figure:
+    """An arm − plain retraining, in points; means over the seeds."""
+    return found[arm].figures[measure] - found["plain"].figures[measure]
+
+
+def _retraining(found: Mapping[str, Retrained]) -> Finding:
+    above = [
+        (interval := gain(found, name).interval) is not None and interval.low > 0
+        for name in ("fgsm", "pgd10")
+    ]
+    order = {name: MEASURES[name] for name in ("fgsm", "pgd10", "ta")}
+    said, instead = (
+        ", ".join(f"{word} {told(gain(found, name, arm), '+.1f')}" for name, word in order.items())
+        for arm in ("selective", "fragile")
+    )
+    return Finding(
+        "Retraining only robust and antifragile layers helps against attacks (about +10 points)",
+        findings.agreed(above),
+        f"selective − plain, in points: {said}; the fragile layers instead − plain: {instead}",
+    )
+
+
+def _batch_norm(maps: Maps) -> Finding:
+    pairs = [("ResNet-18", maps.resnet, maps.resnet_folded)]
+    if maps.unfolded is not None:
+        pairs.append(("bundled model", maps.unfolded, maps.coarse))
+    kept = {name: (retained(left), retained(folded)) for name, left, folded in pairs}
+    said = "; ".join(
+        f"{name}: {left:.1f} points above chance with BatchNorm, {folded:.1f} with it folded"
+        for name, (left, folded) in kept.items()
+    )
+    return Finding(
+        "BatchNorm keeps a network going although all of a layer's weights are gone",
+        findings.agreed([left - folded > _RETAINED for left, folded in kept.values()]),
+        f"mean over the layers, evaluation mode; {said}. Normalizing by each batch's statistics, "
+        f"as in training mode, the ResNet-18 keeps {retained(maps.resnet_batch):.1f}",
+    )
+
+
+def retained(report: FilteringReport, name: str = "h1") -> float:
+    """Accuracy above chance, in points, with all of a layer's weights gone; mean over layers."""
+    chance = 100.0 / report.curves.classes
+    curves = [curve for curve in report.curves.curves if curve.filter == name]
+    return fmean(float(curve.accuracy[-1]) - chance for curve in curves)
 
 
 def _layers(report: FilteringReport, title: str) -> Table:
@@ -82,10 +321,11 @@ def _across(maps: Maps) -> Table:
     columns = {"bundled": maps.coarse, "digits": maps.digits, "half of the classes": maps.half}
     if maps.unfolded is not None:
         columns["BatchNorm left in"] = maps.unfolded
+    means = [findings.s2_of(report) for report in columns.values()]
     names = short_names([layer.layer for layer in maps.coarse.scores])
     rows = [
-        [name, *(told(report.scores[place].mean["s2"], "z.2f") for report in columns.values())]
-        for place, name in enumerate(names)
+        [name, *(told(figure, "z.2f") for figure in figures)]
+        for name, *figures in zip(names, *means, strict=True)
     ]
     return Table(["layer", *columns], rows, "Mean S2 of the same network's layers")
 

@@ -22,7 +22,6 @@ from benchmarks.paper.pages import (
     tidy,
     write_page,
 )
-from benchmarks.paper.patching import cut
 from benchmarks.paper.study import Study
 from rwsstore.drawing import new_figure
 from rwsstore.errors import ConfigError
@@ -66,7 +65,7 @@ def point(study: Study, protocol: str, layers: int, counterparts: Mapping[str, n
     """Measure one K of one protocol, "full" or "constrained", of counterparts by corruption."""
     ra, ta, payload = {}, {}, 0
     for corruption, robust in counterparts.items():
-        patch = cut(study, corruption, robust, layers=layers, bits=study.settings.layers.bits)
+        patch = study.cut(robust, corruption, layers=layers, bits=study.settings.layers.bits)
         predict, key = study.patched(patch), f"{protocol}/{layers}/{corruption}"
         ra[corruption] = study.seen(f"{key}/ra", predict, corruption)
         ta[corruption] = study.seen(f"{key}/ta", predict)

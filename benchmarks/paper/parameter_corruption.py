@@ -10,22 +10,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from benchmarks.paper.corruption_findings import (
-    Finding,
-    conv_before_linear,
-    epsilon_for,
-    gradient_beats_random,
-    norm_before_neighbour,
-    norm_most_sensitive,
-    position,
-)
+from benchmarks.paper import findings
+from benchmarks.paper.findings import Finding, Reports, epsilon_for
 from benchmarks.paper.pages import Picture, Table, draw, write_page
-from benchmarks.paper.study import Study, at_most
+from benchmarks.paper.study import Study
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.drawing import new_figure
-from rwsstore.models import build, short_names
-from rwsstore.models.classifier import Classifier
+from rwsstore.models import Classifier, short_names
 from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
     ProbeOptions,
@@ -35,9 +27,6 @@ from rwsstore.probes.parameter_corruption import (
     probe_corruption,
 )
 from rwsstore.training import CleanRecipe
-
-Reports = Mapping[str, CorruptionReport]
-"""By network."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +51,15 @@ class Found:
 def networks(study: Study) -> dict[str, Classifier]:
     """The bundled model, and the ResNet as trained, its BatchNorm left in."""
     settings = study.settings.parameter_corruption
-    fields = {"network": "resnet18", "width": settings.width, "batch_norm": True, "folded": False}
-    spec = study.clean.spec.model_copy(update=fields)
-    begin = build(spec, seed=study.settings.seed).eval()
+    begin = study.untrained(network="resnet18", width=settings.width)
     trained = study.trained("corruption-resnet18", CleanRecipe(), begin, settings.training)
-    assert isinstance(trained, Classifier)
     own = f"{study.clean.spec.network}, bundled"
     return {own: study.clean, "resnet18": ComputeMode(channels_last=True).prepare(trained)}
 
 
 def gradient_images(study: Study) -> ImageSet:
     """Training images, as many of each class."""
-    return at_most(study.train, study.settings.parameter_corruption.gradient_images, study)
+    return study.some(study.train, study.settings.parameter_corruption.gradient_images)
 
 
 def normalizations(model: Classifier) -> set[str]:
@@ -86,14 +72,13 @@ def run(study: Study) -> dict[str, Any]:
     """Train, probe, write the page and the pictures; the headline figures are returned."""
     models, settings = networks(study), study.settings.parameter_corruption
     found, norms = probe(study, models), normalizations(models["resnet18"])
+    tables = {"n = k": found.tables, "n small": found.few}
     asked = {
-        "gradient_beats_random": gradient_beats_random(
-            {"n = k": found.tables, "n small": found.few}
-        ),
-        "norm_most_sensitive": norm_most_sensitive(found.types),
-        "conv_before_linear": conv_before_linear(found.types),
-        "position": position(found.layers),
-        "norm_before_neighbour": norm_before_neighbour(found.components, norms),
+        "gradient_beats_random": findings.gradient_beats_random(tables),
+        "norm_most_sensitive": findings.norm_most_sensitive(found.types),
+        "conv_before_linear": findings.conv_before_linear(found.types),
+        "position": findings.position(found.layers),
+        "norm_before_neighbour": findings.norm_before_neighbour(found.components, norms),
     }
     said = asked.values()
     write_page(
@@ -202,7 +187,10 @@ def _headlines(found: Found, asked: Mapping[str, Finding]) -> dict[str, Any]:
             }
             for name, report in found.tables.items()
         },
-        "findings": {name: one.headline for name, one in asked.items()},
+        "findings": {
+            name: {"claim": one.claim, "verdict": one.verdict, "because": one.reason}
+            for name, one in asked.items()
+        },
     }
 
 

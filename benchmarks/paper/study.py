@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,19 @@ from rwsstore.cpu import ComputeMode, probe, thread_count
 from rwsstore.data import ImageSet, load_images, match_classes
 from rwsstore.errors import MissingFileError
 from rwsstore.files import Results, make_folders
+from rwsstore.making import changes, signature
 from rwsstore.measure import accuracy, choose_patches
 from rwsstore.measure.accuracy import Predict
-from rwsstore.models import Classifier, load_checkpoint, load_clean_model, weights_fingerprint
-from rwsstore.patches import Patch, identify
+from rwsstore.models import (
+    Classifier,
+    build,
+    load_checkpoint,
+    load_clean_model,
+    ordered_layers,
+    shallowest,
+    weights_fingerprint,
+)
+from rwsstore.patches import Kind, Patch, identify, make_patch
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store
@@ -34,6 +43,7 @@ from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_ou
 from rwsstore.training.loop import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,19 +51,15 @@ class Study:
     """Everything that a study needs.
 
     Attributes:
-        name: of its module, its part of the settings, its page and its results.
+        name: of its row, its part of the settings, its page and its results.
         clean: θ_std, folded.
         unfolded: the same before folding, where it is at hand.
         store: patches as bundled, at 8 bits, named by corruption.
         wide: the same at 32 bits, where they are at hand.
-        train: images to train on.
-        validation: images to choose by.
-        test: images that results are reported on.
-        settings: parameters.
+        validation: images to choose by; results are reported on `test`.
         work: folder of what is kept between runs; studies share trained models in it.
         docs: folder of the page and the pictures.
-        progress: where to report.
-        results: numbers measured so far.
+        results: what was measured so far.
     """
 
     name: str
@@ -97,7 +103,7 @@ class Study:
         """
         rest, validation = hold_out(train, validation=settings.validation, seed=settings.seed)
         rest, test = (
-            images if most is None or most >= len(images) else images.limit(most, settings.seed)
+            images if most is None else images.limit(min(most, len(images)), settings.seed)
             for images, most in zip((rest, test), settings.most_images(name), strict=True)
         )
         identity = {
@@ -108,8 +114,8 @@ class Study:
                 "validation": images_digest(validation),
                 "test": images_digest(test),
             },
-            "patches": _digests(store),
-            "wide_patches": {} if wide is None else _digests(wide),
+            "patches": {entry.name: entry.digest for entry in store.list()},
+            "wide_patches": {entry.name: entry.digest for entry in wide.list()} if wide else {},
         }
         results = Results(work / f"{name}.json", identity)
         return cls(
@@ -117,24 +123,18 @@ class Study:
             progress, results,
         )  # fmt: skip
 
-    def corrupted(self, images: ImageSet, corruption: str, severity: float | None = None) -> Tensor:
-        """Corrupt a set's images, uint8 [N, 3, H, W]; the last few answers are kept.
+    def some(self, images: ImageSet, most: int) -> ImageSet:
+        """So many images of a set at most, as many of each class."""
+        return images.limit(min(most, len(images)), self.settings.seed)
 
-        Args:
-            images: `test`, `validation`, or any other set.
-            corruption: its name.
-            severity: that of the settings if None.
-        """
+    def corrupted(self, images: ImageSet, corruption: str, severity: float | None = None) -> Tensor:
+        """Corrupt a set's images, uint8 [N, 3, H, W]; the last few answers are kept."""
         chosen = float(self.settings.severity if severity is None else severity)
         make = partial(corrupt, images.images, corruption, chosen, seed=self.settings.seed)
         return self._corrupted.find((images, corruption, chosen), make)
 
     def measure(
-        self,
-        key: str,
-        predict: Predict,
-        images: Tensor | Callable[[], Tensor],
-        labels: Tensor,
+        self, key: str, predict: Predict, images: Tensor | Callable[[], Tensor], labels: Tensor
     ) -> float:
         """Accuracy in percent, from the results if the key was measured before.
 
@@ -166,9 +166,18 @@ class Study:
             shown = partial(self.corrupted, chosen, corruption, severity)
         return self.measure(key, predict, shown, chosen.labels)
 
-    def trained(
-        self, name: str, recipe: Recipe, start: nn.Module, config: TrainingConfig
-    ) -> nn.Module:
+    def untrained(self, seed: int | None = None, **fields: object) -> Classifier:
+        """A network like the clean one before folding, with random weights.
+
+        Args:
+            seed: of the weights; None: that of the settings.
+            fields: of its specification, where it is another one.
+        """
+        changed = {"batch_norm": True, "folded": False, **fields}
+        spec = self.clean.spec.model_copy(update=changed)
+        return build(spec, seed=self.settings.seed if seed is None else seed).eval()
+
+    def trained(self, name: str, recipe: Recipe, start: _Net, config: TrainingConfig) -> _Net:
         """The network of a run's best epoch on the validation images, in evaluation mode."""
         return with_state(start, self.run_of(name, recipe, start, config).best)
 
@@ -185,9 +194,9 @@ class Study:
 
         Args:
             name: of its file in the work folder; studies that ask for the same run share it.
-            recipe: as in `fit`.
-            start: where training starts; left as it is.
-            config: as in `fit`.
+            recipe: as in `fit`, like the next two.
+            start: left as it is.
+            config: of the training.
             whole: keep the last epoch's weights and what the recipe keeps too.
 
         Raises:
@@ -235,6 +244,47 @@ class Study:
             store = self.wide
         return choose_patches(store, identify(self.clean.state_dict()), corruptions)
 
+    def bundled(self, kind: Kind) -> Patch | None:
+        """The patch of this kind that comes with the model; None where there is none."""
+        found = self.store.list(kind=kind)
+        return self.store.get(found[0].digest) if found else None
+
+    def difference(
+        self, trained: nn.Module, *, bits: int, kind: Kind = "rws", layers: int | None = None,
+        **draft: Any,
+    ) -> Patch:  # fmt: skip
+        """θ_trained − θ_std as a patch.
+
+        Args:
+            trained: the network, trained from the clean model.
+            bits: a weight.
+            kind: of the patch, and its name if `draft` has none.
+            layers: how many of the shallowest layers it covers; None: every tensor that changed.
+            draft: further fields of its description.
+
+        Raises:
+            ConfigError: the model has fewer layers.
+        """
+        clean, after = self.clean.state_dict(), trained.state_dict()
+        if layers is None:
+            deltas = changes(clean, clean, after)
+            chosen = [one for one in ordered_layers(self.clean) if deltas.keys() & one.parameters]
+        else:
+            chosen = shallowest(self.clean, layers)
+            names = [name for layer in chosen for name in layer.parameters]
+            deltas = signature(names, clean, after, anchor=None)
+        return make_patch(
+            model=identify(clean), layers=tuple(layer.name for layer in chosen), deltas=deltas,
+            bits=bits, **{"kind": kind, "name": kind, "dataset": self.train.name, **draft},
+        )  # fmt: skip
+
+    def cut(self, robust: nn.Module, corruption: str, *, layers: int, bits: int) -> Patch:
+        """A corruption's signature over the shallowest layers, the clean model as its anchor."""
+        return self.difference(
+            robust, bits=bits, layers=layers, name=corruption, corruption=corruption,
+            severity=self.settings.severity, anchor="clean", projected=False,
+        )  # fmt: skip
+
     def live(self, patches: Iterable[Patch]) -> LiveModel:
         """The clean model with these patches at hand; name them by digest."""
         return LiveModel(self.clean, PatchBag(patches))
@@ -265,16 +315,7 @@ class Study:
         return [images_digest(images) for images in (self.train, self.validation)]
 
 
-def _digests(store: Store) -> dict[str, str]:
-    return {entry.name: entry.digest for entry in store.list()}
-
-
-def at_most(images: ImageSet, most: int, study: Study) -> ImageSet:
-    """So many images of a set, as many of each class; the set itself where it has no more."""
-    return images.limit(most, study.settings.seed) if most < len(images) else images
-
-
-def with_state(start: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+def with_state(start: _Net, state: Mapping[str, Tensor]) -> _Net:
     """A copy of a model with other weights, in evaluation mode."""
     model = copy.deepcopy(start)
     model.load_state_dict(dict(state))

@@ -18,7 +18,6 @@ from benchmarks.paper.pages import (
     draw,
     write_page,
 )
-from benchmarks.paper.patching import cut
 from benchmarks.paper.study import Study
 from rwsstore.errors import ConfigError
 from rwsstore.measure.accuracy import Predict
@@ -135,9 +134,7 @@ def measure_robust(study: Study, names: Sequence[str]) -> Method:
 def measure_all_layers(study: Study, names: Sequence[str]) -> Method:
     """The same models' signatures over all layers, as patches."""
     bits, depth = study.settings.tables.all_layers_bits, len(ordered_layers(study.clean))
-    patches = {
-        name: cut(study, name, study.robust(name), layers=depth, bits=bits) for name in names
-    }
+    patches = {name: study.cut(study.robust(name), name, layers=depth, bits=bits) for name in names}
     return _measure_patches(study, f"RWS, all layers, {bits} bits", f"all{bits}", patches)
 
 

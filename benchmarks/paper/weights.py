@@ -29,7 +29,6 @@ from benchmarks.paper.pages import (
     holds,
     write_page,
 )
-from benchmarks.paper.patching import bundled_patch, difference
 from benchmarks.paper.study import Study
 from rwsstore.measure import Figure, Resampling, accuracy, bootstrap
 from rwsstore.models import ordered_layers
@@ -91,9 +90,9 @@ class Subject:
         cls, study: Study, trained: nn.Module, kind: Any, bits: int, words: Callable[[Patch], str]
     ) -> list[Self]:
         """The clean model with the difference to a trained one on, and with the bundled patch."""
-        own = difference(study, trained, kind=kind, bits=bits)
+        own = study.difference(trained, kind=kind, bits=bits)
         found = [(f"the same as a patch, {bits} bits", "patch", own)]
-        if (bundled := bundled_patch(study, kind)) is not None:
+        if (bundled := study.bundled(kind)) is not None:
             metadata = bundled.metadata
             name = f"bundled patch, {len(metadata.layers)} layers, {metadata.bits} bits"
             found.append((name + words(bundled), "bundled", bundled))

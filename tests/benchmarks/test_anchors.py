@@ -11,21 +11,24 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import benchmarks.paper.anchor_path as path_module
+import benchmarks.paper.anchors as path_module
 import benchmarks.paper.study as study_module
-from benchmarks.paper.anchor_path import (
+from benchmarks.paper.anchors import (
+    BUNDLED,
+    CUT,
     PROJECTED,
     UNPROJECTED,
     WHOLE,
     AnchorPath,
     RotationRecipe,
+    candidates,
     differences,
+    run,
     train_path,
     turned,
     turned_set,
+    ways,
 )
-from benchmarks.paper.anchors import BUNDLED, CUT, candidates, run, ways
-from benchmarks.paper.patching import cut
 from benchmarks.paper.study import Study
 from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
@@ -186,7 +189,7 @@ def test_the_bundled_patches_at_8_bits_stand_in_where_there_are_no_wider_ones(
 ) -> None:
     study = replace(finished, wide=None)
     patch = study.patches(["contrast"])["contrast"]
-    other = cut(study, "contrast", study.robust("contrast"), layers=1, bits=8)
+    other = study.cut(study.robust("contrast"), "contrast", layers=1, bits=8)
     found = ways(study, "contrast")
     assert torch.equal(found[BUNDLED](TEST.images), study.patched(patch)(TEST.images))
     assert torch.equal(found[CUT](TEST.images), study.patched(other)(TEST.images))

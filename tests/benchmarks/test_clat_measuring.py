@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.paper.clat_blackbox import clat_as_victim, margin
-from benchmarks.paper.clat_measuring import attacks_of
+from benchmarks.paper.clat import attacks_of
+from benchmarks.paper.clat_tables import clat_as_victim, margin
 from benchmarks.paper.pages import points, told, verdict
 from rwsstore.measure import Figure, Resampling
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import benchmarks.paper.__main__ as command
-from benchmarks.paper import clat_baselines, clat_blackbox
 from benchmarks.paper.__main__ import run_of
-from benchmarks.paper.clat_training import adversarial, base_options, begin, clat, clean
+from benchmarks.paper.clat import adversarial, base_options, begin, clean, finetuned
+from benchmarks.paper.clat_tables import families
 from benchmarks.paper.settings import CLAT_TABLES, Settings
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Apgd, Pgd
@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Study,
     folder = tmp_path_factory.mktemp("clat")
     first = opened("clat_baselines", folder)
     with kept_at_most(4), pytest.raises(Interrupted):
-        clat_baselines.run(first)
+        run_of("clat_baselines")(first)
     assert not first.docs.exists()
     found = {}
     for name in CLAT_TABLES:
@@ -112,7 +112,7 @@ def test_a_recipe_of_our_own_is_compared_with_the_published_one(tmp_path: Path) 
         "second": {"network": "vgg16", "width": 0.125},
     }  # fmt: skip
     study = opened("clat_baselines", tmp_path, **fields)
-    found = clat_baselines.run(study)
+    found = run_of("clat_baselines")(study) or {}
     assert set(found["arms"]) == {"whole", "best", "half", "clat", "published"}
     runs = {path.stem for path in study.work.glob("*.safetensors")}
     assert {"clat-s0-clean-1", "clat-s0-pgd_at-1+published"} <= runs
@@ -158,7 +158,7 @@ def _by_hand(study: Study, arm: str, seed: int) -> dict[str, float]:
     whole, half = (adversarial(study, seed, half=short) for short in (False, True))
     model = {
         "whole": whole.last, "best": whole.best, "half": half.last,
-        "clat": clat(study, seed, half).last,
+        "clat": finetuned(study, seed, half).last,
     }[arm]  # fmt: skip
     images, labels = study.test.images, study.test.labels
     right = {"clean": correctness(model, images, labels)}
@@ -200,19 +200,21 @@ def test_the_runs_are_those_that_the_settings_describe(
     assert same(by_hand, half.last)
     then = settings.finetuning.model_copy(update={"seed": 1})
     tuned = fit(half.last, ClatRecipe(settings.recipe), *images, then, stop_after=then.epochs).model
-    assert same(tuned, clat(study, 1, half).last)
+    assert same(tuned, finetuned(study, 1, half).last)
 
 
 def test_what_clat_trained_is_told(finished: dict[str, tuple[Study, dict[str, Any]]]) -> None:
     study, found = finished["clat_baselines"]
     half = adversarial(study, 0, half=True)
-    run = clat(study, 0, half)
+    run = finetuned(study, 0, half)
     recipe = run.selected
     layers = {layer for one in recipe.selections for layer in one.layers}
     moved = {name.rpartition(".")[0] for name in changed(half.last, run.last)}
     assert moved == layers <= set(main_path_convolutions(half.last))
     assert found["selections"] == [2, 2]
-    shares = [clat(study, s, adversarial(study, s, half=True)).selected.mean_share for s in (0, 1)]
+    shares = [
+        finetuned(study, s, adversarial(study, s, half=True)).selected.mean_share for s in (0, 1)
+    ]
     assert found["mean_share"] == pytest.approx(sum(shares) / 2)
     rows = table((study.docs / "clat_baselines.md").read_text(), "What CLAT trained")
     assert rows[1][1:5] == ["2", "2", str(len(layers)), f"{recipe.mean_share:.1%}"]
@@ -271,14 +273,14 @@ def test_the_black_box(finished: dict[str, tuple[Study, dict[str, Any]]]) -> Non
     study, found = finished["clat_blackbox"]
     names = list(found["matrix"])
     assert names == [f"resnet18, seed {s}: {kind}" for s in (0, 1) for kind in ("PGD-AT", "CLAT")]
-    subjects = clat_blackbox.models(study)
+    subjects = families(study)
     images, labels = study.test.images, study.test.labels
     for made_on in names[:2]:
-        model = subjects[made_on].model
+        model = subjects[made_on].last
         attack = Pgd(_EPSILON, steps=2)
         for tried_on in names:
             shown = attack.perturb(model, images, labels, early_exit=made_on == tried_on)
-            by_hand = accuracy(subjects[tried_on].model, shown, labels)
+            by_hand = accuracy(subjects[tried_on].last, shown, labels)
             assert found["matrix"][made_on][tried_on]["value"] == pytest.approx(by_hand)
     value = {(a, b): found["matrix"][a][b]["value"] for a in names for b in names}
     gaps = [value[a, b] - value[b, b] for a in names for b in names if a != b]
@@ -293,11 +295,11 @@ def test_a_second_network_in_the_black_box(tmp_path: Path) -> None:
     few = {"test_images": 6, "pgd_steps": 1, "apgd_steps": 1, "resamples": 100}
     fields = {"second": second, "seeds": 1, "train_images": 18, "evaluation": few}
     study = opened("clat_blackbox", tmp_path, **fields)
-    names = list(clat_blackbox.models(study))
+    names = list(families(study))
     assert names == [
         f"{one}: {kind}" for one in ("resnet18", "vgg16") for kind in ("PGD-AT", "CLAT")
     ]
-    clat_blackbox.run(study)
+    run_of("clat_blackbox")(study)
     page = (study.docs / "clat_blackbox.md").read_text()
     rows = table(page, "Accuracy in %, tried on")
     assert rows[0] == ["made on", *names]

@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.paper.patching import difference
 from benchmarks.paper.study import Study
 from benchmarks.paper.weights import (
     corrupted_subjects as subjects,
@@ -59,7 +58,7 @@ def test_where_plain_training_has_lost_so_much(tmp_path: Path) -> None:
 def test_the_patch_is_the_difference(finished: tuple[Study, dict[str, Any]]) -> None:
     study, _ = finished
     trained = subjects(study)[2].model
-    patch = difference(study, trained, kind="corruption_resistant", bits=32)
+    patch = study.difference(trained, kind="corruption_resistant", bits=32)
     assert len(patch.metadata.layers) == 14
     live = LiveModel(study.clean, PatchBag([patch]))
     state = live.variant({patch.digest: 1.0}).state()
@@ -70,7 +69,7 @@ def test_the_patch_is_the_difference(finished: tuple[Study, dict[str, Any]]) -> 
 def test_the_bundled_patch_is_measured_beside(tmp_path: Path) -> None:
     study = a_study("corruption_resistant", tmp_path, settings=weights())
     trained = subjects(study)[2].model
-    patch = difference(study, trained, kind="corruption_resistant", bits=4)
+    patch = study.difference(trained, kind="corruption_resistant", bits=4)
     narrow, _ = stores(tmp_path)
     assert isinstance(narrow, Store)
     narrow.publish(patch, name="corruption_resistant")

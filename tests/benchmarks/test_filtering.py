@@ -9,10 +9,16 @@ import pytest
 import torch
 
 import benchmarks.paper.study as study_module
-from benchmarks.paper.filtering import run
-from benchmarks.paper.filtering_findings import agreement, alike, retained
-from benchmarks.paper.filtering_maps import Maps, measure_maps
-from benchmarks.paper.filtering_retraining import gain, measure_retrained, retrain
+from benchmarks.paper.filtering import (
+    Maps,
+    gain,
+    measure_maps,
+    measure_retrained,
+    retained,
+    retrain,
+    run,
+)
+from benchmarks.paper.findings import agreement, alike
 from benchmarks.paper.settings import FilteringSettings, Settings
 from rwsstore.attacks import Fgsm
 from rwsstore.measure import Figure, Resampling, accuracy

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.paper.layers import constrained, run
-from benchmarks.paper.patching import cut
 from rwsstore.errors import ConfigError
 from rwsstore.measure import accuracy
 from rwsstore.models import shallowest
@@ -31,7 +30,7 @@ def test_the_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for layers in (1, 5, 14):
         row = rows[layers - 1]
         patches = {
-            name: cut(study, name, study.robust(name), layers=layers, bits=8) for name in FIVE
+            name: study.cut(study.robust(name), name, layers=layers, bits=8) for name in FIVE
         }
         ra = [
             accuracy(study.patched(patch), study.corrupted(study.test, name), study.test.labels)
@@ -48,7 +47,7 @@ def test_the_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cut_is_the_difference_of_the_shallowest_layers(tmp_path: Path) -> None:
     study = a_study("layers", tmp_path)
     robust = study.robust("contrast")
-    patch = cut(study, "contrast", robust, layers=3, bits=32)
+    patch = study.cut(robust, "contrast", layers=3, bits=32)
     names = [name for layer in shallowest(study.clean, 3) for name in layer.parameters]
     assert set(patch.tensors) == set(names)
     state = study.live([patch]).variant({patch.digest: 1.0}).state()

@@ -13,7 +13,7 @@ import torch
 
 import benchmarks.paper.__main__ as command
 from benchmarks.paper import parameter_corruption
-from benchmarks.paper.corruption_findings import (
+from benchmarks.paper.findings import (
     conv_before_linear,
     epsilon_for,
     gradient_beats_random,
