@@ -1,55 +1,50 @@
 """Make one study's page: `python -m benchmarks.paper NAME --data NAME:PATH`."""
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from benchmarks.paper.study import open_study
 from rwsstore.errors import RwsError
 
 STUDIES = {
-    "tables": "tables",
-    "layers": "layers",
-    "alpha": "alpha",
-    "anchors": "anchors",
-    "compositions": "compositions",
-    "similarity": "similarity",
-    "features": "features",
-    "rival": "rival",
-    "parameter_corruption": "parameter_corruption",
+    "tables": "tables:run",
+    "layers": "tables:run_layers",
+    "alpha": "strengths:run_alpha",
+    "anchors": "anchors:run",
+    "compositions": "strengths:run_compositions",
+    "similarity": "similarity:run",
+    "features": "similarity:run_features",
+    "rival": "rival:run",
+    "parameter_corruption": "parameter_corruption:run",
     "corruption_resistant": "weights:run_corrupted",
     "hessian_aware": "weights:run_flipped",
-    "filtering": "filtering",
+    "filtering": "filtering:run",
     "clat_baselines": "clat_tables:run_baselines",
     "clat_layers": "clat_tables:run_layers",
     "clat_dynamic": "clat_tables:run_dynamic",
     "clat_clean": "clat_tables:run_clean",
     "clat_count": "clat_tables:run_count",
     "clat_blackbox": "clat_tables:run_blackbox",
-    "clat_patch": "clat_patch",
+    "clat_patch": "clat_patch:run",
 }
-"""A module of this package each, and which function of it, where that is not `run`. It takes the
-study, and may return headline figures as JSON values."""
+"""A module of this package and its function each, which takes the study, and may return headline
+figures as JSON values."""
 
 _OWN = {"augmented": "tables", "image": "features"}
 """Options that one study alone takes."""
 
 
 def run_of(name: str) -> Callable[..., dict[str, Any] | None]:
-    """What makes a study's page, and returns headline figures."""
-    where, _, what = STUDIES[name].partition(":")
-    run: Callable[..., dict[str, Any] | None] = getattr(
-        importlib.import_module(f"benchmarks.paper.{where}"), what or "run"
-    )
+    run: Callable[..., dict[str, Any] | None] = resolve_name(f"benchmarks.paper.{STUDIES[name]}")
     return run
 
 
 def parser() -> argparse.ArgumentParser:
-    """What every study takes, and what one does."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     made.add_argument("study", choices=STUDIES)
     path = {"type": Path, "metavar": "DIR"}

@@ -8,7 +8,7 @@ part compares the bundled patches with robust models that were trained in full a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
@@ -16,17 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.paper.pages import (
-    CLEAN,
-    COLOURS,
-    LINE,
-    Picture,
-    Table,
-    bars,
-    draw,
-    tidy,
-    write_page,
-)
+from benchmarks.paper import pages
+from benchmarks.paper.pages import CLEAN, COLOURS, LINE, table
 from benchmarks.paper.settings import AnchorsSettings
 from benchmarks.paper.study import Study
 from rwsstore.data import ImageSet
@@ -38,7 +29,7 @@ from rwsstore.measure.accuracy import Predict
 from rwsstore.models import fold_batchnorm, ordered_layers, shallowest
 from rwsstore.patches import Patch, identify, make_patch
 from rwsstore.runtime import LiveModel, PatchBag
-from rwsstore.training import CleanRecipe, Recipe, RobustRecipe, fit
+from rwsstore.training import CleanRecipe, RobustRecipe, fit
 
 Weights = Mapping[str, Tensor]
 
@@ -55,13 +46,7 @@ TURNS = 4
 
 
 class Measured(NamedTuple):
-    """A patch, or none, on one corruption; percent.
-
-    Attributes:
-        validation: RA on validation images.
-        ra: on test images.
-        ta: on clean test images.
-    """
+    """A patch, or none, on one corruption, in percent: RA on validation and on test images, TA."""
 
     validation: float
     ra: float
@@ -69,13 +54,7 @@ class Measured(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One difference as a patch.
-
-    Attributes:
-        full: at α = 1.
-        best: at the α that is best on validation images.
-        alpha: that one.
-    """
+    """One difference as a patch: at α = 1, at the α that is best on validation images, and that."""
 
     full: Measured
     best: Measured
@@ -85,25 +64,9 @@ class Outcome(NamedTuple):
 Ways = Mapping[str, Mapping[str, Measured]]
 """By way, then by corruption."""
 
-
-@dataclass(frozen=True, eq=False)
-class AnchorPath:
-    """Three points of one training.
-
-    Attributes:
-        pretrained: θ_pre, folded, its last layer new.
-        early: after the first epochs on the classes.
-        clean: θ_std, the end.
-    """
-
-    pretrained: nn.Module
-    early: nn.Module
-    clean: nn.Module
-
-    def anchor(self, name: str) -> nn.Module:
-        """θ_init by its name in `ANCHORS`."""
-        model: nn.Module = getattr(self, name)
-        return model
+AnchorPath = Mapping[str, nn.Module]
+"""By the names of `ANCHORS`, each folded: θ_pre, its last layer new; after the first epochs on the
+classes; and θ_std, the end."""
 
 
 def train_path(study: Study, settings: AnchorsSettings) -> AnchorPath:
@@ -118,7 +81,7 @@ def train_path(study: Study, settings: AnchorsSettings) -> AnchorPath:
     pretrained.load_state_dict({**pretrained.state_dict(), **{name: fresh[name] for name in last}})
     early = _early(study, settings, pretrained)
     clean = study.trained("anchors-clean", CleanRecipe(), pretrained, settings.clean)
-    return AnchorPath(pretrained, early, clean)
+    return {"pretrained": pretrained, "early": early, "clean": clean}
 
 
 def _early(study: Study, settings: AnchorsSettings, pretrained: nn.Module) -> nn.Module:
@@ -141,13 +104,8 @@ def turned(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Pre-training without labels asks which way is up (Gidaris et al., ICLR 2018); the first four
     logits stand for the four turns. The authors show each image in all four turns at once; here a
-    quarter as many a step, which an epoch's random order makes up for.
-
-    Args:
-        images: square, [B, 3, S, S].
-
-    Returns:
-        (images of the same shape, int64 [B] in 0..3).
+    quarter as many a step, which an epoch's random order makes up for. Images are [B, 3, S, S],
+    turns int64 [B] in 0..3.
     """
     turns = torch.arange(len(images)) % TURNS
     result = images.clone()
@@ -157,11 +115,7 @@ def turned(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def turned_set(images: ImageSet) -> ImageSet:
-    """The same for a whole set, the turns in place of the classes.
-
-    Raises:
-        ConfigError: there are fewer than four classes, so that a network has too few logits.
-    """
+    """The same for a whole set, the turns in place of the classes; these must be four or more."""
     if len(images.classes) < TURNS:
         raise ConfigError(
             f"{len(images.classes)} classes; pre-training on quarter turns needs a network with "
@@ -171,14 +125,10 @@ def turned_set(images: ImageSet) -> ImageSet:
     return replace(images, images=pictures, labels=turns, name=f"{images.name}, turned")
 
 
-class RotationRecipe(Recipe):
+class RotationRecipe(CleanRecipe):
     """Training on quarter turns, made of each batch after crop and flip; labels are not used."""
 
     name = "rotation"
-
-    def show(self, images: Tensor, indices: Tensor, seed: int) -> Tensor:  # noqa: ARG002  # as they are
-        """The images as they are; they are turned in the loss, which knows by how much."""
-        return images
 
     def loss(
         self,
@@ -210,9 +160,9 @@ def candidates(
     study: Study, settings: AnchorsSettings, path: AnchorPath, anchor: str, corruption: str
 ) -> dict[str, Patch]:
     """Train one counterpart and make a patch of each difference that could be its patch."""
-    layers = shallowest(path.clean, settings.layers)
+    init, clean = path[anchor], path["clean"]
+    layers = shallowest(clean, settings.layers)
     names = [name for layer in layers for name in layer.parameters]
-    init, clean = path.anchor(anchor), path.clean
     robust = study.trained(
         f"anchors-{anchor}-{corruption}",
         RobustRecipe(corruption, study.settings.severity, layers=settings.layers),
@@ -250,7 +200,6 @@ def _bundled(study: Study, corruption: str) -> Patch:
 
 
 def run(study: Study) -> None:
-    """Train, measure, write the page and the picture."""
     settings, names = study.settings.anchors, study.settings.corruptions
     if settings is None:
         raise ConfigError("the settings have no part [anchors]: this study needs it")
@@ -258,21 +207,18 @@ def run(study: Study) -> None:
     none: dict[str, Measured] = {}
     found: dict[str, dict[str, Outcome]] = {}
     full: dict[str, dict[str, Measured]] = {}
-    with study.progress.task("anchors", total=len(names) * (1 + len(ANCHORS))) as task:
-        for name in names:
-            none[name] = _measured(study, "small/none", LiveModel(path.clean).variant({}), name)
-            for anchor, word in ANCHORS.items():
-                patches = candidates(study, settings, path, anchor, name)
-                for kind, patch in patches.items():
-                    live = LiveModel(path.clean, PatchBag([patch]))
-                    outcome = _outcome(study, settings.alphas, live, patch, f"{anchor}/{kind}")
-                    label = f"{word}; {'all three' if anchor == 'clean' else kind}"
-                    found.setdefault(label, {})[name] = outcome
-                task.advance(note=f"{anchor}, {name}")
-        for name in names:
-            for way, predict in ways(study, name).items():
-                full.setdefault(way, {})[name] = _measured(study, f"large/{way}", predict, name)
-            task.advance(note=f"full training, {name}")
+    for name in study.each("anchors", names):
+        none[name] = _measured(study, "small/none", LiveModel(path["clean"]).variant({}), name)
+        for anchor, word in ANCHORS.items():
+            patches = candidates(study, settings, path, anchor, name)
+            for kind, patch in patches.items():
+                live = LiveModel(path["clean"], PatchBag([patch]))
+                label = f"{word}; {'all three' if anchor == 'clean' else kind}"
+                outcome = _outcome(study, settings.alphas, live, patch, f"{anchor}/{kind}")
+                found.setdefault(label, {})[name] = outcome
+    for name in study.each("full training", names):
+        for way, predict in ways(study, name).items():
+            full.setdefault(way, {})[name] = _measured(study, f"large/{way}", predict, name)
     _write(study, none, found, full)
 
 
@@ -280,16 +226,16 @@ def _outcome(
     study: Study, alphas: Sequence[float], live: LiveModel, patch: Patch, key: str
 ) -> Outcome:
     def validation(alpha: float) -> float:
-        name, variant = patch.name, live.variant({patch.digest: alpha})
-        where = f"{key}/{alpha:g}/{name}/validation"
-        return study.seen(where, variant, name, images=study.validation)
-
-    def measured(alpha: float) -> Measured:
+        where = f"{key}/{alpha:g}/{patch.name}/validation"
         variant = live.variant({patch.digest: alpha})
-        return _measured(study, f"{key}/{alpha:g}", variant, patch.name)
+        return study.seen(where, variant, patch.name, images=study.validation)
 
     best = max(alphas, key=validation)
-    return Outcome(measured(1.0), measured(best), best)
+    full, chosen = (
+        _measured(study, f"{key}/{alpha:g}", live.variant({patch.digest: alpha}), patch.name)
+        for alpha in (1.0, best)
+    )
+    return Outcome(full, chosen, best)
 
 
 def _measured(study: Study, key: str, predict: Predict, corruption: str) -> Measured:
@@ -327,13 +273,13 @@ def _write(
         "anchor; difference", "validation RA", "RA", "TA", "validation RA, best α", "RA, best α",
         "TA, best α", "mean best α",
     ]  # fmt: skip
-    write_page(
+    pages.write_page(
         study,
         order=", ".join(f"{label} {means[label].ra:.1f}" for label in order),
         without=without,
         picture=_draw(study, names, small, full),
-        means=Table(header, rows, f"Means over {', '.join(names)}", (*[".1f"] * 7, ".2f")),
-        by_corruption=Table(
+        means=table(header, rows, f"Means over {', '.join(names)}", (*[".1f"] * 7, ".2f")),
+        by_corruption=table(
             ["anchor; difference", *names],
             [[label, *heights] for label, heights in small.items()],
             "RA on the test images, α = 1",
@@ -344,7 +290,7 @@ def _write(
         bundled=large[BUNDLED],
         cut=large[CUT],
         robust=large[ROBUST],
-        full=Table(
+        full=table(
             ["corruption", *(f"{what}, {way}" for way in full for what in ("RA", "TA"))],
             [
                 [name, *(n for one in line for n in (one.ra, one.ta))]
@@ -357,7 +303,7 @@ def _write(
 
 def _draw(
     study: Study, names: Sequence[str], small: Mapping[str, Sequence[float]], full: Ways
-) -> Picture:
+) -> str:
     large = {way: [one.ra for one in each.values()] for way, each in full.items()}
     figure = new_figure(3.0 + 1.9 * len(names), 6.6)
     words = [name.replace("_", " ") for name in names]
@@ -367,8 +313,8 @@ def _draw(
         (small, large),
         strict=True,
     ):
-        bars(tidy(axes), words, groups, (CLEAN, *COLOURS, LINE), y="RA in %", size=10)
+        pages.bars(pages.tidy(axes), words, groups, (CLEAN, *COLOURS, LINE), y="RA in %", size=10)
         axes.set_title(title, fontsize=10, loc="left")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    words_of_it = "RA by anchor and difference; shallow-constrained against full training"
-    return draw(study, words_of_it, figure)
+    caption = "RA by anchor and difference; shallow-constrained against full training"
+    return pages.draw(study, caption, figure)

@@ -3,6 +3,7 @@
 Which test images the models get right, clean and under attack, is kept beside their weights.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -10,13 +11,11 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from benchmarks.paper import pages
-from benchmarks.paper.pages import Table, counted
-from benchmarks.paper.settings import OtherNetwork
-from benchmarks.paper.study import Study, with_state
+from benchmarks.paper.pages import counted, table
+from benchmarks.paper.study import Study, faster, with_state
 from rwsstore import training
 from rwsstore.attacks import Apgd, Attack, Pgd
 from rwsstore.canonical import key_part
-from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
 from rwsstore.files import Results
 from rwsstore.measure import Figure, Grid, Resampling
@@ -34,24 +33,16 @@ MEASURES = ("clean", "pgd", "apgd", "worst")
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a training left.
-
-    Attributes:
-        name: of its file in the work folder, and of its measurements.
-        last: after the last epoch, in evaluation mode; what counts in the paper.
-        best: after the epoch that was best on the validation images.
-        state: what the recipe keeps.
-    """
+    """What a training left, by the name of its files in the work folder."""
 
     name: str
-    last: Classifier
-    best: Classifier
+    last: Classifier  # after the last epoch, which counts in the paper
+    best: Classifier  # after the epoch that was best on the validation images
     history: tuple[EpochRecord, ...]
-    state: Mapping[str, Any]
+    state: Mapping[str, Any]  # what the recipe keeps
 
     @property
     def best_epoch(self) -> int:
-        """Counted from 1."""
         return max(self.history, key=lambda record: record.accuracy).epoch
 
     @property
@@ -74,39 +65,32 @@ Runs = Mapping[str, Sequence[Trained]]
 def trained(
     study: Study, name: str, recipe: Recipe, start: Classifier, config: TrainingConfig
 ) -> Trained:
-    """Train a copy of a model, or load it if that was done before; as in `Study.run_of`."""
     done = study.run_of(name, recipe, start, config, whole=True)
 
     def model(state: Mapping[str, Tensor]) -> Classifier:
-        # The same float32 sums in another order, faster on a CPU.
-        return ComputeMode(channels_last=True).prepare(with_state(start, state))
+        return faster(with_state(start, state))
 
     return Trained(name, model(done.weights), model(done.best), done.history, done.recipe)
 
 
-def begin(study: Study, seed: int, other: OtherNetwork | None = None) -> Classifier:
+def begin(study: Study, seed: int) -> Classifier:
     """Where adversarial training begins: random weights, or the cleanly trained network."""
-    if study.settings.clat.pretrained:
-        return clean(study, seed, other).last
-    return _random(study, seed, other)
+    return clean(study, seed).last if study.settings.clat.pretrained else _random(study, seed)
 
 
-def _random(study: Study, seed: int, other: OtherNetwork | None) -> Classifier:
+def _random(study: Study, seed: int) -> Classifier:
     """The network with random weights; normalized by the training images' statistics."""
-    chosen = other or study.settings.clat
+    settings = study.settings.clat
     mean, std = training.pixel_statistics(study.train)
-    return study.untrained(seed, network=chosen.network, width=chosen.width, mean=mean, std=std)
+    fields = {"network": settings.network, "width": settings.width, "mean": mean, "std": std}
+    return study.untrained(seed, **fields)
 
 
-def clean(study: Study, seed: int, other: OtherNetwork | None = None) -> Trained:
+def clean(study: Study, seed: int) -> Trained:
     """The network trained on images that are not attacked."""
     config = study.settings.clat.clean.training.model_copy(update={"seed": seed})
-    name, start = f"{_name(seed, other)}-clean-{config.epochs}", _random(study, seed, other)
-    return trained(study, name, training.CleanRecipe(), start, config)
-
-
-def _name(seed: int, other: OtherNetwork | None) -> str:
-    return f"clat-s{seed}" if other is None else f"clat-{other.network}-s{seed}"
+    name = f"clat-s{seed}-clean-{config.epochs}"
+    return trained(study, name, training.CleanRecipe(), _random(study, seed), config)
 
 
 def _adversarial_recipe(study: Study, method: Method = "pgd_at") -> Recipe:
@@ -121,15 +105,14 @@ def _adversarial_recipe(study: Study, method: Method = "pgd_at") -> Recipe:
 
 
 def adversarial(
-    study: Study, seed: int, *, half: bool = False, method: Method = "pgd_at",
-    other: OtherNetwork | None = None,
-) -> Trained:  # fmt: skip
+    study: Study, seed: int, *, half: bool = False, method: Method = "pgd_at"
+) -> Trained:
     """Adversarial training, of all epochs or of the half."""
     settings = study.settings.clat
     epochs = settings.half if half else settings.training.epochs
     config = settings.training.model_copy(update={"seed": seed, "epochs": epochs})
-    name, recipe = f"{_name(seed, other)}-{method}-{epochs}", _adversarial_recipe(study, method)
-    return trained(study, name, recipe, begin(study, seed, other), config)
+    name, recipe = f"clat-s{seed}-{method}-{epochs}", _adversarial_recipe(study, method)
+    return trained(study, name, recipe, begin(study, seed), config)
 
 
 def pgd_at_again(study: Study, seed: int, start: Trained, config: TrainingConfig) -> Trained:
@@ -146,19 +129,18 @@ def base_options(study: Study, model: Classifier, recipe: ClatOptions | None = N
 
 
 def finetuned(
-    study: Study, seed: int, start: Trained, *, variant: str = "clat",
-    recipe: ClatOptions | None = None, config: TrainingConfig | None = None, **changes: object,
-) -> Trained:  # fmt: skip
-    """CLAT on top of the last epoch of a training.
+    study: Study,
+    seed: int,
+    start: Trained,
+    *,
+    variant: str = "clat",
+    recipe: ClatOptions | None = None,
+    config: TrainingConfig | None = None,
+    **changes: object,
+) -> Trained:
+    """CLAT on top of a training's last epoch; recipe and config are those of the settings if None.
 
-    Args:
-        study: whose images are trained on.
-        seed: of the run.
-        start: what it goes on from.
-        variant: what its files are called; equal variants must mean equal options.
-        recipe: that of the settings if None, like the config.
-        config: of the training.
-        changes: fields of the recipe that are otherwise.
+    The variant is what its files are called; equal variants must mean equal options.
     """
     options = base_options(study, start.last, recipe).model_copy(update=changes)
     run = (config or study.settings.clat.finetuning).model_copy(update={"seed": seed})
@@ -166,13 +148,7 @@ def finetuned(
 
 
 class Compared:
-    """Accuracies of arms in percent, all with the same draws of the images.
-
-    Args:
-        study: whose test images are attacked, where that was not done before.
-        runs: the arms, and at least one seed of each.
-        names: what their rows are called.
-    """
+    """Accuracies of arms in percent, all with the same draws of the images; named as rows."""
 
     def __init__(self, study: Study, runs: Runs, names: Mapping[str, str]) -> None:
         settings = study.settings
@@ -195,6 +171,12 @@ class Compared:
         """Points that one arm is above another, in the mean over the seeds."""
         return self.figure(arm, measure) - self.figure(over, measure)
 
+    def __getitem__(self, claim: str) -> pages.Gain:
+        """A gain in a page's text: "clat over whole, worst", or "clat not below whole, clean"."""
+        arms, measure = claim.split(", ")
+        arm, word, over = re.split(" (over|not below) ", arms)
+        return pages.Gain(self.gain(arm, over, measure), strictly=word == "over")
+
     def gains(self, arm: str, over: Iterable[str]) -> dict[str, Any]:
         """Points that an arm is above others, clean and in the worst case, as JSON values."""
         return {
@@ -206,22 +188,21 @@ class Compared:
         }
 
     def headlines(self) -> dict[str, Any]:
-        """The figures as JSON values."""
         arms = {
             arm: {measure: pages.figure_json(self.figure(arm, measure)) for measure in MEASURES}
             for arm in self.runs
         }
         return {"images": len(self.study.test), "arms": arms}
 
-    def accuracies(self, title: str, arms: Iterable[str] | None = None) -> Table:
+    def accuracies(self, title: str, arms: Iterable[str] | None = None) -> str:
         """One row an arm, one column a measure; of all arms, or of some."""
         rows = [
             [self.names[arm], *(self.figure(arm, measure) for measure in MEASURES)]
             for arm in (self.names if arms is None else arms)
         ]
-        return Table(self._columns, rows, title)
+        return table(self._columns, rows, title)
 
-    def above(self, arm: str, over: Iterable[str], title: str) -> Table:
+    def above(self, arm: str, over: Iterable[str], title: str) -> str:
         """How far one arm is above others, in points."""
         rows = [
             [
@@ -230,7 +211,7 @@ class Compared:
             ]
             for other in over
         ]
-        return Table(self._columns, rows, title)
+        return table(self._columns, rows, title)
 
     @property
     def _columns(self) -> list[str]:
@@ -242,9 +223,7 @@ class Compared:
 def rows_of(study: Study, run: Trained) -> dict[str, Tensor]:
     """Which test images one model gets right, bool [N] by measure; kept beside its weights.
 
-    Raises:
-        ConfigError: the file holds what was measured on another model, on other images, or with
-            other attacks.
+    A file of another model, other images or other attacks is refused.
     """
     steps = study.settings.clat.evaluation
     attacks = attacks_of(study.settings.clat.epsilon, steps.pgd_steps, steps.apgd_steps)
@@ -261,7 +240,6 @@ def rows_of(study: Study, run: Trained) -> dict[str, Tensor]:
 
 
 def attacks_of(epsilon: float, pgd_steps: int, apgd_steps: int) -> dict[str, Attack]:
-    """PGD and APGD-CE, both in L∞."""
     return {"pgd": Pgd(epsilon, steps=pgd_steps), "apgd": Apgd(epsilon, steps=apgd_steps)}
 
 
@@ -281,35 +259,18 @@ def stood(
 
 
 def write_page(study: Study, recipe: ClatOptions | None = None, **values: object) -> None:
-    """Write one page of CLAT; its text may begin with `{about}` and `{recipe}`.
-
-    Args:
-        study: whose page it is.
-        recipe: of CLAT's runs, told in a sentence.
-        values: as in `pages.write_page`.
-    """
+    """Write one page of CLAT; its text may begin with `{about}` and `{recipe}`, in a sentence."""
     settings, beginning = study.settings.clat, ""
     run = settings.clean.finetuning if study.name == "clat_clean" else settings.finetuning
     if settings.pretrained:
-        beginning = (
-            "Every adversarial training begins at a model trained on the same images, not "
-            f"attacked, for {epochs(settings.clean.training)} (our own choice). "
-        )
-    about = pages.filled(
-        study,
-        "clat_about",
-        train=len(study.train),
-        validation=len(study.validation),
-        beginning=beginning,
-        steps=counted(settings.adversarial.steps, "step"),
-        size=_size(settings.adversarial.step_size),
-    )
-    told = "" if recipe is None else _recipe_words(recipe, run)
+        beginning = pages.filled(study, "clat_begun") + " "
+    size = _size(settings.adversarial.step_size)
+    about = pages.filled(study, "clat_about", beginning=beginning, size=size)
+    told = "" if recipe is None else _recipe_words(study, recipe, run)
     pages.write_page(study, corrupted=False, about=about, recipe=told, **values)
 
 
-def _recipe_words(recipe: ClatOptions, run: TrainingConfig) -> str:
-    """CLAT's settings in a sentence."""
+def _recipe_words(study: Study, recipe: ClatOptions, run: TrainingConfig) -> str:
     count, noun = recipe.every_steps, "step"
     if count is None:
         count, noun = recipe.every or 1, "epoch"
@@ -320,27 +281,15 @@ def _recipe_words(recipe: ClatOptions, run: TrainingConfig) -> str:
     if recipe.inner != "features":
         inner += " on the loss (our own choice)"
     if recipe.perturbed:
-        inner += (
-            f", {recipe.perturbed:.0%} of the cross-entropy taken at x + δ (our own choice; none "
-            "in the paper)"
-        )
-    return (
-        f"CLAT: {epochs(run)} at a learning rate of {run.learning_rate:g}, k = {recipe.k}, "
-        f"selected again {again} on {recipe.images} training images, λ = {recipe.strength:g}, "
-        f"inner maximization of {inner}."
-    )
+        inner += pages.filled(study, "clat_perturbed", share=recipe.perturbed)
+    return pages.filled(study, "clat_recipe", recipe=recipe, run=run, again=again, inner=inner)
 
 
 def _size(step: float | None) -> str:
     return "2.5·ε/steps" if step is None else f"{step:g}"
 
 
-def epochs(count: int | TrainingConfig) -> str:
-    """1 epoch, 2 epochs."""
-    return counted(count.epochs if isinstance(count, TrainingConfig) else count, "epoch")
-
-
-def selections(runs: Runs, title: str) -> Table:
+def selections(runs: Runs, title: str) -> str:
     """What trained in each run of CLAT: one row a run."""
     rows = []
     for name, each in runs.items():
@@ -353,4 +302,4 @@ def selections(runs: Runs, title: str) -> Table:
             counts = [len(recipe.selections), len(first), len(ever)]
             rows.append([label if len(each) > 1 else name, *counts, share, shown])
     header = ["", "selections", "k", "layers ever", "parameters trained, mean", "first selection"]
-    return Table(header, rows, title)
+    return table(header, rows, title)

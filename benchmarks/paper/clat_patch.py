@@ -9,28 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.paper import clat, pages
-from benchmarks.paper.pages import COLOURS, PATCHED, Gain, Picture, Table, figure_json
+from benchmarks.paper.pages import COLOURS, PATCHED, Gain, figure_json, table
 from benchmarks.paper.study import Study
 from rwsstore.errors import MissingFileError
 from rwsstore.measure import Figure, Grid, Resampling, correctness, mean_of
 from rwsstore.measure.accuracy import from_digits, to_digits
 from rwsstore.patches import Patch
 
-Patches = Mapping[str, float | None]
-"""Digests of the patches that are on, with their strengths; None: the recommended one."""
-
 CLEAN = "clean model"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One model: accuracies in percent, with the same draws of the images for all models.
-
-    Attributes:
-        ta: on clean images.
-        ra: by corruption.
-        adversarial: worst of PGD and APGD-CE.
-    """
+    """One model in percent: on clean images, by corruption, at the worst of PGD and APGD-CE."""
 
     ta: Figure
     ra: Mapping[str, Figure]
@@ -38,12 +29,10 @@ class Shown:
 
     @property
     def mean_ra(self) -> Figure:
-        """The mean over the corruptions."""
         return mean_of(list(self.ra.values()))
 
     @property
     def headline(self) -> dict[str, Any]:
-        """As JSON values."""
         return {
             "ta": figure_json(self.ta),
             "mean_ra": figure_json(self.mean_ra),
@@ -53,11 +42,6 @@ class Shown:
 
 
 def run(study: Study) -> dict[str, Any]:
-    """Measure, write the page and the picture; returns the headline figures.
-
-    Raises:
-        MissingFileError: the bundle has no patch of kind `clat`.
-    """
     patch = study.bundled("clat")
     if patch is None:
         raise MissingFileError(
@@ -69,6 +53,13 @@ def run(study: Study) -> dict[str, Any]:
     found = measure(study, patch, strengths)
     rows = {name: found[name] for name in (CLEAN, *map(alone, strengths))}
     gain = figure_json(found[ours].adversarial - found[CLEAN].adversarial)
+    together = [
+        [f"{name}: {label}", found[key].ta, found[key].ra[name], found[key].adversarial]
+        for name in study.settings.corruptions
+        for label, key in zip(
+            ("clean", "its patch", "CLAT", "both"), (CLEAN, name, ours, both(name)), strict=True
+        )
+    ]
     pages.write_page(
         study,
         patch=patch,
@@ -79,73 +70,23 @@ def run(study: Study) -> dict[str, Any]:
         meets=pages.holds(gain["value"] >= settings.gain),
         **_gains(study, found, ours),
         picture=_draw(study, [0.0, *strengths], list(rows.values())),
-        strengths=Table(
+        strengths=table(
             ["", "TA", "mean RA", "adversarial"],
             [[name, one.ta, one.mean_ra, one.adversarial] for name, one in rows.items()],
             "Accuracy in % at each strength",
         ),
-        together=Table(
+        together=table(
             ["", "TA", "RA of that corruption", "adversarial"],
-            [
-                [f"{name}: {label}", found[key].ta, found[key].ra[name], found[key].adversarial]
-                for name in study.settings.corruptions
-                for label, key in (
-                    ("clean", CLEAN), ("its patch", name), ("CLAT", ours), ("both", both(name))
-                )
-            ],
+            together,
             "With the corruptions' patches, accuracy in %",
         ),
-    )  # fmt: skip
+    )
     return {
         "payload_bytes": patch.payload_bytes,
         "recommended": recommended,
         "models": {name: shown.headline for name, shown in found.items()},
         "gain": gain,
         "meets": gain["value"] >= settings.gain,
-    }
-
-
-def measure(study: Study, patch: Patch, strengths: Sequence[float]) -> dict[str, Shown]:
-    """The clean model, the patch at each strength, and each corruption's patch without and with."""
-    settings, seed, corruptions = (
-        study.settings.clat_patch, study.settings.seed, study.settings.corruptions
-    )  # fmt: skip
-    own = study.patches(corruptions)
-    live = study.live([patch, *own.values()])
-    wanted: list[tuple[str, Patches, Sequence[str]]] = [(CLEAN, {}, corruptions)]
-    wanted += [(alone(alpha), {patch.digest: alpha}, corruptions) for alpha in strengths]
-    for name, other in own.items():
-        wanted.append((name, {other.digest: None}, [name]))
-        wanted.append((both(name), {other.digest: None, patch.digest: None}, [name]))
-    images = study.some(study.test, settings.images)
-    attacked = study.some(study.test, settings.attack_images)
-    attacks = clat.attacks_of(settings.epsilon, settings.pgd_steps, settings.apgd_steps)
-    resampling = Resampling(settings.resamples, seed=seed)
-    right: Grid[str, str] = Grid(resampling)
-    standing: Grid[str, str] = Grid(resampling)  # of fewer images
-    with study.progress.task("models", total=len(wanted)) as task:
-        for name, patches, shown in wanted:
-            model = live.variant(dict(patches)).module
-            for corruption in ("", *shown):
-
-                def seen(corruption: str = corruption, model: Any = model) -> str:
-                    pixels = images.images
-                    if corruption:
-                        pixels = study.corrupted(images, corruption)
-                    return to_digits(correctness(model, pixels, images.labels))
-
-                text = study.results.value(f"{name}/{corruption or 'clean'}/right", seen)
-                right.put(name, corruption, from_digits(text))
-            rows = clat.stood(study, study.results, name, model, attacked, attacks)
-            standing.put(name, "worst", rows["worst"])
-            task.advance(note=name)
-    return {
-        name: Shown(
-            right.accuracy(name, ""),
-            {corruption: right.accuracy(name, corruption) for corruption in shown},
-            standing.accuracy(name, "worst"),
-        )
-        for name, _, shown in wanted
     }
 
 
@@ -159,7 +100,47 @@ def both(corruption: str) -> str:
     return f"{corruption} + clat"
 
 
-def _gains(study: Study, found: Mapping[str, Shown], ours: str) -> dict[str, Gain]:
+def measure(study: Study, patch: Patch, strengths: Sequence[float]) -> dict[str, Shown]:
+    """The clean model, the patch at each strength, and each corruption's patch without and with."""
+    settings, corruptions = study.settings.clat_patch, study.settings.corruptions
+    own = study.patches(corruptions)
+    live = study.live([patch, *own.values()])
+    # What is on, and the corruptions that it is shown.
+    wanted: dict[str, tuple[dict[str, float | None], Sequence[str]]] = {CLEAN: ({}, corruptions)}
+    wanted |= {alone(alpha): ({patch.digest: alpha}, corruptions) for alpha in strengths}
+    for name, other in own.items():
+        wanted[name] = {other.digest: None}, [name]
+        wanted[both(name)] = {other.digest: None, patch.digest: None}, [name]
+    images = study.some(study.test, settings.images)
+    attacked = study.some(study.test, settings.attack_images)
+    attacks = clat.attacks_of(settings.epsilon, settings.pgd_steps, settings.apgd_steps)
+    resampling = Resampling(settings.resamples, seed=study.settings.seed)
+    right: Grid[str, str] = Grid(resampling)
+    standing: Grid[str, str] = Grid(resampling)  # of fewer images
+    for name in study.each("models", wanted):
+        patches, shown = wanted[name]
+        model = live.variant(patches).module
+        for corruption in ("", *shown):
+
+            def seen(corruption: str = corruption, model: Any = model) -> str:
+                pixels = study.corrupted(images, corruption) if corruption else images.images
+                return to_digits(correctness(model, pixels, images.labels))
+
+            text = study.results.value(f"{name}/{corruption or 'clean'}/right", seen)
+            right.put(name, corruption, from_digits(text))
+        rows = clat.stood(study, study.results, name, model, attacked, attacks)
+        standing.put(name, "worst", rows["worst"])
+    return {
+        name: Shown(
+            right.accuracy(name, ""),
+            {corruption: right.accuracy(name, corruption) for corruption in shown},
+            standing.accuracy(name, "worst"),
+        )
+        for name, (_, shown) in wanted.items()
+    }
+
+
+def _gains(study: Study, found: Mapping[str, Shown], ours: str) -> dict[str, Any]:
     """The patch against the clean model, and both patches against either, means over these."""
     alone, clean = found[ours], found[CLEAN]
     pairs = [(name, found[both(name)], found[name]) for name in study.settings.corruptions]
@@ -176,7 +157,7 @@ def _gains(study: Study, found: Mapping[str, Shown], ours: str) -> dict[str, Gai
     return {name: Gain(mean_of(each)) for name, each in differences.items()}
 
 
-def _draw(study: Study, places: Sequence[float], shown: Sequence[Shown]) -> Picture:
+def _draw(study: Study, places: Sequence[float], shown: Sequence[Shown]) -> str:
     figure, axes = pages.chart(6.4, 3.6)
     lines = {
         "TA": [one.ta.value for one in shown],

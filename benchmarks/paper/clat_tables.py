@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks.paper import clat, pages
-from benchmarks.paper.clat import Compared, Trained, adversarial, epochs
-from benchmarks.paper.pages import COLOURS, LINE, PATCHED, Gain, Picture, Table, figure_json
+from benchmarks.paper.clat import Compared, Trained, adversarial
+from benchmarks.paper.pages import COLOURS, LINE, PATCHED, Gain, counted, figure_json, table
 from benchmarks.paper.study import Study
 from rwsstore.attacks import Pgd
 from rwsstore.canonical import key_part
@@ -32,8 +32,7 @@ AIM, LARGEST_SHARE = 2.0, 0.10
 _METHODS = {"fast_at": "Fast-AT", "trades": "TRADES"}
 
 Matrix = Mapping[tuple[str, str], Figure]
-"""Accuracy in percent by attacked model and by the one it is tried on, in the white box on the
-diagonal."""
+"""Accuracy in percent by attacked model and by the one it is tried on: both, the white box."""
 
 
 def run_baselines(study: Study) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def run_baselines(study: Study) -> dict[str, Any]:
     others = [arm for arm in names if arm not in (*rivals, "clat")]
     gain = found.gains("clat", rivals)
     worst, above = (gain["whole"][measure]["value"] for measure in ("worst", "clean"))
-    by_seed = [
+    differences = [
         found.grid.accuracy(("clat", seed), "worst") - found.grid.accuracy(("whole", seed), "worst")
         for seed in range(count)
     ]
@@ -58,20 +57,16 @@ def run_baselines(study: Study) -> dict[str, Any]:
     clat.write_page(
         study,
         usual,
-        epochs=epochs(study.settings.clat.training),
-        worst=Gain(found.gain("clat", "whole", "worst")),
+        found=found,
         aim=AIM,
         reached="reached" if worst >= AIM else "not reached",
-        clean=Gain(found.gain("clat", "whole", "clean"), strictly=False),
         share=pages.holds(mean_share <= LARGEST_SHARE),
         largest=LARGEST_SHARE,
         mean_share=mean_share,
-        early=Gain(found.gain("clat", "best", "worst")),
-        early_clean=Gain(found.gain("clat", "best", "clean")),
         others="".join(_helped(found, method) for method in study.settings.clat.others),
         accuracies=found.accuracies(f"Accuracy in %, {over}", (*rivals, "clat")),
         gains=found.above("clat", rivals, "Points that CLAT is above the others"),
-        by_seed=_by_seed(found, by_seed),
+        by_seed=_by_seed(found, differences),
         picture=_draw_epochs(study, runs),
         selections=clat.selections({"CLAT": tuned}, "What CLAT trained"),
         further=[found.accuracies("Other trainings, one seed", others)] if others else [],
@@ -80,7 +75,7 @@ def run_baselines(study: Study) -> dict[str, Any]:
         **found.headlines(),
         "seeds": count,
         "gain": gain,
-        "gain_by_seed": [figure_json(one)["value"] for one in by_seed],
+        "gain_by_seed": [figure_json(one)["value"] for one in differences],
         "mean_share": mean_share,
         "selections": [len(run.selected.selections) for run in tuned],
         "meets": {
@@ -97,30 +92,26 @@ def _baselines(study: Study) -> tuple[dict[str, list[Trained]], dict[str, str]]:
     settings = study.settings.clat
     n, half, tuned = settings.training.epochs, settings.half, settings.finetuning.epochs
     names = {
-        "whole": f"PGD-AT, {epochs(n)}",
+        "whole": f"PGD-AT, {counted(n, 'epoch')}",
         "best": "PGD-AT, its best epoch on held-out images",
-        "half": f"PGD-AT, {epochs(half)}",
+        "half": f"PGD-AT, {counted(half, 'epoch')}",
         "clat": f"PGD-AT, {half}, + CLAT, {tuned}",
     }
-    seeds = range(settings.seeds)
-    whole = [adversarial(study, seed) for seed in seeds]
-    begun = [adversarial(study, seed, half=True) for seed in seeds]
-    runs = {
-        "whole": whole,
-        "best": [run.stopped_early for run in whole],
-        "half": begun,
-        "clat": [clat.finetuned(study, seed, run) for seed, run in enumerate(begun)],
-    }
+    whole = [adversarial(study, seed) for seed in range(settings.seeds)]
+    begun = [adversarial(study, seed, half=True) for seed in range(settings.seeds)]
+    tuned_runs = [clat.finetuned(study, seed, run) for seed, run in enumerate(begun)]
+    early = [run.stopped_early for run in whole]
+    runs = {"whole": whole, "best": early, "half": begun, "clat": tuned_runs}
     for method in settings.others:
         start = adversarial(study, 0, half=True, method=method)
-        fast = {"fast": True} if method == "fast_at" else {}
+        fast: dict[str, Any] = {"fast": True} if method == "fast_at" else {}
         variant, word = ("clat-fast", " (fast)") if fast else ("clat", "")
-        names[method] = f"{_METHODS[method]}, {epochs(n)}"
+        names[method] = f"{_METHODS[method]}, {counted(n, 'epoch')}"
         runs[method] = [adversarial(study, 0, method=method)]
         names[f"{method}+clat"] = f"{_METHODS[method]}, {half}, + CLAT{word}, {tuned}"
         runs[f"{method}+clat"] = [clat.finetuned(study, 0, start, variant=variant, **fast)]
     # As in the paper: δ on features, and the cross-entropy of clean images alone.
-    published = {"inner": "features", "perturbed": 0.0}
+    published: dict[str, Any] = {"inner": "features", "perturbed": 0.0}
     usual = clat.base_options(study, begun[0].last)
     if usual.model_copy(update=published) != usual:
         names["published"] = f"PGD-AT, {half}, + CLAT as published, {tuned}"
@@ -129,16 +120,14 @@ def _baselines(study: Study) -> tuple[dict[str, list[Trained]], dict[str, str]]:
 
 
 def _helped(found: Compared, method: str) -> str:
-    gain, above = (
-        Gain(found.gain(f"{method}+clat", method, measure)) for measure in ("worst", "clean")
-    )
+    worst, clean = (found[f"{method}+clat over {method}, {on}"] for on in ("worst", "clean"))
     return (
-        f" **{gain.verdict}: CLAT helps {_METHODS[method]}.** {gain} points in the worst case, "
-        f"{above} clean."
+        f" **{worst.verdict}: CLAT helps {_METHODS[method]}.** {worst} points in the worst case, "
+        f"{clean} clean."
     )
 
 
-def _by_seed(found: Compared, gains: Sequence[Figure]) -> Table:
+def _by_seed(found: Compared, gains: Sequence[Figure]) -> str:
     rows = []
     for seed, gain in enumerate(gains):
         whole, best, tuned = (
@@ -151,10 +140,10 @@ def _by_seed(found: Compared, gains: Sequence[Figure]) -> Table:
         "seed", "PGD-AT: clean", "worst", "best epoch", "there: clean", "worst", "CLAT: clean",
         "worst", "CLAT − PGD-AT, worst",
     ]  # fmt: skip
-    return Table(header, rows, "Each seed")
+    return table(header, rows, "Each seed")
 
 
-def _draw_epochs(study: Study, runs: clat.Runs) -> Picture:
+def _draw_epochs(study: Study, runs: clat.Runs) -> str:
     figure, axes = pages.chart(7.0, 3.6)
     for arm, name, first, colour in (
         ("whole", "PGD-AT", 1, PATCHED),
@@ -166,9 +155,7 @@ def _draw_epochs(study: Study, runs: clat.Runs) -> Picture:
             places = range(first, first + len(heights))
             label = None if seed else name
             axes.plot(places, heights, color=colour, linewidth=1.2, alpha=0.8, label=label)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("accuracy under PGD-10, held-out, in %")
-    axes.legend(frameon=False, fontsize=8)
+    pages.label_axes(axes, "epoch", "accuracy under PGD-10, held-out, in %")
     return pages.draw(study, "Accuracy on held-out images under PGD-10, epoch by epoch", figure)
 
 
@@ -184,16 +171,15 @@ def run_layers(study: Study) -> dict[str, Any]:
         begun = adversarial(study, seed, half=True)
         runs["start"].append(begun)
         runs["critical"].append(clat.finetuned(study, seed, begun))
-        runs["random"].append(clat.finetuned(study, seed, begun, variant="random", select="random"))
-    found, arms = Compared(study, runs, names), ("critical", "random")
-    over = ("random", "start")
+        other = clat.finetuned(study, seed, begun, variant="random", select="random")
+        runs["random"].append(other)
+    found, arms, others = Compared(study, runs, names), ("critical", "random"), ("random", "start")
     clat.write_page(
         study,
         clat.base_options(study, runs["start"][0].last),
-        worst=Gain(found.gain("critical", "random", "worst")),
-        clean=Gain(found.gain("critical", "random", "clean")),
+        found=found,
         accuracies=found.accuracies("Accuracy in %"),
-        gains=found.above("critical", over, "Points that the critical layers are above"),
+        gains=found.above("critical", others, "Points that the critical layers are above"),
         selections=clat.selections({names[arm]: runs[arm] for arm in arms}, "What trained"),
     )
     return {
@@ -214,7 +200,7 @@ def run_dynamic(study: Study) -> dict[str, Any]:
     names = {
         "dynamic": "CLAT, selected again",
         "fixed": "CLAT, the first selection stays",
-        "pgd_at": f"PGD-AT, {epochs(settings.training)}",
+        "pgd_at": f"PGD-AT, {counted(settings.training.epochs, 'epoch')}",
         "again": f"PGD-AT, {settings.half}, + PGD-AT, {settings.finetuning.epochs}",
     }
     runs: dict[str, list[Trained]] = {arm: [] for arm in names}
@@ -230,11 +216,10 @@ def run_dynamic(study: Study) -> dict[str, Any]:
     clat.write_page(
         study,
         clat.base_options(study, runs["dynamic"][0].last),
-        below=Gain(found.gain("pgd_at", "fixed", "worst")),
+        found=found,
         accuracies=found.accuracies("Accuracy in %"),
         gains=found.above("dynamic", rivals, "Points that selecting again is above"),
         selections=clat.selections(tuned, "What trained"),
-        **{arm: Gain(found.gain("dynamic", arm, "worst")) for arm in rivals},
     )
     over = found.gains("dynamic", rivals)
     return {**found.headlines(), "seeds": len(runs["dynamic"]), "dynamic_over": over}
@@ -255,12 +240,7 @@ def run_clean(study: Study) -> dict[str, Any]:
     clat.write_page(
         study,
         clat.base_options(study, begun.last, settings.recipe),
-        trained=epochs(settings.training),
-        tuned=epochs(settings.finetuning),
-        raised=Gain(found.gain("clat", "clean", "worst")),
-        lost=Gain(found.gain("clat", "clean", "clean")),
-        against=Gain(found.gain("clat", "pgd_at", "worst")),
-        kept=Gain(found.gain("clat", "pgd_at", "clean")),
+        found=found,
         accuracies=found.accuracies("Accuracy in %"),
         gains=found.above("clat", over, "Points that CLAT is above"),
         selections=clat.selections({names["clat"]: [tuned]}, "What trained"),
@@ -273,11 +253,7 @@ def run_clean(study: Study) -> dict[str, Any]:
 
 
 def run_count(study: Study) -> dict[str, Any]:
-    """Figure 3: CLAT with ever more layers, up to all; with all, nothing is left to select.
-
-    Raises:
-        ConfigError: a k of the settings is not below the number of layers.
-    """
+    """Figure 3: CLAT with ever more layers, up to all; with all, nothing is left to select."""
     settings, begun = study.settings.clat, adversarial(study, 0, half=True)
     layers, usual = len(main_path_convolutions(begun.last)), clat.base_options(study, begun.last)
     if settings.counts[-1] >= layers:
@@ -291,8 +267,8 @@ def run_count(study: Study) -> dict[str, Any]:
     shares = {str(k): one.selected.mean_share for k, one in tuned.items()}
     names = {k: f"k = {k}, {share:.1%}" for k, share in shares.items()}
     names[str(layers)] = f"k = {layers}, all, {shares[str(layers)]:.1%}"
-    names["start"] = f"PGD-AT, {epochs(settings.half)}: where CLAT starts"
-    names["pgd_at"] = f"PGD-AT, {epochs(settings.training)}"
+    names["start"] = f"PGD-AT, {counted(settings.half, 'epoch')}: where CLAT starts"
+    names["pgd_at"] = f"PGD-AT, {counted(settings.training.epochs, 'epoch')}"
     runs = {str(k): [one] for k, one in tuned.items()}
     runs |= {"start": [begun], "pgd_at": [adversarial(study, 0)]}
     found = Compared(study, runs, names)
@@ -313,7 +289,7 @@ def run_count(study: Study) -> dict[str, Any]:
     return {**found.headlines(), **chosen}
 
 
-def _draw_counts(study: Study, counts: Sequence[int], found: Compared) -> Picture:
+def _draw_counts(study: Study, counts: Sequence[int], found: Compared) -> str:
     figure, axes = pages.chart(6.4, 3.6)
     for measure, colour, name in (("worst", PATCHED, "worst case"), ("clean", COLOURS[1], "clean")):
         figures = [found.figure(str(k), measure) for k in counts]
@@ -329,18 +305,14 @@ def _draw_counts(study: Study, counts: Sequence[int], found: Compared) -> Pictur
         baseline = found.figure("pgd_at", measure).value
         label = "PGD-AT, as many epochs" if measure == "worst" else None
         axes.axhline(baseline, color=LINE, linewidth=0.8, linestyle=":", label=label)
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [str(k) for k in counts])
-    axes.minorticks_off()
-    axes.set_xlabel("layers that train at a time")
-    axes.set_ylabel("accuracy in %")
+    pages.log_places(axes, counts)
     axes.set_ylim(0)
-    axes.legend(frameon=False, fontsize=8)
+    pages.label_axes(axes, "layers that train at a time")
     return pages.draw(study, "Worst case over the number of layers", figure)
 
 
 def run_blackbox(study: Study) -> dict[str, Any]:
-    """Table 2: two families, of PGD-AT and of PGD-AT with CLAT each; two seeds, or two networks.
+    """Table 2: perturbations of one model tried on the others: PGD-AT and CLAT, of two seeds.
 
     In the black box each image is driven as far as its loss rises on the attacked model.
     """
@@ -357,11 +329,10 @@ def run_blackbox(study: Study) -> dict[str, Any]:
     rows = [[made_on, *(matrix[made_on, tried_on] for tried_on in names)] for made_on in names]
     clat.write_page(
         study,
-        epochs=epochs(study.settings.clat.training),
         least=Gain(least),
         ours=Gain(ours),
         picture=pages.draw(study, "Accuracy by attacked model and victim", figure),
-        matrix=Table(["made on", *names], rows, "Accuracy in %, tried on"),
+        matrix=table(["made on", *names], rows, "Accuracy in %, tried on"),
     )
     return {
         "images": len(study.test),
@@ -375,23 +346,17 @@ def run_blackbox(study: Study) -> dict[str, Any]:
 
 
 def families(study: Study) -> dict[str, Trained]:
-    """PGD-AT and CLAT of the first family, then of the second; by name."""
-    settings = study.settings.clat
+    """PGD-AT and CLAT with the first seed, then with the second; by name."""
     found = {}
-    for seed, other in ((0, None), (0, settings.second) if settings.second else (1, None)):
-        name = settings.network if other is None else other.network
-        family = f"{name}, seed {seed}" if settings.second is None else name
-        recipe = settings.recipe
-        if other is not None:
-            recipe = recipe.model_copy(update={"k": other.k})
-        begun = adversarial(study, seed, half=True, other=other)
-        found[f"{family}: PGD-AT"] = adversarial(study, seed, other=other)
-        found[f"{family}: CLAT"] = clat.finetuned(study, seed, begun, recipe=recipe)
+    for seed in (0, 1):
+        family = f"{study.settings.clat.network}, seed {seed}"
+        begun = adversarial(study, seed, half=True)
+        found[f"{family}: PGD-AT"] = adversarial(study, seed)
+        found[f"{family}: CLAT"] = clat.finetuned(study, seed, begun)
     return found
 
 
 def _transfer(study: Study, runs: Mapping[str, Trained]) -> Matrix:
-    """Attack every model and try the outcome on all of them."""
     settings, seed = study.settings.clat, study.settings.seed
     attack = Pgd(settings.epsilon, steps=settings.evaluation.pgd_steps)
     models = {name: run.last for name, run in runs.items()}
@@ -408,9 +373,8 @@ def _transfer(study: Study, runs: Mapping[str, Trained]) -> Matrix:
     grid = attack_grid(
         models, {"pgd": attack}, study.test, options, results=results, progress=study.progress
     )
-    return {
-        pair: grid.accuracy(pair, ("pgd", attack.epsilon)) for pair in product(models, repeat=2)
-    }
+    pairs = product(models, models)
+    return {pair: grid.accuracy(pair, ("pgd", attack.epsilon)) for pair in pairs}
 
 
 def margin(matrix: Matrix, names: Sequence[str]) -> Figure:

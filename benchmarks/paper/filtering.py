@@ -14,17 +14,16 @@ from torch import nn
 
 from benchmarks.paper import clat, findings
 from benchmarks.paper.findings import Finding
-from benchmarks.paper.pages import Table, counted, draw, told, write_page
+from benchmarks.paper.pages import draw, table, told, write_page
 from benchmarks.paper.parameter_corruption import networks
-from benchmarks.paper.study import Study
+from benchmarks.paper.study import Study, faster
 from rwsstore.attacks import Fgsm, Pgd
-from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet, load_images
 from rwsstore.measure import Figure, Grid, Resampling, with_batch_statistics
 from rwsstore.models import fold_batchnorm, short_names
 from rwsstore.probes import filtering
 from rwsstore.probes.filtering import FilteringReport
-from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe, TrainingConfig, hold_out
+from rwsstore.training import CleanRecipe, Recipe, SelectiveRecipe, hold_out
 
 ARMS = {
     "clean": "clean model, not retrained",
@@ -41,40 +40,16 @@ _RETAINED = 1.0
 """Points of accuracy above chance that BatchNorm must make a difference of."""
 
 
-@dataclass(frozen=True)
-class Maps:
-    """Every map; all but the first have every second of its thresholds.
-
-    Attributes:
-        bundled: the bundled model on its test images.
-        coarse: the same, with the thresholds of the others.
-        digits: the same network trained on digits.
-        half: the same trained on half of the classes.
-        unfolded: the bundled model before folding, where it is at hand.
-        resnet: another network, its BatchNorm left in.
-        resnet_folded: the same, folded.
-        resnet_batch: the same, normalizing by each batch's own statistics; h1 only.
-    """
-
-    bundled: FilteringReport
-    coarse: FilteringReport
-    digits: FilteringReport
-    half: FilteringReport
-    unfolded: FilteringReport | None
-    resnet: FilteringReport
-    resnet_folded: FilteringReport
-    resnet_batch: FilteringReport
+Maps = Mapping[str, FilteringReport]
+"""By name; all but "bundled", the model's own, have every second of its thresholds; "coarse"
+is the same with these, "unfolded" the model before folding, where it is at hand. "digits", "half":
+its network trained on digits, on half of the classes. "resnet": another with its BatchNorm;
+"resnet_folded": without; "resnet_batch": normalizing by each batch's statistics."""
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """One arm, the mean over its seeds.
-
-    Attributes:
-        runs: how many.
-        figures: accuracy in percent by measure, with draws over the images.
-        changed: share of the parameters that training changed, the mean over the runs.
-    """
+    """One arm, means over its runs: accuracy in percent by measure, share of weights changed."""
 
     runs: int
     figures: Mapping[str, Figure]
@@ -82,37 +57,31 @@ class Retrained:
 
 
 def run(study: Study) -> dict[str, Any]:
-    """Train, filter, attack, write the page and the pictures; returns the headline figures."""
     settings, maps = study.settings.filtering, measure_maps(study)
-    found = measure_retrained(study)
+    found, bundled, resnet = measure_retrained(study), maps["bundled"], maps["resnet"]
     asked = {
-        "kinds": findings.kinds_of_layers(maps.bundled),
-        "targets": findings.targets_of_attacks(maps.bundled),
+        "kinds": findings.kinds_of_layers(bundled),
+        "targets": findings.targets_of_attacks(bundled),
         "data_sets": findings.same_on_other_data(
-            maps.coarse, {"digits": maps.digits, "half of the classes": maps.half}
+            maps["coarse"], {"digits": maps["digits"], "half of the classes": maps["half"]}
         ),
-        "networks": findings.same_in_another_network(maps.coarse, maps.resnet),
+        "networks": findings.same_in_another_network(maps["coarse"], resnet),
         "batch_norm": _batch_norm(maps),
         "retraining": _retraining(found),
     }
     write_page(
         study,
-        images=maps.bundled.curves.images,
+        images=bundled.curves.images,
         coarse=(settings.thresholds + 1) // 2,
-        epochs=counted(settings.training.epochs, "epoch"),
-        runs=counted(settings.seeds, "run"),
-        every=counted(settings.recipe.every, "epoch"),
-        findings=Table(
+        findings=table(
             ["finding", "our numbers say", "because"],
             [[one.claim, one.verdict, one.reason] for one in asked.values()],
             "The paper's findings",
         ),
-        map=draw(study, "Scores of the bundled model", filtering.draw_map(maps.bundled), "map"),
-        curves=draw(
-            study, "Accuracy over thresholds", filtering.draw_curves(maps.bundled), "curves"
-        ),
-        layers=_layers(maps.bundled, "The bundled model's layers"),
-        retrained=Table(
+        map=draw(study, "Scores of the bundled model", filtering.draw_map(bundled), "map"),
+        curves=draw(study, "Accuracy over thresholds", filtering.draw_curves(bundled), "curves"),
+        layers=_layers(bundled, "The bundled model's layers"),
+        retrained=table(
             ["", *MEASURES.values(), "runs", "parameters changed"],
             [
                 [ARMS[arm], *one.figures.values(), one.runs, f"{one.changed:.0%}"]
@@ -121,20 +90,26 @@ def run(study: Study) -> dict[str, Any]:
             "Retraining: accuracy in %",
         ),
         resnet_map=draw(
-            study, "Scores of the ResNet-18", filtering.draw_map(maps.resnet), "resnet18-map"
+            study, "Scores of the ResNet-18", filtering.draw_map(resnet), "resnet18-map"
         ),
-        resnet_layers=_layers(maps.resnet, "The ResNet-18's layers"),
+        resnet_layers=_layers(resnet, "The ResNet-18's layers"),
         across=_across(maps),
     )
     return {
-        "kinds": maps.bundled.counts,
-        "mean_s2": {layer.layer: _value(layer.mean["s2"]) for layer in maps.bundled.scores},
+        "kinds": bundled.counts,
+        "mean_s2": {layer.layer: (s2 := layer.mean["s2"]) and s2.value for layer in bundled.scores},
         "retrained": {
             arm: {name: figure.value for name, figure in one.figures.items()}
             for arm, one in found.items()
         },
         "gain": {
-            arm: {name: _gain(gain(found, name, arm)) for name in MEASURES}
+            arm: {
+                name: {
+                    "points": (one := gain(found, name, arm)).value,
+                    "interval": None if one.interval is None else one.interval.model_dump(),
+                }
+                for name in MEASURES
+            }
             for arm in ("selective", "fragile")
         },
         "findings": {key: {"verdict": f.verdict, "because": f.reason} for key, f in asked.items()},
@@ -142,7 +117,6 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def measure_maps(study: Study) -> Maps:
-    """Train and filter whatever was not before."""
     settings, size = study.settings.filtering, study.clean.spec.input_size
     coarse, resnet = (settings.thresholds + 1) // 2, networks(study)["resnet18"]
     digits = (
@@ -150,8 +124,6 @@ def measure_maps(study: Study) -> Maps:
         load_images(_DIGITS, "test", size=size),
     )
     half = tuple(map(_first_classes, (study.train, study.validation, study.test)))
-    on_digits = _trained(study, "filtering-digits", settings.digits, *digits[:2])
-    on_half = _trained(study, "filtering-half", settings.half, *half[:2])
 
     def made(
         name: str, model: nn.Module, images: ImageSet = study.test, *, seed: int = 0,
@@ -162,7 +134,7 @@ def measure_maps(study: Study) -> Maps:
             epsilon=settings.epsilon, filters=filters, thresholds=thresholds
         )
         curves = filtering.measure_curves(
-            ComputeMode(channels_last=True).prepare(model), shown.images, shown.labels, options,
+            faster(model), shown.images, shown.labels, options,
             results=study.results, prefix=f"{name}/", progress=study.progress,
         )  # fmt: skip
         resampling = Resampling(resamples=settings.resamples, seed=study.settings.seed + seed)
@@ -172,19 +144,19 @@ def measure_maps(study: Study) -> Maps:
         return FilteringReport.of(curves, scoring, dataset=shown.name)
 
     bundled = made("bundled", study.clean, thresholds=settings.thresholds)
-    batch, unfolded = with_batch_statistics(resnet).eval(), study.unfolded
-    return Maps(
-        bundled=bundled,
-        coarse=FilteringReport.of(
-            _thinned(bundled.curves), bundled.options, dataset=study.test.name
-        ),
-        digits=made("digits", on_digits, digits[2], seed=1),
-        half=made("half", on_half, half[2], seed=2),
-        unfolded=None if unfolded is None else made("unfolded", unfolded),
-        resnet=made("resnet18", resnet),
-        resnet_folded=made("resnet18-folded", fold_batchnorm(resnet)),
-        resnet_batch=made("resnet18-batch", batch, filters=("h1",)),
-    )
+    thinned = _thinned(bundled.curves)
+    maps = {
+        "bundled": bundled,
+        "coarse": FilteringReport.of(thinned, bundled.options, dataset=study.test.name),
+        "digits": made("digits", _trained(study, "digits", *digits), digits[2], seed=1),
+        "half": made("half", _trained(study, "half", *half), half[2], seed=2),
+        "resnet": made("resnet18", resnet),
+        "resnet_folded": made("resnet18-folded", fold_batchnorm(resnet)),
+    }
+    if study.unfolded is not None:
+        maps["unfolded"] = made("unfolded", study.unfolded)
+    batch = with_batch_statistics(resnet).eval()
+    return {**maps, "resnet_batch": made("resnet18-batch", batch, filters=("h1",))}
 
 
 def _first_classes(images: ImageSet) -> ImageSet:
@@ -195,16 +167,16 @@ def _first_classes(images: ImageSet) -> ImageSet:
 
 
 def _trained(
-    study: Study, name: str, config: TrainingConfig, train: ImageSet, validation: ImageSet
+    study: Study, name: str, train: ImageSet, validation: ImageSet, *_test: ImageSet
 ) -> nn.Module:
     """The bundled model's network, from the start, on other images; folded."""
     begin = study.untrained(num_classes=len(train.classes), classes=train.classes)
+    config = getattr(study.settings.filtering, name)
     other = replace(study, train=train, validation=validation)
-    return fold_batchnorm(other.trained(name, CleanRecipe(), begin, config))
+    return fold_batchnorm(other.trained(f"filtering-{name}", CleanRecipe(), begin, config))
 
 
 def _thinned(curves: filtering.FilteringCurves) -> filtering.FilteringCurves:
-    """Every second threshold."""
     options = replace(curves.options, thresholds=(curves.options.thresholds + 1) // 2)
     names = ("thresholds", "remaining", "clean", "attacked")
     each = [
@@ -239,6 +211,12 @@ def measure_retrained(study: Study) -> dict[str, Retrained]:
     return found
 
 
+def _changed(before: nn.Module, after: nn.Module) -> float:
+    other, own = after.state_dict(), dict(before.named_parameters())
+    moved = [tensor for name, tensor in own.items() if not torch.equal(tensor, other[name])]
+    return sum(t.numel() for t in moved) / sum(t.numel() for t in own.values())
+
+
 def retrain(study: Study, arm: str, seed: int) -> nn.Module:
     """Go on training the clean model in one of the ways of `ARMS`."""
     settings = study.settings.filtering
@@ -248,12 +226,6 @@ def retrain(study: Study, arm: str, seed: int) -> nn.Module:
         kinds = ("fragile",) if arm == "fragile" else settings.recipe.train
         recipe = SelectiveRecipe(settings.recipe.model_copy(update={"train": kinds}))
     return study.trained(f"filtering-{arm}-{seed}", recipe, study.clean, config)
-
-
-def _changed(before: nn.Module, after: nn.Module) -> float:
-    other, own = after.state_dict(), dict(before.named_parameters())
-    moved = [tensor for name, tensor in own.items() if not torch.equal(tensor, other[name])]
-    return sum(t.numel() for t in moved) / sum(t.numel() for t in own.values())
 
 
 def gain(found: Mapping[str, Retrained], measure: str, arm: str = "selective") -> Figure:
@@ -279,9 +251,9 @@ def _retraining(found: Mapping[str, Retrained]) -> Finding:
 
 
 def _batch_norm(maps: Maps) -> Finding:
-    pairs = [("ResNet-18", maps.resnet, maps.resnet_folded)]
-    if maps.unfolded is not None:
-        pairs.append(("bundled model", maps.unfolded, maps.coarse))
+    pairs = [("ResNet-18", maps["resnet"], maps["resnet_folded"])]
+    if "unfolded" in maps:
+        pairs.append(("bundled model", maps["unfolded"], maps["coarse"]))
     kept = {name: (retained(left), retained(folded)) for name, left, folded in pairs}
     said = "; ".join(
         f"{name}: {left:.1f} points above chance with BatchNorm, {folded:.1f} with it folded"
@@ -291,7 +263,7 @@ def _batch_norm(maps: Maps) -> Finding:
         "BatchNorm keeps a network going although all of a layer's weights are gone",
         findings.agreed([left - folded > _RETAINED for left, folded in kept.values()]),
         f"mean over the layers, evaluation mode; {said}. Normalizing by each batch's statistics, "
-        f"as in training mode, the ResNet-18 keeps {retained(maps.resnet_batch):.1f}",
+        f"as in training mode, the ResNet-18 keeps {retained(maps['resnet_batch']):.1f}",
     )
 
 
@@ -302,41 +274,34 @@ def retained(report: FilteringReport, name: str = "h1") -> float:
     return fmean(float(curve.accuracy[-1]) - chance for curve in curves)
 
 
-def _layers(report: FilteringReport, title: str) -> Table:
+def _layers(report: FilteringReport, title: str) -> str:
     filters = report.curves.options.filters
     header = ["layer", *(f"S2, {name}" for name in filters), "S1", "S2", "S3", "kind", "clear"]
     names = short_names([layer.layer for layer in report.scores])
     rows = []
     for name, layer in zip(names, report.scores, strict=True):
-        each = [_value(layer.by_filter[one]["s2"]) for one in filters]
+        each = [layer.by_filter[one]["s2"] for one in filters]
         means = [told(layer.mean[score], "z.2f") for score in ("s1", "s2", "s3")]
         clear = "yes" if layer.clear else "no"
-        shown = ["-" if value is None else value for value in each]
+        shown = ["-" if figure is None else figure.value for figure in each]
         rows.append([name, *shown, *means, layer.kind or "-", clear])
-    return Table(header, rows, title, "z.2f")
+    return table(header, rows, title, "z.2f")
 
 
-def _across(maps: Maps) -> Table:
+def _across(maps: Maps) -> str:
     """One row a layer, one column a data set; and BatchNorm left in."""
-    columns = {"bundled": maps.coarse, "digits": maps.digits, "half of the classes": maps.half}
-    if maps.unfolded is not None:
-        columns["BatchNorm left in"] = maps.unfolded
-    means = [findings.s2_of(report) for report in columns.values()]
-    names = short_names([layer.layer for layer in maps.coarse.scores])
+    columns = {
+        "coarse": "bundled",
+        "digits": "digits",
+        "half": "half of the classes",
+        "unfolded": "BatchNorm left in",
+    }
+    shown = [name for name in columns if name in maps]
+    means = [findings.s2_of(maps[name]) for name in shown]
+    names = short_names([layer.layer for layer in maps["coarse"].scores])
     rows = [
         [name, *(told(figure, "z.2f") for figure in figures)]
         for name, *figures in zip(names, *means, strict=True)
     ]
-    return Table(["layer", *columns], rows, "Mean S2 of the same network's layers")
-
-
-def _value(figure: Figure | None) -> float | None:
-    return None if figure is None else figure.value
-
-
-def _gain(figure: Figure) -> dict[str, Any]:
-    interval = figure.interval
-    return {
-        "points": figure.value,
-        "interval": None if interval is None else interval.model_dump(),
-    }
+    header = ["layer", *(columns[name] for name in shown)]
+    return table(header, rows, "Mean S2 of the same network's layers")

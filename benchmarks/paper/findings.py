@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmarks.paper.pages import told
 from rwsstore.measure import Figure
@@ -32,13 +33,7 @@ ALIKE = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of a paper.
-
-    Attributes:
-        claim: as the paper has it.
-        verdict: whether our numbers say so.
-        reason: the numbers.
-    """
+    """One finding of a paper: as it has it, whether our numbers say so, and these."""
 
     claim: str
     verdict: str
@@ -46,7 +41,6 @@ class Finding:
 
 
 def agreed(answers: Sequence[bool]) -> str:
-    """Whether all, some or none of the answers are yes."""
     if not any(answers):
         return REFUTED
     return CONFIRMED if all(answers) else MIXED
@@ -83,7 +77,6 @@ def norm_most_sensitive(types: Reports) -> Finding:
 
 
 def conv_before_linear(types: Reports) -> Finding:
-    """Do convolutions lose more than fully-connected layers?"""
     claim = "convolutions are more sensitive than fully-connected layers"
     return _first_of(types, claim, "conv", "linear")
 
@@ -156,11 +149,7 @@ def epsilon_for(report: CorruptionReport, points: float, *, random: bool) -> flo
 
 
 def rank_correlation(values: Sequence[float]) -> tuple[float, float]:
-    """Correlate the ranks of values with their order (Spearman).
-
-    Returns:
-        (ρ, two-sided p-value of a permutation test with 9,999 seeded relabelings).
-    """
+    """ρ of the values with their order (Spearman), and the two-sided p-value of relabelings."""
     ranks = _ranks(torch.tensor(values, dtype=torch.float64)[:, None])[:, 0]
     order = torch.arange(len(values), dtype=torch.float64)
     order = order - order.mean()
@@ -184,7 +173,6 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def kinds_of_layers(report: FilteringReport) -> Finding:
-    """Are there layers of each kind, with their whole interval?"""
     clear = [layer.kind for layer in report.scores if layer.clear]
     there, sure = len(set(clear)), len(clear)
     said = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
@@ -215,7 +203,6 @@ def targets_of_attacks(report: FilteringReport) -> Finding:
 
 
 def same_on_other_data(own: FilteringReport, others: Mapping[str, FilteringReport]) -> Finding:
-    """Are the layers of one network alike on several data sets?"""
     decisive, rhos, parts = s2_of(own), [], []
     for name, other in others.items():
         rhos.append(agreement(decisive, s2_of(other)))
@@ -229,7 +216,6 @@ def same_on_other_data(own: FilteringReport, others: Mapping[str, FilteringRepor
 
 
 def same_in_another_network(own: FilteringReport, resnet: FilteringReport) -> Finding:
-    """Are layers at equal relative depth alike?"""
     mine, other = s2_of(own), s2_of(resnet)
     rho = None if None in mine else agreement(_at(mine, len(other)), other)
     with_draws = sum(figure is not None and figure.draws is not None for figure in other)
@@ -249,13 +235,8 @@ def s2_of(report: FilteringReport) -> list[Figure | None]:
 def agreement(left: Sequence[Figure | None], right: Sequence[Figure | None]) -> Figure | None:
     """Spearman's rank correlation of two maps' layers, with draws over the images.
 
-    Args:
-        left: a score of each layer, or None where it is not defined.
-        right: as many.
-
-    Returns:
-        Over the layers where both are defined in every draw; None: they are fewer than three, or
-        all equal.
+    Over the layers where both are defined in every draw; None: they are fewer than three, or all
+    equal.
     """
     pairs = [
         (a, b)
@@ -301,12 +282,8 @@ def _table(figures: Sequence[Figure]) -> Tensor:
 def _at(figures: Sequence[Figure | None], count: int) -> list[Figure | None]:
     """Scores at so many even relative depths, linearly between the layers on either side."""
     known = [figure for figure in figures if figure is not None]
-    table = _table(known)
-    found: list[Figure | None] = []
-    for number in range(count):
-        place = number / max(1, count - 1) * (len(known) - 1)
-        low = min(int(place), len(known) - 2)
-        row = torch.lerp(table[low], table[low + 1], place - low)
-        draws = row[1:] if len(row) > 1 else None
-        found.append(Figure(float(row[0]), draws, known[0].images, known[0].resampling))
-    return found
+    images, resampling = known[0].images, known[0].resampling
+    rows = F.interpolate(_table(known).T[None], count, mode="linear", align_corners=True)[0].T
+    return [
+        Figure(float(row[0]), row[1:] if len(row) > 1 else None, images, resampling) for row in rows
+    ]

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.paper.settings import CLAT_TABLES
@@ -26,35 +26,27 @@ COLOURS = (PATCHED, "#d1762b", "#3f8f5b", "#8c5fa8", "#b8414b", "#7a6a53", "#2f9
 SYNTHETIC_FROST = "Frost is synthetic, not the benchmark's photographs."
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of a page; the first column is text, the others are numbers.
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str = "",
+    form: str | Sequence[str] = ".1f",
+) -> str:
+    """Markdown of a table, its title above; the first column is text, the others are numbers.
 
-    Attributes:
-        header: one word or two a column.
-        rows: as wide as the header. Text is written as it is, None as nothing, a whole number with
-            commas, a figure with its interval, any other number in its column's form.
-        title: above it; none if empty.
-        form: of numbers; one for all columns, or one a column.
+    Text is written as it is, None as nothing, a whole number with commas, a figure with its
+    interval, any other number in its column's form: one for all, or one a column, the last for all
+    after it.
+
+    Raises:
+        ValueError: a row is not as wide as the header.
     """
-
-    header: Sequence[str]
-    rows: Iterable[Sequence[object]]
-    title: str = ""
-    form: str | Sequence[str] = ".1f"
-
-    def __str__(self) -> str:
-        """Markdown: the table, below its title.
-
-        Raises:
-            ValueError: a row is not as wide as the header.
-        """
-        forms = [self.form] if isinstance(self.form, str) else self.form
-        rows = [
-            [_cell(cell, forms[min(place, len(forms) - 1)]) for place, cell in enumerate(row)]
-            for row in self.rows
-        ]
-        return tables.Table.of(self.header, rows, self.title).to_markdown().rstrip()
+    forms = [form] if isinstance(form, str) else form
+    cells = [
+        [_cell(cell, forms[min(place, len(forms) - 1)]) for place, cell in enumerate(row)]
+        for row in rows
+    ]
+    return tables.Table.of(header, cells, title).to_markdown().rstrip()
 
 
 def _cell(value: object, form: str) -> str:
@@ -65,57 +57,41 @@ def _cell(value: object, form: str) -> str:
     return format(value, "," if isinstance(value, int) else form)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture of a page.
+def draw(study: "Study", words: str, drawn: Any, suffix: str = "") -> str:
+    """Write a figure, or a PNG's bytes, as `docs/paper/NAME.png`, or `NAME-SUFFIX.png`.
 
-    Attributes:
-        path: beside the page.
-        words: what it shows, for those who don't see it.
+    Returns:
+        Markdown of a link to it, with words on what it shows for those who don't see it.
     """
-
-    path: Path
-    words: str
-
-    def __str__(self) -> str:
-        """Markdown: a link to it."""
-        return f"![{self.words}]({self.path.name})"
-
-
-def draw(study: "Study", words: str, drawn: Any, suffix: str = "") -> Picture:
-    """Write a figure, or a PNG's bytes, as `docs/paper/NAME.png`, or `NAME-SUFFIX.png`."""
     make_folders(study.docs)
-    path = study.docs / f"{study.name}{'-' + suffix if suffix else ''}.png"
-    write_atomic(path, drawn if isinstance(drawn, bytes) else png_bytes(drawn))
-    return Picture(path, words)
+    name = f"{'-'.join(filter(None, (study.name, suffix)))}.png"
+    write_atomic(study.docs / name, drawn if isinstance(drawn, bytes) else png_bytes(drawn))
+    return f"![{words}]({name})"
+
+
+class _Words(Formatter):
+    """`str.format` that also counts, `{epochs:epoch}`, and joins what there are several of."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if isinstance(value, list):  # blocks, one below another
+            return "\n\n".join(map(str, value))
+        if isinstance(value, tuple):
+            return ", ".join(map(str, value))
+        return counted(value, spec) if len(spec) > 1 and spec.isalpha() else format(value, spec)
 
 
 def filled(study: "Study", name: str, **values: object) -> str:
-    """A text of `texts/`, filled; the study is `study` in it, its settings `all`, its own `own`.
-
-    Args:
-        study: whose page it stands on.
-        name: of the file.
-        values: what else stands in it, as `str.format` writes it; blocks one below another where
-            there are several, none where there are none.
-    """
+    """A text of `texts/`, filled; the study is `study` in it, its settings `all`, its own `own`."""
     part = "clat" if study.name in CLAT_TABLES else study.name
     own = getattr(study.settings, part, None)
-    blocks = {
-        name: "\n\n".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
     text = _TEXTS.joinpath(f"{name}.md").read_text(encoding="utf-8")
-    return text.format(study=study, all=study.settings, own=own, **blocks).strip()
+    return _Words().format(text, study=study, all=study.settings, own=own, **values).strip()
 
 
 def write_page(study: "Study", *, corrupted: bool = True, **values: object) -> Path:
     """Write `docs/paper/NAME.md`: `texts/NAME.md`, filled, and the command that makes it.
 
-    Args:
-        study: whose page it is.
-        corrupted: whether images were corrupted, so that their severity is told.
-        values: as in `filled`.
+    Where images were corrupted, their severity is told.
     """
     severity = f", corruptions at severity {study.settings.severity} unless said"
     origin = (
@@ -132,13 +108,11 @@ def write_page(study: "Study", *, corrupted: bool = True, **values: object) -> P
 
 
 def chart(width: float, height: float) -> tuple[Any, Any]:
-    """A figure and its only axes."""
     figure = new_figure(width, height)
     return figure, tidy(figure.add_subplot())
 
 
 def tidy(axes: Any) -> Any:
-    """Take the upper and the right spine away."""
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -157,9 +131,19 @@ def curves(
     for (label, heights), colour in zip(lines.items(), colours, strict=False):
         axes.plot(places, heights, "o-", ms=4, color=colour, label=label)
     if log:
-        axes.set_xscale("log")
-        axes.set_xticks(places, [f"{place:g}" for place in places])
-        axes.minorticks_off()
+        log_places(axes, places)
+    label_axes(axes, x, y)
+
+
+def log_places(axes: Any, places: Sequence[float]) -> None:
+    """Have a logarithmic x axis with these numbers on it alone."""
+    axes.set_xscale("log")
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.minorticks_off()
+
+
+def label_axes(axes: Any, x: str, y: str = "accuracy in %") -> None:
+    """Say what lies along the axes, and what the curves are."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.legend(frameon=False, fontsize=8)
@@ -195,10 +179,7 @@ def told(figure: Figure | None, form: str = ".1f") -> str:
 
 def points(gain: Figure) -> str:
     """A difference in points with its interval."""
-    ends = gain.interval
-    if ends is not None:
-        ends = Interval(low=_rounded(ends.low), high=_rounded(ends.high))
-    return _signed(_rounded(gain.value)) + _between(ends, _signed)
+    return _signed(gain.value) + _between(gain.interval, _signed)
 
 
 def _between(ends: Interval | None, written: Callable[[float], str]) -> str:
@@ -206,11 +187,18 @@ def _between(ends: Interval | None, written: Callable[[float], str]) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+z.1f}".replace("-", "−")
+    return f"{_rounded(value):+z.1f}".replace("-", "−")
+
+
+def _rounded(value: float) -> float:
+    """Without what adding up in float64 leaves of equal numbers."""
+    return round(value, 9) + 0.0  # no −0
 
 
 class Gain:
     """A difference in a page's text: `{it}` is its points, `{it.verdict}` a word on it.
+
+    "Holds" where the whole interval says so, "Holds in the mean alone", "Does not hold".
 
     Args:
         figure: the difference.
@@ -218,28 +206,16 @@ class Gain:
     """
 
     def __init__(self, figure: Figure, *, strictly: bool = True) -> None:
-        self.figure, self.verdict = figure, verdict(figure, strictly=strictly)
+        def fits(value: float) -> bool:
+            return _rounded(value) > 0 if strictly else _rounded(value) >= 0
+
+        self.figure, ends = figure, figure.interval
+        self.verdict = holds(fits(figure.value))
+        if fits(figure.value) and ends is not None and not fits(ends.low):
+            self.verdict = "Holds in the mean alone"
 
     def __str__(self) -> str:
         return points(self.figure)
-
-
-def verdict(gain: Figure, *, strictly: bool = True) -> str:
-    """Say whether something is above something else, or not below it.
-
-    Args:
-        gain: the difference.
-        strictly: above; else not below.
-
-    Returns:
-        "Holds" where the whole interval says so, "Holds in the mean alone", "Does not hold".
-    """
-    found = _rounded(gain.value)
-    if not (found > 0 if strictly else found >= 0):
-        return holds(False)
-    low = found if gain.interval is None else _rounded(gain.interval.low)
-    sure = low > 0 if strictly else low >= 0
-    return holds(True) if sure else "Holds in the mean alone"
 
 
 def holds(true: bool) -> str:
@@ -248,7 +224,6 @@ def holds(true: bool) -> str:
 
 
 def figure_json(figure: Figure) -> dict[str, Any]:
-    """A figure as JSON values, without what adding up in float64 leaves of equal numbers."""
     ends = figure.interval
     return {
         "value": _rounded(figure.value),
@@ -256,10 +231,5 @@ def figure_json(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float) -> float:
-    return round(value, 9) + 0.0  # no −0
-
-
 def counted(number: int, noun: str) -> str:
-    """1 epoch, 2 epochs."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -5,47 +5,20 @@ against gradient-based corruption, layers, component types, and the ResNet's com
 Gradients are of training images, as in the paper; accuracies are those of test images.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
 from benchmarks.paper import findings
-from benchmarks.paper.findings import Finding, Reports, epsilon_for
-from benchmarks.paper.pages import Picture, Table, draw, write_page
-from benchmarks.paper.study import Study
-from rwsstore.cpu import ComputeMode
+from benchmarks.paper.findings import Reports, epsilon_for
+from benchmarks.paper.pages import draw, table, write_page
+from benchmarks.paper.study import Study, faster
 from rwsstore.data import ImageSet
 from rwsstore.drawing import new_figure
 from rwsstore.models import Classifier, short_names
-from rwsstore.probes.parameter_corruption import (
-    CorruptionReport,
-    ProbeOptions,
-    by_type,
-    draw_curves,
-    draw_losses,
-    probe_corruption,
-)
+from rwsstore.probes import parameter_corruption as probes
+from rwsstore.probes.parameter_corruption import CorruptionReport
 from rwsstore.training import CleanRecipe
-
-
-@dataclass(frozen=True)
-class Found:
-    """Every probe, by network.
-
-    Attributes:
-        tables: all parameters, n = k.
-        few: all parameters, n small.
-        layers: layer by layer.
-        types: component type by component type.
-        components: module by module, of the ResNet.
-    """
-
-    tables: Reports
-    few: Reports
-    layers: Reports
-    types: Reports
-    components: CorruptionReport
 
 
 def networks(study: Study) -> dict[str, Classifier]:
@@ -54,108 +27,122 @@ def networks(study: Study) -> dict[str, Classifier]:
     begin = study.untrained(network="resnet18", width=settings.width)
     trained = study.trained("corruption-resnet18", CleanRecipe(), begin, settings.training)
     own = f"{study.clean.spec.network}, bundled"
-    return {own: study.clean, "resnet18": ComputeMode(channels_last=True).prepare(trained)}
+    return {own: study.clean, "resnet18": faster(trained)}
 
 
 def gradient_images(study: Study) -> ImageSet:
-    """Training images, as many of each class."""
     return study.some(study.train, study.settings.parameter_corruption.gradient_images)
 
 
 def normalizations(model: Classifier) -> set[str]:
-    """Names of the modules that are normalizations."""
-    groups = [group for group in by_type(model) if group.name == "norm"]
+    groups = [group for group in probes.by_type(model) if group.name == "norm"]
     return {name.rpartition(".")[0] for group in groups for name in group.parameters}
 
 
 def run(study: Study) -> dict[str, Any]:
-    """Train, probe, write the page and the pictures; the headline figures are returned."""
-    models, settings = networks(study), study.settings.parameter_corruption
+    models, few = networks(study), study.settings.parameter_corruption.few
     found, norms = probe(study, models), normalizations(models["resnet18"])
-    tables = {"n = k": found.tables, "n small": found.few}
+    whole, resnet = found["tables"], found["components"]["resnet18"]
     asked = {
-        "gradient_beats_random": findings.gradient_beats_random(tables),
-        "norm_most_sensitive": findings.norm_most_sensitive(found.types),
-        "conv_before_linear": findings.conv_before_linear(found.types),
-        "position": findings.position(found.layers),
-        "norm_before_neighbour": findings.norm_before_neighbour(found.components, norms),
+        "gradient_beats_random": findings.gradient_beats_random(
+            {"n = k": whole, "n small": found["few"]}
+        ),
+        "norm_most_sensitive": findings.norm_most_sensitive(found["types"]),
+        "conv_before_linear": findings.conv_before_linear(found["types"]),
+        "position": findings.position(found["layers"]),
+        "norm_before_neighbour": findings.norm_before_neighbour(resnet, norms),
     }
     said = asked.values()
     write_page(
         study,
-        clean=", ".join(f"{name} {one.clean.accuracy:.1f} %" for name, one in found.tables.items()),
-        sizes=", ".join(f"{report.rows[0].parameters:,}" for report in found.tables.values()),
+        clean=", ".join(f"{name} {one.clean.accuracy:.1f} %" for name, one in whole.items()),
+        sizes=", ".join(f"{report.rows[0].parameters:,}" for report in whole.values()),
         gradients=len(gradient_images(study)),
         findings="\n".join(f"- {one.claim}: **{one.verdict}**. {one.reason}." for one in said),
-        curves=_draw_tables(study, found),
-        all_parameters=_compared("n = k", found.tables),
-        few_parameters=_compared(f"n = {settings.few}", found.few),
-        layers_map=_draw_maps(study, found.layers, "layers", across=True),
-        layers=[_by_group("layer", name, report) for name, report in found.layers.items()],
-        types_map=_draw_maps(study, found.types, "types"),
-        types=[_by_group("type", name, report) for name, report in found.types.items()],
-        components_map=_draw_components(study, found.components),
-        components=_by_group("component", "resnet18", found.components),
+        curves=_draw_tables(study, whole, found["few"]),
+        all_parameters=_compared("n = k", whole),
+        few_parameters=_compared(f"n = {few}", found["few"]),
+        layers_map=_draw_maps(study, found["layers"], "layers", across=True),
+        layers=[_by_group("layer", name, report) for name, report in found["layers"].items()],
+        types_map=_draw_maps(study, found["types"], "types"),
+        types=[_by_group("type", name, report) for name, report in found["types"].items()],
+        components_map=_draw_components(study, resnet),
+        components=_by_group("component", "resnet18", resnet),
         corrupted=False,
     )
-    return _headlines(found, asked)
+    return {
+        "networks": {
+            name: {
+                "accuracy": report.clean.accuracy,
+                "all_parameters": _points(report),
+                "few_parameters": _points(found["few"][name]),
+                "layers": _mean_drops(found["layers"][name]),
+                "types": _mean_drops(found["types"][name]),
+            }
+            for name, report in whole.items()
+        },
+        "findings": {
+            name: {"claim": one.claim, "verdict": one.verdict, "because": one.reason}
+            for name, one in asked.items()
+        },
+    }
 
 
-def probe(study: Study, models: Mapping[str, Classifier]) -> Found:
-    """Measure everything that was not measured before."""
+def probe(study: Study, models: Mapping[str, Classifier]) -> dict[str, Reports]:
+    """Measure everything that was not measured before.
+
+    Returns:
+        "tables": all parameters, n = k; "few": n small; "layers" and component "types" one by one;
+        "components": module by module, of the ResNet.
+    """
     settings, source = study.settings.parameter_corruption, gradient_images(study)
-
-    def probed(**fields: Any) -> dict[str, CorruptionReport]:
-        return {
-            name: probe_corruption(
-                model, study.test.images, study.test.labels, ProbeOptions(**fields),
+    drawn = {"draws": settings.draws, "seed": study.settings.seed}
+    rows: dict[str, dict[str, Any]] = {
+        "tables": {"epsilons": settings.table_epsilons, **drawn},
+        "few": {"epsilons": settings.few_epsilons, "ns": (settings.few,), **drawn},
+        "layers": {"epsilons": settings.layer_epsilons, "ns": (settings.layer_n,), "by": "layer"},
+        "types": {
+            "epsilons": settings.type_epsilons, "ns": settings.type_ns, "by": "type", "p": inf,
+        },
+        "components": {
+            "epsilons": settings.component_epsilons, "ns": (settings.component_n,),
+            "by": "module", "p": inf,
+        },
+    }  # fmt: skip
+    return {
+        what: {
+            name: probes.probe_corruption(
+                model, study.test.images, study.test.labels,
+                probes.ProbeOptions(**{"draws": 0, **fields}),
                 gradient_of=(source.images, source.labels), name=study.test.name,
                 results=study.results, progress=study.progress,
             )
             for name, model in models.items()
-        }  # fmt: skip
-
-    table: dict[str, Any] = {"draws": settings.draws, "seed": study.settings.seed}
-    tables = probed(epsilons=settings.table_epsilons, **table)
-    few = probed(epsilons=settings.few_epsilons, ns=(settings.few,), **table)
-    layers = probed(epsilons=settings.layer_epsilons, ns=(settings.layer_n,), by="layer", draws=0)
-    types = probed(epsilons=settings.type_epsilons, ns=settings.type_ns, by="type", p=inf, draws=0)
-    models = {"resnet18": models["resnet18"]}
-    components = probed(
-        epsilons=settings.component_epsilons, ns=(settings.component_n,), by="module", p=inf,
-        draws=0,
-    )  # fmt: skip
-    return Found(tables, few, layers, types, components["resnet18"])
+            if what != "components" or name == "resnet18"
+        }
+        for what, fields in rows.items()
+    }  # fmt: skip
 
 
-def _compared(word: str, reports: Reports) -> Table:
+def _compared(word: str, reports: Reports) -> str:
     """Table 1, and what the indicator says."""
-    header, columns = ["ε"], []
+    header = ["ε"]
+    rows = [[f"{epsilon:g}"] for epsilon in next(iter(reports.values())).epsilons]
     for name, report in reports.items():
         header += [f"random, {name}", f"gradient-based, {name}", "its loss change", "first order"]
-        columns.append(list(_against_random(report)))
-    epsilons = [f"{epsilon:g}" for epsilon in next(iter(reports.values())).epsilons]
-    rows = [
-        [epsilon, *(cell for cells in beside for cell in cells)]
-        for epsilon, *beside in zip(epsilons, *columns, strict=True)
-    ]
-    return Table(header, rows, f"Random against gradient-based, p = 2, {word}")
+        for cells, row in zip(rows, report.rows, strict=True):
+            lost = row.gradient.accuracy - report.clean.accuracy
+            change = row.gradient.loss_change
+            cells += [
+                f"{row.random_accuracy:.1f} ± {row.random_spread:.1f}",
+                f"{row.gradient.accuracy:.1f} ({lost:+z.1f})",
+                "not finite" if change is None else f"{change:+.2g}",
+                f"{row.gradient.first_order:+.2g}",
+            ]
+    return table(header, rows, f"Random against gradient-based, p = 2, {word}")
 
 
-def _against_random(report: CorruptionReport) -> Iterator[list[str]]:
-    for row in report.rows:
-        assert row.random_accuracy is not None
-        lost = row.gradient.accuracy - report.clean.accuracy
-        change = row.gradient.loss_change
-        yield [
-            f"{row.random_accuracy:.1f} ± {row.random_spread:.1f}",
-            f"{row.gradient.accuracy:.1f} ({lost:+z.1f})",
-            "not finite" if change is None else f"{change:+.2g}",
-            f"{row.gradient.first_order:+.2g}",
-        ]
-
-
-def _by_group(word: str, network: str, report: CorruptionReport) -> Table:
+def _by_group(word: str, network: str, report: CorruptionReport) -> str:
     norm = "∞" if report.p == inf else f"{report.p:g}"
     several = len(report.ns) > 1
     header = [word, "parameters", *(["n"] if several else [])]
@@ -172,30 +159,10 @@ def _by_group(word: str, network: str, report: CorruptionReport) -> Table:
                 ]
             )  # fmt: skip
     limit = "" if several else f", n = {report.ns[0]}"
-    return Table(header, rows, f"{network}, {word} by {word}, p = {norm}{limit}")
-
-
-def _headlines(found: Found, asked: Mapping[str, Finding]) -> dict[str, Any]:
-    return {
-        "networks": {
-            name: {
-                "accuracy": report.clean.accuracy,
-                "all_parameters": _points(report),
-                "few_parameters": _points(found.few[name]),
-                "layers": _mean_drops(found.layers[name]),
-                "types": _mean_drops(found.types[name]),
-            }
-            for name, report in found.tables.items()
-        },
-        "findings": {
-            name: {"claim": one.claim, "verdict": one.verdict, "because": one.reason}
-            for name, one in asked.items()
-        },
-    }
+    return table(header, rows, f"{network}, {word} by {word}, p = {norm}{limit}")
 
 
 def _points(report: CorruptionReport) -> dict[str, Any]:
-    """Accuracy over ε, and where 20 points are lost."""
     return {
         "n": report.ns[0],
         "accuracy": [
@@ -221,13 +188,13 @@ def _mean_drops(report: CorruptionReport) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_tables(study: Study, found: Found) -> Picture:
+def _draw_tables(study: Study, *lines: Reports) -> str:
     """Accuracy against ε: networks to the right, n = k above, n small below."""
-    figure = new_figure(4.2 * len(found.tables) + 1.6, 6.4)
-    grid = figure.subplots(2, len(found.tables), squeeze=False, sharey=True)
-    for line, reports in zip(grid, (found.tables, found.few), strict=True):
+    figure = new_figure(4.2 * len(lines[0]) + 1.6, 6.4)
+    grid = figure.subplots(len(lines), len(lines[0]), squeeze=False, sharey=True)
+    for line, reports in zip(grid, lines, strict=True):
         for axes, (name, report) in zip(line, reports.items(), strict=True):
-            draw_curves(axes, report)
+            probes.draw_curves(axes, report)
             axes.set_title(name, fontsize=10, loc="left")
         for axes in line[1:]:
             axes.set_ylabel("")
@@ -235,7 +202,7 @@ def _draw_tables(study: Study, found: Found) -> Picture:
     return draw(study, "Accuracy against ε", figure)
 
 
-def _draw_maps(study: Study, reports: Reports, what: str, *, across: bool = False) -> Picture:
+def _draw_maps(study: Study, reports: Reports, what: str, *, across: bool = False) -> str:
     """Layers or types × ε, on one scale: networks across, or downwards with each n to the right."""
     columns = max(len(report.ns) for report in reports.values())
     if across:
@@ -249,18 +216,17 @@ def _draw_maps(study: Study, reports: Reports, what: str, *, across: bool = Fals
     for line, (name, report) in zip(grid, reports.items(), strict=True):
         norm = "∞" if report.p == inf else f"{report.p:g}"
         for place, (axes, n) in enumerate(zip(line, report.ns, strict=True)):
-            drawn = draw_losses(axes, report, n, named=not place, top=top)
+            drawn = probes.draw_losses(axes, report, n, named=not place, top=top)
             axes.set_title(f"{name}: p = {norm}, n = {n}", fontsize=9)
     every = [axes for line in grid for axes in line]
     figure.colorbar(drawn, ax=every, shrink=0.8, label="points of accuracy lost")
     return draw(study, f"Points of accuracy lost, {what} × ε", figure, what)
 
 
-def _draw_components(study: Study, report: CorruptionReport) -> Picture:
-    """The modules of one network × ε."""
+def _draw_components(study: Study, report: CorruptionReport) -> str:
     figure = new_figure(2.8 + 0.6 * len(report.epsilons), 1.4 + 0.2 * len(report.groups))
     axes = figure.add_subplot()
-    drawn = draw_losses(axes, report, report.ns[0])
+    drawn = probes.draw_losses(axes, report, report.ns[0])
     axes.set_title(f"p = ∞, n = {report.ns[0]}", fontsize=9)
     figure.colorbar(drawn, ax=axes, shrink=0.5, label="points of accuracy lost")
     return draw(study, "Points lost, components × ε", figure, "components")

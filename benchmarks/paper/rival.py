@@ -6,31 +6,22 @@ takes the patch off. TENT's learning rate is chosen on validation images for eac
 that the rival is at its best.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
+import torch
 from torch import Tensor, nn
 
-from benchmarks.paper.pages import (
-    CLEAN,
-    COLOURS,
-    LINE,
-    PATCHED,
-    SYNTHETIC_FROST,
-    Picture,
-    Table,
-    bars,
-    draw,
-    tidy,
-    write_page,
-)
+from benchmarks.paper import pages
+from benchmarks.paper.pages import CLEAN, COLOURS, LINE, PATCHED, table, tidy
 from benchmarks.paper.study import Study
 from rwsstore.data import ImageSet
 from rwsstore.drawing import new_figure
 from rwsstore.errors import ConfigError
-from rwsstore.measure import accuracy, rival_accuracy, with_batch_statistics
+from rwsstore.measure import correctness, rival_accuracy, with_batch_statistics
+from rwsstore.measure.accuracy import percent
 from rwsstore.measure.rival import MixedStream, Tent, TentOptions, mixed_stream, tent_accuracy
 from rwsstore.models import fold_batchnorm, weights_fingerprint
 from rwsstore.patches import Patch
@@ -45,59 +36,55 @@ UNCHANGED = "none"
 Row = dict[str, float]
 """Accuracy in percent by method."""
 
-Shown = Callable[[ImageSet], Tensor]
-
 
 @dataclass(frozen=True)
 class Rival:
-    """One way to adapt on the test stream.
-
-    Attributes:
-        label: in tables.
-        accuracy: images and labels to percent, over one stream from the start.
-        images: measured on so many at most; None: all.
-        rate: TENT's learning rate.
-    """
+    """One way to adapt on the test stream: images and labels to percent, from the start."""
 
     label: str
     accuracy: Callable[[Tensor, Tensor], float]
-    images: int | None = None
-    rate: float | None = None
+    images: int | None = None  # measured on so many at most
+    rate: float | None = None  # of TENT
 
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that was measured, by what the images are.
-
-    Attributes:
-        single: of streams of one corruption, and of clean images.
-        mixed: of mixed streams, by the number of their corruptions.
-    """
+    """What was measured: on streams of one corruption or clean images; on mixed ones, by types."""
 
     single: dict[str, Row]
     mixed: dict[int, Row]
 
     def mean(self, names: Sequence[str]) -> Row:
-        """Means over corruptions, by method."""
         methods = self.single[names[0]]
         return {method: fmean(self.single[name][method] for name in names) for method in methods}
 
 
 def run(study: Study) -> None:
-    """Measure, write the page and the picture."""
     rivals, names = _rivals(study), study.settings.rival.corruptions
     patches, sets = study.patches(names), _sets(names)
-    with study.progress.task("rival", total=1 + len(names) + len(sets)) as task:
-        single = {UNCHANGED: _row(study, rivals, UNCHANGED, lambda images: images.images)}
-        task.advance(note="clean images")
-        for name in names:
-            single[name] = _single(study, rivals, name, patches[name])
-            task.advance(note=name)
-        mixed = {}
-        for chosen in sets:
-            mixed[len(chosen)] = _mixed(study, rivals, {name: patches[name] for name in chosen})
-            task.advance(note=f"mixed, {len(chosen)} types")
-    _write(study, rivals, Found(single, mixed), sets)
+    single = {UNCHANGED: _row(study, rivals, UNCHANGED, {})}
+    for name in study.each("one corruption", names):
+        single[name] = _row(study, rivals, name, {name: patches[name]})
+    mixed = {}
+    for chosen in study.each("mixed streams", sets):
+        key, own = f"mixed{len(chosen)}", {name: patches[name] for name in chosen}
+        mixed[len(chosen)] = _row(study, rivals, key, own)
+    found = Found(single, mixed)
+    methods = [NO_PATCH, *(rival.label for rival in rivals), ORACLE]
+    summary = {f"mean of {len(names)}": found.mean(names) for names in sets}
+    summary |= {f"mixed stream of {count}": row for count, row in mixed.items()}
+    rows = {**single, **{f"**{label}**": row for label, row in summary.items()}}
+    pages.write_page(
+        study,
+        unchanged=UNCHANGED,
+        notes=" ".join(_notes(study, rivals)),
+        winners=winners(found, sets),
+        table=table(
+            ["images", *methods],
+            [[label, *(row[method] for method in methods)] for label, row in rows.items()],
+        ),
+        picture=_draw(study, single, methods, summary),
+    )
 
 
 def _rivals(study: Study) -> list[Rival]:
@@ -148,133 +135,86 @@ def tent_rate(study: Study, unfolded: nn.Module, batch: int) -> float:
     return max(study.settings.rival.tent_learning_rates, key=mean)
 
 
-def _single(study: Study, rivals: Sequence[Rival], name: str, patch: Patch) -> Row:
-    """Every method on a stream of one corruption."""
-
-    def shown(images: ImageSet) -> Tensor:
-        return study.corrupted(images, name)
-
-    def oracle() -> float:
-        return accuracy(study.patched(patch), shown(study.test), study.test.labels)
-
-    return _row(study, rivals, name, shown, oracle)
+def _stream(study: Study, images: ImageSet, names: Sequence[str]) -> MixedStream:
+    """Images with a corruption of their own each, or as they are where none is named."""
+    severity, seed = study.settings.severity, study.settings.seed
+    if len(names) > 1:
+        return mixed_stream(images.images, tuple(names), severity, seed=seed)
+    shown = study.corrupted(images, names[0]) if names else images.images
+    return MixedStream(shown, tuple(names), torch.zeros(len(images)))
 
 
-def _mixed(study: Study, rivals: Sequence[Rival], patches: Mapping[str, Patch]) -> Row:
-    """Every method on a stream in which each image has a corruption of its own."""
+def _row(study: Study, rivals: Sequence[Rival], key: str, patches: Mapping[str, Patch]) -> Row:
+    """Measure every method on one stream; the oracle puts on the patch that an image needs."""
+    test, number, row = study.test, study.results.number, Row()
 
     def stream(images: ImageSet) -> MixedStream:
-        severity, seed = study.settings.severity, study.settings.seed
-        return mixed_stream(images.images, tuple(patches), severity, seed=seed)
+        return _stream(study, images, list(patches))
 
     def oracle() -> float:
-        found, labels, right = stream(study.test), study.test.labels, 0.0
+        found, right = stream(test), []
         for place, patch in enumerate(patches.values()):
-            chosen = found.which == place
-            if bool(chosen.any()):
-                share = accuracy(study.patched(patch), found.images[chosen], labels[chosen])
-                right += share * int(chosen.sum())
-        return right / len(labels)
+            own = found.which == place
+            if bool(own.any()):
+                right.append(correctness(study.patched(patch), found.images[own], test.labels[own]))
+        return percent(torch.cat(right))
 
-    key = f"mixed{len(patches)}"
-    return _row(study, rivals, key, lambda images: stream(images).images, oracle)
-
-
-def _row(
-    study: Study,
-    rivals: Sequence[Rival],
-    key: str,
-    shown: Shown,
-    oracle: Callable[[], float] | None = None,
-) -> Row:
-    """Measure every method on one stream; an oracle that is None puts no patch on."""
-    test, number, row = study.test, study.results.number, Row()
     for rival in rivals:
 
         def measured(rival: Rival = rival) -> float:
-            few = test
-            if rival.images is not None and rival.images < len(test):
-                few = test.limit(rival.images, study.settings.seed)
-            return rival.accuracy(shown(few), few.labels)
+            few = test if rival.images is None else study.some(test, rival.images)
+            return rival.accuracy(stream(few).images, few.labels)
 
         row[rival.label] = number(f"{key}/{rival.label}", measured)
-    row[NO_PATCH] = study.measure(f"{key}/clean", study.live([]), partial(shown, test), test.labels)
-    row[ORACLE] = row[NO_PATCH] if oracle is None else number(f"{key}/rws", oracle)
+    clean = study.live([])
+    row[NO_PATCH] = study.measure(f"{key}/clean", clean, lambda: stream(test).images, test.labels)
+    row[ORACLE] = number(f"{key}/rws", oracle) if patches else row[NO_PATCH]
     return row
 
 
-def _write(
-    study: Study, rivals: Sequence[Rival], found: Found, sets: Sequence[Sequence[str]]
-) -> None:
-    methods = [NO_PATCH, *(rival.label for rival in rivals), ORACLE]
-    summary = {f"mean of {len(names)}": found.mean(names) for names in sets}
-    summary |= {f"mixed stream of {count}": row for count, row in found.mixed.items()}
-    rows = {**found.single, **{f"**{label}**": row for label, row in summary.items()}}
-    write_page(
-        study,
-        unchanged=UNCHANGED,
-        notes=" ".join(_notes(study, rivals)),
-        winners=winners(found, sets),
-        table=Table(
-            ["images", *methods],
-            [[label, *(row[method] for method in methods)] for label, row in rows.items()],
-        ),
-        picture=_draw(study, found.single, methods, summary),
-    )
-
-
-def _notes(study: Study, rivals: Sequence[Rival]) -> list[str]:
-    settings, said = study.settings.rival, []
+def _notes(study: Study, rivals: Sequence[Rival]) -> Iterator[str]:
+    settings = study.settings.rival
     rates = [f"{rival.rate:g} for {rival.label}" for rival in rivals if rival.rate is not None]
     if rates:
         few = len(settings.tent_learning_rates)
         chosen = f", of {few} chosen on validation images" if few > 1 else ""
-        said.append(f"Adam's learning rate is {', '.join(rates)}{chosen}.")
-    said += [
-        f"{rival.label} is measured on {min(rival.images, len(study.test)):,} of the test images."
-        for rival in rivals
-        if rival.images is not None
-    ]
-    extra = ", ".join(name for name in settings.corruptions if name in EXTRA)
-    if extra:
-        said.append(f"The mean of the benchmark's main types leaves out {extra}.")
+        yield f"Adam's learning rate is {', '.join(rates)}{chosen}."
+    for rival in rivals:
+        if rival.images is not None:
+            few = min(rival.images, len(study.test))
+            yield f"{rival.label} is measured on {few:,} of the test images."
+    if extra := ", ".join(name for name in settings.corruptions if name in EXTRA):
+        yield f"The mean of the benchmark's main types leaves out {extra}."
     if "frost" in settings.corruptions:
-        said.append(SYNTHETIC_FROST)
-    return said
+        yield pages.SYNTHETIC_FROST
 
 
 def winners(found: Found, sets: Sequence[Sequence[str]]) -> list[str]:
     """Say who wins where; the rival wins ties."""
-    every = sets[-1]
-    lost = []
+    every, lost = sets[-1], []
+    mean = f"mean of {len(every)} types: {_ranking(found.mean(every))}"
     for name in every:
-        row = found.single[name]
-        best = max((method for method in row if method != ORACLE), key=row.__getitem__)
-        if row[best] >= row[ORACLE]:
+        row = {method: value for method, value in found.single[name].items() if method != ORACLE}
+        best = max(row, key=row.__getitem__)
+        if row[best] >= found.single[name][ORACLE]:
             lost.append(f"{best} on {name}")
-    said = [
-        f"All images of one corruption, mean of {len(every)} types: {_ranking(found.mean(every))}.",
-        f"The oracle's patches are best on {len(every) - len(lost)} of {len(every)}",
-    ]
+    best_on = f"The oracle's patches are best on {len(every) - len(lost)} of {len(every)}"
+    held = f"; {', '.join(lost)}" if lost else ""
     return [
-        " ".join(said) + (f"; {', '.join(lost)}." if lost else "."),
-        *(
-            f"On the mixed stream of {count} types: {_ranking(row)}."
-            for count, row in found.mixed.items()
-        ),
+        f"All images of one corruption, {mean}. {best_on}{held}.",
+        *(f"On the mixed stream of {n} types: {_ranking(row)}." for n, row in found.mixed.items()),
         f"On clean images: {_ranking(found.single[UNCHANGED])}.",
     ]
 
 
 def _ranking(row: Row) -> str:
-    """Methods from the best to the worst, with their numbers."""
     best = sorted(row, key=lambda method: -row[method])
     return ", ".join(f"{method} {row[method]:.1f}" for method in best)
 
 
 def _draw(
     study: Study, single: Mapping[str, Row], methods: Sequence[str], summary: Mapping[str, Row]
-) -> Picture:
+) -> str:
     colours = (CLEAN, *(COLOURS[1:] * 9)[: len(methods) - 2], PATCHED)
     figure = new_figure(3.2 + 0.42 * len(single) + 1.3 * len(summary), 4.6)
     widths = {"width_ratios": [len(single) + 2, 3 * len(summary)]}
@@ -285,7 +225,7 @@ def _draw(
         left.scatter(range(len(single)), heights, s=size, color=colour, label=method, zorder=2)
     names = [name.replace(" of ", "\nof ") for name in summary]
     groups = {method: [row[method] for row in summary.values()] for method in methods}
-    for drawn in bars(right, names, groups, colours, y=""):
+    for drawn in pages.bars(right, names, groups, colours, y=""):
         right.bar_label(drawn, fmt="%.0f", fontsize=6, color=LINE)
     words = [name.replace("_", " ") for name in single]
     left.set_xticks(range(len(single)), words, rotation=60, ha="right", fontsize=8)
@@ -294,4 +234,4 @@ def _draw(
     left.set_ylim(0, 100)
     lines, labels = left.get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside upper left", ncols=4, frameon=False, fontsize=8)
-    return draw(study, "The rival: BatchNorm on the test stream, and TENT", figure)
+    return pages.draw(study, "The rival: BatchNorm on the test stream, and TENT", figure)

@@ -1,5 +1,6 @@
 """Every parameter of the studies, as a file; what each is, paper.toml says beside it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -26,10 +27,7 @@ with, so that their numbers depend on no settings but the models'."""
 _WHOLE = ("tables", "corruption_resistant", "clat_patch")
 """Studies of figures that are promised: they are given all test images."""
 
-_ALSO = {
-    "tables": ("augmented",),
-    "filtering": ("parameter_corruption",),
-}
+_ALSO = {"tables": ("augmented",), "filtering": ("parameter_corruption",)}
 """Parts of the settings that a study depends on besides `robust` and its own."""
 
 
@@ -69,41 +67,41 @@ _QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 
 class Part(Frozen, allow_inf_nan=False):
-    """One section of the file."""
+    """One section of the file, which says what each field is."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for fault, said in self._faults():
+            if fault:
+                raise ValueError(said)
+        return self
+
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        """What would be wrong with its fields together, whether it is, and what is said then."""
+        return ()
 
 
 class TablesSettings(Part):
-    """Tables 1, 4 and 5."""
-
     corruptions: Names = tuple(CORRUPTIONS)
     bits: Annotated[tuple[Bits, ...], _Some] = (16, 8, 4, 3, 2)
     all_layers_bits: Bits = 8
 
 
 class LayersSettings(Part):
-    """Figure 6."""
-
     training: TrainingConfig
     constrained: Annotated[tuple[Count, ...], _InOrder] = (1, 2, 3, 5, 8, 13)
     bits: Bits = 8
 
 
 class AlphaSettings(Part):
-    """Figure 7."""
-
     alphas: Alphas0 = tuple(step / 10 for step in range(13))
     severities: Severities = (3, 5)
 
-    @model_validator(mode="after")
-    def _check_ends(self) -> Self:
-        if not {0, 1} <= set(self.alphas):
-            raise ValueError("alphas must hold 0 and 1")
-        return self
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        yield not {0, 1} <= set(self.alphas), "alphas must hold 0 and 1"
 
 
 class AnchorsSettings(Part):
-    """The three anchors, on a small network of their own; and how much full training loses."""
-
     width: Width = 0.25
     layers: Count = 5
     pretraining: TrainingConfig
@@ -112,27 +110,19 @@ class AnchorsSettings(Part):
     training: TrainingConfig
     alphas: Alphas = _QUARTERS
 
-    @model_validator(mode="after")
-    def _check_early(self) -> Self:
-        if self.early >= self.clean.epochs:
-            raise ValueError(
-                f"early is epoch {self.early} of a clean run of {self.clean.epochs}; expected an "
-                "earlier one"
-            )
-        return self
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        last = self.clean.epochs
+        said = f"early is epoch {self.early} of a clean run of {last}; expected an earlier one"
+        yield self.early >= last, said
 
 
 class CompositionsSettings(Part):
-    """Figure 8."""
-
     severities: Severities = (3, 5)
     alphas: Alphas0 = _QUARTERS
     validation_images: Count = 1000
 
 
 class RivalSettings(Part):
-    """BatchNorm re-estimated on the test stream, and TENT."""
-
     corruptions: Names = tuple(CORRUPTIONS)
     batches: Annotated[tuple[Count, ...], _Some] = (1, 8, 200)
     batch_one_images: Count = 1000
@@ -141,8 +131,6 @@ class RivalSettings(Part):
 
 
 class ParameterCorruptionSettings(Part):
-    """Random and gradient-based corruption of parameters, of the bundled model and a ResNet."""
-
     width: Width = 0.25
     training: TrainingConfig = TrainingConfig(epochs=8, label_smoothing=0.0)
     gradient_images: Count = 1000
@@ -159,8 +147,6 @@ class ParameterCorruptionSettings(Part):
 
 
 class CorruptionResistantSettings(Part):
-    """Table 2 of the study of parameter corruption."""
-
     recipe: CorruptionResistantOptions = CorruptionResistantOptions()
     training: TrainingConfig = TrainingConfig(epochs=3, learning_rate=0.01, clip_norm=1.0)
     bits: Bits = 8
@@ -171,8 +157,6 @@ class CorruptionResistantSettings(Part):
 
 
 class HessianAwareSettings(Part):
-    """Flipped bits after Hessian-aware training and its rivals."""
-
     recipe: HessianAwareOptions = HessianAwareOptions()
     training: TrainingConfig = TrainingConfig(epochs=1, learning_rate=0.0075, clip_norm=1.0)
     l2: Annotated[float, Field(ge=0, le=1)] = 5e-3
@@ -184,8 +168,6 @@ class HessianAwareSettings(Part):
 
 
 class FilteringSettings(Part):
-    """Filtering, selective retraining, and the claims about data sets, networks and BatchNorm."""
-
     images: Count = 80
     thresholds: Annotated[int, Field(ge=5, le=1001)] = 25
     epsilon: Share = 0.015
@@ -197,20 +179,15 @@ class FilteringSettings(Part):
     half: TrainingConfig = TrainingConfig(epochs=4, learning_rate=0.1)
     resamples: Resamples = 1000
 
-    @model_validator(mode="after")
-    def _check_numbers(self) -> Self:
-        if self.thresholds % 4 != 1:
-            raise ValueError("thresholds must be 1 above a multiple of 4, to be halved")
-        if "h1" not in self.recipe.filters:
-            raise ValueError("h1 must be among the filters")
-        if self.recipe.attack_epsilon != self.epsilon:
-            raise ValueError("recipe.attack_epsilon must be epsilon")
-        return self
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        said = "thresholds must be 1 above a multiple of 4, to be halved"
+        yield self.thresholds % 4 != 1, said
+        yield "h1" not in self.recipe.filters, "h1 must be among the filters"
+        said = "recipe.attack_epsilon must be epsilon"
+        yield self.recipe.attack_epsilon != self.epsilon, said
 
 
 class Evaluation(Part):
-    """What every model of CLAT's tables is measured with: attacks from one random start."""
-
     test_images: Count = 2500
     pgd_steps: Count = 20
     apgd_steps: Count = 100
@@ -218,28 +195,16 @@ class Evaluation(Part):
 
 
 class CleanStart(Part):
-    """Table 9."""
-
     training: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.1, clip_norm=5.0)
     finetuning: TrainingConfig = TrainingConfig(epochs=15, learning_rate=0.05, clip_norm=5.0)
     recipe: ClatOptions = ClatOptions(every=5)
 
 
-class OtherNetwork(Part):
-    """A second network of the black-box matrix."""
-
-    network: str = "vgg16"
-    width: Width = 0.125
-    k: Count | None = None
-
-
 class ClatSettings(Part):
-    """Tables 1, 2, 4, 5 and 9 and Figure 3 of CLAT, on a small network."""
-
     network: str = "resnet32_stride2"
     width: Width = 1.0
     train_images: Count = 4000
-    seeds: Annotated[int, Field(ge=1, le=20)] = 3
+    seeds: Annotated[int, Field(ge=2, le=20)] = 3
     ablation_seeds: Annotated[int, Field(ge=1, le=20)] = 1
     epsilon: Share = 0.03
     pretrained: bool = False
@@ -253,43 +218,25 @@ class ClatSettings(Part):
     others: tuple[Literal["fast_at", "trades"], ...] = ("fast_at", "trades")
     counts: Counts = (1, 2, 4, 8, 16)
     clean: CleanStart = CleanStart()
-    second: OtherNetwork | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        recipes = {
-            "adversarial": self.adversarial,
-            "recipe": self.recipe,
-            "clean.recipe": self.clean.recipe,
-        }
-        for name, recipe in recipes.items():
-            if recipe.epsilon != self.epsilon:
-                raise ValueError(f"{name}.epsilon must be epsilon")
-        for fault, said in (
-            (
-                self.half + self.finetuning.epochs != self.training.epochs,
-                "half and finetuning.epochs must make training.epochs",
-            ),
-            (self.ablation_seeds > self.seeds, "ablation_seeds must not be more than seeds"),
-            (
-                self.second is None and self.seeds < 2,
-                "seeds must be 2 or more where there is no second network",
-            ),
-            (len(set(self.others)) != len(self.others), "others must name none twice"),
-            (
-                self.recipe.every is None and self.recipe.every_steps is None,
-                "recipe must select again: every or every_steps is wanted",
-            ),
-            (self.recipe.select != "critical", "recipe.select must be critical"),
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        epochs, again = self.half + self.finetuning.epochs, self.recipe.every
+        for name, recipe in (
+            ("adversarial", self.adversarial),
+            ("recipe", self.recipe),
+            ("clean.recipe", self.clean.recipe),
         ):
-            if fault:
-                raise ValueError(said)
-        return self
+            yield recipe.epsilon != self.epsilon, f"{name}.epsilon must be epsilon"
+        said = "half and finetuning.epochs must make training.epochs"
+        yield epochs != self.training.epochs, said
+        yield self.ablation_seeds > self.seeds, "ablation_seeds must not be more than seeds"
+        yield len(set(self.others)) != len(self.others), "others must name none twice"
+        said = "recipe must select again: every or every_steps is wanted"
+        yield again is None and self.recipe.every_steps is None, said
+        yield self.recipe.select != "critical", "recipe.select must be critical"
 
 
 class ClatPatchSettings(Part):
-    """The bundled patch of kind `clat`, alone and with the patches of corruptions."""
-
     alphas: Alphas = _QUARTERS
     images: Count = 1000
     attack_images: Count = 500
@@ -301,8 +248,6 @@ class ClatPatchSettings(Part):
 
 
 class Settings(Part):
-    """What the studies share, and a part for each."""
-
     version: Literal[1] = 1
     corruptions: Names
     severity: Severity = 5
@@ -325,12 +270,10 @@ class Settings(Part):
     clat: ClatSettings = ClatSettings()
     clat_patch: ClatPatchSettings = ClatPatchSettings()
 
-    @model_validator(mode="after")
-    def _check_contradictions(self) -> Self:
-        missing = [name for name in self.corruptions if name not in self.tables.corruptions]
-        if missing:
-            raise ValueError(f"{missing[0]} is in corruptions, but not in tables.corruptions")
-        return self
+    def _faults(self) -> Iterable[tuple[bool, str]]:
+        for name in self.corruptions:
+            said = f"{name} is in corruptions, but not in tables.corruptions"
+            yield name not in self.tables.corruptions, said
 
     def of_study(self, name: str) -> dict[str, Any]:
         """What the numbers of one study depend on, as JSON values."""
@@ -347,11 +290,5 @@ class Settings(Part):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read the studies' parameters from a TOML file.
-
-    Raises:
-        MissingFileError: there is none.
-        FormatError: it is not TOML.
-        ConfigError: an unknown key, a value out of its range, or values that contradict each other.
-    """
+    """Read a TOML file; unknown keys, values out of range and contradictions are refused."""
     return validated(Settings, read_toml(path), what=str(path))

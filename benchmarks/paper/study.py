@@ -6,7 +6,7 @@ trains through it, so that a second run does only what is missing.
 
 import argparse
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.settings import Settings, read_settings
+from rwsstore import models
+from rwsstore.bundled import bundled_folder, model_path, store_path
 from rwsstore.cache import LruCache
 from rwsstore.canonical import key_part
 from rwsstore.corruptions import corrupt
@@ -26,24 +28,17 @@ from rwsstore.files import Results, make_folders
 from rwsstore.making import changes, signature
 from rwsstore.measure import accuracy, choose_patches
 from rwsstore.measure.accuracy import Predict
-from rwsstore.models import (
-    Classifier,
-    build,
-    load_checkpoint,
-    load_clean_model,
-    ordered_layers,
-    shallowest,
-    weights_fingerprint,
-)
+from rwsstore.models import Classifier
 from rwsstore.patches import Kind, Patch, identify, make_patch
 from rwsstore.progress import SILENT, ConsoleReporter, Reporter
-from rwsstore.runtime import LiveModel, PatchBag
+from rwsstore.runtime import LiveModel, PatchBag, Variant
 from rwsstore.store import Store
 from rwsstore.training import Recipe, RobustRecipe, TrainingConfig, fit, hold_out
 from rwsstore.training.loop import RunState, images_digest, load_run, run_key, save_run
 
 _KEPT = 6
 _Net = TypeVar("_Net", bound=nn.Module)
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,12 +90,7 @@ class Study:
         wide: Store | None = None,
         progress: Reporter = SILENT,
     ) -> Self:
-        """Split the images, and take up the results of an earlier run.
-
-        Raises:
-            ConfigError: the results are those of another model, of other patches, images or
-                settings.
-        """
+        """Split the images, and take up an earlier run's results; those of another are refused."""
         rest, validation = hold_out(train, validation=settings.validation, seed=settings.seed)
         rest, test = (
             images if most is None else images.limit(min(most, len(images)), settings.seed)
@@ -108,7 +98,7 @@ class Study:
         )
         identity = {
             "settings": settings.of_study(name),
-            "clean_weights": weights_fingerprint(clean.state_dict()),
+            "clean_weights": models.weights_fingerprint(clean.state_dict()),
             "images": {
                 "train": images_digest(rest),
                 "validation": images_digest(validation),
@@ -122,6 +112,13 @@ class Study:
             name, clean, unfolded, store, wide, rest, validation, test, settings, work, docs,
             progress, results,
         )  # fmt: skip
+
+    def each(self, task: str, items: Collection[_Item]) -> Iterator[_Item]:
+        """Go through some items, and report which of them are done."""
+        with self.progress.task(task, total=len(items)) as bar:
+            for item in items:
+                yield item
+                bar.advance(note=str(item))
 
     def some(self, images: ImageSet, most: int) -> ImageSet:
         """So many images of a set at most, as many of each class."""
@@ -138,11 +135,7 @@ class Study:
     ) -> float:
         """Accuracy in percent, from the results if the key was measured before.
 
-        Args:
-            key: names the number; equal keys must mean equal measurements.
-            predict: images to logits, in evaluation mode.
-            images: [N, 3, H, W], or what makes them, called only if they are needed.
-            labels: int64 [N].
+        Equal keys must mean equal measurements. What makes images is called only if it is needed.
         """
 
         def found() -> float:
@@ -167,15 +160,10 @@ class Study:
         return self.measure(key, predict, shown, chosen.labels)
 
     def untrained(self, seed: int | None = None, **fields: object) -> Classifier:
-        """A network like the clean one before folding, with random weights.
-
-        Args:
-            seed: of the weights; None: that of the settings.
-            fields: of its specification, where it is another one.
-        """
+        """A network like the clean one before folding, but for some fields; with random weights."""
         changed = {"batch_norm": True, "folded": False, **fields}
         spec = self.clean.spec.model_copy(update=changed)
-        return build(spec, seed=self.settings.seed if seed is None else seed).eval()
+        return models.build(spec, seed=self.settings.seed if seed is None else seed).eval()
 
     def trained(self, name: str, recipe: Recipe, start: _Net, config: TrainingConfig) -> _Net:
         """The network of a run's best epoch on the validation images, in evaluation mode."""
@@ -192,16 +180,9 @@ class Study:
     ) -> RunState:
         """Train a copy of a model on `train`, or load what that left if it was done before.
 
-        Args:
-            name: of its file in the work folder; studies that ask for the same run share it.
-            recipe: as in `fit`, like the next two.
-            start: left as it is.
-            config: of the training.
-            whole: keep the last epoch's weights and what the recipe keeps too.
-
-        Raises:
-            ConfigError: the file belongs to a run with another start, recipe or config, or with
-                other images; it is left as it is.
+        Studies that ask for the same name share its file in the work folder; a file of another
+        start, recipe or config, or of other images, is refused and left as it is. Where `whole`,
+        it has the last epoch's weights and what the recipe keeps too.
         """
         path, state_file = self.work / f"{name}.safetensors", self.work / f"{name}.state"
         key = self.run_key_of(recipe, start, config)
@@ -228,20 +209,13 @@ class Study:
         return self.trained(f"robust-{corruption}", recipe, self.clean, self.settings.robust)
 
     def patches(self, corruptions: Sequence[str], *, wide: bool = False) -> dict[str, Patch]:
-        """The patch of each corruption, at 8 bits or at 32.
-
-        Raises:
-            UnknownPatchError: there is none for one of them.
-            MissingFileError: the patches at 32 bits are not at hand.
-        """
-        store = self.store
-        if wide:
-            if self.wide is None:
-                raise MissingFileError(
-                    "the patches at 32 bits are not at hand: name the folder that rws bundle "
-                    "worked in (--work-bundle)"
-                )
-            store = self.wide
+        """The patch of each corruption, at 8 bits or at 32, where these are at hand."""
+        store = self.wide if wide else self.store
+        if store is None:
+            raise MissingFileError(
+                "the patches at 32 bits are not at hand: name the folder that rws bundle worked in "
+                "(--work-bundle)"
+            )
         return choose_patches(store, identify(self.clean.state_dict()), corruptions)
 
     def bundled(self, kind: Kind) -> Patch | None:
@@ -253,30 +227,23 @@ class Study:
         self, trained: nn.Module, *, bits: int, kind: Kind = "rws", layers: int | None = None,
         **draft: Any,
     ) -> Patch:  # fmt: skip
-        """θ_trained − θ_std as a patch.
+        """θ_trained − θ_std as a patch, of so many of the shallowest layers or of all that changed.
 
-        Args:
-            trained: the network, trained from the clean model.
-            bits: a weight.
-            kind: of the patch, and its name if `draft` has none.
-            layers: how many of the shallowest layers it covers; None: every tensor that changed.
-            draft: further fields of its description.
-
-        Raises:
-            ConfigError: the model has fewer layers.
+        Its name is the kind, unless the draft of its description has one.
         """
         clean, after = self.clean.state_dict(), trained.state_dict()
+        covered = models.ordered_layers(self.clean)
         if layers is None:
             deltas = changes(clean, clean, after)
-            chosen = [one for one in ordered_layers(self.clean) if deltas.keys() & one.parameters]
         else:
-            chosen = shallowest(self.clean, layers)
-            names = [name for layer in chosen for name in layer.parameters]
+            covered = models.shallowest(self.clean, layers)
+            names = [name for layer in covered for name in layer.parameters]
             deltas = signature(names, clean, after, anchor=None)
+        paths = tuple(layer.name for layer in covered if deltas.keys() & layer.parameters)
+        described = {"kind": kind, "name": kind, "dataset": self.train.name, **draft}
         return make_patch(
-            model=identify(clean), layers=tuple(layer.name for layer in chosen), deltas=deltas,
-            bits=bits, **{"kind": kind, "name": kind, "dataset": self.train.name, **draft},
-        )  # fmt: skip
+            model=identify(clean), layers=paths, deltas=deltas, bits=bits, **described
+        )
 
     def cut(self, robust: nn.Module, corruption: str, *, layers: int, bits: int) -> Patch:
         """A corruption's signature over the shallowest layers, the clean model as its anchor."""
@@ -289,7 +256,7 @@ class Study:
         """The clean model with these patches at hand; name them by digest."""
         return LiveModel(self.clean, PatchBag(patches))
 
-    def patched(self, patch: Patch, alpha: float | None = None) -> Predict:
+    def patched(self, patch: Patch, alpha: float | None = None) -> Variant:
         """The clean model with one patch on; α is the recommended one if None."""
         return self.live([patch]).variant({patch.digest: alpha})
 
@@ -305,7 +272,7 @@ class Study:
         return run_key(
             key_part(recipe.name, recipe.options()),
             config.model_dump(mode="json"),
-            weights_fingerprint(start.state_dict()),
+            models.weights_fingerprint(start.state_dict()),
             self.settings.mode,
             self._images,
         )
@@ -313,6 +280,12 @@ class Study:
     @cached_property
     def _images(self) -> list[str]:
         return [images_digest(images) for images in (self.train, self.validation)]
+
+
+def faster(model: _Net) -> _Net:
+    """Lay a model out for the same float32 sums in another order, half as fast again on a CPU."""
+    ComputeMode(channels_last=True).prepare(model)
+    return model
 
 
 def with_state(start: _Net, state: Mapping[str, Tensor]) -> _Net:
@@ -325,26 +298,19 @@ def with_state(start: _Net, state: Mapping[str, Tensor]) -> _Net:
 def open_study(
     name: str, arguments: argparse.Namespace, *, progress: Reporter | None = None
 ) -> Study:
-    """Load what the arguments name.
-
-    Raises:
-        RwsError: something is missing, or contradicts something else; nothing was changed.
-    """
-    from rwsstore.bundled import bundled_folder, model_path, store_path
-
+    """Load what the arguments name; where something is missing, nothing was changed."""
     torch.set_num_threads(arguments.threads or thread_count())
     reporter = ConsoleReporter() if progress is None else progress
     settings = read_settings(arguments.config)
     bundle: Path = arguments.bundle or bundled_folder()
-    # The same float32 sums in another order, half as fast again on a CPU.
-    clean = ComputeMode(channels_last=True).prepare(load_clean_model(model_path(bundle)))
+    clean = faster(models.load_clean_model(model_path(bundle)))
     unfolded = wide = None
     if (folder := arguments.work_bundle) is not None:
         if not (folder / "store32").is_dir():
             raise MissingFileError(
                 f"{folder} holds no store32: is it the folder rws bundle worked in?"
             )
-        unfolded = load_checkpoint(folder / "clean.unfolded.safetensors")
+        unfolded = models.load_checkpoint(folder / "clean.unfolded.safetensors")
         wide = Store(folder / "store32", read_only=True)
 
     def images(split: Literal["train", "test"]) -> ImageSet:

@@ -9,7 +9,7 @@ differ in one thing each. Then the exponent's top bit of the same weights is fli
 a time: the bits that cost 90 to 100 % of the accuracy above chance are counted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -17,38 +17,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmarks.paper.pages import (
-    COLOURS,
-    LINE,
-    Picture,
-    Table,
-    chart,
-    counted,
-    curves,
-    draw,
-    holds,
-    write_page,
-)
+from benchmarks.paper import pages
+from benchmarks.paper.pages import COLOURS, LINE, holds, table
 from benchmarks.paper.study import Study
+from rwsstore import training
 from rwsstore.measure import Figure, Resampling, accuracy, bootstrap
 from rwsstore.models import ordered_layers
 from rwsstore.patches import Patch
+from rwsstore.probes import parameter_corruption
 from rwsstore.probes.bitflips import StoredWeights, sample_sites, survey
-from rwsstore.probes.parameter_corruption import (
-    Constraint,
-    LossGradient,
-    Sample,
-    corrupted_copy,
-    gradient_corruption,
-    loss_gradient,
-)
-from rwsstore.training import (
-    CleanRecipe,
-    CorruptionResistantRecipe,
-    HessianAwareRecipe,
-    SharpnessAwareOptions,
-    SharpnessAwareRecipe,
-)
 
 _HALVINGS = 12
 """Of the interval in which the plain run's ε is looked for."""
@@ -65,14 +42,7 @@ REQUIRED, TA_MARGIN = 0.8, 1.0
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model that is measured.
-
-    Attributes:
-        name: in the table.
-        key: in the results.
-        model: with its patch on, where it has one.
-        payload: bytes of that patch; None: a whole model.
-    """
+    """A model that is measured; with a patch on, of so many bytes, or a whole model: None."""
 
     study: Study
     name: str
@@ -85,37 +55,41 @@ class Subject:
         """Accuracy with nothing done to it, in percent."""
         return self.study.seen(f"{self.key}/ta", self.model)
 
+    def __str__(self) -> str:
+        return self.name
+
     @classmethod
-    def patches(
-        cls, study: Study, trained: nn.Module, kind: Any, bits: int, words: Callable[[Patch], str]
-    ) -> list[Self]:
+    def patches(cls, study: Study, trained: nn.Module, kind: Any, bits: int) -> list[Self]:
         """The clean model with the difference to a trained one on, and with the bundled patch."""
         own = study.difference(trained, kind=kind, bits=bits)
         found = [(f"the same as a patch, {bits} bits", "patch", own)]
         if (bundled := study.bundled(kind)) is not None:
-            metadata = bundled.metadata
-            name = f"bundled patch, {len(metadata.layers)} layers, {metadata.bits} bits"
-            found.append((name + words(bundled), "bundled", bundled))
+            found.append((cls.described(bundled), "bundled", bundled))
         return [
-            cls(
-                study, name, key, study.live([patch]).variant({patch.digest: None}).module,
-                patch.payload_bytes,
-            )
+            cls(study, name, key, study.patched(patch).module, patch.payload_bytes)
             for name, key, patch in found
-        ]  # fmt: skip
+        ]
+
+    @classmethod
+    def described(cls, patch: Patch) -> str:
+        """What the row of a bundled patch is called."""
+        return f"bundled patch, {len(patch.metadata.layers)} layers, {patch.metadata.bits} bits"
 
 
 class Corrupted(Subject):
-    """A model under corruption."""
+    @classmethod
+    def described(cls, patch: Patch) -> str:
+        made = {} if patch.metadata.recipe is None else patch.metadata.recipe.parameters
+        strength, epsilon = patch.metadata.alpha.recommended, made.get("set.epsilon")
+        return f"{super().described(patch)}, trained at ε = {epsilon}, strength {strength:g}"
 
     @cached_property
-    def gradient(self) -> LossGradient:
+    def gradient(self) -> parameter_corruption.LossGradient:
         """On training images, as the paper takes it."""
         study = self.study
-        count = min(study.settings.corruption_resistant.gradient_images, len(study.train))
-        images = study.train.limit(count, study.settings.seed)
-        sample = Sample.of(self.model, images.images, images.labels)
-        return loss_gradient(self.model, sample, progress=study.progress)
+        images = study.some(study.train, study.settings.corruption_resistant.gradient_images)
+        sample = parameter_corruption.Sample.of(self.model, images.images, images.labels)
+        return parameter_corruption.loss_gradient(self.model, sample, progress=study.progress)
 
     @property
     def loss(self) -> float:
@@ -124,41 +98,32 @@ class Corrupted(Subject):
 
     def corrupted(self, epsilon: float) -> float:
         """Accuracy under the gradient-based corruption of all parameters, p = 2, in percent."""
-        test = self.study.test
 
         def found() -> float:
-            corruption = gradient_corruption(self.gradient.tensors, Constraint(epsilon))
-            return accuracy(corrupted_copy(self.model, corruption), test.images, test.labels)
+            constraint = parameter_corruption.Constraint(epsilon)
+            corruption = parameter_corruption.gradient_corruption(self.gradient.tensors, constraint)
+            changed = parameter_corruption.corrupted_copy(self.model, corruption)
+            return accuracy(changed, self.study.test.images, self.study.test.labels)
 
         return self.study.results.number(f"{self.key}/{epsilon!r}", found)
 
 
 def corrupted_subjects(study: Study) -> list[Corrupted]:
-    """The clean model, the two that went on training, and the patches."""
     settings = study.settings.corruption_resistant
-    recipe = CorruptionResistantRecipe(settings.recipe)
-    plain = study.trained("weights-plain", CleanRecipe(), study.clean, settings.training)
-    whole = study.trained("weights-resistant", recipe, study.clean, settings.training)
-
-    def words(patch: Patch) -> str:
-        made = {} if patch.metadata.recipe is None else patch.metadata.recipe.parameters
-        strength = patch.metadata.alpha.recommended
-        return f", trained at ε = {made.get('set.epsilon')}, strength {strength:g}"
+    recipe, run = training.CorruptionResistantRecipe(settings.recipe), settings.training
+    plain = study.trained("weights-plain", training.CleanRecipe(), study.clean, run)
+    whole = study.trained("weights-resistant", recipe, study.clean, run)
 
     return [
         Corrupted(study, "clean model", "clean", study.clean),
         Corrupted(study, "plain training", "plain", plain),
         Corrupted(study, "corruption-resistant training", "resistant", whole),
-        *Corrupted.patches(study, whole, recipe.kind, settings.bits, words),
+        *Corrupted.patches(study, whole, recipe.kind, settings.bits),
     ]
 
 
 def epsilon_where_lost(plain: Corrupted, lost: float, start_at: float) -> float | None:
-    """The ε at which a model has lost so many points: doubled until it has, then halved towards.
-
-    Returns:
-        None: it never does.
-    """
+    """The ε at which so many points are lost: doubled until, then halved towards; None: never."""
     low, high = 0.0, start_at
     while plain.ta - plain.corrupted(high) < lost:
         low, high = high, 2 * high
@@ -174,36 +139,41 @@ def epsilon_where_lost(plain: Corrupted, lost: float, start_at: float) -> float 
 
 
 def run_corrupted(study: Study) -> dict[str, Any]:
-    """Train, corrupt, write the page and the picture; returns the headline figures."""
     settings, every = study.settings.corruption_resistant, corrupted_subjects(study)
-    with study.progress.task("corruption", total=len(every) * len(settings.epsilons)) as task:
-        for one in every:
-            for epsilon in settings.epsilons:
-                task.advance(note=f"{one.name}: {one.corrupted(epsilon):.1f} %")
+    heights = {
+        one.name: [one.corrupted(epsilon) for epsilon in settings.epsilons]
+        for one in study.each("corruption", every)
+    }
     epsilon = epsilon_where_lost(every[1], settings.lost, settings.epsilons[0])
     models: dict[str, Any] = {}
+    meets: dict[str, bool | None] = {}
     for one in every:
         lost = None if epsilon is None else one.ta - one.corrupted(epsilon)
         models[one.key] = {"ta": one.ta, "lost": lost, "payload_bytes": one.payload}
-    meets = {
-        key: None
-        if found["lost"] is None
-        else bool(found["lost"] <= settings.allowed and found["ta"] >= every[1].ta)
-        for key, found in models.items()
-        if key in ("resistant", "patch", "bundled")
-    }
-    heights = {one.name: [one.corrupted(e) for e in settings.epsilons] for one in every}
-    figure, axes = chart(7.0, 4.0)
+        if one.key in ("resistant", "patch", "bundled"):
+            stands = lost is not None and lost <= settings.allowed and one.ta >= every[1].ta
+            meets[one.key] = None if lost is None else stands
+    figure, axes = pages.chart(7.0, 4.0)
+    sentences = f"Plain training never loses {settings.lost:g} points: nothing to compare."
     if epsilon is not None:
         axes.axvline(epsilon, color=LINE, linewidth=0.8, linestyle=":")
+        ours = models.get("bundled", models["patch"])
+        sentences = pages.filled(
+            study,
+            "corruption_resistant_at",
+            resists=holds(ours["lost"] <= settings.allowed),
+            keeps=holds(ours["ta"] >= every[1].ta),
+            epsilon=epsilon,
+            **{**models, "patch": ours},
+        )
     where = "ε, L2 norm of the corruption of all parameters"
-    curves(axes, settings.epsilons, heights, x=where, log=True)
+    pages.curves(axes, settings.epsilons, heights, x=where, log=True)
     axes.set_ylim(0, 100)
-    write_page(
+    pages.write_page(
         study,
-        sentences=_resistance(study, epsilon, models),
-        picture=draw(study, "Accuracy under gradient-based corruption over ε", figure),
-        table=Table(
+        sentences=sentences,
+        picture=pages.draw(study, "Accuracy under gradient-based corruption over ε", figure),
+        table=table(
             ["", "TA", "loss, training", *(f"ε = {e:g}" for e in settings.epsilons), "bytes"],
             [
                 [one.name, one.ta, f"{one.loss:.4f}", *heights[one.name], one.payload]
@@ -216,27 +186,20 @@ def run_corrupted(study: Study) -> dict[str, Any]:
     return {"epsilon": epsilon, "models": models, "meets": meets}
 
 
-def _resistance(study: Study, epsilon: float | None, models: Mapping[str, Any]) -> str:
-    settings = study.settings.corruption_resistant
-    if epsilon is None:
-        return f"Plain training never loses {settings.lost:g} points: nothing to compare."
-    plain, patch = models["plain"], models.get("bundled", models["patch"])
-    return (
-        f"**{holds(patch['lost'] <= settings.allowed)}: resistance.** At ε = {epsilon:.3f}, where "
-        f"plain training has lost {plain['lost']:.1f} points, the patched model has lost "
-        f"{patch['lost']:.1f}. **{holds(patch['ta'] >= plain['ta'])}: "
-        f"accuracy without corruption does not suffer.** TA is {patch['ta']:.1f} against "
-        f"{plain['ta']:.1f} of plain training and {models['clean']['ta']:.1f} of the clean model."
-    )
-
-
 class Flipped(Subject):
-    """A model whose bits are flipped."""
-
     @cached_property
     def flips(self) -> tuple[Tensor, Tensor]:
         """RAD and the drop above chance of every site, float64 [S] each."""
-        rad, adjusted = self.study.results.value(f"{self.key}/flips", self._flip)
+        study, settings = self.study, self.study.settings.hessian_aware
+
+        def found() -> list[list[float]]:
+            memory = StoredWeights(self.model)
+            sites = sample_sites(memory, settings.sites, bits="top", seed=study.settings.seed)
+            images = study.some(study.test, settings.images)
+            surveyed = survey(memory, images, sites, progress=study.progress)
+            return [surveyed.rad.tolist(), surveyed.adjusted.tolist()]
+
+        rad, adjusted = study.results.value(f"{self.key}/flips", found)
         return torch.tensor(rad, dtype=torch.float64), torch.tensor(adjusted, dtype=torch.float64)
 
     @property
@@ -244,32 +207,24 @@ class Flipped(Subject):
         """Which sites cost nearly all, bool [S]."""
         return self.flips[1] >= SEVERE
 
-    def _flip(self) -> list[list[float]]:
-        settings, seed = self.study.settings.hessian_aware, self.study.settings.seed
-        memory = StoredWeights(self.model)
-        sites = sample_sites(memory, settings.sites, bits="top", seed=seed)
-        count = min(settings.images, len(self.study.test))
-        images = self.study.test.limit(count, seed)
-        found = survey(memory, images, sites, progress=self.study.progress)
-        return [found.rad.tolist(), found.adjusted.tolist()]
-
 
 def flipped_subjects(study: Study) -> list[Flipped]:
-    """The clean model, the four trainings, and the patches."""
     settings = study.settings.hessian_aware
-    training, recipe = settings.training, HessianAwareRecipe(settings.recipe)
-    decayed = training.model_copy(update={"weight_decay": settings.l2})
-    sharpness = SharpnessAwareOptions(rho=settings.rho)
+    usual, plainly = settings.training, training.CleanRecipe()
+    decayed = usual.model_copy(update={"weight_decay": settings.l2})
+    recipe = training.HessianAwareRecipe(settings.recipe)
+    sharpness = training.SharpnessAwareRecipe(training.SharpnessAwareOptions(rho=settings.rho))
+    ways: dict[str, tuple[str, training.Recipe, training.TrainingConfig]] = {
+        "plain": ("plain training", plainly, usual),
+        "l2": (f"L2, weight decay {settings.l2:g}", plainly, decayed),
+        "sam": (f"SAM, ρ = {settings.rho:g}", sharpness, usual),
+        "hessian": ("Hessian-aware", recipe, usual),
+    }
     found = [Flipped(study, "clean model", "clean", study.clean)]
-    for name, key, how, config in (
-        ("plain training", "plain", CleanRecipe(), training),
-        (f"L2, weight decay {settings.l2:g}", "l2", CleanRecipe(), decayed),
-        (f"SAM, ρ = {settings.rho:g}", "sam", SharpnessAwareRecipe(sharpness), training),
-        ("Hessian-aware", "hessian", recipe, training),
-    ):
+    for key, (name, how, config) in ways.items():
         model = study.trained(f"bits-{key}", how, study.clean, config)
         found.append(Flipped(study, name, key, model))
-    patches = Flipped.patches(study, found[-1].model, recipe.kind, settings.bits, lambda _patch: "")
+    patches = Flipped.patches(study, found[-1].model, recipe.kind, settings.bits)
     return [*found, *patches]
 
 
@@ -277,17 +232,14 @@ def severe(every: Sequence[Flipped]) -> dict[str, Figure]:
     """Share of severe flips in percent, all with the same draws of the sites."""
     settings = every[0].study.settings
     resampling = Resampling(settings.hessian_aware.resamples, seed=settings.seed)
-    return bootstrap({one.key: one.severe for one in every}, resampling)
+    rows = {one.key: one.severe for one in every[0].study.each("models", every)}
+    return bootstrap(rows, resampling)
 
 
 def run_flipped(study: Study) -> dict[str, Any]:
-    """Train, flip, write the page and the picture; returns the headline figures."""
     every = flipped_subjects(study)
-    with study.progress.task("models", total=len(every)) as task:
-        for one in every:
-            share = float(one.severe.double().mean())
-            task.advance(note=f"{one.name}: TA {one.ta:.1f}, severe {share:.1%}")
-    shares, models, rows = severe(every), {}, []
+    shares, rows = severe(every), []
+    models: dict[str, dict[str, Any]] = {}
     for one in every:
         share, ratio = shares[one.key], shares[one.key] / shares["plain"]
         erratic = 100 * float((one.flips[0] > ERRATIC).double().mean())
@@ -309,32 +261,27 @@ def run_flipped(study: Study) -> dict[str, Any]:
     ]  # fmt: skip
     forms = (".1f", ".1f", ".1f", ".2f", ".1f", ".2f", "")
     settings, ours = study.settings.hessian_aware, models.get("bundled", models["patch"])
-    layers = settings.recipe.layers
-    better = [models[key]["of_plain"] < ours["of_plain"] for key in ("l2", "sam")]
-    rivals = [
-        f"{key.upper()} has {_fewer(models[key])} (TA {models[key]['ta']:.1f})"
-        for key in ("l2", "sam")
-    ]
-    write_page(
+    layers, rivals = settings.recipe.layers, {key: models[key] for key in ("l2", "sam")}
+    pages.write_page(
         study,
-        epochs=counted(settings.training.epochs, "epoch"),
         where="all layers" if layers is None else ", ".join(layers),
         meets=holds(ours["meets"]),
         ours=_fewer(ours),
         ours_ta=ours["ta"],
         plain_ta=models["plain"]["ta"],
-        alone=holds(not any(better)),
-        rivals=", ".join(rivals),
+        alone=holds(all(one["of_plain"] >= ours["of_plain"] for one in rivals.values())),
+        rivals=", ".join(
+            f"{key.upper()} has {_fewer(one)} (TA {one['ta']:.1f})" for key, one in rivals.items()
+        ),
         picture=_draw_flips(study, every),
-        table=Table(header, rows, "Flips of the exponent's top bit", forms),
+        table=table(header, rows, "Flips of the exponent's top bit", forms),
         by_layer=_by_layer(study, [one for one in every if one.key in ("plain", "hessian")]),
         corrupted=False,
     )
-    return {"sites": study.settings.hessian_aware.sites, "models": models}
+    return {"sites": settings.sites, "models": models}
 
 
 def _fewer(found: Mapping[str, Any]) -> str:
-    """Severe flips against plain training's."""
     change = 100 * (1 - found["of_plain"])
     return f"{abs(change):.0f} % {'fewer' if change >= 0 else 'more'} severe flips"
 
@@ -344,26 +291,23 @@ def _ends(figure: Figure) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
 
 
-def _by_layer(study: Study, shown: Sequence[Flipped]) -> Table:
+def _by_layer(study: Study, shown: Sequence[Flipped]) -> str:
     """Share of severe flips in each layer, of the models that show where the gain lies."""
     settings, memory = study.settings, StoredWeights(study.clean)
     sites = sample_sites(memory, settings.hessian_aware.sites, bits="top", seed=settings.seed)
-    owners = {
-        name: layer.name for layer in ordered_layers(study.clean) for name in layer.parameters
-    }
-    places = [owners[memory.arrays[number].parameter] for number in sites.array.tolist()]
+    flipped = [memory.arrays[number].parameter for number in sites.array.tolist()]
     rows = []
     for layer in ordered_layers(study.clean):
-        chosen = torch.tensor([place == layer.name for place in places])
+        chosen = torch.tensor([parameter in layer.parameters for parameter in flipped])
         if (count := int(chosen.sum())) >= _ENOUGH:
             shares = [100 * float(one.severe[chosen].double().mean()) for one in shown]
             rows.append([layer.name, count, *shares])
     header = ["layer", "flips", *(one.name for one in shown)]
-    return Table(header, rows, "Severe flips by layer, %", ".0f")
+    return table(header, rows, "Severe flips by layer, %", ".0f")
 
 
-def _draw_flips(study: Study, every: Sequence[Flipped]) -> Picture:
-    figure, axes = chart(8.0, 4.0)
+def _draw_flips(study: Study, every: Sequence[Flipped]) -> str:
+    figure, axes = pages.chart(8.0, 4.0)
     shown = [one for one in every if one.key in ("plain", "l2", "sam", "hessian", "bundled")]
     width = 0.8 / len(shown)
     for number, (one, colour) in enumerate(zip(shown, COLOURS, strict=False)):
@@ -373,7 +317,6 @@ def _draw_flips(study: Study, every: Sequence[Flipped]) -> Picture:
         axes.bar(places, share[1:].tolist(), width, color=colour, label=one.name)
     names = [f"{10 * tenth}–{10 * tenth + 10}" for tenth in range(1, 10)]
     axes.set_xticks(range(1, 10), names, fontsize=8)
-    axes.set_xlabel("share of the accuracy above chance that a flip costs, in %")
-    axes.set_ylabel("flips, in %")
-    axes.legend(frameon=False, fontsize=8)
-    return draw(study, "Share of flips by what they cost", figure)
+    where = "share of the accuracy above chance that a flip costs, in %"
+    pages.label_axes(axes, where, "flips, in %")
+    return pages.draw(study, "Share of flips by what they cost", figure)

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmarks.paper.alpha import Curves, run
+from benchmarks.paper.strengths import Curves, best_place, run_alpha as run
 from rwsstore.corruptions import corrupt
 from rwsstore.measure import accuracy
 from tests.benchmarks.making import FIVE, TEST, check_resumable, files_of, table
@@ -55,5 +55,5 @@ def _check_best(path: Path, study: object) -> None:
 
 
 def test_the_best_alpha_comes_from_validation_and_is_the_smallest_among_equals() -> None:
-    curves = Curves(ra={5: [1.0, 2.0, 9.0]}, chosen={5: [3.0, 4.0, 4.0]}, ta=[9.0, 8.0, 7.0])
-    assert curves.best(5) == 1
+    curves: Curves = {("test", 5): [1.0, 2.0, 9.0], ("validation", 5): [3.0, 4.0, 4.0]}
+    assert best_place(curves, 5) == 1

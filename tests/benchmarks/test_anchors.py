@@ -109,8 +109,8 @@ def counterpart(study: Study, path: AnchorPath, corruption: str, anchor: str) ->
     """θ_c, trained without the study; the study kept the same one."""
     anchors = study.settings.anchors
     assert anchors is not None
-    names = [name for layer in shallowest(path.clean, 2) for name in layer.parameters]
-    start = starting_point(path.clean, path.anchor(anchor), names)
+    names = [name for layer in shallowest(path["clean"], 2) for name in layer.parameters]
+    start = starting_point(path["clean"], path[anchor], names)
     recipe = RobustRecipe(corruption, 5, layers=2)
     result = fit(start, recipe, study.train, study.validation, anchors.training)
     kept = study.trained(f"anchors-{anchor}-{corruption}", recipe, start, anchors.training)
@@ -124,12 +124,12 @@ def test_each_difference_is_put_on_the_clean_model(finished: Study, anchor: str)
     assert anchors is not None
     path = train_path(finished, anchors)
     robust = counterpart(finished, path, "contrast", anchor)
-    std, c, init = (m.state_dict() for m in (path.clean, robust, path.anchor(anchor)))
+    std, c, init = (m.state_dict() for m in (path["clean"], robust, path[anchor]))
     found = candidates(finished, anchors, path, anchor, "contrast")
     assert list(found) == [WHOLE] if anchor == "clean" else [PROJECTED, UNPROJECTED, WHOLE]
-    names = [name for layer in shallowest(path.clean, 2) for name in layer.parameters]
+    names = [name for layer in shallowest(path["clean"], 2) for name in layer.parameters]
     for kind, patch in found.items():
-        live = LiveModel(path.clean, PatchBag([patch]))
+        live = LiveModel(path["clean"], PatchBag([patch]))
         patched = live.variant({patch.digest: None}).state()
         assert set(patch.tensors) == set(names)
         for name in names:
@@ -155,7 +155,7 @@ def test_the_page(finished: Study) -> None:
     assert len(by_label) == 8
     for column, corruption in enumerate(FIVE):
         images = finished.corrupted(TEST, corruption)
-        ra = accuracy(path.clean, images, TEST.labels)
+        ra = accuracy(path["clean"], images, TEST.labels)
         assert by_label["no patch"][column] == f"{ra:.1f}"
         for anchor, number in (("pretrained", "1"), ("clean", "2"), ("early", "3")):
             # θ_c − θ_std at α = 1 is the counterpart itself, whatever the anchor.
@@ -234,14 +234,12 @@ def test_the_anchors_lie_on_one_path(finished: Study) -> None:
 
     def go_on(stop_after: int | None) -> nn.Module:
         return fit(
-            path.pretrained, CleanRecipe(), finished.train, finished.validation, anchors.clean,
+            path["pretrained"], CleanRecipe(), finished.train, finished.validation, anchors.clean,
             stop_after=stop_after,
         ).model  # fmt: skip
 
-    assert same(path.early, go_on(2))
-    assert same(path.clean, go_on(None))
-    assert path.anchor("pretrained") is path.pretrained
-    assert path.anchor("early") is path.early
+    assert same(path["early"], go_on(2))
+    assert same(path["clean"], go_on(None))
 
 
 def test_the_clean_run_goes_on_from_the_early_checkpoint(
@@ -263,7 +261,7 @@ def test_the_clean_run_goes_on_from_the_early_checkpoint(
 def test_the_pretrained_anchor_has_a_new_last_layer(finished: Study) -> None:
     anchors = finished.settings.anchors
     assert anchors is not None
-    pretrained = train_path(finished, anchors).pretrained
+    pretrained = train_path(finished, anchors)["pretrained"]
     turning = replace(finished, validation=turned_set(finished.validation)).trained(
         "anchors-rotation",
         RotationRecipe(),

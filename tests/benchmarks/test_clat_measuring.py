@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.paper.clat import attacks_of
 from benchmarks.paper.clat_tables import clat_as_victim, margin
-from benchmarks.paper.pages import points, told, verdict
+from benchmarks.paper.pages import Gain, points, told
 from rwsstore.measure import Figure, Resampling
 
 
@@ -30,7 +30,7 @@ def figure(value: float, *draws: float) -> Figure:
     ],
 )
 def test_verdicts(gain: Figure, strictly: bool, word: str) -> None:
-    assert verdict(gain, strictly=strictly) == word
+    assert Gain(gain, strictly=strictly).verdict == word
 
 
 def test_numbers_in_words() -> None:
@@ -58,6 +58,6 @@ def test_the_black_box_in_numbers() -> None:
     }
     matrix["b: AT", "a: CLAT"] = figure(29.0)  # one below the white box
     assert margin(matrix, names).value == -1.0
-    assert verdict(margin(matrix, names)) == "Does not hold"
+    assert Gain(margin(matrix, names)).verdict == "Does not hold"
     # b's two victims gain 2 each from a's two, a's gain 2 from b: CLAT and lose 31 from b: AT.
     assert clat_as_victim(matrix, names).value == pytest.approx((2 + 2 + 2 - 31) / 4)

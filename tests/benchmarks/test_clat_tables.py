@@ -107,10 +107,7 @@ def test_models_are_trained_once_for_all_tables(
 
 def test_a_recipe_of_our_own_is_compared_with_the_published_one(tmp_path: Path) -> None:
     recipe = small().clat.recipe.model_copy(update={"inner": "loss", "perturbed": 0.3})
-    fields = {
-        "recipe": recipe.model_dump(), "pretrained": True, "others": (), "seeds": 1,
-        "second": {"network": "vgg16", "width": 0.125},
-    }  # fmt: skip
+    fields = {"recipe": recipe.model_dump(), "pretrained": True, "others": ()}
     study = opened("clat_baselines", tmp_path, **fields)
     found = run_of("clat_baselines")(study) or {}
     assert set(found["arms"]) == {"whole", "best", "half", "clat", "published"}
@@ -288,21 +285,6 @@ def test_the_black_box(finished: dict[str, tuple[Study, dict[str, Any]]]) -> Non
     pairs = [(a, 1, 0) for a in names[2:]] + [(a, 3, 2) for a in names[:2]]
     gains = [value[a, names[ours]] - value[a, names[theirs]] for a, ours, theirs in pairs]
     assert found["clat_over_pgd_at"]["value"] == pytest.approx(sum(gains) / 4)
-
-
-def test_a_second_network_in_the_black_box(tmp_path: Path) -> None:
-    second = {"network": "vgg16", "width": 0.125, "k": 3}
-    few = {"test_images": 6, "pgd_steps": 1, "apgd_steps": 1, "resamples": 100}
-    fields = {"second": second, "seeds": 1, "train_images": 18, "evaluation": few}
-    study = opened("clat_blackbox", tmp_path, **fields)
-    names = list(families(study))
-    assert names == [
-        f"{one}: {kind}" for one in ("resnet18", "vgg16") for kind in ("PGD-AT", "CLAT")
-    ]
-    run_of("clat_blackbox")(study)
-    page = (study.docs / "clat_blackbox.md").read_text()
-    rows = table(page, "Accuracy in %, tried on")
-    assert rows[0] == ["made on", *names]
 
 
 def test_k_is_a_twentieth_where_none_is_given(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.paper.compositions import BEST, Compound, both, pairs, run, sentence
+from benchmarks.paper.strengths import (
+    BEST,
+    Compound,
+    both,
+    pairs,
+    run_compositions as run,
+    sentence,
+)
 from benchmarks.paper.study import Study
 from rwsstore.corruptions import corrupt
 from rwsstore.errors import ConfigError
@@ -110,9 +117,7 @@ def test_the_sentence_counts_pairs_that_gain() -> None:
     numbers = ("no patch", "first patch", "second patch", "half + half", "full + full", BEST)
     rows = [(10, 20, 30, 40, 35, 45), (10, 50, 30, 50, 35, 45)]
     compounds = [
-        Compound(
-            ("fog", "contrast"), 3, dict(zip(numbers, map(float, row), strict=True)), (1, 1), 0
-        )
+        Compound(("fog", "contrast"), dict(zip(numbers, map(float, row), strict=True)), (1, 1), 0)
         for row in rows
     ]
     said = sentence(3, compounds)

@@ -84,26 +84,25 @@ def test_a_second_run_measures_nothing(folder: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_the_maps_are_those_of_the_library(folder: Path) -> None:
     maps = maps_of(folder)
-    assert maps.unfolded is not None
     photos = TEST.limit(24)
-    for report, model in ((maps.bundled, models()[0]), (maps.unfolded, models()[1])):
+    for report, model in ((maps["bundled"], models()[0]), (maps["unfolded"], models()[1])):
         count = len(report.curves.curves[0].remaining)
         options = FilteringOptions(epsilon=_EPSILON, filters=("h1",), thresholds=count)
         found = measure_curves(model, photos.images, photos.labels, options)
         for one, other in zip(report.curves.curves, found.curves, strict=True):
             assert torch.equal(one.clean, other.clean)
             assert torch.equal(one.attacked, other.attacked)
-    fine, coarse = maps.bundled.curves.curves[3], maps.coarse.curves.curves[3]
+    fine, coarse = maps["bundled"].curves.curves[3], maps["coarse"].curves.curves[3]
     assert torch.equal(coarse.clean, fine.clean[::2])
     assert coarse.thresholds.tolist() == fine.thresholds[::2].tolist()
-    assert (maps.digits.curves.classes, maps.half.curves.classes) == (10, 2)
-    assert len(maps.resnet.scores) == 21
+    assert (maps["digits"].curves.classes, maps["half"].curves.classes) == (10, 2)
+    assert len(maps["resnet"].scores) == 21
 
 
 @pytest.mark.slow
 def test_with_all_weights_gone_folding_makes_no_difference(folder: Path) -> None:
     maps = maps_of(folder)
-    assert retained(maps.resnet) == pytest.approx(retained(maps.resnet_folded), abs=1.0)
+    assert retained(maps["resnet"]) == pytest.approx(retained(maps["resnet_folded"]), abs=1.0)
 
 
 @pytest.mark.slow

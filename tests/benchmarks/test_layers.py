@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 import torch
 
-from benchmarks.paper.layers import constrained, run
+from benchmarks.paper.tables import constrained, run_layers as run
 from rwsstore.errors import ConfigError
 from rwsstore.measure import accuracy
 from rwsstore.models import shallowest

@@ -134,7 +134,7 @@ def test_a_second_run_measures_nothing_and_writes_the_same(
     run(study_in(tmp_path))
     before = files_of(stopped)
     making.forbid_work(monkeypatch)
-    for name in ("tent_accuracy", "rival_accuracy", "accuracy", "mixed_stream"):
+    for name in ("tent_accuracy", "rival_accuracy", "correctness", "mixed_stream"):
         monkeypatch.setattr(module, name, never)
     run(study_in(tmp_path))
     assert files_of(stopped) == before

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import rwsstore.probes.gains as gains_module
-from benchmarks.paper import features, similarity
+from benchmarks.paper import similarity
 from rwsstore.corruptions import corrupt
 from rwsstore.probes import GainOptions, compare_signatures, find_signatures, measure_gains
 from rwsstore.probes.groups import contrast_groups
@@ -89,8 +89,8 @@ def test_features_of_a_picture_and_of_test_images(
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator)
     study = a_study("features", tmp_path)
-    monkeypatch.setattr(features, "_IMAGES", 3)
-    features.show(study, image)
+    monkeypatch.setattr(similarity, "_IMAGES", 3)
+    similarity.show(study, image)
     before = files_of(study)
     assert set(before) == {"features.md", *(f"features-{name}.png" for name in FIVE)}
     page = before["features.md"].decode()
@@ -107,15 +107,15 @@ def test_features_of_a_picture_and_of_test_images(
         far, near = (conv(models()[0].normalize(x)) for x in (shown, TEST.images[index][None]))
         found.append(100 * float((far - near).detach().norm() / near.detach().norm()))
     assert distances[2][1].split(" → ")[0] == f"{sum(found) / 3:.0f}"
-    monkeypatch.setattr(features, "fmean", None)  # nothing is measured twice
+    monkeypatch.setattr(similarity, "fmean", None)  # nothing is measured twice
     monkeypatch.setattr("rwsstore.probes.FeatureMaps.pictures", lambda _: {"": b""})
-    features.show(a_study("features", tmp_path), image)
+    similarity.show(a_study("features", tmp_path), image)
     assert files_of(study)["features.md"] == before["features.md"]
     with Image.open(io.BytesIO(before[f"features-{name}.png"])) as picture:
         assert min(picture.size) > 300
 
 
 def test_the_picture_is_a_cat_that_anyone_may_use() -> None:
-    cat = features.chelsea(32)
+    cat = similarity.chelsea(32)
     assert (cat.dtype, cat.shape) == (torch.uint8, (3, 32, 32))
     assert 80 < float(cat.float().mean()) < 160

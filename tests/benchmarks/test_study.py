@@ -14,7 +14,7 @@ import torch
 import benchmarks.paper.study as study_module
 from benchmarks.paper import pages
 from benchmarks.paper.__main__ import STUDIES, main, parser, run_of
-from benchmarks.paper.pages import Table, chart, draw, write_page
+from benchmarks.paper.pages import chart, draw, table, write_page
 from benchmarks.paper.settings import read_settings
 from benchmarks.paper.study import Study, open_study
 from rwsstore.corruptions import corrupt
@@ -237,7 +237,7 @@ def test_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "alpha.md").write_text(text)
     figure, axes = chart(2, 2)
     axes.plot([0, 1])
-    blocks = [Table(["a", "b"], [["x", 1]]), draw(study, "A line", figure, "two")]
+    blocks = [table(["a", "b"], [["x", 1]]), draw(study, "A line", figure, "two")]
     path = write_page(study, word="Words", none=[], blocks=blocks)
     page = path.read_text()
     assert path == study.docs / "alpha.md"
@@ -249,7 +249,7 @@ def test_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "`python -m benchmarks.paper alpha --data" in page
     assert str(tmp_path) not in page
     with pytest.raises(ValueError, match="not as wide"):
-        str(Table(["a", "b"], [["x"]]))
+        table(["a", "b"], [["x"]])
 
 
 def _bundle(folder: Path) -> tuple[Path, Path]:
