@@ -6,7 +6,8 @@ OLD is a checkout of the other commit (git worktree add OLD COMMIT). Each turn r
 with the old code and once with the new, in processes of their own and in changing order, so that
 whatever slows the machine down slows both. A row's figure is a ratio itself (a switch against a
 plain copy, REST against the bare ceiling); what is shown is the new figure over the old one, turn
-by turn. The same interpreter runs both.
+by turn. The same interpreter runs both. Every turn's rows go to standard error as they come, so a
+run that is cut leaves its figures.
 """
 
 import argparse
@@ -42,7 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(options.turns):
             order = (old, NEW) if number % 2 == 0 else (NEW, old)
             found = {root: _measure(root, options.rows, options.repeats) for root in order}
-            turns.append((found[old], found[NEW]))
+            before, after = found[old], found[NEW]
+            for row, figure in after.items():
+                ratio = figure / before[row]
+                print(
+                    f"turn {number + 1}: {row}: old {before[row]:.4g}, new {figure:.4g}, "
+                    f"new / old {ratio:.3f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            turns.append((before, after))
             task.advance()
     if options.json:
         print(json.dumps([{"old": dict(before), "new": dict(after)} for before, after in turns]))

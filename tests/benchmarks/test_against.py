@@ -32,6 +32,25 @@ def test_turns_give_the_figures_of_both(
     assert "1.500" in capsys.readouterr().out
 
 
+def test_a_run_that_is_cut_leaves_the_turns_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = iter([{"a": 2.0, "b": 4.0}, {"a": 3.0, "b": 2.0}])
+
+    def measure(*_: object) -> dict[str, float]:
+        for figures in turns:
+            return figures
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(against, "_measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        against.main([str(checkout(tmp_path / "old", 2.0)), "--turns", "2"])
+    printed = capsys.readouterr()
+    assert "turn 1: a: old 2, new 3, new / old 1.500\n" in printed.err
+    assert "turn 1: b: old 4, new 2, new / old 0.500\n" in printed.err
+    assert printed.out == ""
+
+
 def test_what_is_no_checkout_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         against.main([str(tmp_path)])
