@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 from serve import rest
-from speed_rows import growing, mixing, switching
+from speed_rows import growing, switching
 from speed_rows.row import Result, Row, RowSettings, answer, details, measure
 from speed_rows.showing import (
     curves_of,
@@ -38,7 +38,7 @@ from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
 from rwsstore.speed.benching import this_machine
 
-ROWS = {row.name: row for part in (switching, mixing, rest, growing) for row in part.ROWS}
+ROWS = {row.name: row for part in (switching, rest, growing) for row in part.ROWS}
 """In the order in which they are measured and shown."""
 
 

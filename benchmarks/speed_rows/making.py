@@ -32,17 +32,11 @@ _ROOM = 2**33
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A model and as many patches as images.
-
-    Attributes:
-        model: VGG-16, folded, its weights as they are drawn.
-        patches: random, 8 bits.
-        images: uint8 [B, 3, 32, 32].
-    """
+    """A folded VGG-16 with weights as they are drawn, and as many 8-bit patches as images."""
 
     model: Classifier
     patches: tuple[Patch, ...]
-    images: Tensor
+    images: Tensor  # uint8 [B, 3, 32, 32]
 
     @property
     def singles(self) -> list[Tensor]:

@@ -9,13 +9,14 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.progress import Reporter
-from rwsstore.speed import Pairs, Ratio
-from rwsstore.speed.benching import this_machine
+from rwsstore.speed import Pairs, Ratio, this_machine, time_pairs
+from rwsstore.speed.measuring import Action
 
 Curve = Mapping[str, Mapping[str, float]]
 """Figures by the place on an axis."""
@@ -28,33 +29,19 @@ _RELATIONS = {"≤": operator.le, "≥": operator.ge, ">": operator.gt}
 
 @dataclass(frozen=True)
 class RowSettings:
-    """How much is measured, and on what.
-
-    Attributes:
-        threads: that torch computes with.
-        repeats: timed turns behind a ratio.
-        warm_up: turns before that.
-        width: of the VGG-16.
-        quarter: width of the small one.
-        smoke: whether this only shows that the rows run: few patches, short curves.
-        rest_repeats: repetitions of a row over HTTP, each of which takes seconds.
-        rest_warm_up: seconds of load before the first of these.
-        seconds: of load in each half of such a repetition.
-        clients: that ask at the same time.
-        rivals_python: the interpreter that LitServe and BentoML are installed for; None: this one.
-    """
+    """How much is measured, and on what; over HTTP in seconds of load."""
 
     threads: int = 1
     repeats: int = 21
     warm_up: int = 3
     width: float = 1.0
     quarter: float = 0.25
-    smoke: bool = False
+    smoke: bool = False  # only shows that the rows run: few patches, short curves
     rest_repeats: int = 5
-    rest_warm_up: float = 3.0
-    seconds: float = 6.0
+    rest_warm_up: float = 3.0  # seconds of load before the first of these
+    seconds: float = 6.0  # of load in each half of a repetition
     clients: int = 16
-    rivals_python: Path | None = None
+    rivals_python: Path | None = None  # the interpreter that rivals are installed for; None: this
 
     def __post_init__(self) -> None:
         for name in ("threads", "repeats", "rest_repeats", "clients"):
@@ -86,20 +73,14 @@ class RowSettings:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a row found.
-
-    Attributes:
-        ratio: its figure; None for curves.
-        points: its curves.
-        details: what stands behind it, absolute figures of this machine included.
-    """
+    """What a row found: a ratio or curves, and absolute figures of this machine behind it."""
 
     ratio: Ratio | None
     points: Points = field(default_factory=dict)
     details: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: Pairs, names: tuple[str, str], **details: object) -> "Finding":
+    def of(cls, pairs: Pairs, names: Iterable[str], **details: object) -> "Finding":
         """A ratio of two times, which are told as milliseconds under these names."""
         times = {
             f"{name}_ms": round(value, 5)
@@ -107,23 +88,44 @@ class Finding:
         }
         return cls(pairs.ratio, details={**times, **details})
 
+    @classmethod
+    def timed(
+        cls,
+        settings: RowSettings,
+        sides: Mapping[str, Action],
+        details: Mapping[str, object] = MappingProxyType({}),
+        *,
+        inner: int = 1,
+        turns: int = 1,
+    ) -> "Finding":
+        """Time the first side over the second, in turns.
+
+        Args:
+            settings: say how many turns.
+            sides: two, by the names under which their milliseconds are told.
+            details: besides.
+            inner: how often each is repeated within a turn.
+            turns: how many times as many turns are taken as the settings say.
+        """
+        measured, against = sides.values()
+        pairs = time_pairs(
+            measured,
+            against,
+            repeats=turns * settings.repeats,
+            warm_up=settings.warm_up,
+            inner=inner,
+        )
+        return cls.of(pairs, sides, **details)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One claim.
-
-    Attributes:
-        name: under which its figure is found.
-        what: is measured.
-        against: what it is held.
-        required: of the ratio, as in "≥ 0.87"; "" where it is only reported.
-        measure: measures it.
-    """
+    """One claim: what is measured, and against what."""
 
     name: str
     what: str
     against: str
-    required: str
+    required: str  # of the ratio, as in "≥ 0.87"; "" where it is only reported
     measure: Callable[[RowSettings], Finding]
 
 
@@ -137,14 +139,7 @@ def reached(required: str, ratio: Ratio | None) -> bool | None:
 
 @dataclass(frozen=True)
 class Result:
-    """One row, measured or not.
-
-    Attributes:
-        row: the row.
-        finding: what it found; None where it failed.
-        failure: why.
-        seconds: that it took.
-    """
+    """One row, measured or not; without a finding there is a failure."""
 
     row: Row
     finding: Finding | None
