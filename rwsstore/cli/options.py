@@ -6,7 +6,7 @@ which load what is taken from them when a command runs, and of torch it knows no
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -15,10 +15,6 @@ from rwsstore.bundled import BUNDLED, bundled_model, bundled_store
 from rwsstore.corruptions.rows import ROWS, check_severity, severity_table
 from rwsstore.errors import ConfigError
 from rwsstore.progress import Reporter
-
-if TYPE_CHECKING:
-    from rwsstore.data import ImageSet, Split
-    from rwsstore.models import Classifier, ModelSpec
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -120,12 +116,12 @@ def given(*names: str) -> list[str]:
     ]
 
 
-def load_model(options: Mapping[str, Any]) -> "Classifier":
+def load_model(options: Mapping[str, Any]) -> "models.Classifier":
     """Load the clean model that the values of `model_options` name."""
     return read_model(options["model_path"], spec_of(options))
 
 
-def read_model(path: Path, spec: "ModelSpec | None" = None) -> "Classifier":
+def read_model(path: Path, spec: "models.ModelSpec | None" = None) -> "models.Classifier":
     """Load a clean model from a checkpoint, or the bundled one.
 
     Raises:
@@ -141,7 +137,7 @@ def read_model(path: Path, spec: "ModelSpec | None" = None) -> "Classifier":
     return bundled_model()
 
 
-def spec_of(options: Mapping[str, Any]) -> "ModelSpec | None":
+def spec_of(options: Mapping[str, Any]) -> "models.ModelSpec | None":
     """Make a specification of the values of `network_options`; None where nothing was given."""
     names = ("network", "num_classes", "width", "batch_norm", "input_size", "mean", "std")
     found = {name: options[name] for name in names if options[name] is not None}
@@ -156,8 +152,12 @@ def spec_of(options: Mapping[str, Any]) -> "ModelSpec | None":
 
 
 def load_labelled_images(
-    options: Mapping[str, Any], model: "Classifier", progress: Reporter, *, split: "Split" = "test"
-) -> "ImageSet":
+    options: Mapping[str, Any],
+    model: "models.Classifier",
+    progress: Reporter,
+    *,
+    split: "data.Split" = "test",
+) -> "data.ImageSet":
     """Load the images that --dataset, --limit and --seed name, labelled as the model's."""
     spec, limit = model.spec, options["limit"]
     images = data.load_images(options["dataset"], split, size=spec.input_size, progress=progress)
@@ -173,7 +173,7 @@ def open_store(path: Path | None) -> "store.Store":
     return bundled_store() if str(path) == BUNDLED else store.Store(path)
 
 
-def fitting_store(path: Path | None, model: "Classifier") -> "store.FittingStore":
+def fitting_store(path: Path | None, model: "models.Classifier") -> "store.FittingStore":
     """Open the store that was named, or the default one, as one model sees it."""
     return store.FittingStore(open_store(path), patches.identify(model.state_dict()))
 

@@ -11,13 +11,12 @@ from rwsstore import models, training
 from rwsstore.cli import options as opt
 from rwsstore.config import validated
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.training import CONFIGURED_RECIPES, WEIGHT_RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
     from rwsstore.cpu import ComputeMode
 
 
-def training_options(defaults: TrainingConfig) -> Callable[[Any], Any]:
+def training_options(defaults: training.TrainingConfig) -> Callable[[Any], Any]:
     """Add what both kinds of training take: schedule, augmentation, held-out images, arithmetic."""
     return opt.several(
         click.option("--epochs", type=int, default=defaults.epochs),
@@ -63,7 +62,7 @@ _WORTH_MEASURING = 50
 
 
 def pick_mode(
-    choice: str, model: "models.Classifier", config: TrainingConfig, images: int
+    choice: str, model: "models.Classifier", config: training.TrainingConfig, images: int
 ) -> "ComputeMode":
     """Turn --mode into a mode, measuring if it is left to us and worth it.
 
@@ -138,7 +137,9 @@ def recipes_help(*, patches: bool = False) -> str:
         "\b",
         "Recipes with settings (--set KEY=VALUE), and how each trains unless told otherwise:",
     ]
-    for name, recipe in (WEIGHT_RECIPES if patches else CONFIGURED_RECIPES).items():
+    for name, recipe in (
+        training.WEIGHT_RECIPES if patches else training.CONFIGURED_RECIPES
+    ).items():
         suits = recipe.defaults
         epochs = "1 epoch" if suits.epochs == 1 else f"{suits.epochs} epochs"
         rate = f"learning rate {suits.learning_rate:g}"
@@ -184,9 +185,11 @@ def refuse(recipe: str, *names: str) -> None:
         raise click.UsageError(f"{', '.join(found)}: not with --recipe {recipe}")
 
 
-def training_of(defaults: TrainingConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+def training_of(defaults: training.TrainingConfig, options: Mapping[str, Any]) -> dict[str, Any]:
     """A training's parameters: those on the command line, and the recipe's own for the rest."""
-    named = [name for name in TrainingConfig.model_fields if name in options and opt.given(name)]
+    named = [
+        name for name in training.TrainingConfig.model_fields if name in options and opt.given(name)
+    ]
     return {**defaults.model_dump(), **{name: options[name] for name in named}}
 
 
@@ -202,7 +205,7 @@ def check_together(options: dict[str, Any]) -> None:
     recipe = options["recipe"]
     if (recipe == "robust") != (options["corruption"] is not None):
         raise ConfigError("--recipe robust and --corruption go together")
-    if recipe in WEIGHT_RECIPES:
+    if recipe in training.WEIGHT_RECIPES:
         if options["init"] is None and options["batch_norm"]:
             raise ConfigError(
                 f"--recipe {recipe} goes on training a model, and leaves BatchNorm's statistics as "
@@ -211,23 +214,25 @@ def check_together(options: dict[str, Any]) -> None:
         refuse(recipe, "anchor_epoch", "severity")
         if options["init"] is not None:
             refuse(f"{recipe} --init", *_OF_A_NEW_NETWORK)
-    elif options["layers"] is not None and recipe not in ("robust", *CONFIGURED_RECIPES):
+    elif options["layers"] is not None and recipe not in ("robust", *training.CONFIGURED_RECIPES):
         raise ConfigError("--layers goes with --recipe robust and those that have settings")
-    elif recipe not in CONFIGURED_RECIPES:
+    elif recipe not in training.CONFIGURED_RECIPES:
         refuse(recipe, "settings")
 
 
-def training_config(options: dict[str, Any]) -> TrainingConfig:
+def training_config(options: dict[str, Any]) -> training.TrainingConfig:
     """The training's parameters; those of a recipe with settings are its own where none are given.
 
     Raises:
         ConfigError: one is out of its range.
     """
-    if options["recipe"] in CONFIGURED_RECIPES:
-        fields = training_of(CONFIGURED_RECIPES[options["recipe"]].defaults, options)
+    if options["recipe"] in training.CONFIGURED_RECIPES:
+        fields = training_of(training.CONFIGURED_RECIPES[options["recipe"]].defaults, options)
     else:
-        fields = {name: options[name] for name in TrainingConfig.model_fields if name in options}
-    return validated(TrainingConfig, fields, what="training")
+        fields = {
+            name: options[name] for name in training.TrainingConfig.model_fields if name in options
+        }
+    return validated(training.TrainingConfig, fields, what="training")
 
 
 def recipe_of(options: dict[str, Any], start: "models.Classifier") -> "training.Recipe":
@@ -238,8 +243,8 @@ def recipe_of(options: dict[str, Any], start: "models.Classifier") -> "training.
         UnknownNameError: no such setting or layer.
     """
     name = options["recipe"]
-    if name in CONFIGURED_RECIPES:
-        recipe = CONFIGURED_RECIPES[name]
+    if name in training.CONFIGURED_RECIPES:
+        recipe = training.CONFIGURED_RECIPES[name]
         settings: dict[str, Any] = read_settings(recipe, options["settings"])
         if options["layers"] is not None:
             settings["layers"] = models.parse_layers(start, options["layers"])

@@ -9,17 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rwsstore.corruptions.filters import (
-    correlate,
-    floats,
-    gaussian_filter,
-    gaussian_weights,
-    padded,
-    rounded,
-    streak_filter,
-    symmetric_filter,
-    truncated,
-)
+from rwsstore.corruptions import filters
 from rwsstore.corruptions.keys import ImageKeys, Setting
 from rwsstore.corruptions.resampling import centre_zoom
 from rwsstore.corruptions.rows import FLAT, corruption, mixed_images, whole_at, zoom_factors
@@ -40,11 +30,15 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
     """
     radius, sigma = setting.numbers
     if radius < 1.0:
-        smoothing = gaussian_weights(sigma, 1)
-        return truncated(symmetric_filter(floats(images), smoothing, "mirror"))
+        smoothing = filters.gaussian_weights(sigma, 1)
+        return filters.truncated(
+            filters.symmetric_filter(filters.floats(images), smoothing, "mirror")
+        )
     parts = _parts(radius, sigma)
     if parts is None:
-        return truncated(correlate(floats(images), disc_kernel(radius, sigma), "mirror"))
+        return filters.truncated(
+            filters.correlate(filters.floats(images), disc_kernel(radius, sigma), "mirror")
+        )
     block = max(1, _BLOCK_VALUES // images[0].numel())
     share, blurred = 1.0 / disc_area(radius), []
     for part in torch.split(images, block):
@@ -53,7 +47,7 @@ def defocus_blur(images: Tensor, setting: Setting) -> Tensor:
         sums = _smoothed(sums, parts.side, share) if parts.side else sums.mul(share)
         if parts.tip:
             sums.add_(around.rim(), alpha=parts.rim).add_(around.tips(), alpha=parts.tip)
-        blurred.append(truncated(sums).view(part.shape))
+        blurred.append(filters.truncated(sums).view(part.shape))
     return torch.cat(blurred)
 
 
@@ -84,7 +78,7 @@ def _parts(radius: float, sigma: float) -> _Parts | None:
     """Take the kernel apart; None where the parts do not come close enough to it."""
     exact = torch.tensor(disc_kernel(radius, sigma), dtype=torch.float64)
     margin = 1 if radius <= 8 else 2
-    side = gaussian_weights(sigma, margin)[margin - 1]
+    side = filters.gaussian_weights(sigma, margin)[margin - 1]
     side = side if side > 1e-5 else 0.0
     model = _smoothed_disc(radius, side)
     pad = (len(model) - len(exact)) // 2
@@ -128,9 +122,9 @@ def disc_kernel(radius: float, sigma: float) -> tuple[tuple[float, ...], ...]:
     reach, margin = (8, 1) if radius <= 8 else (int(radius), 2)
     place = torch.arange(-reach, reach + 1, dtype=torch.float64)
     disc = (place[:, None] ** 2 + place[None, :] ** 2 <= radius**2).to(torch.float64)
-    weights = gaussian_weights(sigma, margin)
-    smoothed = correlate(disc / disc.sum(), [[weight] for weight in weights], "mirror")
-    smoothed = correlate(smoothed, [list(weights)], "mirror")
+    weights = filters.gaussian_weights(sigma, margin)
+    smoothed = filters.correlate(disc / disc.sum(), [[weight] for weight in weights], "mirror")
+    smoothed = filters.correlate(smoothed, [list(weights)], "mirror")
     smoothed[smoothed < _NEGLIGIBLE] = 0.0
     used = int(smoothed.amax(dim=0).nonzero().min())
     return tuple(
@@ -146,7 +140,7 @@ def glass_blur(images: Tensor, setting: Setting) -> Tensor:
     """
     sigma, reach, passes = setting.numbers[0], int(setting.numbers[1]), int(setting.numbers[2])
     batch, channels, height, width = images.shape
-    pixels = truncated(gaussian_filter(floats(images), sigma))
+    pixels = filters.truncated(filters.gaussian_filter(filters.floats(images), sigma))
     first = torch.arange(batch, dtype=torch.int32)[:, None] * (height * width)
     sources = None
     for number in range(passes):
@@ -160,7 +154,7 @@ def glass_blur(images: Tensor, setting: Setting) -> Tensor:
         planes = torch.arange(channels, dtype=torch.int32).view(1, -1, 1) * (height * width)
         index = (sources.view(batch, -1) + first * (channels - 1))[:, None] + planes
         moved = pixels.view(-1).index_select(0, index.view(-1)).view(pixels.shape)
-    return truncated(gaussian_filter(floats(moved), sigma))
+    return filters.truncated(filters.gaussian_filter(filters.floats(moved), sigma))
 
 
 def shuffle_offsets(keys: ImageKeys, number: int, reach: int, height: int, width: int) -> Tensor:
@@ -242,7 +236,9 @@ def motion_blur(images: Tensor, setting: Setting) -> Tensor:
     radius, sigma = setting.numbers
     chance = setting.keys.uniform(1)[:, 0].double()
     degrees = (2.0 * chance - 1.0) * _WIDEST_ANGLE
-    return rounded(streak_filter(floats(images), degrees, int(radius), sigma))
+    return filters.rounded(
+        filters.streak_filter(filters.floats(images), degrees, int(radius), sigma)
+    )
 
 
 @corruption("blur", "a camera moving forwards", is_random=False, between=zoom_factors, spares=FLAT)
@@ -251,11 +247,11 @@ def zoom_blur(images: Tensor, setting: Setting) -> Tensor:
 
     Numbers: the zoom factors; the first is 1, so the image itself counts twice.
     """
-    pixels = floats(images.permute(2, 3, 0, 1).contiguous())
+    pixels = filters.floats(images.permute(2, 3, 0, 1).contiguous())
     total = pixels.clone()
     for factor in setting.numbers:
         total.add_(centre_zoom(pixels, factor))
-    blurred = truncated(total.div_(len(setting.numbers) + 1))
+    blurred = filters.truncated(total.div_(len(setting.numbers) + 1))
     return blurred.permute(2, 3, 0, 1).contiguous()
 
 
@@ -266,7 +262,7 @@ def gaussian_blur(images: Tensor, setting: Setting) -> Tensor:
     Numbers: sigma in pixels.
     """
     (sigma,) = setting.numbers
-    return truncated(gaussian_filter(floats(images), sigma))
+    return filters.truncated(filters.gaussian_filter(filters.floats(images), sigma))
 
 
 _MIDDLE = 128
@@ -306,7 +302,7 @@ class Surround:
         height, width = images.shape[-2:]
         self._halves = half_widths(radius)
         self._side = side = int(radius) + margin
-        source = padded(images.view(-1, height, width), side, side, side, side, "mirror")
+        source = filters.padded(images.view(-1, height, width), side, side, side, side, "mirror")
         self._shape, self._stride = source.shape, source.shape[-1]
         self._margin, self._height, self._width = margin, height, width
         self._flat = source.view(-1).to(torch.int16).sub_(_MIDDLE)

@@ -6,16 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rwsstore.corruptions.filters import (
-    TRUNCATION_GUARD,
-    correlate,
-    floats,
-    gaussian_filter,
-    luma,
-    rounded,
-    streak_filter,
-    truncated,
-)
+from rwsstore.corruptions import filters
 from rwsstore.corruptions.frost import crop_overlays, map_side, plasma, synthetic_frost
 from rwsstore.corruptions.keys import Setting
 from rwsstore.corruptions.resampling import centre_zoom
@@ -37,12 +28,14 @@ def snow(images: Tensor, setting: Setting) -> Tensor:
     layer = F.threshold(layer, threshold, 0.0).mul_(255.0)
     chance = setting.keys.uniform(1, stream=1)[:, 0].double()
     degrees = _STEEPEST + (_SHALLOWEST - _STEEPEST) * chance
-    smeared = streak_filter(floats(truncated(layer)), degrees, int(radius), sigma)
-    flakes = floats(rounded(smeared))
-    scene = floats(images)
-    white = torch.maximum(scene, luma(scene).mul_(1.5).add_(127.5))
+    smeared = filters.streak_filter(
+        filters.floats(filters.truncated(layer)), degrees, int(radius), sigma
+    )
+    flakes = filters.floats(filters.rounded(smeared))
+    scene = filters.floats(images)
+    white = torch.maximum(scene, filters.luma(scene).mul_(1.5).add_(127.5))
     scene.mul_(weight).add_(white.mul_(1.0 - weight))
-    return truncated(scene.add_(flakes + flakes.flip(-2, -1)))
+    return filters.truncated(scene.add_(flakes + flakes.flip(-2, -1)))
 
 
 @corruption("weather", "ice crystals on the lens", needs_colour=True)
@@ -58,7 +51,7 @@ def frost(images: Tensor, setting: Setting) -> Tensor:
         if setting.overlays
         else synthetic_frost(height, width, setting.table.name, setting.keys)
     )
-    return truncated(floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))
+    return filters.truncated(filters.floats(images).mul_(image_weight).add_(ice.mul_(frost_weight)))
 
 
 @corruption("weather", "a veil of fog", spares=BLACK)
@@ -72,10 +65,10 @@ def fog(images: Tensor, setting: Setting) -> Tensor:
     side = map_side(height, width)
     veil = plasma(setting.keys.uniform(side * side - 1), side, decay)
     lowest, highest = veil.amin((1, 2), keepdim=True), veil.amax((1, 2), keepdim=True)
-    brightest = floats(images.amax((1, 2, 3), keepdim=True))
+    brightest = filters.floats(images.amax((1, 2, 3), keepdim=True))
     shrink = brightest / (brightest + 255.0 * amount)
     veil = veil[:, :height, :width].sub(lowest).mul_(255.0 * amount / (highest - lowest))
-    return truncated(floats(images).add_(veil[:, None]).mul_(shrink))
+    return filters.truncated(filters.floats(images).add_(veil[:, None]).mul_(shrink))
 
 
 @corruption("weather", "too much light", is_random=False, spares="images at full brightness")
@@ -97,7 +90,7 @@ def brightness(images: Tensor, setting: Setting) -> Tensor:
     scale, lift = (
         table.index_select(0, value.view(-1)).view(value.shape) for table in (scales, lifts)
     )
-    return truncated(floats(images).mul_(scale).add_(lift))
+    return filters.truncated(filters.floats(images).mul_(scale).add_(lift))
 
 
 _WATER_RGB = (175.0, 238.0, 238.0)
@@ -123,13 +116,15 @@ def spatter(images: Tensor, setting: Setting) -> Tensor:
     """
     mean, deviation, sigma, threshold, strength, is_mud = setting.numbers
     layer = setting.keys.normal(*images.shape[-2:]).mul_(deviation).add_(mean)
-    layer = gaussian_filter(layer, sigma)
+    layer = filters.gaussian_filter(layer, sigma)
     layer = F.threshold(layer, threshold, 0.0)
-    scene = floats(images)
+    scene = filters.floats(images)
     if is_mud:
         cover = mud_cover(layer, strength)[:, None]
-        return truncated(scene.mul_(1.0 - cover).add_(cover * _colour(_MUD_RGB)))
-    return truncated(scene.add_(water_cover(layer, strength)[:, None] * _colour(_WATER_RGB)))
+        return filters.truncated(scene.mul_(1.0 - cover).add_(cover * _colour(_MUD_RGB)))
+    return filters.truncated(
+        scene.add_(water_cover(layer, strength)[:, None] * _colour(_WATER_RGB))
+    )
 
 
 def _colour(rgb: tuple[float, float, float]) -> Tensor:
@@ -138,7 +133,7 @@ def _colour(rgb: tuple[float, float, float]) -> Tensor:
 
 def mud_cover(layer: Tensor, sigma: float) -> Tensor:
     """How much of each pixel mud hides, 0 or 0.8 to 1, where the layer is not 0: [B, H, W]."""
-    cover = gaussian_filter(layer.sign(), sigma)
+    cover = filters.gaussian_filter(layer.sign(), sigma)
     return F.threshold(cover, _THINNEST_MUD, 0.0)
 
 
@@ -156,13 +151,13 @@ def water_cover(layer: Tensor, gain: float) -> Tensor:
         float32 [B, H, W].
     """
     # The released code casts to 8 bits without clipping: above 255 it starts again from 0.
-    levels = (layer * 255.0 + TRUNCATION_GUARD).floor_().remainder_(256.0)
+    levels = (layer * 255.0 + filters.TRUNCATION_GUARD).floor_().remainder_(256.0)
     rims = canny(levels.to(torch.int32), 50, 150)
-    distance = correlate(chamfer_distance(rims, _FARTHEST), _BOX, "mirror") / 9.0
+    distance = filters.correlate(chamfer_distance(rims, _FARTHEST), _BOX, "mirror") / 9.0
     relief = equalized(distance.long())
-    relief = correlate(relief, _EMBOSS, "mirror").clamp_(0, 255)
+    relief = filters.correlate(relief, _EMBOSS, "mirror").clamp_(0, 255)
     # The box filter rounds to whole levels; a ninth never lies halfway between two.
-    relief = (correlate(relief, _BOX, "mirror") * 2 + 9) // 18
+    relief = (filters.correlate(relief, _BOX, "mirror") * 2 + 9) // 18
     light = levels * relief.to(torch.float32)
     most = light.amax((1, 2), keepdim=True)
     return light / torch.where(most == 0.0, torch.ones_like(most), most) * gain
@@ -184,8 +179,8 @@ def canny(levels: Tensor, low: int, high: int) -> Tensor:
     Returns:
         bool [B, H, W]. The gradient is |dx| + |dy| of 3 × 3 Sobel filters.
     """
-    dx = correlate(levels, _SOBEL, "nearest")
-    dy = correlate(levels, tuple(zip(*_SOBEL, strict=True)), "nearest")
+    dx = filters.correlate(levels, _SOBEL, "nearest")
+    dy = filters.correlate(levels, tuple(zip(*_SOBEL, strict=True)), "nearest")
     size = dx.abs() + dy.abs()
     ridge = _is_ridge(dx, dy, size) & (size > low)
     edges = ridge & (size > high)

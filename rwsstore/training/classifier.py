@@ -10,13 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rwsstore import data, measure
+from rwsstore import data, measure, models
 from rwsstore.canonical import derive_seed
 from rwsstore.config import Frozen
 from rwsstore.cpu import ComputeMode
-from rwsstore.data import ImageSet
 from rwsstore.errors import ConfigError
-from rwsstore.models import Classifier, fold_batchnorm
 from rwsstore.models.graph import is_batchnorm
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.training.config import EpochRecord, TrainingConfig, TrainingResult
@@ -42,14 +40,14 @@ class ClassifierRun:
         history: all epochs, counted from the beginning of the whole run.
     """
 
-    model: Classifier
-    unfolded: Classifier | None
-    anchor: Classifier | None
+    model: models.Classifier
+    unfolded: models.Classifier | None
+    anchor: models.Classifier | None
     best: EpochRecord
     history: tuple[EpochRecord, ...]
 
 
-def pixel_statistics(images: ImageSet) -> tuple[Channels, Channels]:
+def pixel_statistics(images: data.ImageSet) -> tuple[Channels, Channels]:
     """Mean and standard deviation of each channel, in [0, 1], over every n-th image.
 
     n is such that 10,000 to 20,000 images count where there are as many, else all.
@@ -61,10 +59,10 @@ def pixel_statistics(images: ImageSet) -> tuple[Channels, Channels]:
 
 
 def train_classifier(
-    start: Classifier,
+    start: models.Classifier,
     recipe: Recipe,
-    train: ImageSet,
-    validation: ImageSet,
+    train: data.ImageSet,
+    validation: data.ImageSet,
     config: TrainingConfig,
     *,
     anchor_epoch: int | None = None,
@@ -111,14 +109,16 @@ def train_classifier(
         result = run(start, config=config, state_file=state_file)
         model = _classifier(result)
         unfolded = None if model.spec.folded or not model.spec.batch_norm else model
-        return ClassifierRun(fold_batchnorm(model), unfolded, None, result.best, result.history)
+        return ClassifierRun(
+            models.fold_batchnorm(model), unfolded, None, result.best, result.history
+        )
     history: tuple[EpochRecord, ...] = ()
     if anchor_epoch is not None:
         early = run(
             start, config=config, stop_after=anchor_epoch, state_file=beside(state_file, "early")
         )
         start, history = _classifier(early), early.history
-    anchor = fold_batchnorm(start)
+    anchor = models.fold_batchnorm(start)
     rest = config.model_copy(
         update={
             "epochs": config.epochs - len(history),
@@ -134,8 +134,8 @@ def train_classifier(
     return ClassifierRun(_classifier(result), None, anchor, best, (*history, *later))
 
 
-def _classifier(result: TrainingResult) -> Classifier:
-    assert isinstance(result.model, Classifier)  # noqa: S101  (fit returns what it was given)
+def _classifier(result: TrainingResult) -> models.Classifier:
+    assert isinstance(result.model, models.Classifier)  # noqa: S101  (fit returns what it was given)
     return result.model
 
 
@@ -154,8 +154,8 @@ class AveragingConfig(Frozen, allow_inf_nan=False):
 def average_cycles(
     model: nn.Module,
     recipe: Recipe,
-    train: ImageSet,
-    validation: ImageSet,
+    train: data.ImageSet,
+    validation: data.ImageSet,
     config: TrainingConfig,
     averaging: AveragingConfig,
     *,
@@ -218,7 +218,11 @@ def average_cycles(
 
 @torch.no_grad()
 def _measure_statistics(
-    model: nn.Module, recipe: Recipe, train: ImageSet, config: TrainingConfig, mode: ComputeMode
+    model: nn.Module,
+    recipe: Recipe,
+    train: data.ImageSet,
+    config: TrainingConfig,
+    mode: ComputeMode,
 ) -> None:
     """Set BatchNorm's running statistics to their mean over batches of the training images.
 

@@ -1,17 +1,14 @@
 """`rws probe bitflips`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rwsstore import models, patches
+from rwsstore import measure, models, patches
 from rwsstore.cli.options import fitting_store, seed_option, store_option, transfer_option
 from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.errors import ConfigError
 from rwsstore.probes import bitflips
-
-if TYPE_CHECKING:
-    from rwsstore.probes.bitflips import BitflipReport, Memory
 
 _SAMPLE = 2000
 
@@ -68,7 +65,7 @@ _SAMPLE = 2000
     png="drops by decile, bit and layer",
     place=2,
 )
-def bitflips_report(bench: Bench) -> "BitflipReport":
+def bitflips_report(bench: Bench) -> "bitflips.BitflipReport":
     """Flip bits of the stored weights, one at a time, and measure what each costs.
 
     RAD is the part of the accuracy that a flip takes away; the drop above chance is the part of
@@ -82,8 +79,6 @@ def bitflips_report(bench: Bench) -> "BitflipReport":
       rws probe bitflips --dataset imagefolder:cifar10 --format bfloat16 --bits 14 --layer 1
       rws probe bitflips --dataset imagefolder:cifar10 --patch fog --csv fog.csv
     """
-    from rwsstore.measure import Resampling
-
     options = bench.options
     if options["patch"] is not None and options["form"] is not None:
         raise ConfigError("--format is of weights; a patch is surveyed as it is stored (--patch)")
@@ -101,7 +96,7 @@ def bitflips_report(bench: Bench) -> "BitflipReport":
             raise ConfigError(f"--layer {options['layer']} names {len(names)} layers; expected one")
         sites = bitflips.layer_sites(memory, names[0], bits=options["bits"])
     resamples = 0 if options["layer"] is not None else options["resamples"]
-    resampling = Resampling(resamples=resamples, seed=options["seed"])
+    resampling = measure.Resampling(resamples=resamples, seed=options["seed"])
     images = bench.images()
     chosen = {name: options[name] for name in ("bits", "layer", "seed")}
     results = bench.results(images, stored=stored, sites={**chosen, "count": len(sites)})
@@ -109,7 +104,7 @@ def bitflips_report(bench: Bench) -> "BitflipReport":
     return bitflips.BitflipReport.of(found, dataset=images.name, resampling=resampling)
 
 
-def _memory(bench: Bench) -> "tuple[Memory, dict[str, Any]]":
+def _memory(bench: Bench) -> "tuple[bitflips.Memory, dict[str, Any]]":
     """What bits flip in, and that in JSON."""
     options, model = bench.options, bench.model
     if options["patch"] is None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from rwsstore.cli.options import limit_option, seed_option
 from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.errors import ConfigError
 from rwsstore.probes import parameter_corruption
-
-if TYPE_CHECKING:
-    from rwsstore.probes.parameter_corruption import CorruptionReport
 
 _DRAWS = 3
 """Random corruptions where all parameters are probed as one group."""
@@ -70,7 +66,7 @@ _DRAWS = 3
     png="curves, or heat maps",
     place=1,
 )
-def corruption_report(bench: Bench) -> "CorruptionReport":
+def corruption_report(bench: Bench) -> "parameter_corruption.CorruptionReport":
     """Corrupt parameters by a vector of norm ε, and measure what is left of the accuracy.
 
     The gradient-based corruption is the one that the loss rises most for, to first order; random

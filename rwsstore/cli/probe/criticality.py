@@ -1,7 +1,7 @@
 """`rws probe criticality`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,9 +10,6 @@ from rwsstore.cli.options import seed_option
 from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.errors import ConfigError
 from rwsstore.probes import criticality
-
-if TYPE_CHECKING:
-    from rwsstore.probes.criticality import CriticalityOptions, CriticalityReport
 
 _LIMIT, _WITH_BATCHES = 100, 500
 _COMPARED = 5
@@ -72,7 +69,7 @@ _COMPARED = 5
     png="a bar for each layer",
     place=4,
 )
-def criticality_report(bench: Bench) -> "CriticalityReport":
+def criticality_report(bench: Bench) -> "criticality.CriticalityReport":
     """Find the layers that make features weak under attack: those that CLAT trains.
 
     All images are attacked once, by PGD on the output. A convolution's weakness is how far that
@@ -112,7 +109,7 @@ def criticality_report(bench: Bench) -> "CriticalityReport":
     )  # fmt: skip
 
 
-def _measuring(options: Mapping[str, Any]) -> "CriticalityOptions":
+def _measuring(options: Mapping[str, Any]) -> "criticality.CriticalityOptions":
     text = options["step_size"]
     try:
         size = None if text == "none" else float(text)

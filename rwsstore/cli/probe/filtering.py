@@ -1,15 +1,11 @@
 """`rws probe filtering`."""
 
-from typing import TYPE_CHECKING
-
 import click
 
+from rwsstore import measure
 from rwsstore.cli.options import seed_option
 from rwsstore.cli.probe.rows import Bench, register
 from rwsstore.probes import filtering
-
-if TYPE_CHECKING:
-    from rwsstore.probes.filtering import FilteringReport
 
 
 @register(
@@ -77,7 +73,7 @@ if TYPE_CHECKING:
     pictures=("curves", "map"),
     place=3,
 )
-def filtering_report(bench: Bench) -> "FilteringReport":
+def filtering_report(bench: Bench) -> "filtering.FilteringReport":
     """Set ever more of a layer's weights to zero and see whether accuracy falls faster than they.
 
     Layer by layer and filter by filter, on clean images and under FGSM, which is made anew for
@@ -90,7 +86,6 @@ def filtering_report(bench: Bench) -> "FilteringReport":
       rws probe filtering --dataset imagefolder:cifar10 --layers 1-3 --filters h1 --csv first.csv
     """
     from rwsstore.cpu import ComputeMode
-    from rwsstore.measure import Resampling
 
     options = bench.options
     measuring = filtering.FilteringOptions(
@@ -102,7 +97,7 @@ def filtering_report(bench: Bench) -> "FilteringReport":
         above_chance=not options["as_published"],
         tolerance=options["tolerance"],
         decides=options["decides"],
-        resampling=Resampling(resamples=options["resamples"], seed=options["seed"]),
+        resampling=measure.Resampling(resamples=options["resamples"], seed=options["seed"]),
     )
     layers, images = bench.layers, bench.images()
     curves = filtering.measure_curves(

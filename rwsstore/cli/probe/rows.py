@@ -3,25 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rwsstore import models
+from rwsstore import data, files, models, probes
 from rwsstore.bundled import BUNDLED
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import report_options, write_found
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
 
-if TYPE_CHECKING:
-    from rwsstore.data import ImageSet
-    from rwsstore.files import Results
-    from rwsstore.models import Classifier
-    from rwsstore.probes import Report
 
-
-def kept_results(command: str, images: "ImageSet", **identity: Any) -> "Results":
+def kept_results(command: str, images: "data.ImageSet", **identity: Any) -> "files.Results":
     """Open what an interrupted run with the same settings measured; the caller deletes it.
 
     Args:
@@ -32,13 +26,12 @@ def kept_results(command: str, images: "ImageSet", **identity: Any) -> "Results"
     import platformdirs
 
     from rwsstore.canonical import canonical_json, sha256_hex
-    from rwsstore.files import Results
     from rwsstore.training.loop import images_digest
 
     identity["images"] = images_digest(images)
     digest = sha256_hex(canonical_json(identity).encode())[:16]
     folder = platformdirs.user_cache_path("rwsstore", appauthor=False) / "probes"
-    return Results(folder / f"{command}-{digest}.json", identity)
+    return files.Results(folder / f"{command}-{digest}.json", identity)
 
 
 Option = Callable[[Any], Any]
@@ -63,10 +56,10 @@ class Bench:
     def __init__(self, probe: str, options: Mapping[str, Any]) -> None:
         self._probe, self.options = probe, options
         self.progress = ConsoleReporter()
-        self._opened: list[Results] = []
+        self._opened: list[files.Results] = []
 
     @cached_property
-    def model(self) -> "Classifier":
+    def model(self) -> "models.Classifier":
         """What --model names, in evaluation mode, its BatchNorm folded unless --unfolded is given.
 
         Raises:
@@ -88,12 +81,12 @@ class Bench:
         chosen = self.options["layers"]
         return None if chosen is None else models.parse_layers(self.model, chosen)
 
-    def images(self, *, split: Any = "test", **instead: Any) -> "ImageSet":
+    def images(self, *, split: Any = "test", **instead: Any) -> "data.ImageSet":
         """Load what --dataset, --limit and --seed name (or other values), labelled as the model."""
         options = {**self.options, **instead}
         return opt.load_labelled_images(options, self.model, self.progress, split=split)
 
-    def results(self, images: "ImageSet", **identity: Any) -> "Results":
+    def results(self, images: "data.ImageSet", **identity: Any) -> "files.Results":
         """As `kept_results` of this probe and model; deleted at the end."""
         fingerprint = models.weights_fingerprint(self.model.state_dict())
         self._opened.append(kept_results(self._probe, images, model=fingerprint, **identity))
@@ -123,7 +116,7 @@ class Probe:
 
     name: str
     summary: str
-    measure: "Callable[[Bench], Report]"
+    measure: "Callable[[Bench], probes.Report]"
     options: tuple[Option, ...]
     csv: str
     png: str
@@ -162,14 +155,14 @@ def register(
     png: str,
     pictures: tuple[str, ...] = (),
     place: int = 100,
-) -> "Callable[[Callable[[Bench], Report]], Callable[[Bench], Report]]":
+) -> "Callable[[Callable[[Bench], probes.Report]], Callable[[Bench], probes.Report]]":
     """Declare a probe by decorating what measures it; the arguments are those of `Probe`.
 
     Raises:
         ConfigError: there is a probe of that name already.
     """
 
-    def add(measure: "Callable[[Bench], Report]") -> "Callable[[Bench], Report]":
+    def add(measure: "Callable[[Bench], probes.Report]") -> "Callable[[Bench], probes.Report]":
         if name in PROBES:
             raise ConfigError(
                 f"there is a probe {name!r} already, in {PROBES[name].measure.__module__}"

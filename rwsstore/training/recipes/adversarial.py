@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from rwsstore.attacks import Ball
-    from rwsstore.data import ImageSet
 else:
     torch = later("torch")
 
@@ -63,7 +61,7 @@ class AdversarialTrainingOptions(base.RecipeOptions):
     ] = 500
 
     @property
-    def ball(self) -> Ball:
+    def ball(self) -> attacks.Ball:
         """The budget."""
         return attacks.Ball(self.epsilon)
 
@@ -92,7 +90,7 @@ class AdversarialRecipe(base.ConfiguredRecipe):
         self._generator = torch.Generator().manual_seed(0)
         self._terms = Averages()
 
-    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:  # noqa: ARG002
+    def begin_epoch(self, model: nn.Module, train: data.ImageSet, epoch: int, seed: int) -> None:  # noqa: ARG002
         """Seed the random starts."""
         self._generator.manual_seed(seed)
         self._terms = Averages()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rwsstore.data import ImageSet
-    from rwsstore.probes.parameter_corruption import Constraint
 else:
     torch = later("torch")
 
@@ -83,7 +82,7 @@ class CorruptionResistantOptions(base.RecipeOptions):
     weight: Annotated[float, Field(gt=0, le=1, description="λ₁")] = 0.5
 
     @property
-    def constraint(self) -> Constraint:
+    def constraint(self) -> parameter_corruption.Constraint:
         """The set that the corruption is taken from."""
         norm = math.inf if self.p == "inf" else self.p
         return parameter_corruption.Constraint(self.epsilon, norm, self.n)

@@ -13,19 +13,12 @@ from rwsstore.errors import ConfigError
 from rwsstore.faces import later
 from rwsstore.probes import criticality, filtering
 from rwsstore.training.config import TrainingConfig
-from rwsstore.training.recipes.adversarial import (
-    FAST_STEP,
-    AdversarialRecipe,
-    AdversarialTrainingOptions,
-)
-from rwsstore.training.recipes.base import Count, RecipeOptions, WeightRecipe, recipe
+from rwsstore.training.recipes import adversarial, base
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from rwsstore.data import ImageSet
-    from rwsstore.probes.filtering import LayerScores
 else:
     torch = later("torch")
 
@@ -35,7 +28,7 @@ _Filter = Literal["h1", "h2", "h3"]
 _LayerKind = Literal["fragile", "robust", "antifragile"]
 
 
-class SelectiveOptions(RecipeOptions):
+class SelectiveOptions(base.RecipeOptions):
     """Which layers train, and how they are found.
 
     Attributes:
@@ -77,8 +70,8 @@ class SelectiveOptions(RecipeOptions):
         return value
 
 
-@recipe
-class SelectiveRecipe(WeightRecipe):
+@base.recipe
+class SelectiveRecipe(base.WeightRecipe):
     """Each epoch updates the robust and the antifragile layers only (Pravin et al., 2023).
 
     The layers are scored on a sample of the training images, by default again every second epoch.
@@ -90,11 +83,11 @@ class SelectiveRecipe(WeightRecipe):
     Options = SelectiveOptions
     settings: SelectiveOptions
 
-    def __init__(self, options: RecipeOptions | None = None) -> None:
+    def __init__(self, options: base.RecipeOptions | None = None) -> None:
         super().__init__(options)
         self._active: frozenset[str] | None = None
 
-    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:
+    def begin_epoch(self, model: nn.Module, train: data.ImageSet, epoch: int, seed: int) -> None:
         """Score the layers, where it is time to, and choose.
 
         Raises:
@@ -140,7 +133,9 @@ class SelectiveRecipe(WeightRecipe):
         self._active = frozenset(state["active"]) if "active" in state else None
 
 
-def _nothing(scores: tuple[LayerScores, ...], settings: SelectiveOptions, epoch: int) -> str:
+def _nothing(
+    scores: tuple[filtering.LayerScores, ...], settings: SelectiveOptions, epoch: int
+) -> str:
     figures = [one.mean[settings.score] for one in scores]
     values = [figure.value for figure in figures if figure is not None]
     found = "none of them is defined: the network is no better than chance on these images"
@@ -153,7 +148,7 @@ def _nothing(scores: tuple[LayerScores, ...], settings: SelectiveOptions, epoch:
     )
 
 
-class ClatOptions(AdversarialTrainingOptions):
+class ClatOptions(adversarial.AdversarialTrainingOptions):
     """What is fine-tuned, and towards what.
 
     Attributes:
@@ -167,12 +162,14 @@ class ClatOptions(AdversarialTrainingOptions):
     """
 
     strength: Annotated[float, Field(ge=0, description="λ, weight of the features' change")] = 0.01
-    k: Annotated[Count | None, Field(description="layers that train at a time; none: 5 %")] = None
+    k: Annotated[base.Count | None, Field(description="layers that train at a time; none: 5 %")] = (
+        None
+    )
     every: Annotated[
-        Count | None, Field(description="epochs until the next selection; none: never")
+        base.Count | None, Field(description="epochs until the next selection; none: never")
     ] = 10
     every_steps: Annotated[
-        Count | None, Field(description="steps until the next selection, instead")
+        base.Count | None, Field(description="steps until the next selection, instead")
     ] = None
     select: Annotated[
         Literal["critical", "random"], Field(description="critical layers, or random ones")
@@ -204,8 +201,8 @@ class Selection(Frozen):
     share: float
 
 
-@recipe
-class ClatRecipe(AdversarialRecipe, WeightRecipe):
+@base.recipe
+class ClatRecipe(adversarial.AdversarialRecipe, base.WeightRecipe):
     """CLAT: CE(x) + λ·Σ_{i∈S} ‖F_i(x + δ) − F_i(x)‖₂ over the critical layers S (equation 9).
 
     Only the convolutions of S train: weight, and bias where there is one. S is chosen again in
@@ -221,9 +218,9 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
     defaults = TrainingConfig(epochs=20, learning_rate=0.02, clip_norm=1.0)
     settings: ClatOptions
 
-    def __init__(self, options: RecipeOptions | None = None) -> None:
+    def __init__(self, options: base.RecipeOptions | None = None) -> None:
         super().__init__(options)
-        self._train: ImageSet | None = None
+        self._train: data.ImageSet | None = None
         self._candidates: dict[str, tuple[str, ...]] = {}
         self._count = 0
         self._selections: tuple[Selection, ...] = ()
@@ -273,7 +270,7 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         )
         return frozenset(name for names in found.values() for name in names)
 
-    def begin_epoch(self, model: nn.Module, train: ImageSet, epoch: int, seed: int) -> None:
+    def begin_epoch(self, model: nn.Module, train: data.ImageSet, epoch: int, seed: int) -> None:
         """Seed the random starts, and select, where it is time to."""
         if epoch == 1:  # another run may have left some
             self._selections, self._steps = (), 0
@@ -333,7 +330,7 @@ class ClatRecipe(AdversarialRecipe, WeightRecipe):
         usual = super()._ascent()
         if not self.settings.fast:
             return usual
-        return {**usual, "steps": 1, "step_size": FAST_STEP * self.settings.epsilon}
+        return {**usual, "steps": 1, "step_size": adversarial.FAST_STEP * self.settings.epsilon}
 
     def remarks(self) -> tuple[str, ...]:
         """Each selection with its share of the parameters, and the mean share."""
