@@ -1,19 +1,16 @@
 """Where a bundle's parts lie, the bundle that comes with the package, and its compute formats."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, ValidationError
 
+from rwsstore import models, store
 from rwsstore.canonical import Digest
 from rwsstore.config import Frozen, first_fault
 from rwsstore.errors import FormatError, MismatchError, MissingFileError
 from rwsstore.files import read_bounded
 from rwsstore.models import FormatAgreement, model_card_path, read_model_card
-
-if TYPE_CHECKING:
-    from rwsstore.models import Classifier
-    from rwsstore.store import Store
 
 BUNDLED = "bundled"
 """What the bundled model and store are called wherever a path is taken."""
@@ -36,18 +33,14 @@ def bundled_folder() -> Path:
     return _FOLDER
 
 
-def bundled_model() -> "Classifier":
+def bundled_model() -> "models.Classifier":
     """Load the clean model that comes with the package, in evaluation mode."""
-    from rwsstore.models import load_clean_model
-
-    return load_clean_model(model_path(bundled_folder()))
+    return models.load_clean_model(model_path(bundled_folder()))
 
 
-def bundled_store() -> "Store":
+def bundled_store() -> "store.Store":
     """Open the store that comes with the package, read-only: a base for a store of one's own."""
-    from rwsstore.store import Store
-
-    return Store(store_path(bundled_folder()), read_only=True)
+    return store.Store(store_path(bundled_folder()), read_only=True)
 
 
 def model_path(folder: Path) -> Path:

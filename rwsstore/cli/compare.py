@@ -1,19 +1,15 @@
 """`rws compare`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rwsstore import corruptions, probes
+from rwsstore import corruptions, models, probes
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import report_options, write_found
 from rwsstore.errors import ConfigError
 from rwsstore.progress import ConsoleReporter
-
-if TYPE_CHECKING:
-    from rwsstore.models import Classifier
-    from rwsstore.patches import Patch
 
 _DATASET_ONLY = ("corruptions", "severity", "limit", "frost_overlays")
 
@@ -69,22 +65,21 @@ def command(patches: tuple[str, ...], **options: Any) -> None:
 
 
 def _signatures(
-    names: tuple[str, ...], model: "Classifier", store_path: Path | None
+    names: tuple[str, ...], model: "models.Classifier", store_path: Path | None
 ) -> "tuple[probes.Signature, ...]":
     store = opt.open_store(store_path)
     if not names:
         return probes.find_signatures(model, store)
     fitting = opt.fitting_store(store_path, model)
-    patches: dict[str, Patch] = {}
     for name in names:
-        if name in patches:
+        if names.count(name) > 1:
             raise ConfigError(f"patch {name!r} is named twice")
-        patches[name] = fitting.get(name)
-    return probes.gather_signatures(model, patches, store)
+    found = {name: fitting.get(name) for name in names}
+    return probes.gather_signatures(model, found, store)
 
 
 def _gains(
-    model: "Classifier", signatures: "tuple[probes.Signature, ...]", options: dict[str, Any]
+    model: "models.Classifier", signatures: "tuple[probes.Signature, ...]", options: dict[str, Any]
 ) -> "probes.Gains":
     settings = probes.GainOptions(
         corruptions=corruptions.parse_corruptions(options["corruptions"] or "all"),

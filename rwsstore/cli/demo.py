@@ -89,8 +89,6 @@ def _comes_off_exactly(
     clean: "models.Classifier", patches: "store.Store", test: "data.ImageSet"
 ) -> bool:
     """Put patches on and take them off again; are the logits those of before, to the bit?"""
-    import torch
-
     live = runtime.LiveModel(clean, patches)
     images = test.images[:64]
     before = live(images)
@@ -98,7 +96,7 @@ def _comes_off_exactly(
     live.apply("contrast", 0.4)
     with_patches = live(images)
     live.clear()
-    return torch.equal(before, live(images)) and not torch.equal(before, with_patches)
+    return before.equal(live(images)) and not before.equal(with_patches)
 
 
 def _serve(
@@ -149,8 +147,6 @@ def _telling(
     clean: "models.Classifier", patches: "store.Store", images: "Tensor", labels: "Tensor"
 ) -> tuple[int, int]:
     """The image that the patch puts right most surely, and how many it puts right."""
-    import torch
-
     live = runtime.LiveModel(clean, patches)
     before = live(images).argmax(1)
     with live.patched({_SERVED: None}):
@@ -158,7 +154,7 @@ def _telling(
     right = (before != labels) & (after.argmax(1) == labels)
     if not bool(right.any()):
         raise RwsError(f"the patch for {_SERVED} puts no test image right")
-    sure = torch.where(right, after.max(1).values, torch.zeros(len(labels)))
+    sure = after.max(1).values.masked_fill(~right, 0.0)
     return int(sure.argmax()), int(right.sum())
 
 

@@ -1,11 +1,12 @@
 """`rws extract`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import platformdirs
 
-from rwsstore import data, making, training
+from rwsstore import data, making, models, training
 from rwsstore.cli import options as opt, recipes
 from rwsstore.cli.output import write_json, write_lines
 from rwsstore.config import validated
@@ -13,10 +14,7 @@ from rwsstore.patches import BIT_WIDTHS
 from rwsstore.progress import ConsoleReporter
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rwsstore.cpu import ComputeMode
-    from rwsstore.models import Classifier
     from rwsstore.store import Store
 
     _Work = tuple[Store, list[making.Plan], ComputeMode]
@@ -108,7 +106,7 @@ _OF_DELTAS = ("settings", "name", "card_images", "card_budget", "card_flips")
 )
 @recipes.training_options(_TRAINING)
 @opt.json_option
-def command(config: "Path | None", as_json: bool, **options: Any) -> None:
+def command(config: Path | None, as_json: bool, **options: Any) -> None:
     """Train counterparts of a clean model, and publish the difference as patches.
 
     With --recipe robust, one patch for each corruption, under its name; with the others one patch,
@@ -204,7 +202,7 @@ def _delta(options: dict[str, Any]) -> "_Work":
 
 
 def _images(
-    clean: "Classifier", dataset: str, limit: int | None, validation: int | None, seed: int
+    clean: "models.Classifier", dataset: str, limit: int | None, validation: int | None, seed: int
 ) -> "tuple[data.ImageSet, data.ImageSet]":
     """Images to train on, and those held out, labelled as the model's."""
     spec = clean.spec

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rwsstore import bundled, models, patches
+from rwsstore import bundled, files, models, patches
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import card_table, facts_table, made_against, write_result
 from rwsstore.errors import FormatError, MissingFileError, RwsError
@@ -39,13 +39,12 @@ def command(what: str, store_path: Path | None, as_json: bool) -> None:
 
 def _is_patch(path: Path) -> bool:
     """Whether the file's description speaks of a kind of patch; a checkpoint's has a network."""
-    from rwsstore.files import read_bounded, read_header
-
     limit = patches.MAX_PATCH_BYTES
     if path.stat().st_size > limit:
         return False
     try:
-        header = read_header(read_bounded(path, limit=limit, what="file"), what=str(path))
+        data = files.read_bounded(path, limit=limit, what="file")
+        header = files.read_header(data, what=str(path))
     except FormatError:
         return True
     return '"kind":' in header.metadata.get("rwsstore", "")

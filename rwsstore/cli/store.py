@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
@@ -12,11 +12,8 @@ from rwsstore.cli.inspect import show_patch
 from rwsstore.cli.options import corruption_option, json_option, open_store, store_option
 from rwsstore.cli.output import patches_table, write_result
 from rwsstore.patches import BIT_WIDTHS
-from rwsstore.store import Sort
+from rwsstore.store import Entry, Sort
 from rwsstore.tables import Column, Table
-
-if TYPE_CHECKING:
-    from rwsstore.store import Entry
 
 
 @click.group("store")
@@ -66,7 +63,7 @@ def ls(
     write_result(as_json, document, entries_table(entries) if entries else nothing)
 
 
-def entries_table(entries: "Sequence[Entry]") -> Table:
+def entries_table(entries: Sequence[Entry]) -> Table:
     """A row for each patch; layers without what the names of all of them begin with."""
     layers = sorted({entry.deepest for entry in entries if entry.deepest is not None})
     deepest = dict(zip(layers, models.short_names(layers), strict=True))

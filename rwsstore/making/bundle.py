@@ -27,8 +27,7 @@ from rwsstore.patches import Patch
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import FORMATS, LiveModel, PatchBag, measure_agreement
 from rwsstore.store import Entry, Store
-from rwsstore.training import CleanRecipe, average_cycles, derive_seed, fit, hold_out
-from rwsstore.training.loop import images_digest
+from rwsstore.training import CleanRecipe, average_cycles, derive_seed, fit, hold_out, images_digest
 
 _LARGEST_MARK = 2**20
 _WIDE_BITS = 32

@@ -24,18 +24,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import rwsstore
-from rwsstore import files
-from rwsstore.corruptions import (
-    SEVERITIES,
-    Corrupt,
-    UnchangedWarning,
-    corrupt,
-    frost_source,
-    load_frost_overlays,
-    severity_table,
-    table_for,
-)
+from rwsstore import __version__, corruptions, files
+from rwsstore.corruptions import SEVERITIES
 from rwsstore.corruptions.rows import check_severity
 from rwsstore.cpu import thread_count
 from rwsstore.data import ImageSet, Split
@@ -79,7 +69,7 @@ class ExportOptions:
         if not self.severities or len(set(self.severities)) != len(self.severities):
             raise ConfigError(f"severities {self.severities}: none, or one named twice")
         for name in self.corruptions:
-            Corrupt(name, seed=self.seed, table=self.table)
+            corruptions.Corrupt(name, seed=self.seed, table=self.table)
         if self.picture_format not in PICTURE_FORMATS:
             raise UnknownNameError("picture format", self.picture_format, PICTURE_FORMATS)
 
@@ -136,7 +126,7 @@ class ExportJob:
     def _piece(self, name: str, severity: float, start: int) -> tuple[Pictures, int]:
         """A corrupted piece, and how many of its images came out as they went in."""
         clean = self.images.images[start : start + self.piece]
-        made = corrupt(
+        made = corruptions.corrupt(
             clean,
             name,
             severity,
@@ -276,13 +266,15 @@ def _manifest(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
     images, options = job.images, job.options
     height, width = images.images.shape[2:]
     table = options.table
-    chosen = table_for(height, width) if table is None else severity_table(table)
+    chosen = (
+        corruptions.table_for(height, width) if table is None else corruptions.severity_table(table)
+    )
     clean = hashlib.sha256()
     for start in range(0, len(images), job.piece):
         clean.update(images.images[start : start + job.piece].contiguous().numpy().data)
     clean.update(images.labels.numpy().tobytes())
     clean.update(np.array(job.indices, dtype="<i8").tobytes())
-    frost = frost_source(options.frost_overlays)
+    frost = corruptions.frost_source(options.frost_overlays)
     if job.overlays:
         overlays = hashlib.sha256()
         for overlay in job.overlays:
@@ -306,7 +298,7 @@ def _manifest(job: ExportJob, layout: str, split: str) -> dict[str, Any]:
         "frost": frost,
         "clean_sha256": clean.hexdigest(),
         "versions": {
-            "rwsstore": rwsstore.__version__,
+            "rwsstore": __version__,
             "numpy": np.__version__,
             "pillow": PIL.__version__,
             "torch": torch.__version__.partition("+")[0],
@@ -439,7 +431,7 @@ def export_corrupted(
         or any(first >= second for first, second in pairwise(indices))
     ):
         raise ConfigError(f"{len(indices)} indices for {count} images; expected one each, rising")
-    frost = None if overlays is None else load_frost_overlays(overlays)
+    frost = None if overlays is None else corruptions.load_frost_overlays(overlays)
     job = ExportJob(images, indices, options, folder, frost, workers)
     parts = LAYOUTS[layout].parts(job)
     manifest = _manifest(job, layout, split)
@@ -447,7 +439,7 @@ def export_corrupted(
     with _alone(folder):
         manifest = _claim(folder, manifest)
         with warnings.catch_warnings():  # unchanged images are counted instead
-            warnings.simplefilter("ignore", UnchangedWarning)
+            warnings.simplefilter("ignore", corruptions.UnchangedWarning)
             written, kept = _write(job, LAYOUTS[layout], parts, progress)
     unchanged = tuple((name, at, count) for (name, at), count in job.unchanged.items())
     return ExportReport(manifest, tuple(written), tuple(kept), unchanged)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from torch import nn
 
 from rwsstore import patches
-from rwsstore.canonical import canonical_json, sha256_hex
+from rwsstore.canonical import canonical_json, derive_seed, sha256_hex
 from rwsstore.corruptions.registry import find_corruption
 from rwsstore.cpu import ComputeMode
 from rwsstore.data import ImageSet
@@ -22,8 +22,7 @@ from rwsstore.models import shallowest, touched_layers, weights_fingerprint
 from rwsstore.progress import SILENT, Reporter
 from rwsstore.runtime import LiveModel, PatchBag
 from rwsstore.store import Store, check_name
-from rwsstore.training import RobustRecipe, TrainingConfig, WeightRecipe, derive_seed, fit
-from rwsstore.training.loop import images_digest
+from rwsstore.training import RobustRecipe, TrainingConfig, WeightRecipe, fit, images_digest
 
 LATER = {"optimizer": "sgd"}
 """Fields of a training's configuration that came later, as they always were before."""

@@ -16,11 +16,10 @@ if typing.TYPE_CHECKING:
     from rwsstore.training.config import (
         EpochRecord as EpochRecord,
         TrainingConfig as TrainingConfig,
-        TrainingResult as TrainingResult,
         hold_out as hold_out,
         learning_rate as learning_rate,
     )
-    from rwsstore.training.loop import fit as fit
+    from rwsstore.training.loop import fit as fit, images_digest as images_digest
     from rwsstore.training.recipes.adversarial import (
         AdversarialTrainingOptions as AdversarialTrainingOptions,
         FastAtOptions as FastAtOptions,

@@ -11,7 +11,8 @@ from rwsstore.errors import ConflictError, UnknownNameError
 from rwsstore.making import ExtractionOptions, extract_all, extract_patch, pipeline
 from rwsstore.making.pipeline import SweepItem
 from rwsstore.store import Store
-from rwsstore.training import TrainingResult, fit
+from rwsstore.training import fit
+from rwsstore.training.config import TrainingResult
 from tests.making.test_signatures import TRAIN, VALIDATION, anchor_for, options, trained
 from tests.training.test_resume import Interrupting
 from tests.training.tiny import config, pictures

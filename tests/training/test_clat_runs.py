@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.probes import criticality as module
-from rwsstore.probes.criticality import Criticality
+from rwsstore.probes.criticality.measuring import Criticality
 from rwsstore.progress import SILENT, Reporter
-from rwsstore.training import ClatRecipe, TrainingConfig, TrainingResult, fit
+from rwsstore.training import ClatRecipe, TrainingConfig, fit
+from rwsstore.training.config import TrainingResult
 from tests.training.robust import CONVOLUTIONS, TRAIN, VALIDATION, residual
 from tests.training.test_resume import Interrupting
 from tests.training.tiny import changed, config, same

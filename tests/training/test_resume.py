@@ -19,10 +19,10 @@ from rwsstore.training import (
     HessianAwareRecipe,
     Recipe,
     RobustRecipe,
-    TrainingResult,
     WeightRecipe,
     fit,
 )
+from rwsstore.training.config import TrainingResult
 from tests.runtime.making import MODELS
 from tests.training.test_loop import Dropping
 from tests.training.tiny import classifier, config, pictures, same, two_convs

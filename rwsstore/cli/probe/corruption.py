@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from rwsstore import training
 from rwsstore.canonical import key_part
 from rwsstore.cli.options import limit_option, seed_option
 from rwsstore.cli.probe.rows import Bench, register
@@ -80,8 +81,6 @@ def corruption_report(bench: Bench) -> "parameter_corruption.CorruptionReport":
       rws probe corruption --model m.unfolded.safetensors --unfolded --by type --p inf --n 10 \\
         --dataset digits
     """
-    from rwsstore.training.loop import images_digest
-
     options, draws = bench.options, bench.options["draws"]
     settings = parameter_corruption.ProbeOptions(
         epsilons=tuple(sorted(_number(part, "ε") for part in options["epsilon"].split(","))),
@@ -96,7 +95,7 @@ def corruption_report(bench: Bench) -> "parameter_corruption.CorruptionReport":
         source = bench.images(limit=options["gradient_images"], split="train")
     results = bench.results(
         images,
-        gradient_images=None if source is None else images_digest(source),
+        gradient_images=None if source is None else training.images_digest(source),
         options=key_part("corruption", asdict(settings)),
         layers=layers,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rwsstore import data, files, models, probes
+from rwsstore import data, files, models, probes, training
 from rwsstore.bundled import BUNDLED
 from rwsstore.cli import options as opt
 from rwsstore.cli.output import report_options, write_found
@@ -26,9 +26,8 @@ def kept_results(command: str, images: "data.ImageSet", **identity: Any) -> "fil
     import platformdirs
 
     from rwsstore.canonical import canonical_json, sha256_hex
-    from rwsstore.training.loop import images_digest
 
-    identity["images"] = images_digest(images)
+    identity["images"] = training.images_digest(images)
     digest = sha256_hex(canonical_json(identity).encode())[:16]
     folder = platformdirs.user_cache_path("rwsstore", appauthor=False) / "probes"
     return files.Results(folder / f"{command}-{digest}.json", identity)

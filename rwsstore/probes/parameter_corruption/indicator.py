@@ -11,15 +11,7 @@ from torch.nn import functional as F
 from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import check_evaluating, scratch_copy
-from rwsstore.probes.parameter_corruption.corruption import (
-    Constraint,
-    Group,
-    all_parameters,
-    corrupted_copy,
-    first_order_change,
-    gradient_corruption,
-    named_group,
-)
+from rwsstore.probes.parameter_corruption import corruption
 from rwsstore.progress import SILENT, Reporter
 
 
@@ -137,7 +129,11 @@ def loss_gradient(
         UnknownNameError: a name is not one of the model's.
         TensorError: the loss or its gradient is not finite; the first parameter is named.
     """
-    group = all_parameters(model) if parameters is None else named_group(model, parameters)
+    group = (
+        corruption.all_parameters(model)
+        if parameters is None
+        else corruption.named_group(model, parameters)
+    )
     total = 0.0
     # Whoever calls may have switched gradients off.
     with torch.inference_mode(False), torch.enable_grad():
@@ -190,9 +186,9 @@ def measure_indicator(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    constraint: Constraint,
+    constraint: corruption.Constraint,
     *,
-    group: Group | None = None,
+    group: corruption.Group | None = None,
     batch_size: int = 250,
     progress: Reporter = SILENT,
 ) -> Indicator:
@@ -204,12 +200,15 @@ def measure_indicator(
         DataError: labels are missing or out of range.
     """
     sample = Sample.of(model, images, labels, batch_size=batch_size)
-    chosen = all_parameters(model) if group is None else group
+    chosen = corruption.all_parameters(model) if group is None else group
     gradient = loss_gradient(model, sample, chosen.parameters, progress=progress).tensors
-    corruption = gradient_corruption(gradient, constraint)
-    before, after = measure(model, sample), measure(corrupted_copy(model, corruption), sample)
+    vector = corruption.gradient_corruption(gradient, constraint)
+    before, after = (
+        measure(model, sample),
+        measure(corruption.corrupted_copy(model, vector), sample),
+    )
     return Indicator(
-        first_order_change(corruption, gradient), loss_change(before, after), before, after
+        corruption.first_order_change(vector, gradient), loss_change(before, after), before, after
     )
 
 

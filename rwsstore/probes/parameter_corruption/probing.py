@@ -12,24 +12,15 @@ from rwsstore.canonical import canonical_json, sha256_hex
 from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.models import scratch_copy, weights_fingerprint
-from rwsstore.probes.parameter_corruption import indicator
-from rwsstore.probes.parameter_corruption.corruption import (
-    Constraint,
-    Group,
-    all_parameters,
-    by_layer,
-    by_module,
-    by_type,
-    corrupting,
-    first_order_change,
-    gradient_corruption,
-    named_group,
-    random_corruption,
-)
+from rwsstore.probes.parameter_corruption import corruption, indicator
 from rwsstore.probes.parameter_corruption.report import By, CorruptionReport, CorruptionRow, Outcome
 from rwsstore.progress import SILENT, Reporter
 
-_GROUPINGS = {"type": by_type, "layer": by_layer, "module": by_module}
+_GROUPINGS = {
+    "type": corruption.by_type,
+    "layer": corruption.by_layer,
+    "module": corruption.by_module,
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         for epsilon in self.epsilons:
             for n in self.ns:
-                Constraint(epsilon, self.p, n)  # refuses what is out of range
+                corruption.Constraint(epsilon, self.p, n)  # refuses what is out of range
         if not self.epsilons or list(self.epsilons) != sorted(set(self.epsilons)):
             raise ConfigError(f"ε is {list(self.epsilons)}; expected one or more, rising")
         if not self.ns or len(set(self.ns)) != len(self.ns):
@@ -129,18 +120,22 @@ def probe_corruption(
 
     clean = indicator.LossAndAccuracy(**kept.value(f"{own_key}/clean", lambda: asdict(measured())))
 
-    def tried(group: Group, constraint: Constraint, seed: int | None) -> dict[str, Any]:
+    def tried(
+        group: corruption.Group, constraint: corruption.Constraint, seed: int | None
+    ) -> dict[str, Any]:
         own = {parameter: gradient()[parameter] for parameter in group.parameters}
         if seed is None:
-            corruption = gradient_corruption(own, constraint)
+            vector = corruption.gradient_corruption(own, constraint)
         else:
-            corruption = random_corruption(own, constraint, seed=seed)
-        with corrupting(scratch, corruption):
+            vector = corruption.random_corruption(own, constraint, seed=seed)
+        with corruption.corrupting(scratch, vector):
             found = measured()
         change = indicator.loss_change(clean, found)
-        return asdict(Outcome(first_order_change(corruption, own), change, found.accuracy))
+        return asdict(Outcome(corruption.first_order_change(vector, own), change, found.accuracy))
 
-    def outcome(group: Group, constraint: Constraint, seed: int | None = None) -> Outcome:
+    def outcome(
+        group: corruption.Group, constraint: corruption.Constraint, seed: int | None = None
+    ) -> Outcome:
         """Of one corruption, gradient-based without a seed, if that was not measured before."""
         names = sha256_hex(canonical_json(group.parameters).encode())[:8]
         kind = "gradient" if seed is None else f"random {seed}"
@@ -156,7 +151,7 @@ def probe_corruption(
         for group, n, epsilon in grid:
             # At most n of k entries differ from 0: with n above k that is any number of them.
             most = None if n is None or n >= group.size else n
-            constraint = Constraint(epsilon, float(options.p), most)
+            constraint = corruption.Constraint(epsilon, float(options.p), most)
             found, drawn = outcome(group, constraint), []
             task.advance(note=f"{group.name}, ε = {epsilon:g}: {found.accuracy:.1f} %")
             for draw in range(options.draws):
@@ -178,10 +173,10 @@ def probe_corruption(
 
 def _groups(
     model: nn.Module, options: ProbeOptions, layers: Sequence[str] | None
-) -> tuple[Group, ...]:
+) -> tuple[corruption.Group, ...]:
     by = options.by
     if layers is not None:
-        known = {group.name: group for group in by_layer(model)}
+        known = {group.name: group for group in corruption.by_layer(model)}
         if by not in ("table", "layer") or not layers or not set(layers) <= set(known):
             raise ConfigError(
                 f"layers are {list(layers)}, by is {by!r}; expected some of {', '.join(known)}, "
@@ -190,10 +185,10 @@ def _groups(
         if by == "layer":
             return tuple(group for name, group in known.items() if name in layers)
         names = [parameter for layer in layers for parameter in known[layer].parameters]
-        return (named_group(model, names, name=f"{len(layers)} layers"),)
+        return (corruption.named_group(model, names, name=f"{len(layers)} layers"),)
     if by != "table":
         return _GROUPINGS[by](model)
-    group = all_parameters(model)
+    group = corruption.all_parameters(model)
     for n in options.ns:
         if n is not None and n > group.size:
             raise ConfigError(f"n is {n}; the model has {group.size} parameters")
