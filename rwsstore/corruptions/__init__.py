@@ -19,7 +19,6 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.corruptions.rows import (
         SEVERITIES as SEVERITIES,
-        Corruption as Corruption,
         severity_table as severity_table,
         table_for as table_for,
     )

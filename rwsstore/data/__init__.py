@@ -8,7 +8,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.data.images import decode_image as decode_image, read_image as read_image
     from rwsstore.data.imageset import (
         ImageSet as ImageSet,
-        LoadRequest as LoadRequest,
         Split as Split,
         batches as batches,
         check_labels as check_labels,

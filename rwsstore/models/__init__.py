@@ -23,7 +23,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.models.folding import (
         fold_batchnorm as fold_batchnorm,
         freeze_batchnorm as freeze_batchnorm,
-        unfoldable_batchnorms as unfoldable_batchnorms,
     )
     from rwsstore.models.layers import (
         main_path_convolutions as main_path_convolutions,

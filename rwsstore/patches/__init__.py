@@ -11,7 +11,6 @@ if typing.TYPE_CHECKING:
         compose as compose,
         parse_request as parse_request,
         patched_tensor as patched_tensor,
-        scale as scale,
     )
     from rwsstore.patches.fit import (
         ModelIdentity as ModelIdentity,
@@ -23,7 +22,6 @@ if typing.TYPE_CHECKING:
     )
     from rwsstore.patches.format import MAX_PATCH_BYTES as MAX_PATCH_BYTES
     from rwsstore.patches.golden import (
-        Golden as Golden,
         check_golden as check_golden,
         probe_images as probe_images,
         record_golden as record_golden,

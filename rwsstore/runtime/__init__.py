@@ -30,8 +30,6 @@ if typing.TYPE_CHECKING:
     from rwsstore.runtime.variant import (
         CleanModel as CleanModel,
         Variant as Variant,
-        build_variant as build_variant,
-        state_digest as state_digest,
     )
     from rwsstore.runtime.verification import Verification as Verification
 else:

@@ -33,9 +33,8 @@ from rwsstore.probes.parameter_corruption import (
     CorruptionRow,
     corrupted_copy,
     probing,
-    random_corruption,
 )
-from rwsstore.probes.parameter_corruption.corruption import all_parameters
+from rwsstore.probes.parameter_corruption.corruption import all_parameters, random_corruption
 from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
 from rwsstore.probes.parameter_corruption.report import Outcome
 from tests.benchmarks.making import Interrupted, a_study, files_of, forbid_work, settings, table

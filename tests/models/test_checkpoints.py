@@ -13,9 +13,9 @@ from rwsstore.models import (
     load_checkpoint,
     load_clean_model,
     save_checkpoint,
-    unfoldable_batchnorms,
     weights_fingerprint,
 )
+from rwsstore.models.folding import unfoldable_batchnorms
 from tests.models.networks import lively_classifier, pictures
 
 

@@ -3,13 +3,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from rwsstore.models import (
-    fold_batchnorm,
-    freeze_batchnorm,
-    ordered_layers,
-    unfoldable_batchnorms,
-    weights_fingerprint,
-)
+from rwsstore.models import fold_batchnorm, freeze_batchnorm, ordered_layers, weights_fingerprint
+from rwsstore.models.folding import unfoldable_batchnorms
 from tests.models.networks import Untraceable, lively, lively_classifier, pictures
 
 

@@ -28,8 +28,8 @@ from rwsstore.models import (
     load_clean_model,
     ordered_layers,
     save_checkpoint,
-    unfoldable_batchnorms,
 )
+from rwsstore.models.folding import unfoldable_batchnorms
 from tests.models.networks import Untraceable, lively_classifier, spec
 
 

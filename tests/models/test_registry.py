@@ -5,15 +5,8 @@ import torch
 from torch import nn
 
 from rwsstore.errors import ConfigError, UnknownNameError
-from rwsstore.models import (
-    NETWORKS,
-    ModelSpec,
-    build,
-    load_checkpoint,
-    network,
-    save_checkpoint,
-    unfoldable_batchnorms,
-)
+from rwsstore.models import NETWORKS, ModelSpec, build, load_checkpoint, network, save_checkpoint
+from rwsstore.models.folding import unfoldable_batchnorms
 from rwsstore.models.registry import outline
 from tests.models.networks import pictures, spec
 

@@ -22,7 +22,6 @@ from rwsstore.files import write_atomic
 from rwsstore.patches import (
     AlphaRange,
     CardPoint,
-    Golden,
     GoldenProbe,
     ModelIdentity,
     Patch,
@@ -31,6 +30,7 @@ from rwsstore.patches import (
     compose,
     make_patch,
 )
+from rwsstore.patches.golden import Golden
 from rwsstore.patches.metadata import ModelTensor
 
 FOLDER = Path(__file__).parent / "golden"

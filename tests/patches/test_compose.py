@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from rwsstore.errors import ConfigError, MismatchError
-from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor, scale
+from rwsstore.patches import AlphaRange, Patch, PatchSet, compose, patched_tensor
+from rwsstore.patches.algebra import scale
 from tests.patches.factory import SHAPES, make_test_patch
 
 WEIGHT = "network.conv1.weight"

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from rwsstore.canonical import canonical_json
 from rwsstore.files import load_tensors
-from rwsstore.patches import BIT_WIDTHS, Golden, GoldenProbe, Patch, QuantizedTensor, make_patch
+from rwsstore.patches import BIT_WIDTHS, GoldenProbe, Patch, QuantizedTensor, make_patch
 from rwsstore.patches.format import read_patch_bytes, write_patch_bytes
+from rwsstore.patches.golden import Golden
 from rwsstore.patches.quantization import RawTensor
 from tests.patches.factory import make_model, make_test_patch
 from tests.patches.hostile import put_together, take_apart

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from rwsstore.canonical import sha256_hex
 from rwsstore.errors import GoldenError
-from rwsstore.patches import Golden, check_golden, probe_images, record_golden
-from rwsstore.patches.golden import TOLERANCE
+from rwsstore.patches import check_golden, probe_images, record_golden
+from rwsstore.patches.golden import TOLERANCE, Golden
 
 Predict = Callable[[Tensor], Tensor]
 PROBE = probe_images(0, 4, 8)

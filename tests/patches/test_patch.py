@@ -11,7 +11,6 @@ from rwsstore.patches import (
     MAX_PATCH_BYTES,
     AlphaRange,
     CardPoint,
-    Golden,
     GoldenProbe,
     Patch,
     QuantizedTensor,
@@ -19,6 +18,7 @@ from rwsstore.patches import (
     compose,
     make_patch,
 )
+from rwsstore.patches.golden import Golden
 from rwsstore.patches.quantization import requantize
 from tests.patches.factory import make_deltas, make_identity, make_test_patch
 

@@ -10,14 +10,8 @@ from safetensors.torch import save
 
 from rwsstore.canonical import canonical_json
 from rwsstore.errors import FormatError, TensorError
-from rwsstore.patches import (
-    Golden,
-    GoldenProbe,
-    Patch,
-    RecordedRecipe,
-    compose,
-    format as patch_format,
-)
+from rwsstore.patches import GoldenProbe, Patch, RecordedRecipe, compose, format as patch_format
+from rwsstore.patches.golden import Golden
 from tests.patches.factory import make_model, make_test_patch
 from tests.patches.hostile import (
     Document,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rwsstore.patches import AlphaRange, compose, scale
+from rwsstore.patches import AlphaRange, compose
+from rwsstore.patches.algebra import scale
 from rwsstore.probes import find_signatures, gather_signatures
 from rwsstore.probes.similarity import OTHER, group_of
 from rwsstore.runtime import PatchBag

@@ -5,7 +5,8 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from rwsstore.models import shallowest
-from rwsstore.patches import Patch, scale
+from rwsstore.patches import Patch
+from rwsstore.patches.algebra import scale
 from rwsstore.probes import compare_signatures, gather_signatures
 from rwsstore.runtime import PatchBag
 from tests.probes.making import model, patch, patches, signatures

@@ -20,8 +20,9 @@ from rwsstore.patches import (
     probe_images,
     record_golden,
 )
-from rwsstore.runtime import CleanModel, build_variant
+from rwsstore.runtime import CleanModel
 from rwsstore.runtime.splitting import Split, cut, works
+from rwsstore.runtime.variant import build_variant
 from tests.training.tiny import classifier, two_convs
 
 SIZE = 16

@@ -9,7 +9,8 @@ from torch import nn
 
 from rwsstore.errors import TensorError
 from rwsstore.patches import Patch, PatchSet
-from rwsstore.runtime import CleanModel, LiveModel, PatchBag, build_variant
+from rwsstore.runtime import CleanModel, LiveModel, PatchBag
+from rwsstore.runtime.variant import build_variant
 from tests.runtime.making import MODELS, bare_patch, equal_bits, reference_state
 
 _MODEL = MODELS["resnet18 with BatchNorm"]()

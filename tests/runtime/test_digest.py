@@ -4,7 +4,7 @@ import json
 from hypothesis import given, strategies as st
 
 from rwsstore.patches import PatchSet
-from rwsstore.runtime import state_digest
+from rwsstore.runtime.variant import state_digest
 from tests.patches.factory import make_test_patch
 
 CLEAN = "c" * 64

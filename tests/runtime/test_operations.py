@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from rwsstore.models import ordered_layers, unfoldable_batchnorms
+from rwsstore.models import ordered_layers
+from rwsstore.models.folding import unfoldable_batchnorms
 from rwsstore.models.graph import OPERATIONS, Graph, UnknownOperationError
 from rwsstore.probes.bitflips.rerun import Steps, find_stream
 from rwsstore.probes.parameter_corruption import by_type

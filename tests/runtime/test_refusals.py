@@ -16,7 +16,8 @@ from rwsstore.errors import (
     UnknownPatchError,
 )
 from rwsstore.models import weights_fingerprint
-from rwsstore.patches import AlphaRange, Golden, Patch, Payload, compose
+from rwsstore.patches import AlphaRange, Patch, Payload, compose
+from rwsstore.patches.golden import Golden
 from rwsstore.runtime import LiveModel, PatchBag
 from tests.runtime.making import MODELS, a_patch, bare_patch, pixels
 from tests.training.tiny import TwoConvs, two_convs

@@ -6,8 +6,8 @@ import pytest
 
 from rwsstore.errors import GoldenError
 from rwsstore.patches import Patch, PatchSet
-from rwsstore.runtime import CleanModel, LiveModel, PatchBag, Variant, build_variant
-from rwsstore.runtime.variant import Resident
+from rwsstore.runtime import CleanModel, LiveModel, PatchBag, Variant
+from rwsstore.runtime.variant import Resident, build_variant
 from tests.runtime.making import MODELS, bare_patch
 from tests.training.tiny import two_convs
 

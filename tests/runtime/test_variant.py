@@ -6,7 +6,8 @@ from torch import nn
 
 from rwsstore.errors import TensorError
 from rwsstore.patches import PatchSet, identify
-from rwsstore.runtime import CleanModel, build_variant, state_digest
+from rwsstore.runtime import CleanModel
+from rwsstore.runtime.variant import build_variant, state_digest
 from tests.runtime.making import MODELS, bare_patch, equal_bits, pixels, reference_state
 
 everyone = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())

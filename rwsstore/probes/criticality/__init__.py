@@ -6,7 +6,6 @@ from rwsstore import faces
 
 if typing.TYPE_CHECKING:
     from rwsstore.probes.criticality.measuring import (
-        Criticality as Criticality,
         CriticalityOptions as CriticalityOptions,
         default_count as default_count,
         measure_criticality as measure_criticality,

@@ -11,12 +11,10 @@ from rwsstore import faces
 if typing.TYPE_CHECKING:
     from rwsstore.probes.parameter_corruption.corruption import (
         Constraint as Constraint,
-        by_layer as by_layer,
         by_type as by_type,
         corrupted_copy as corrupted_copy,
         corruption_along as corruption_along,
         gradient_corruption as gradient_corruption,
-        random_corruption as random_corruption,
     )
     from rwsstore.probes.parameter_corruption.indicator import (
         LossGradient as LossGradient,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import Normalize
-from rwsstore.probes.criticality import Criticality, CriticalityOptions
-from rwsstore.probes.criticality.measuring import Weaknesses
+from rwsstore.probes.criticality import CriticalityOptions
+from rwsstore.probes.criticality.measuring import Criticality, Weaknesses
 from tests.training.tiny import CLASSES, pictures
 
 SHORT = CriticalityOptions(steps=3, step_size=0.012, batch_size=4)

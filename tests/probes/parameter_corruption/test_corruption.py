@@ -12,12 +12,12 @@ from rwsstore.probes.parameter_corruption import (
     corruption_along,
     gradient_corruption,
     loss_gradient,
-    random_corruption,
 )
 from rwsstore.probes.parameter_corruption.corruption import (
     all_parameters,
     corrupting,
     first_order_change,
+    random_corruption,
 )
 from tests.probes.parameter_corruption.making import sample, tiny, witness
 

@@ -19,21 +19,21 @@ from rwsstore.probes.parameter_corruption import (
     CorruptionRow,
     ProbeOptions,
     Sample,
-    by_layer,
     by_type,
     corrupted_copy,
     gradient_corruption,
     loss_gradient,
     measure,
     probe_corruption,
-    random_corruption,
 )
 from rwsstore.probes.parameter_corruption.corruption import (
     Group,
     all_parameters,
+    by_layer,
     by_module,
     corrupting,
     first_order_change,
+    random_corruption,
 )
 from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
 from rwsstore.probes.parameter_corruption.report import CorruptionReport, Outcome

@@ -20,13 +20,13 @@ from rwsstore.probes.parameter_corruption import (
     loss_gradient,
     measure_indicator,
     probe_corruption,
-    random_corruption,
 )
 from rwsstore.probes.parameter_corruption.corruption import (
     all_parameters,
     by_module,
     corrupting,
     named_group,
+    random_corruption,
 )
 from tests.probes.parameter_corruption.making import IMAGES, sample, tiny, witness
 

@@ -4,8 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from rwsstore.models import fold_batchnorm, ordered_layers
-from rwsstore.probes.parameter_corruption import by_layer, by_type
-from rwsstore.probes.parameter_corruption.corruption import all_parameters, by_module, named_group
+from rwsstore.probes.parameter_corruption import by_type
+from rwsstore.probes.parameter_corruption.corruption import (
+    all_parameters,
+    by_layer,
+    by_module,
+    named_group,
+)
 from tests.models.networks import lively_classifier
 from tests.probes.parameter_corruption.making import tiny
 from tests.training.tiny import classifier

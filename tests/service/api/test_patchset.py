@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from rwsstore.bundled import bundled_store
 from rwsstore.patches import PatchSet
-from rwsstore.runtime import state_digest
+from rwsstore.runtime.variant import state_digest
 from tests.service.answering import JSON, MODEL, SET, bearer, picture, predict, problem, state
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient
