@@ -15,7 +15,8 @@ import torch
 
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.progress import Reporter
-from rwsstore.speed import Pairs, Ratio, this_machine, time_pairs
+from rwsstore.speed import Pairs, Ratio, time_pairs
+from rwsstore.speed.benching import this_machine
 from rwsstore.speed.measuring import Action
 
 Curve = Mapping[str, Mapping[str, float]]
