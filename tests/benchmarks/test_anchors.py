@@ -219,9 +219,20 @@ def test_a_second_run_trains_and_measures_nothing(
     assert files_of(finished) == before
 
 
-def test_one_that_was_stopped_goes_on_to_the_same(finished: Study, tmp_path: Path) -> None:
+def test_one_that_was_stopped_goes_on_to_the_same(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[str, bool] = {}
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        begun.setdefault(options["label"], options["state_file"].exists())
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(study_module, "fit", watched)
     with stopped_after(5), pytest.raises(Interrupted):
         run(study_in(tmp_path))
+    # The clean run goes on from the early checkpoint.
+    assert (begun["anchors-rotation"], begun["anchors-clean"]) == (False, True)
     study = study_in(tmp_path)
     run(study)
     assert files_of(study) == files_of(finished)
@@ -240,22 +251,6 @@ def test_the_anchors_lie_on_one_path(finished: Study) -> None:
 
     assert same(path["early"], go_on(2))
     assert same(path["clean"], go_on(None))
-
-
-def test_the_clean_run_goes_on_from_the_early_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = study_in(tmp_path)
-    assert study.settings.anchors is not None
-    begun: dict[str, bool] = {}
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        begun[options["label"]] = options["state_file"].exists()
-        return fit(*arguments, **options)
-
-    monkeypatch.setattr(study_module, "fit", watched)
-    train_path(study, study.settings.anchors)
-    assert begun == {"anchors-rotation": False, "anchors-clean": True}
 
 
 def test_the_pretrained_anchor_has_a_new_last_layer(finished: Study) -> None:

@@ -35,13 +35,13 @@ _SEEN = pictures(42, size=8, seed=1, strength=90)
 
 
 def small(**fields: Any) -> Settings:
-    """Two seeds of a few epochs of a narrow ResNet-18."""
+    """Two seeds of a few epochs of a narrow VGG-16."""
     short = {"batch_size": 6, "learning_rate": 0.1, "clip_norm": 1.0, "flip": False}
     inner = {"epsilon": _EPSILON, "steps": 1, "step_size": None, "judged": 6}
     recipe = {**inner, "k": 2, "every": 1, "images": 6}
     part = {
-        "network": "resnet18", "width": 0.125, "train_images": 30, "seeds": 2, "epsilon": _EPSILON,
-        "evaluation": {"test_images": 30, "pgd_steps": 2, "apgd_steps": 3, "resamples": 100},
+        "network": "vgg16", "width": 0.125, "train_images": 18, "seeds": 2, "epsilon": _EPSILON,
+        "evaluation": {"test_images": 18, "pgd_steps": 2, "apgd_steps": 3, "resamples": 100},
         "adversarial": inner, "training": {"epochs": 3, **short}, "half": 1,
         "finetuning": {"epochs": 2, **short}, "recipe": recipe, "counts": (1, 2),
         "clean": {
@@ -99,7 +99,7 @@ def test_models_are_trained_once_for_all_tables(
         *(f"clat-s{seed}-pgd_at-{run}" for seed in (0, 1) for run in ("1", "3", "1+clat")),
         *(f"clat-s0-fast_at-{run}" for run in ("1", "3", "1+clat-fast")),
         *(f"clat-s0-trades-{run}" for run in ("1", "3", "1+clat")),
-        *(f"clat-s0-pgd_at-1+{run}" for run in ("random", "fixed", "pgd_at", "k1", "k17")),
+        *(f"clat-s0-pgd_at-1+{run}" for run in ("random", "fixed", "pgd_at", "k1", "k13")),
         *(f"clat-s0-clean-1{run}" for run in ("", "+clat", "+pgd_at")),
     }
     assert not list(work.glob("*.state"))
@@ -107,7 +107,11 @@ def test_models_are_trained_once_for_all_tables(
 
 def test_a_recipe_of_our_own_is_compared_with_the_published_one(tmp_path: Path) -> None:
     recipe = small().clat.recipe.model_copy(update={"inner": "loss", "perturbed": 0.3})
-    fields = {"recipe": recipe.model_dump(), "pretrained": True, "others": ()}
+    few = {"test_images": 6, "pgd_steps": 1, "apgd_steps": 1, "resamples": 100}
+    fields = {
+        "recipe": recipe.model_dump(), "pretrained": True, "others": (), "train_images": 12,
+        "evaluation": few,
+    }  # fmt: skip
     study = opened("clat_baselines", tmp_path, **fields)
     found = run_of("clat_baselines")(study) or {}
     assert set(found["arms"]) == {"whole", "best", "half", "clat", "published"}
@@ -123,10 +127,10 @@ def test_the_images_are_as_many_as_the_settings_say(
     finished: dict[str, tuple[Study, dict[str, Any]]],
 ) -> None:
     for name, (study, found) in finished.items():
-        assert len(study.train) == len(study.test) == found["images"] == 30
-        assert torch.bincount(study.train.labels).tolist() == [10, 10, 10]
+        assert len(study.train) == len(study.test) == found["images"] == 18
+        assert torch.bincount(study.train.labels).tolist() == [6, 6, 6]
         page = (study.docs / f"{name}.md").read_text()
-        assert "30 training images of tiny, as many of each class, 12 more" in page
+        assert "18 training images of tiny, as many of each class, 12 more" in page
         assert page.count("olds") or page.count("Does not hold")
 
 
@@ -256,12 +260,12 @@ def test_a_clean_start(finished: dict[str, tuple[Study, dict[str, Any]]]) -> Non
 def test_ever_more_layers(finished: dict[str, tuple[Study, dict[str, Any]]]) -> None:
     study, found = finished["clat_count"]
     shares = found["mean_share"]
-    assert list(shares) == ["1", "2", "17"]
+    assert list(shares) == ["1", "2", "13"]
     model = adversarial(study, 0, half=True).last
     names = main_path_convolutions(model)
     part = sum(p.numel() for name in names for p in model.get_submodule(name).parameters())
-    assert shares["17"] == pytest.approx(part / sum(p.numel() for p in model.parameters()))
-    assert shares["1"] < shares["17"]
+    assert shares["13"] == pytest.approx(part / sum(p.numel() for p in model.parameters()))
+    assert shares["1"] < shares["13"]
     assert found["arms"]["2"] == finished["clat_layers"][1]["arms"]["critical"]
     assert found["chosen"] in (1, 2)
 
@@ -269,7 +273,7 @@ def test_ever_more_layers(finished: dict[str, tuple[Study, dict[str, Any]]]) -> 
 def test_the_black_box(finished: dict[str, tuple[Study, dict[str, Any]]]) -> None:
     study, found = finished["clat_blackbox"]
     names = list(found["matrix"])
-    assert names == [f"resnet18, seed {s}: {kind}" for s in (0, 1) for kind in ("PGD-AT", "CLAT")]
+    assert names == [f"vgg16, seed {s}: {kind}" for s in (0, 1) for kind in ("PGD-AT", "CLAT")]
     subjects = families(study)
     images, labels = study.test.images, study.test.labels
     for made_on in names[:2]:
@@ -295,8 +299,8 @@ def test_k_is_a_twentieth_where_none_is_given(tmp_path: Path) -> None:
 
 
 def test_too_many_layers_are_refused(tmp_path: Path) -> None:
-    study = opened("clat_count", tmp_path, counts=(2, 17))
-    with pytest.raises(ConfigError, match=r"clat\.counts has 17; the network has 17 layers"):
+    study = opened("clat_count", tmp_path, counts=(2, 13))
+    with pytest.raises(ConfigError, match=r"clat\.counts has 13; the network has 13 layers"):
         run_of("clat_count")(study)
     assert not study.docs.exists()
 
@@ -318,7 +322,7 @@ def test_models_of_other_settings_are_refused_and_others_stay(
 def test_measurements_with_other_attacks_are_refused(
     finished: dict[str, tuple[Study, dict[str, Any]]],
 ) -> None:
-    evaluation = {"test_images": 30, "pgd_steps": 5, "apgd_steps": 3, "resamples": 100}
+    evaluation = {"test_images": 18, "pgd_steps": 5, "apgd_steps": 3, "resamples": 100}
     study = opened("clat_layers", folder_of(finished), evaluation=evaluation)
     with pytest.raises(ConfigError, match="measured"):
         run_of("clat_layers")(study)

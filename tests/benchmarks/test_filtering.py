@@ -37,7 +37,7 @@ def small(**fields: Any) -> Settings:
         "score": "s1", "tolerance": 0.0,
     }  # fmt: skip
     part = {
-        "images": 24, "thresholds": 5, "epsilon": _EPSILON, "recipe": recipe, "seeds": 2,
+        "images": 12, "thresholds": 5, "epsilon": _EPSILON, "recipe": recipe, "seeds": 2,
         "training": _SHORT,
         "digits": {**_SHORT, "batch_size": 200}, "half": _SHORT, "resamples": 100,
     }  # fmt: skip
@@ -84,7 +84,7 @@ def test_a_second_run_measures_nothing(folder: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_the_maps_are_those_of_the_library(folder: Path) -> None:
     maps = maps_of(folder)
-    photos = TEST.limit(24)
+    photos = TEST.limit(12)
     for report, model in ((maps["bundled"], models()[0]), (maps["unfolded"], models()[1])):
         count = len(report.curves.curves[0].remaining)
         options = FilteringOptions(epsilon=_EPSILON, filters=("h1",), thresholds=count)

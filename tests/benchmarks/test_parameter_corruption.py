@@ -40,9 +40,9 @@ from rwsstore.probes.parameter_corruption.report import Outcome
 from tests.benchmarks.making import Interrupted, a_study, files_of, forbid_work, settings, table
 
 NAME = "parameter_corruption"
-_SHORT = {"epochs": 2, "batch_size": 10, "learning_rate": 0.05, "flip": False, "padding": 0}
+_SHORT = {"epochs": 1, "batch_size": 12, "learning_rate": 0.05, "flip": False, "padding": 0}
 _SMALL = {
-    "width": 0.125, "training": _SHORT, "gradient_images": 24, "draws": 2, "few": 10,
+    "width": 0.0625, "training": _SHORT, "gradient_images": 24, "draws": 2, "few": 10,
     "table_epsilons": (0.01, 1.0), "few_epsilons": (1.0, 10.0), "layer_n": 20,
     "layer_epsilons": (1.0, 5.0), "type_ns": (2, 10), "type_epsilons": (0.1, 1.0),
     "component_n": 2, "component_epsilons": (1.0,),
