@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rwsstore.drawing import new_figure, png_bytes
+from rwsstore.drawing import frame, new_figure, panels, png_bytes
 from rwsstore.files import write_atomic
-from rwsstore.speed.benching import Machine
+from rwsstore.speed import Machine
 from rwsstore.tables import Column, Table
 from speed_rows.row import Curve, Result
 
@@ -30,7 +30,12 @@ def ratio_table(results: Iterable[Result]) -> Table:
         Column("what", lambda result: result.row.what, left=True, spare=2),
         Column("against", lambda result: result.row.against, left=True, spare=1),
         Column("median", lambda result: _short(result.ratio.median) if result.ratio else ""),
-        Column("spread", _spread),
+        Column(
+            "spread",
+            lambda result: (
+                f"{_short(result.ratio.low)} … {_short(result.ratio.high)}" if result.ratio else ""
+            ),
+        ),
         Column("required", lambda result: result.row.required),
         Column("reached", "verdict"),
     ]
@@ -70,11 +75,6 @@ def curves_of(results: Iterable[Result]) -> list[tuple[str, Curve, int]]:
     return found
 
 
-def _spread(result: Result) -> str:
-    ratio = result.ratio
-    return "" if ratio is None else f"{_short(ratio.low)} … {_short(ratio.high)}"
-
-
 def _short(value: float) -> str:
     """Three digits that count."""
     if value >= 100:
@@ -104,7 +104,14 @@ def draw_ratios(results: Sequence[Result], path: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color=_PALE, zorder=0)
     axes.set_axisbelow(True)
-    _explain(figure)
+    for marker, colour, label in (
+        ("o", _REACHED, "reached"),
+        ("o", _MISSED, "not reached"),
+        ("o", _REPORTED, "reported"),
+        (_TIP["≥"], _LINE, "required: this side of it"),
+    ):
+        axes.plot([], [], linestyle="", marker=marker, color=colour, label=label)
+    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9)
     write_atomic(path, png_bytes(figure))
 
 
@@ -115,75 +122,44 @@ def _draw_ratio(axes: Any, place: int, result: Result) -> None:
     axes.plot([ratio.low, ratio.high], [place, place], color=colour, linewidth=4, alpha=0.35,
               solid_capstyle="round")  # fmt: skip
     axes.plot(ratio.median, place, "o", color=colour, markersize=6)
-    number = f"{ratio.median:.3g}"
-    axes.annotate(number, (ratio.median, place), (0, 7), textcoords="offset points", ha="center",
-                  fontsize=7, color=colour)  # fmt: skip
+    axes.annotate(f"{ratio.median:.3g}", (ratio.median, place), (0, 7),
+                  textcoords="offset points", ha="center", fontsize=7, color=colour)  # fmt: skip
     if required:
         relation, limit = required.split()
         axes.plot([float(limit)] * 2, [place - 0.2, place + 0.2], color=_LINE, linewidth=1.5)
         axes.plot(float(limit), place, marker=_TIP[relation], color=_LINE, markersize=5)
 
 
-def _explain(figure: Any) -> None:
-    from matplotlib.lines import Line2D
-
-    marks = [
-        Line2D([], [], marker="o", linestyle="", color=_REACHED, label="reached"),
-        Line2D([], [], marker="o", linestyle="", color=_MISSED, label="not reached"),
-        Line2D([], [], marker="o", linestyle="", color=_REPORTED, label="reported"),
-        Line2D([], [], marker=9, linestyle="", color=_LINE, label="required: this side of it"),
-    ]
-    figure.legend(handles=marks, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+_Lines = tuple[tuple[str, str, str, int], ...]
+_COSTS: _Lines = (
+    ("patch_sets", "as many patch sets as images", _REACHED, 10),
+    ("one_patch_set", "one patch set", _REPORTED, -18),
+)
+_CLIENTS: _Lines = (("clients", "answers a second", _REACHED, 10),)
+"""Of each curve in a panel its name, label, colour, and how far above it its knee is written."""
 
 
 def draw_growth(curves: Sequence[tuple[str, Curve, int]], path: Path) -> None:
     """Draw cost an image over patch sets and batch, and answers a second over clients."""
     named = {name: (curve, knee) for name, curve, knee in curves}
-    panels = [_draw_costs] + ([_draw_clients] if "clients" in named else [])
-    figure = new_figure(4.6 * len(panels), 3.6)
-    for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        draw(axes, named)
+    shown = [("images in a batch", "milliseconds an image", "ms_per_image", _COSTS)]
+    if "clients" in named:
+        words = "clients, each with its own patch set"
+        shown.append((words, "answers a second", "per_second", _CLIENTS))
+    figure = new_figure(4.6 * len(shown), 3.6)
+    for axes, (x, y, key, lines) in zip(panels(figure, len(shown), 2), shown, strict=True):
+        for name, label, colour, above in lines:
+            curve, knee = named[name]
+            values = [point[key] for point in curve.values()]
+            axes.plot(list(map(int, curve)), values, "o-", color=colour, label=label, markersize=4)
+            place = knee, curve[str(knee)][key]
+            axes.plot(*place, "o", color=colour, markersize=11, fillstyle="none")
+            axes.annotate(f"knee: {knee}", place, (0, above), textcoords="offset points",
+                          ha="center", fontsize=8, color=colour)  # fmt: skip
+        frame(axes, x=x, y=y)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
-        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=_PALE)
         axes.legend(frameon=False, fontsize=8)
     write_atomic(path, png_bytes(figure))
-
-
-_Named = dict[str, tuple[Curve, int]]
-
-
-def _draw_costs(axes: Any, named: _Named) -> None:
-    mixed, single = named["patch_sets"], named["one_patch_set"]
-    _draw_curve(axes, mixed, "ms_per_image", "as many patch sets as images", _REACHED)
-    _draw_curve(axes, single, "ms_per_image", "one patch set", _REPORTED, beneath=True)
-    axes.set_xlabel("images in a batch")
-    axes.set_ylabel("milliseconds an image")
-
-
-def _draw_clients(axes: Any, named: _Named) -> None:
-    _draw_curve(axes, named["clients"], "per_second", "answers a second", _REACHED)
-    axes.set_xlabel("clients, each with its own patch set")
-    axes.set_ylabel("answers a second")
-
-
-def _draw_curve(
-    axes: Any,
-    one: tuple[Curve, int],
-    figure: str,
-    label: str,
-    colour: str,
-    *,
-    beneath: bool = False,
-) -> None:
-    curve, knee = one
-    places = [int(place) for place in curve]
-    values = [point[figure] for point in curve.values()]
-    axes.plot(places, values, "o-", color=colour, label=label, markersize=4)
-    height = curve[str(knee)][figure]
-    axes.plot(knee, height, "o", color=colour, markersize=11, fillstyle="none")
-    shift = (0, -18 if beneath else 10)
-    axes.annotate(f"knee: {knee}", (knee, height), shift, textcoords="offset points",
-                  ha="center", fontsize=8, color=colour)  # fmt: skip
