@@ -7,6 +7,7 @@ in the best of four batch sizes: a live model with one patch on, in a compute fo
 plain forward pass of the clean model.
 """
 
+import contextlib
 import json
 import statistics
 import sys
@@ -22,7 +23,7 @@ from torch import Tensor
 from rwsstore.models import load_clean_model
 from rwsstore.runtime import LiveModel, compute_format
 from rwsstore.store import Store
-from serve.processes import Child, running
+from serve.processes import Child
 from serve.server import environment
 from serve.services import Work
 
@@ -64,11 +65,7 @@ def best_batch(way: Way, images: Tensor, *, clock: Clock = time.perf_counter) ->
 
 
 class Ceiling:
-    """A process that measures when it is asked to, and is paused else.
-
-    Args:
-        child: with its input and output as pipes.
-    """
+    """A process, its input and output piped, that measures when asked to, and is paused else."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -85,15 +82,11 @@ class Ceiling:
         question, answer = self._child.process.stdin, self._child.process.stdout
         assert question is not None
         assert answer is not None
-        self._child.resume()
-        try:
+        line = b""
+        with self._child.awake(), contextlib.suppress(BrokenPipeError):
             question.write(f"{seconds}\n".encode())
             question.flush()
             line = answer.readline()
-        except BrokenPipeError:
-            line = b""
-        finally:
-            self._child.pause()
         if not line:
             raise self._child.failure("(the ceiling) ended")
         found: Mapping[str, float] = json.loads(line)
@@ -103,14 +96,13 @@ class Ceiling:
 @contextmanager
 def ceiling(work: Work, settings: RowSettings, *, compute: str) -> Iterator[Ceiling]:
     """Start the process, with as many threads as a service gets."""
-    child = Child(
+    with Child(
         [sys.executable, "-m", "serve.ceiling", str(work.model), str(work.store),
          work.patches[0], compute, str(settings.threads)],
         environment=environment(settings.threads),
         log=work.folder / "ceiling.log",
         piped=True,
-    )  # fmt: skip
-    with running(child):
+    ) as child:  # fmt: skip
         process = Ceiling(child)
         process.measure(0.0)  # loaded, its batch sizes chosen, and paused from here on
         yield process

@@ -21,14 +21,10 @@ class BenchmarkError(RwsError):
 
 
 class Child:
-    """A process with all that it starts.
+    """A process with all that it starts; it is ended at the end of its block.
 
-    Args:
-        command: the program and its arguments.
-        environment: all of it.
-        log: gets all it prints.
-        piped: whether its standard input and output are pipes of ours, for lines of questions
-            and answers.
+    What it prints goes to the log; piped, its standard input and output are for lines of
+    questions and answers.
     """
 
     def __init__(
@@ -70,12 +66,26 @@ class Child:
         text = self.log.read_text(errors="replace")[-_SHOWN:]
         return BenchmarkError(f"{self.process.args!r} {what}; it printed:\n{text}")
 
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it go on for a block."""
+        self.resume()
+        try:
+            yield
+        finally:
+            self.pause()
+
     def pause(self) -> None:
         """Take it, and all it started, off the cores."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
         self._signal(signal.SIGCONT)
 
     def stop(self, *, seconds: float = 15.0) -> None:
@@ -101,15 +111,6 @@ class Child:
         for pid, _ in _family(self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-
-@contextmanager
-def running(child: Child) -> Iterator[Child]:
-    """End a process at the end of a block, whatever happens in it."""
-    try:
-        yield child
-    finally:
-        child.stop()
 
 
 def free_port() -> int:

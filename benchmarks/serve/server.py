@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.load import Load, Plan
-from serve.processes import BenchmarkError, Child, running
+from serve.processes import BenchmarkError, Child
 
 Asker = Callable[[bytes, int], bytes]
 """Makes the request for an image (a JPEG file) that a client, by number, sends."""
@@ -60,14 +60,7 @@ def form_request(path: str, field: str, image: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Server:
-    """A service that runs.
-
-    Attributes:
-        name: in messages.
-        child: its process; paused but for `load`.
-        port: on 127.0.0.1.
-        ask: how it is asked.
-    """
+    """A service that runs, on 127.0.0.1; its process is paused while it is not asked."""
 
     name: str
     child: Child
@@ -80,15 +73,14 @@ class Server:
         Raises:
             BenchmarkError: the status is not 200.
         """
-        self.child.resume()
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as line:
-                line.sendall(self.ask(image, 0))
-                answer = HTTPResponse(line)
-                answer.begin()
-                body = answer.read()
-        finally:
-            self.child.pause()
+        with (
+            self.child.awake(),
+            socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as line,
+        ):
+            line.sendall(self.ask(image, 0))
+            answer = HTTPResponse(line)
+            answer.begin()
+            body = answer.read()
         if answer.status != HTTPStatus.OK:
             raise self.child.failure(f"({self.name}) answered {answer.status}: {body[:500]!r}")
         return json.loads(body)
@@ -125,11 +117,8 @@ class Server:
             paced=tuple(paced),
             rate=rate,
         )
-        self.child.resume()
-        try:
+        with self.child.awake():
             found = drive(plan)
-        finally:
-            self.child.pause()
         if found.errors or not found.answers:
             raise self.child.failure(f"({self.name}) answered {found.answers}, {found.errors}")
         return found
@@ -178,7 +167,7 @@ def started(
         BenchmarkError: it did not start.
     """
     url = f"http://127.0.0.1:{port}{ready}"
-    with running(Child(command, environment=environment, log=log)) as child:
+    with Child(command, environment=environment, log=log) as child:
         child.wait_until(lambda: _answers(url))
         child.pause()
         yield Server(name, child, port, ask)

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,21 +35,13 @@ _AT_ONCE = "256"  # requests that may be there, more than clients ever are
 
 @dataclass(frozen=True)
 class Work:
-    """Files of one benchmark run.
-
-    Attributes:
-        folder: a temporary one, for logs too.
-        model: checkpoint of a folded VGG-16 with random weights.
-        store: of the patches.
-        patches: their names; 8 bits, on the shallowest five layers.
-        images: JPEG files of 32×32 pixels, all different.
-    """
+    """Files of one benchmark run, in a temporary folder; logs go there too."""
 
     folder: Path
-    model: Path
+    model: Path  # checkpoint of a folded VGG-16 with random weights
     store: Path
-    patches: tuple[str, ...]
-    images: tuple[bytes, ...]
+    patches: tuple[str, ...]  # names; 8 bits, on the shallowest five layers
+    images: tuple[bytes, ...]  # JPEG files of 32×32 pixels, all different
 
 
 @contextmanager
@@ -102,10 +94,9 @@ def ask_own_patch(work: Work) -> Asker:
     return ask
 
 
-@contextmanager
 def own_service(
     work: Work, settings: RowSettings, *, ask: Asker = ask_active, compute: str = OWN_FORMAT
-) -> Iterator[Server]:
+) -> AbstractContextManager[Server]:
     """Start `rws serve` on the work's model and store.
 
     Raises:
@@ -125,7 +116,7 @@ def own_service(
         "RWS_LOG_LEVEL": "warning",
         "RWS_COMPUTE": compute,
     }
-    with started(
+    return started(
         f"rwsstore, {compute}",
         [sys.executable, "-m", "rwsstore", "serve"],
         environment=environment(settings.threads, **variables),
@@ -133,5 +124,4 @@ def own_service(
         port=port,
         ready="/readyz",
         ask=ask,
-    ) as server:
-        yield server
+    )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serve.processes import BenchmarkError, Child, free_port, running
+from serve.processes import BenchmarkError, Child, free_port
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -38,20 +38,20 @@ def state(pid: int) -> str:
 
 def test_one_that_ends_is_an_error_with_its_log(tmp_path: Path) -> None:
     child = start("print('no model'); exit(3)", tmp_path / "log")
-    with running(child), pytest.raises(BenchmarkError, match=r"(?s)ended with 3.*no model"):
+    with child, pytest.raises(BenchmarkError, match=r"(?s)ended with 3.*no model"):
         child.wait_until(lambda: False)
 
 
 def test_one_that_takes_too_long_is_an_error(tmp_path: Path) -> None:
     child = start("import signal; signal.pause()", tmp_path / "log")
-    with running(child), pytest.raises(BenchmarkError, match="was not ready in 0 s"):
+    with child, pytest.raises(BenchmarkError, match="was not ready in 0 s"):
         child.wait_until(lambda: False, seconds=0)
 
 
 @needs_proc
 def test_pausing_and_ending_reach_what_it_started(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with running(start(STUBBORN, log)) as child:
+    with start(STUBBORN, log) as child:
         child.wait_until(lambda: log.read_text().endswith("\n"))
         deep = int(log.read_text())
         child.pause()
@@ -70,14 +70,14 @@ def wait_gone(pid: int) -> bool:
 
 def test_a_block_that_fails_ends_the_process(tmp_path: Path) -> None:
     child = start("import signal; signal.pause()", tmp_path / "log")
-    with pytest.raises(RuntimeError, match="in the block"), running(child):
+    with pytest.raises(RuntimeError, match="in the block"), child:
         raise RuntimeError("in the block")
     assert child.process.returncode is not None
 
 
 def test_a_paused_process_ends_too(tmp_path: Path) -> None:
     child = start("import signal; signal.pause()", tmp_path / "log")
-    with running(child):
+    with child:
         child.pause()
     assert child.process.returncode is not None
 

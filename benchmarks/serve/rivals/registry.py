@@ -3,8 +3,8 @@
 import base64
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -25,18 +25,11 @@ class NotInstalledError(RwsError):
 
 @dataclass(frozen=True)
 class Setup:
-    """One way of setting a rival up; the best of several is compared with.
+    """One way of setting a rival up; the best of several is compared with."""
 
-    Attributes:
-        batch: most images computed together.
-        wait_ms: how long a batch may wait for more, in milliseconds.
-        spread: whether one process a thread, with one thread each, is started instead of one
-            process with all threads.
-    """
-
-    batch: int = 1
-    wait_ms: float = 0.0
-    spread: bool = False
+    batch: int = 1  # most images computed together
+    wait_ms: float = 0.0  # how long a batch may wait for more
+    spread: bool = False  # a process a thread, with one thread each, instead of one with all
 
     def __str__(self) -> str:
         layout = "a process a thread" if self.spread else "one process"
@@ -45,23 +38,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class Rival:
-    """What users would serve the model with instead.
-
-    Attributes:
-        title: its own name.
-        against: what it is in the table of rows.
-        module: what is imported of it.
-        command: of an interpreter and a port, how it is started.
-        ready: path that answers 200 once predictions do.
-        ask: how it is asked.
-        setups: what is tried.
-    """
+    """What users would serve the model with instead."""
 
     title: str
-    against: str
+    against: str  # as in the table of rows
     module: str
-    command: Callable[[str, int], list[str]]
-    ready: str
+    command: Callable[[str, int], list[str]]  # of an interpreter and a port
+    ready: str  # path that answers 200 once predictions do
     ask: Asker
     setups: tuple[Setup, ...]
 
@@ -131,10 +114,9 @@ def check_installed(rival: Rival, settings: RowSettings) -> None:
         )
 
 
-@contextmanager
 def rival_service(
     rival: Rival, setup: Setup, work: Work, settings: RowSettings
-) -> Iterator[Server]:
+) -> AbstractContextManager[Server]:
     """Start a rival on the work's model.
 
     Raises:
@@ -149,7 +131,7 @@ def rival_service(
         batch=setup.batch,
         wait_ms=setup.wait_ms,
     )
-    with started(
+    return started(
         f"{rival.title}, {setup}",
         rival.command(_python(settings), port),
         environment=environment(options.threads, **options.to_environment(), **_QUIET),
@@ -157,8 +139,7 @@ def rival_service(
         port=port,
         ready=rival.ready,
         ask=rival.ask,
-    ) as server:
-        yield server
+    )
 
 
 def _python(settings: RowSettings) -> str:

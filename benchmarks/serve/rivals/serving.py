@@ -20,23 +20,14 @@ _VARIABLE = "RIVAL_OPTIONS"
 
 @dataclass(frozen=True)
 class Options:
-    """How a rival is set up; given in its environment.
-
-    Attributes:
-        model: checkpoint.
-        port: to listen on, on 127.0.0.1.
-        threads: torch threads of each process that computes.
-        workers: processes that compute.
-        batch: most images computed together.
-        wait_ms: how long a batch may wait for more, in milliseconds.
-    """
+    """How a rival is set up; given in its environment."""
 
     model: Path
     port: int
-    threads: int
-    workers: int
-    batch: int
-    wait_ms: float
+    threads: int  # of torch, in each process that computes
+    workers: int  # processes that compute
+    batch: int  # most images computed together
+    wait_ms: float  # how long a batch may wait for more
 
     def to_environment(self) -> dict[str, str]:
         """As a variable."""
