@@ -32,7 +32,7 @@ OF_THE_ISSUE = {
 }
 SMOKE = RowSettings.for_smoke()
 # Rows of 32 images differ from those of 8 by that number alone.
-OTHERS = ("rest_", "p99_", "growth", "memory", "mixed32_vs_single_")
+OTHERS = ("rest_", "p99_", "growth", "memory", "mixed32_")
 IN_PROCESS = [name for name in ROWS if not name.startswith(OTHERS)]
 
 
