@@ -6,7 +6,6 @@ elastic_transform is another algorithm. Those are written here with SciPy, Pillo
 the description in words of the benchmark's released code.
 """
 
-import io
 from collections.abc import Callable
 from functools import partial
 from importlib import resources
@@ -51,44 +50,31 @@ def ours(name: str) -> Reference:
     return lambda images, severity: corrupt(images, name, severity, seed=0, table="imagenet")
 
 
-def _cut(numbers: Floats) -> Tensor:
-    """Values in [0, 1] to levels, the fraction cut off."""
-    return torch.from_numpy((np.clip(numbers, 0, 1) * 255 + 1e-6).astype(np.uint8))
+def _given(name: str, formula: Callable[[Floats, ImageKeys, float], Floats]) -> Reference:
+    """A noise in float64, of values in [0, 1], given the random numbers that ours takes."""
+
+    def reference(images: Tensor, severity: int) -> Tensor:
+        keys = ImageKeys(0, name, severity, range(len(images)))
+        x = formula(images.double().numpy() / 255, keys, NUMBERS[name][severity - 1][0])
+        # The fraction of a level is cut off.
+        return torch.from_numpy((np.clip(x, 0, 1) * 255 + 1e-6).astype(np.uint8))
+
+    return reference
 
 
-def _unit(images: Tensor) -> Floats:
-    return images.double().numpy() / 255
+def _normal(x: Floats, keys: ImageKeys) -> Floats:
+    return keys.normal(*x.shape[1:]).double().numpy()
 
 
-def _drawn(name: str, images: Tensor, severity: int) -> tuple[ImageKeys, float]:
-    """The random numbers that ours takes, and the corruption's constant."""
-    keys = ImageKeys(0, name, severity, range(len(images)))
-    return keys, NUMBERS[name][severity - 1][0]
+def _impulses(x: Floats, keys: ImageKeys, share: float) -> Floats:
+    chance = np.asarray(keys.bits16(*x.shape[1:])) / 65536
+    peppered = np.where(chance < round(share * 65536) / 65536, 0.0, x)
+    return np.where(chance < round(share * 32768) / 65536, 1.0, peppered)
 
 
-def gaussian_noise(images: Tensor, severity: int) -> Tensor:
-    keys, deviation = _drawn("gaussian_noise", images, severity)
-    return _cut(_unit(images) + deviation * keys.normal(*images.shape[1:]).double().numpy())
-
-
-def speckle_noise(images: Tensor, severity: int) -> Tensor:
-    keys, deviation = _drawn("speckle_noise", images, severity)
-    x = _unit(images)
-    return _cut(x + x * deviation * keys.normal(*images.shape[1:]).double().numpy())
-
-
-def impulse_noise(images: Tensor, severity: int) -> Tensor:
-    keys, share = _drawn("impulse_noise", images, severity)
-    chance = keys.bits16(*images.shape[1:]) / 65536
-    x = np.where(chance < round(share * 65536) / 65536, 0.0, _unit(images))
-    return _cut(np.where(chance < round(share * 32768) / 65536, 1.0, x))
-
-
-def shot_noise(images: Tensor, severity: int) -> Tensor:
-    keys, count = _drawn("shot_noise", images, severity)
-    chance = keys.bits16(*images.shape[1:]) >> 2
-    photons = stats.poisson.ppf((chance + 0.5) / 16384, _unit(images) * count)
-    return _cut(photons / count)
+def _shots(x: Floats, keys: ImageKeys, count: float) -> Floats:
+    chance = np.asarray(keys.bits16(*x.shape[1:]) >> 2)
+    return np.asarray(stats.poisson.ppf((chance + 0.5) / 16384, x * count)) / count
 
 
 def pixelate(images: Tensor, severity: int) -> Tensor:
@@ -123,17 +109,6 @@ def _zoomed(x: Floats, factor: float) -> Floats:
     large = ndimage.zoom(part, (factor, factor, 1), order=1)
     trim = (large.shape[0] - size) // 2
     return np.asarray(large[trim : trim + size, trim : trim + size])
-
-
-def jpeg_compression(images: Tensor, severity: int) -> Tensor:
-    quality = int(NUMBERS["jpeg_compression"][severity - 1][0])
-
-    def change(picture: npt.NDArray[np.uint8]) -> object:
-        encoded = io.BytesIO()
-        Image.fromarray(picture).save(encoded, "JPEG", quality=quality)
-        return Image.open(encoded)
-
-    return _each(images, change)
 
 
 def elastic_transform(images: Tensor, severity: int) -> Tensor:
@@ -192,17 +167,29 @@ def frost(images: Tensor, severity: int) -> Tensor:
 
 
 PIXEL_BY_PIXEL: dict[str, tuple[str, Reference]] = {
-    "gaussian_noise": ("its formula in float64, given the normal noise", gaussian_noise),
-    "shot_noise": ("SciPy's Poisson quantiles, given the uniform noise", shot_noise),
-    "impulse_noise": ("its formula in float64, given the uniform noise", impulse_noise),
-    "speckle_noise": ("its formula in float64, given the normal noise", speckle_noise),
+    "gaussian_noise": (
+        "its formula in float64, given the normal noise",
+        _given("gaussian_noise", lambda x, keys, c: x + c * _normal(x, keys)),
+    ),
+    "shot_noise": (
+        "SciPy's Poisson quantiles, given the uniform noise",
+        _given("shot_noise", _shots),
+    ),
+    "impulse_noise": (
+        "its formula in float64, given the uniform noise",
+        _given("impulse_noise", _impulses),
+    ),
+    "speckle_noise": (
+        "its formula in float64, given the normal noise",
+        _given("speckle_noise", lambda x, keys, c: x + x * c * _normal(x, keys)),
+    ),
     "defocus_blur": ("the package (OpenCV)", package("defocus_blur")),
     "zoom_blur": ("SciPy's zoom", zoom_blur),
     "gaussian_blur": ("the package (scikit-image)", package("gaussian_blur")),
     "brightness": ("the package (scikit-image)", package("brightness")),
     "contrast": ("the package", package("contrast")),
     "pixelate": ("Pillow's box resize", pixelate),
-    "jpeg_compression": ("Pillow's encoder", jpeg_compression),
+    "jpeg_compression": ("Pillow's encoder", package("jpeg_compression")),
     "saturate": ("the package (scikit-image)", package("saturate")),
 }
 """What the reference is, and the reference."""

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import imagecorruptions
@@ -31,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rwsstore.corruptions import CORRUPTIONS, corrupt
+from rwsstore.speed import inner_for, time_pairs
 from rwsstore.tables import Column, Table
 
 SEVERITY = 5
@@ -65,29 +67,25 @@ def speed(images: Tensor, name: str, table: str | None) -> Speed:
     """Let the two take turns."""
     single = list(images.permute(0, 2, 3, 1).contiguous().numpy())
 
-    def theirs(count: int) -> float:
-        start = time.perf_counter()
+    def theirs(count: int) -> None:
         for image in single[:count]:
             imagecorruptions.corrupt(image, corruption_name=name, severity=SEVERITY)
-        return (time.perf_counter() - start) / count
 
-    def ours(batches: int) -> float:
-        start = time.perf_counter()
+    def ours(batches: int) -> None:
         for _ in range(batches):
             corrupt(images, name, SEVERITY, seed=0, table=table)
-        return (time.perf_counter() - start) / (batches * len(images))
 
-    ours(1)
-    theirs(1)  # numba compiles
-    batches = max(1, round(SECONDS / (ours(1) * len(images))))
-    count = min(len(single), max(2, round(SECONDS / theirs(2))))
-    turns = [(ours(batches), theirs(count)) for _ in range(TURNS)]
+    batches = inner_for(partial(ours, 1), seconds=SECONDS)
+    count = min(len(single), 2 * inner_for(partial(theirs, 2), seconds=SECONDS))
+    pairs = time_pairs(partial(ours, batches), partial(theirs, count), repeats=TURNS, warm_up=0)
+    own = [seconds / (batches * len(images)) for seconds in pairs.measured]
+    other = [seconds / count for seconds in pairs.against]
     return Speed(
         size=images.shape[-1],
         name=name,
-        ours=1 / statistics.median(own for own, _ in turns),
-        theirs=1 / statistics.median(other for _, other in turns),
-        ratio=statistics.median(other / own for own, other in turns),
+        ours=1 / statistics.median(own),
+        theirs=1 / statistics.median(other),
+        ratio=statistics.median(late / early for early, late in zip(own, other, strict=True)),
     )
 
 
