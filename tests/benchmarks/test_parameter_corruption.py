@@ -32,7 +32,7 @@ from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
     CorruptionRow,
     corrupted_copy,
-    probing,
+    indicator,
 )
 from rwsstore.probes.parameter_corruption.corruption import all_parameters, random_corruption
 from rwsstore.probes.parameter_corruption.indicator import LossAndAccuracy
@@ -91,7 +91,7 @@ def test_a_third_run_measures_nothing_and_writes_the_same(
     pictures = {f"{NAME}{end}.png" for end in ("", "-layers", "-types", "-components")}
     assert set(before) == {f"{NAME}.md", *pictures}
     forbid_work(monkeypatch)
-    monkeypatch.setattr(probing, "loss_gradient", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(indicator, "loss_gradient", lambda *_, **__: 1 / 0)
     again = a_study(NAME, study.work.parent, settings=small())
     with stopped_after(0):
         assert run(again) == headlines

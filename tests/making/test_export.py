@@ -33,7 +33,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise KeyboardInterrupt
         return corrupt(*arguments, **options)
 
-    monkeypatch.setattr("rwsstore.making.export.corrupt", stopping)
+    monkeypatch.setattr("rwsstore.corruptions.corrupt", stopping)
     return left
 
 

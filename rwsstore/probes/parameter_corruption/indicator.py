@@ -12,6 +12,7 @@ from rwsstore.data import check_labels, unit_images
 from rwsstore.errors import ConfigError, TensorError
 from rwsstore.models import check_evaluating, scratch_copy
 from rwsstore.probes.parameter_corruption import corruption
+from rwsstore.probes.parameter_corruption.corruption import Constraint, Group
 from rwsstore.progress import SILENT, Reporter
 
 
@@ -186,9 +187,9 @@ def measure_indicator(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    constraint: corruption.Constraint,
+    constraint: Constraint,
     *,
-    group: corruption.Group | None = None,
+    group: Group | None = None,
     batch_size: int = 250,
     progress: Reporter = SILENT,
 ) -> Indicator:

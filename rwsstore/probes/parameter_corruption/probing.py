@@ -13,6 +13,7 @@ from rwsstore.errors import ConfigError
 from rwsstore.files import Results
 from rwsstore.models import scratch_copy, weights_fingerprint
 from rwsstore.probes.parameter_corruption import corruption, indicator
+from rwsstore.probes.parameter_corruption.corruption import Constraint, Group
 from rwsstore.probes.parameter_corruption.report import By, CorruptionReport, CorruptionRow, Outcome
 from rwsstore.progress import SILENT, Reporter
 
@@ -51,7 +52,7 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         for epsilon in self.epsilons:
             for n in self.ns:
-                corruption.Constraint(epsilon, self.p, n)  # refuses what is out of range
+                Constraint(epsilon, self.p, n)  # refuses what is out of range
         if not self.epsilons or list(self.epsilons) != sorted(set(self.epsilons)):
             raise ConfigError(f"ε is {list(self.epsilons)}; expected one or more, rising")
         if not self.ns or len(set(self.ns)) != len(self.ns):
@@ -120,9 +121,7 @@ def probe_corruption(
 
     clean = indicator.LossAndAccuracy(**kept.value(f"{own_key}/clean", lambda: asdict(measured())))
 
-    def tried(
-        group: corruption.Group, constraint: corruption.Constraint, seed: int | None
-    ) -> dict[str, Any]:
+    def tried(group: Group, constraint: Constraint, seed: int | None) -> dict[str, Any]:
         own = {parameter: gradient()[parameter] for parameter in group.parameters}
         if seed is None:
             vector = corruption.gradient_corruption(own, constraint)
@@ -133,9 +132,7 @@ def probe_corruption(
         change = indicator.loss_change(clean, found)
         return asdict(Outcome(corruption.first_order_change(vector, own), change, found.accuracy))
 
-    def outcome(
-        group: corruption.Group, constraint: corruption.Constraint, seed: int | None = None
-    ) -> Outcome:
+    def outcome(group: Group, constraint: Constraint, seed: int | None = None) -> Outcome:
         """Of one corruption, gradient-based without a seed, if that was not measured before."""
         names = sha256_hex(canonical_json(group.parameters).encode())[:8]
         kind = "gradient" if seed is None else f"random {seed}"
@@ -151,7 +148,7 @@ def probe_corruption(
         for group, n, epsilon in grid:
             # At most n of k entries differ from 0: with n above k that is any number of them.
             most = None if n is None or n >= group.size else n
-            constraint = corruption.Constraint(epsilon, float(options.p), most)
+            constraint = Constraint(epsilon, float(options.p), most)
             found, drawn = outcome(group, constraint), []
             task.advance(note=f"{group.name}, ε = {epsilon:g}: {found.accuracy:.1f} %")
             for draw in range(options.draws):
@@ -173,7 +170,7 @@ def probe_corruption(
 
 def _groups(
     model: nn.Module, options: ProbeOptions, layers: Sequence[str] | None
-) -> tuple[corruption.Group, ...]:
+) -> tuple[Group, ...]:
     by = options.by
     if layers is not None:
         known = {group.name: group for group in corruption.by_layer(model)}

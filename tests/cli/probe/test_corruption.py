@@ -16,9 +16,9 @@ from rwsstore.models import load_checkpoint, load_clean_model
 from rwsstore.probes.parameter_corruption import (
     CorruptionReport,
     ProbeOptions,
+    indicator,
     measure,
     probe_corruption,
-    probing,
 )
 from tests.cli.conftest import Bench, Outcome, Rws
 
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on(
         return measure(*arguments, **options)
 
     with monkeypatch.context() as patching:
-        patching.setattr(probing, "measure", interrupted)
+        patching.setattr(indicator, "measure", interrupted)
         stopped = probe(rws, bench, "--seeds", 1, "--json")
     assert (stopped.code, stopped.out) == (130, "")
     (file,) = (cache / "rwsstore" / "probes").iterdir()

@@ -180,7 +180,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
         tried.append(1)
         return corrupting(*arguments)
 
-    monkeypatch.setattr("rwsstore.probes.parameter_corruption.probing.corrupting", counting)
+    monkeypatch.setattr("rwsstore.probes.parameter_corruption.corruption.corrupting", counting)
     report = probe(model, results=kept)
     assert len(tried) == 12 - 6  # the seventh of the numbers is the clean model's
     assert report == probe(tiny())
