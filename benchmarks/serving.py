@@ -36,7 +36,7 @@ from rwsstore.cpu import thread_count
 from rwsstore.errors import RwsError, UnknownNameError
 from rwsstore.files import write_atomic
 from rwsstore.progress import ConsoleReporter
-from rwsstore.speed import this_machine
+from rwsstore.speed.benching import this_machine
 
 ROWS = {row.name: row for part in (switching, rest, growing) for row in part.ROWS}
 """In the order in which they are measured and shown."""
