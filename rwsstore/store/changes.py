@@ -1,8 +1,8 @@
 """Changes of a store folder, each under its lock: publishing, removing, repairing, collecting."""
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,16 +23,6 @@ _OURS = frozenset(
 
 _NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
 """What syncing a folder above the store may answer where we have no business."""
-
-
-@contextmanager
-def _prepared(folder: StoreFolder) -> Iterator[None]:
-    """Be the only writer of a store whose folders are there, and durable."""
-    make_folders(folder.root, files=folder.files)
-    with folder.locked():
-        if not folder.is_store():
-            _create(folder)
-        yield
 
 
 def _create(folder: StoreFolder) -> None:
@@ -95,7 +85,10 @@ class Publisher:
                 f"expected version is {expected!r}; 0 (none) or the latest one's number."
             )
         seen = self._digests(name)
-        with _prepared(self._top):
+        make_folders(self._top.root, files=self._top.files)
+        with self._top.locked():
+            if not self._top.is_store():
+                _create(self._top)
             parts = self._read_parts(patch)
             current = self._digests(name)
             if current[-1:] == (patch.digest,):
