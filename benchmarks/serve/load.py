@@ -24,51 +24,29 @@ _RETRIES = 5  # connections lost one after the other before a client gives up
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, by how many, for how long.
-
-    Attributes:
-        port: on 127.0.0.1.
-        clients: of each client, the requests that it sends in turn, again and again.
-        warm_up: seconds of load that are not counted, at least; the window begins once every
-            client has had an answer, too.
-        seconds: that are.
-        paced: requests of one more connection, sent on a schedule of their own.
-        rate: how many of these are due a second, from the beginning of the warm-up on.
-    """
+    """What is asked on a port of 127.0.0.1, by how many, for how long."""
 
     port: int
-    clients: tuple[tuple[bytes, ...], ...]
-    warm_up: float
-    seconds: float
-    paced: tuple[bytes, ...] = ()
-    rate: float = 0.0
+    clients: tuple[tuple[bytes, ...], ...]  # requests that each sends in turn, again and again
+    warm_up: float  # seconds that are not counted, at least: every client has an answer by then
+    seconds: float  # that are
+    paced: tuple[bytes, ...] = ()  # of one more connection, on a schedule of their own
+    rate: float = 0.0  # of these a second, from the beginning of the warm-up on
 
 
 @dataclass(frozen=True)
 class Load:
-    """What was answered within the window.
+    """What was answered within the window; latencies are in milliseconds, NaN where none is."""
 
-    Attributes:
-        answers: answers with status 200.
-        seconds: that the window lasted.
-        p50: median latency of these answers, in milliseconds; NaN where there is none.
-        p90: nine in ten had no more.
-        p99: ninety-nine in a hundred.
-        errors: other statuses, lost connections and answers that never came, warm-up included.
-        paced_due: how many requests with a schedule it has within the window.
-        paced_answered: how many of these were answered with success.
-        paced_p50: median latency of those, in milliseconds; 0 where there is none.
-    """
-
-    answers: int
+    answers: int  # with status 200
     seconds: float
     p50: float
     p90: float
     p99: float
-    errors: Mapping[str, int]
-    paced_due: int
+    errors: Mapping[str, int]  # other statuses, lost or late answers, warm-up included
+    paced_due: int  # requests with a schedule that has them within the window
     paced_answered: int
-    paced_p50: float
+    paced_p50: float  # 0 where none was answered
 
     @property
     def throughput(self) -> float:

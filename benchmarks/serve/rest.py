@@ -10,7 +10,7 @@ from typing import Any
 
 from speed_rows.row import Curve, Finding, Row, RowSettings
 
-from rwsstore.speed import Ratio
+from rwsstore.speed import Pairs
 from serve.ceiling import ceiling
 from serve.load import Load
 from serve.processes import BenchmarkError
@@ -68,10 +68,6 @@ def _throughput(server: Server, work: Work, settings: RowSettings) -> float:
     return load.throughput
 
 
-def _over(values: Sequence[float], against: Sequence[float]) -> list[float]:
-    return [one / other for one, other in zip(values, against, strict=True)]
-
-
 def _line(name: str, values: Sequence[float]) -> str:
     spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
     return f"{name}: {statistics.median(values):.1f} images/s{spread}"
@@ -96,7 +92,7 @@ def _vs_ceiling(settings: RowSettings) -> Finding:
         )
     lines = [_line("REST, every client with a patch set of its own", found["rest"])]
     lines += [_line(f"in process, {name}", [one[name] for one in ways]) for name in ways[0]]
-    ratio = Ratio.of(_over(found["rest"], found["ceiling"]))
+    ratio = Pairs(found["rest"], found["ceiling"]).ratio
     return Finding(ratio, details={"lines": lines})
 
 
@@ -121,8 +117,8 @@ def _vs_rival(settings: RowSettings, *, rival: Rival) -> Finding:
         )
     lines += [_line(name, values) for name, values in found.items()]
     ours, plain, theirs = found.values()
-    lines.append(f"{statistics.median(_over(plain, theirs)):.2f} × with {_PLAIN}")
-    return Finding(Ratio.of(_over(ours, theirs)), details={"lines": lines})
+    lines.append(f"{Pairs(plain, theirs).ratio.median:.2f} × with {_PLAIN}")
+    return Finding(Pairs(ours, theirs).ratio, details={"lines": lines})
 
 
 def _best_setup(rival: Rival, work: Work, settings: RowSettings) -> tuple[Setup, list[str]]:
@@ -195,7 +191,7 @@ def _under_changes(settings: RowSettings) -> Finding:
         f"{without:.1f} ms without"
         for one, without in zip(loads, found["still"], strict=True)
     ]
-    return Finding(Ratio.of(_over(found["changing"], found["still"])), details={"lines": lines})
+    return Finding(Pairs(found["changing"], found["still"]).ratio, details={"lines": lines})
 
 
 def _changes(work: Work) -> Iterator[bytes]:

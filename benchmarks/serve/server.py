@@ -96,12 +96,8 @@ class Server:
     ) -> Load:
         """Let clients ask in a closed loop, and say what was answered.
 
-        Args:
-            images: JPEG files; each client sends all of them in turn, each begins elsewhere.
-            clients: how many.
-            seconds: that are counted, after a tenth more that is not.
-            paced: requests of one more connection.
-            rate: how many of these are due a second.
+        Each client sends all images in turn, and begins elsewhere; the seconds are counted after
+        a tenth more that is not. Paced requests are those of one more connection, at their rate.
 
         Raises:
             BenchmarkError: a request was not answered with 200.
@@ -156,12 +152,7 @@ def started(
     ready: str,
     ask: Asker,
 ) -> Iterator[Server]:
-    """Start a service, wait for it, pause it; it is ended at the end of the block.
-
-    Args:
-        name: in messages.
-        log: gets all it prints.
-        ready: path that answers 200 once predictions do.
+    """Start a service, wait until its ready path answers 200, pause it; it ends with the block.
 
     Raises:
         BenchmarkError: it did not start.

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from speed_rows.growing import knee
 from speed_rows.row import Finding, Result, Row, RowSettings, reached
 
 from rwsstore.errors import ConfigError, RwsError
-from rwsstore.speed import Ratio
-from rwsstore.speed.subjects import anonymous_memory
+from rwsstore.models import Classifier
+from rwsstore.patches import Patch
+from rwsstore.speed import MemoryUse, Ratio
 
 OF_THE_ISSUE = {
     "switch_vs_copy": "≤ 2.5",
@@ -51,14 +53,21 @@ def test_a_row_gives_a_ratio(name: str) -> None:
     assert sum(key.endswith("_ms") for key in finding.details) == 2
 
 
-@pytest.mark.skipif(anonymous_memory() is None, reason="only Linux tells what a process holds")
-def test_memory_is_a_share_of_models() -> None:
+def test_memory_is_a_share_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process holds is measured in tests/speed/test_memory.py."""
+    asked = []
+
+    def measure(model: Classifier, patches: Sequence[Patch], **given: object) -> MemoryUse:
+        asked.append((len(patches), given["patch_sets"]))
+        return MemoryUse(patch_sets=3, live=90, half=10, patched=30, full_model=100)
+
+    monkeypatch.setattr("speed_rows.growing.measure_memory", measure)
     finding = ROWS["memory_100_vs_models"].measure(SMOKE)
+    assert asked == [(3, 3)]
     assert finding.ratio is not None
-    assert 0 < finding.ratio.median < 1
-    whole = finding.details["with_the_clean_model"]
-    assert isinstance(whole, float)
-    assert whole > finding.ratio.median
+    assert finding.ratio.median == pytest.approx(0.1)
+    assert finding.details["with_the_clean_model"] == pytest.approx(0.4)
+    assert finding.details["patches"] == 3
 
 
 def test_growth_gives_curves(monkeypatch: pytest.MonkeyPatch) -> None:
