@@ -10,7 +10,7 @@ the references have no others.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,52 +34,29 @@ TOLERANCES = {"mean": 2.0, "deviation": 0.04, "spectrum": 0.2, "accuracy": 3.0}
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Agreement pixel by pixel: the largest difference in levels, and how many pixels differ."""
+class Agreement:
+    """How far one corruption is from its reference, in figures and in words."""
 
     name: str
     reference: str
-    worst: int
-    differing: float
-
-    tolerance = "1 level"
-
-    def figure(self) -> str:
-        return (
-            f"largest difference {self.worst} levels; {100 * self.differing:.3f} % of values differ"
-        )
-
-    def holds(self) -> bool:
-        return self.worst <= (0 if self.name == "jpeg_compression" else 1)
+    figures: Mapping[str, float]
+    told: str
+    tolerance: str
+    holds: bool
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """Agreement of distributions: what the tolerances name."""
-
-    name: str
-    reference: str
-    mean: float
-    deviation: float
-    spectrum: float
-    accuracy: tuple[float, float]
-
-    tolerance = "2 levels; 4 %; 20 %; 3 points"
-
-    def figure(self) -> str:
-        return (
-            f"mean {self.mean:+.2f} levels; deviation {100 * self.deviation:+.1f} %; "
-            f"spectrum within {100 * self.spectrum:.1f} %; "
-            f"accuracy {self.accuracy[0]:.1f} against {self.accuracy[1]:.1f} %"
-        )
-
-    def holds(self) -> bool:
-        return (
-            abs(self.mean) <= TOLERANCES["mean"]
-            and abs(self.deviation) <= TOLERANCES["deviation"]
-            and self.spectrum <= TOLERANCES["spectrum"]
-            and abs(self.accuracy[0] - self.accuracy[1]) <= TOLERANCES["accuracy"]
-        )
+def by_pixel(name: str, reference: str, ours: Tensor, theirs: Tensor) -> Agreement:
+    """The largest difference in levels, and the share of values that differ."""
+    off = (ours.int() - theirs.int()).abs()
+    worst, differing = int(off.max()), float((off > 0).double().mean())
+    return Agreement(
+        name,
+        reference,
+        {"worst": worst, "differing": differing},
+        f"largest difference {worst} levels; {100 * differing:.3f} % of values differ",
+        "1 level",
+        holds=worst <= (0 if name == "jpeg_compression" else 1),
+    )
 
 
 def spectrum(images: Tensor) -> Tensor:
@@ -97,17 +74,27 @@ def spectrum(images: Tensor) -> Tensor:
 
 def distribution(
     name: str, reference: str, ours: Tensor, theirs: Tensor, accuracy: Callable[[Tensor], float]
-) -> Distribution:
+) -> Agreement:
+    """What the tolerances name."""
     first, second = ours.double(), theirs.double()
-    deviations = [images.flatten(1).std(1).mean() for images in (first, second)]
-    ratio = (spectrum(ours) + 1.0) / (spectrum(theirs) + 1.0)
-    return Distribution(
+    own, other = (images.flatten(1).std(1).mean() for images in (first, second))
+    bands = (spectrum(ours) + 1.0) / (spectrum(theirs) + 1.0)
+    right = accuracy(ours), accuracy(theirs)
+    found = {
+        "mean": float(first.mean() - second.mean()),
+        "deviation": float(own / other - 1),
+        "spectrum": float((bands - 1).abs().max()),
+        "accuracy": right[0] - right[1],
+    }
+    return Agreement(
         name,
         reference,
-        mean=float(first.mean() - second.mean()),
-        deviation=float(deviations[0] / deviations[1] - 1),
-        spectrum=float((ratio - 1).abs().max()),
-        accuracy=(accuracy(ours), accuracy(theirs)),
+        found,
+        f"mean {found['mean']:+.2f} levels; deviation {100 * found['deviation']:+.1f} %; "
+        f"spectrum within {100 * found['spectrum']:.1f} %; "
+        f"accuracy {right[0]:.1f} against {right[1]:.1f} %",
+        "2 levels; 4 %; 20 %; 3 points",
+        holds=all(abs(found[figure]) <= most for figure, most in TOLERANCES.items()),
     )
 
 
@@ -170,15 +157,14 @@ def coloured(images: Tensor) -> Tensor:
 
 def compare(
     images: Tensor, accuracy: Callable[[Tensor], float], names: tuple[str, ...] = tuple(CORRUPTIONS)
-) -> Iterator[Pixels | Distribution]:
+) -> Iterator[Agreement]:
     """Hold corruptions against their references, which see the same images."""
     for name in names:
         print(f"\r{name:20}", end="", file=sys.stderr)
         if name in PIXEL_BY_PIXEL:
             words, reference = PIXEL_BY_PIXEL[name]
             ours = corrupt(images, name, SEVERITY, seed=0, table=TABLE)
-            off = (ours.int() - reference(images, SEVERITY).int()).abs()
-            yield Pixels(name, words, int(off.max()), float((off > 0).double().mean()))
+            yield by_pixel(name, words, ours, reference(images, SEVERITY))
         for words, own, reference in IN_DISTRIBUTION.get(name, ()):
             np.random.seed(0)  # noqa: NPY002  # the package's generator
             many = images.repeat(DRAWS, 1, 1, 1)
@@ -187,9 +173,9 @@ def compare(
     print(file=sys.stderr)
 
 
-def page(rows: list[Pixels | Distribution], data: str, count: int, clean: float) -> str:
+def page(rows: list[Agreement], data: str, count: int, clean: float) -> str:
     words = "scikit-learn's digits in random colours" if data == "digits" else data
-    cells = [(f"`{row.name}`", row.reference, row.figure(), row.tolerance) for row in rows]
+    cells = [(f"`{row.name}`", row.reference, row.told, row.tolerance) for row in rows]
     table = Table.of(("corruption", "reference", "figure", "tolerance"), cells, left=4)
     return f"""# Corruptions against their references
 
@@ -230,7 +216,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
-    failed = [row.name for row in rows if not row.holds()]
+    failed = [row.name for row in rows if not row.holds]
     if failed:
         raise SystemExit(f"beyond the tolerance: {', '.join(failed)}")
 
