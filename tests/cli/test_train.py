@@ -39,6 +39,7 @@ def test_it_measures_the_compute_formats_on_the_held_out_images(bench: Bench) ->
     assert [one.name for one in card.formats if one.offered] == ["float32"]  # too few images
 
 
+@pytest.mark.usefixtures("formats_unmeasured")
 def test_the_same_command_gives_the_same_bytes(bench: Bench, rws: Rws, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     assert rws(*TRAIN, "--out", again).code == 0
