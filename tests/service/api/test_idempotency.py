@@ -1,5 +1,6 @@
 """Changes that are sent again."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,25 @@ def prepare(client: TestClient) -> None:
     client.post("/v1/compositions", json={"name": "mine", "parts": [{"patch": "snow"}]})
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """For tests with keys of their own."""
+    with started(tmp_path_factory.mktemp("shared")) as client:
+        yield client
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=[f"{one[0]} {one[1]}" for one in CHANGES])
 def test_the_same_again_is_answered_as_the_first_time(
-    client: TestClient, change: tuple[str, str, Any]
+    shared: TestClient, change: tuple[str, str, Any]
 ) -> None:
+    client, key = shared, f"k{CHANGES.index(change)}"
     prepare(client)
-    first = send(client, change)
+    first = send(client, change, key)
     assert first.is_success, first.text
     assert "idempotency-replayed" not in first.headers
     client.put(f"{SET}/brightness")  # what came between does not matter, and stays
     after, records = state(client), client.get("/v1/audit").json()
-    again = send(client, change)
+    again = send(client, change, key)
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     for name in ("etag", "location", "content-type"):

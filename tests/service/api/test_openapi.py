@@ -2,8 +2,7 @@
 
 import json
 import re
-import subprocess
-import sys
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
-from rwsstore_service import Settings, create_app
+from rwsstore_service import Settings, create_app, describe
 from rwsstore_service.api.description.openapi import operations
 from rwsstore_service.describe import PAGES, default_document
 from rwsstore_service.wire.problems import MEDIA_TYPE, PROBLEMS
@@ -57,14 +56,14 @@ def test_the_exported_pages_are_those_of_the_code(page: str, name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == PAGES[page]()
 
 
-def test_the_environment_is_not_in_it(document: dict[str, Any]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "rwsstore_service.describe", "openapi"],
-        env={"RWS_MAX_IMAGES": "3", "RWS_DOCS": "false", "PATH": "", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == document
+def test_the_environment_is_not_in_it(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RWS_MAX_IMAGES", "3")
+    monkeypatch.setenv("RWS_DOCS", "false")
+    monkeypatch.setattr("sys.argv", ["describe", "openapi"])
+    runpy.run_path(describe.__file__, run_name="__main__")
+    assert json.loads(capsys.readouterr().out) == document
 
 
 def test_every_route_is_described(document: dict[str, Any]) -> None:

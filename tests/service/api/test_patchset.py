@@ -1,5 +1,6 @@
 """The active patch set, whole and step by step."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,17 @@ from starlette.testclient import TestClient
 from rwsstore.bundled import bundled_store
 from rwsstore.patches import PatchSet
 from rwsstore.runtime.variant import state_digest
-from tests.service.answering import JSON, MODEL, SET, bearer, picture, predict, problem, state
+from tests.service.answering import (
+    JSON,
+    MODEL,
+    SET,
+    bearer,
+    picture,
+    predict,
+    problem,
+    started,
+    state,
+)
 from tests.service.box import PREDICT
 from tests.service.conftest import MakeClient
 
@@ -57,6 +68,15 @@ def test_forms_of_if_match_that_match(client: TestClient, header: str) -> None:
     assert client.put(SET, json=TWO, headers={"If-Match": header}).status_code == 200
 
 
+@pytest.fixture(scope="module")
+def third(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Its active generation is 3, and 1 is a number of before."""
+    with started(tmp_path_factory.mktemp("third")) as client:
+        client.put(f"{SET}/snow")
+        client.delete(SET)
+        yield client
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -76,17 +96,15 @@ def test_forms_of_if_match_that_match(client: TestClient, header: str) -> None:
     ],
 )
 @pytest.mark.parametrize("how", ["PUT", "DELETE"])
-def test_forms_of_if_match_that_do_not(client: TestClient, header: str, how: str) -> None:
-    client.put(f"{SET}/snow")
-    client.delete(SET)  # so that the active generation is 3, and 1 is a number of before
-    before = state(client)
-    answer = client.request(
+def test_forms_of_if_match_that_do_not(third: TestClient, header: str, how: str) -> None:
+    before = state(third)
+    answer = third.request(
         how, SET, json=TWO if how == "PUT" else None, headers={"If-Match": header}
     )
     body = problem(answer, "stale-generation")
     assert body["current_generation"] == 3
     assert "3 is active" in body["detail"]
-    assert state(client) == before
+    assert state(third) == before
 
 
 def test_an_if_match_that_goes_on_for_ever(reading: TestClient) -> None:
