@@ -15,7 +15,8 @@ from speed_rows.row import Finding, Result, Row, RowSettings, reached
 from rwsstore.errors import ConfigError, RwsError
 from rwsstore.models import Classifier
 from rwsstore.patches import Patch
-from rwsstore.speed.subjects import MemoryUse, Ratio
+from rwsstore.speed import Ratio
+from rwsstore.speed.subjects import MemoryUse
 
 OF_THE_ISSUE = {
     "switch_vs_copy": "≤ 2.5",
