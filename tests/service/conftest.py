@@ -1,16 +1,28 @@
 """The app in this process, and the service as a process of its own."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from rwsstore.bundled import bundled_model
 from rwsstore_service import Settings, create_app
+from rwsstore_service.engine import service
 from tests.service.box import ADMIN, Box
 
 MakeClient = Callable[..., TestClient]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def bundled_once() -> Iterator[None]:
+    """Apps in this process get copies of one bundled model; loading it is half of their start."""
+    clean = bundled_model()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(service, "bundled_model", lambda: deepcopy(clean))
+        yield
 
 
 @pytest.fixture
