@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rwsstore.bundled import bundled_model, bundled_store
 from rwsstore.patches import Patch
-from rwsstore.runtime import LiveModel
+from rwsstore.runtime import LiveModel, Variant
 from rwsstore.store import Store
 from rwsstore_service import Settings, create_app
 from tests.service.box import ADMIN
@@ -143,11 +143,19 @@ class Offline:
     def __init__(self, folder: Path, model: nn.Module | None = None) -> None:
         clean = bundled_model() if model is None else model
         self.live = LiveModel(clean, open_store(folder), resident_bytes=0)
+        self._built: tuple[tuple[tuple[str, float], ...], Variant] | None = None
 
     def state_digest(self, resolved: Iterable[tuple[str, float]]) -> str:
         """Of (patch, α) pairs."""
-        return self.live.variant(dict(resolved)).digest
+        return self._variant(resolved).digest
 
     def logits(self, resolved: Iterable[tuple[str, float]], images: Tensor) -> Tensor:
         """What these patches compute."""
-        return self.live.variant(dict(resolved))(images)
+        return self._variant(resolved)(images)
+
+    def _variant(self, resolved: Iterable[tuple[str, float]]) -> Variant:
+        """Build it, if it is not the last one."""
+        wanted = tuple(resolved)
+        if self._built is None or self._built[0] != wanted:
+            self._built = wanted, self.live.variant(dict(wanted))
+        return self._built[1]
