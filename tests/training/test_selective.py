@@ -37,7 +37,7 @@ def recipe(**fields: Any) -> SelectiveRecipe:
     return SelectiveRecipe(SelectiveOptions.model_validate(values))
 
 
-QUICK: dict[str, Any] = {"filters": ("h2",)}
+QUICK: dict[str, Any] = {"filters": ("h3",)}
 """For what is about when layers are scored."""
 
 
