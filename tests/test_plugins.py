@@ -1,6 +1,8 @@
-"""Modules from outside: which are loaded, when, and what is said of one that cannot be."""
+"""Modules from outside: which are loaded, when, and what is said of one that cannot be.
 
-import subprocess
+That no import of the package loads any: tests/test_layout.py.
+"""
+
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -61,15 +63,3 @@ def test_a_command_says_which_cannot_be_imported(
     assert f"plugin {module} (RWS_PLUGINS) cannot be imported: {told}" in message
     assert "PYTHONPATH" in message
     assert main(["--help"]) == 0
-
-
-def test_an_import_of_the_package_loads_none(outside: Path) -> None:
-    program = "import rwsstore.cli.main, rwsstore.corruptions, rwsstore_service.app"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": ":".join(sys.path), plugins.VARIABLE: "rws_broken"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

@@ -140,12 +140,12 @@ def test_predictions_while_patch_sets_change(
         for patch in (liar(), too_strong()):
             service.upload(patch)
         traffic = Traffic(service.url, bad)
-        traffic.run(predictors=8, predictions=12, changers=2, changes=25)
+        traffic.run(predictors=8, predictions=8, changers=2, changes=16)
         history = history_of(service.http)
         assert service.get("/patchset", verify=True)["ok"]
         check_mixing(service.http, batching)
         check_removal(service.http, Offline(tmp_path))
-    assert len(traffic.seen) == 8 * 12
+    assert len(traffic.seen) == 8 * 8
     check_history(traffic, history)
     check_predictions(traffic.seen, history, Offline(tmp_path), close)
     on = {one["digest"] for entry in history.values() for one in entry["patches"]}

@@ -53,7 +53,7 @@ def many_patches(count: int) -> list[Patch]:
     ]
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [16, pytest.param(200, marks=pytest.mark.soak)])
 def test_many_patches_go_on_and_off_in_any_order(service: Running, count: int) -> None:
     draw = random.Random(count)
     patches = many_patches(count)
