@@ -95,13 +95,14 @@ class Server:
             env={**os.environ, **one},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
     def stop(self) -> None:
         """End it, once all has ended that it forked."""
-        self._process.communicate()
+        self._process.communicate(b"end")
         self._folder.cleanup()
 
 
@@ -128,6 +129,8 @@ def _serve(place: str) -> None:
                     listener.close()
                     _keep(connection)
             _take_in(os.WNOHANG)
+    if not sys.stdin.buffer.read(1):  # whoever started it was killed
+        os.killpg(0, signal.SIGKILL)
     _take_in(0)
 
 
