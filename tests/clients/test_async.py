@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -107,6 +108,27 @@ def test_patches(on_a_loop: Run, fake: FakeService, tmp_path: Path) -> None:
         await rws.patches.delete("both")
         with pytest.raises(NotFoundError):
             await rws.patches.get("both")
+
+    on_a_loop(use)
+
+
+def test_many_images_go_in_several_requests(on_a_loop: Run, fake: FakeService) -> None:
+    async def use(rws: AsyncClient) -> None:
+        model = rws.model("bundled")
+        assert repr(model).startswith("AsyncModel('bundled' at http")
+        assert repr(model.patched("fog=1")) == "AsyncPatchedModel('bundled' with fog=1)"
+        answer = await model.predict([b"a", b"b", b"c"], batch=2)
+        assert answer.labels == ("byte 97", "byte 98", "byte 99")
+        with pytest.raises(ValueError, match="batch is 0"):
+            await model.predict([b"a"], batch=0)
+
+    on_a_loop(use)
+
+
+def test_a_composition_says_which_version_it_expects(on_a_loop: Run, fake: FakeService) -> None:
+    async def use(rws: AsyncClient) -> None:
+        await rws.patches.compose("both", {"fog": 1, "frost": 1}, expected_version=0)
+        assert json.loads(fake.seen[-1].content)["expected_version"] == 0
 
     on_a_loop(use)
 

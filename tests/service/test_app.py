@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from rwsstore.errors import ConfigError
 from rwsstore_service import Settings, create_app
+from rwsstore_service.wire.otel import OtelTracer
 from tests.service.box import ADMIN, Box
 
 
@@ -74,6 +75,24 @@ def test_a_store_that_is_a_file_stops_the_start(tmp_path: Path) -> None:
     app = create_app(Settings.of(store=tmp_path / "fog.safetensors", state=tmp_path / "state"))
     with pytest.raises(ConfigError, match=r"fog\.safetensors is a file"), TestClient(app):
         pass
+
+
+def test_the_last_spans_are_sent_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, closed = OtelTracer.close, list[OtelTracer]()
+
+    def noted(tracer: OtelTracer) -> None:
+        closed.append(tracer)
+        close(tracer)
+
+    monkeypatch.setattr(OtelTracer, "close", noted)
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}/v1/traces"
+        app = create_app(Settings.of(state=tmp_path / "state", tracing_endpoint=endpoint))
+        with TestClient(app):
+            assert closed == []
+    assert len(closed) == 1
 
 
 def test_two_services_do_not_share_a_state(tmp_path: Path, client: TestClient) -> None:
