@@ -97,6 +97,7 @@ def test_a_list_may_mix_them(rws: Client, fake: FakeService, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("image", "kind", "message"),
     [
+        ("https://example.org/a.jpg", ValueError, "is a URL; .* fetch it"),
         (5, TypeError, "int is no image"),
         (None, TypeError, "NoneType is no image"),
         ({"a.jpg"}, TypeError, "set is no image"),

@@ -165,3 +165,13 @@ def test_refusals(rws: Client, fake: FakeService) -> None:
     assert fake.seen == []
     with pytest.raises(UnknownPatchError):
         rws.model().predict(b"x", patchset="smog")
+
+
+def test_predictions_are_printed_in_one_line(rws: Client) -> None:
+    model = rws.model("bundled")
+    one = model.predict(b"a", patchset={"fog": 0.6})
+    assert str(one) == f"byte 97 {one.top1.probability:.1%} (bundled, fog=0.6)"
+    many = str(model.predict([bytes([number]) for number in range(40)], patchset="none"))
+    assert many.startswith("byte 0 ")
+    assert many.endswith(", 35 more (bundled, no patch)")
+    assert "\n" not in many

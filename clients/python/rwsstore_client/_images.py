@@ -5,6 +5,7 @@ PIL and numpy are recognised by what their objects can do; neither is imported.
 
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MEDIA_TYPES = {b"\xff\xd8\xff": "image/jpeg", _PNG: "image/png", b"BM": "image/bmp"}
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # longer than a drive's letter
 _TRUECOLOUR_8_BIT = (8, 2, 0, 0, 0)
 _SENT_AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes of PIL that a PNG file holds
 
@@ -113,6 +115,10 @@ def _loaders(image: Any, dimensions: tuple[int, ...]) -> list[Loader] | None:
         return [partial(_encoded, bytes(image))]
     if all(hasattr(image, name) for name in ("shape", "dtype", "tobytes")):
         return _array_loaders(image, dimensions)
+    if isinstance(image, str) and _URL.match(image):
+        raise ValueError(
+            f"{image!r} is a URL; images come from this machine: fetch it, then give its bytes"
+        )
     if isinstance(image, str | os.PathLike):
         return [lambda: _encoded(Path(image).read_bytes())]
     if any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__):

@@ -326,6 +326,9 @@ class Timing(Result):
     compute_ms: float
 
 
+_TOLD = 5
+
+
 class Predictions(Result):
     """Predictions, in the order of the images, and which weights made them."""
 
@@ -356,3 +359,10 @@ class Predictions(Result):
 
     def __getitem__(self, index: int) -> Prediction:
         return self.predictions[index]
+
+    def __str__(self) -> str:
+        """The likeliest class of each of the first images, and what was on: one line."""
+        told = [f"{one.top1.label} {one.top1.probability:.1%}" for one in self.predictions[:_TOLD]]
+        more = len(self.predictions) - len(told)
+        on = ",".join(f"{one.patch}={one.alpha:g}" for one in self.patches) or "no patch"
+        return f"{', '.join(told)}{f', {more} more' if more else ''} ({self.model}, {on})"

@@ -8,7 +8,7 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel
 
-from rwsstore_client._errors import RwsClientError
+from rwsstore_client._errors import ConnectError, RwsClientError
 from rwsstore_client._messages import Request, accept, read
 from rwsstore_client._transport import Address, Backoff, built, failure, options
 
@@ -43,8 +43,14 @@ class Transport:
         """Send a request until it is answered, or is not worth another try.
 
         Raises:
-            ConnectError, RequestTimeoutError, ProtocolError: it is not answered.
+            ConnectError, RequestTimeoutError, ProtocolError: it is not answered, or the client is
+                closed.
         """
+        if self._http.is_closed:
+            raise ConnectError(
+                f"the client of {self.url} is closed, and nothing was sent: make a new one, or ask "
+                "within its with block"
+            )
         tries = 0
         while True:
             outcome = self._try(request)
