@@ -22,6 +22,7 @@ _CARD_IMAGES = 1000
 @click.command("train", epilog=recipes.recipes_help())
 @opt.dataset_option
 @click.option("--out", type=opt.PATH, required=True, help="OUT.safetensors.")
+@click.option("--force", is_flag=True, help="Replace OUT; patches of that model fit no longer.")
 @click.option(
     "--network",
     default="vgg16",
@@ -97,6 +98,12 @@ def command(**options: Any) -> None:
         raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
     if not out.absolute().parent.is_dir():
         raise MissingFileError(f"--out {out}: there is no folder {out.absolute().parent}")
+    state_file = out.with_suffix(".state")
+    if out.exists() and not options["force"] and not state_file.exists():  # else it is this run's
+        raise ConfigError(
+            f"--out {out} is there already, and patches made for that model fit no other: take "
+            "another name, or --force to replace it"
+        )
     recipes.check_together(options)
     config = recipes.training_config(options)
     reporter = ConsoleReporter()
@@ -115,7 +122,6 @@ def command(**options: Any) -> None:
                 f"{len(train.classes)}"
             )
     recipe = recipes.recipe_of(options, start)
-    state_file = out.with_suffix(".state")
     run = training.train_classifier(
         start,
         recipe,

@@ -60,8 +60,20 @@ def test_arithmetic_is_measured_where_the_training_is_longer_than_that(
     words = [*SHORT, "--width", "0.125", "--mode", "auto", "--out", tmp_path / "a.safetensors"]
     assert rws(*words).code == 0
     assert measured == []
-    assert rws(*words, "--batch-size", 2).code == 0
+    assert rws(*words, "--batch-size", 2, "--force").code == 0
     assert measured == [(2, 3, 16, 16)]
+
+
+def test_a_model_that_is_there_is_replaced_only_by_force(rws: Rws, tmp_path: Path) -> None:
+    out, words = tmp_path / "a.safetensors", [*SHORT, "--width", "0.125"]
+    out.write_bytes(b"somebody's model")
+    refused = rws(*words, "--out", out)
+    assert refused.code == 4
+    assert "--force" in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+    assert out.read_bytes() == b"somebody's model"
+    assert rws(*words, "--out", out, "--force").code == 0
+    assert load_checkpoint(out).spec.folded
 
 
 def test_json_tells_what_was_found_and_written(rws: Rws, tmp_path: Path) -> None:
@@ -147,7 +159,7 @@ def test_adversarial_training_says_what_the_best_epoch_was_chosen_by(
     assert outcome.code == 0
     assert "% on 20 of 40 validation images under PGD-10, ε = 0.03 (epoch 1 of 1)" in outcome.out
     assert "loss" not in outcome.out  # it has no terms
-    outcome = rws(*SHORT, "--recipe", "clean", "--width", 0.125, "--out", out)
+    outcome = rws(*SHORT, "--recipe", "clean", "--width", 0.125, "--out", out, "--force")
     assert "% on 40 validation images (epoch 1 of 1)" in outcome.out
 
 
@@ -155,7 +167,7 @@ def test_adversarial_training_says_what_the_best_epoch_was_chosen_by(
 def test_the_terms_of_the_loss_are_told(rws: Rws, tmp_path: Path) -> None:
     chosen = [*SHORT, "--recipe", "trades", *ATTACKED, "--out", tmp_path / "model.safetensors"]
     assert " in that epoch: cross_entropy " in rws(*chosen).out
-    document = rws(*chosen, "--json").document
+    document = rws(*chosen, "--force", "--json").document
     assert document["scored_on"] == "20 of 40 validation images under PGD-10, ε = 0.03"
     (record,) = document["history"]
     assert set(record["terms"]) == {"cross_entropy", "divergence"}
@@ -173,7 +185,7 @@ def test_clat_tells_what_it_selected(bench: Bench, rws: Rws, tmp_path: Path) -> 
     assert "from step 3: network.features.conv" in text
     assert "trained in the mean: " in text
     assert ", features " in text
-    document = rws(*chosen, "--json").document
+    document = rws(*chosen, "--force", "--json").document
     assert len(document["remarks"]) == 3
     assert all(line in text for line in document["remarks"])
     assert set(document["history"][0]["terms"]) == {"cross_entropy", "features"}
