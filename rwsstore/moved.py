@@ -19,8 +19,15 @@ PACKAGES = {
     "rwsstore.analysis.filtering": ("rwsstore.probes.filtering",),
     "rwsstore.analysis.parameter_corruption": ("rwsstore.probes.parameter_corruption",),
     "rwsstore.deltas": ("rwsstore.making", "rwsstore.making.hazards"),
-    "rwsstore.evaluation": ("rwsstore.measure", "rwsstore.measure.rival"),
-    "rwsstore.evaluation.adversarial": ("rwsstore.measure.adversarial",),
+    "rwsstore.evaluation": (
+        "rwsstore.measure",
+        "rwsstore.measure.rival",
+        "rwsstore.measure.report",
+    ),
+    "rwsstore.evaluation.adversarial": (
+        "rwsstore.measure.adversarial",
+        "rwsstore.measure.adversarial.report",
+    ),
     "rwsstore.evaluation.tent": ("rwsstore.measure.rival",),
     "rwsstore.export": ("rwsstore.making", "rwsstore.making.export"),
     "rwsstore.signatures": (
