@@ -169,6 +169,8 @@ def _command(
     os.environ.update(environment)
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["rws", *arguments]
+    import traceback
+
     from rwsstore.cli.main import run
 
     code: object = 1
@@ -176,6 +178,8 @@ def _command(
         run()
     except SystemExit as leaving:
         code = leaving.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

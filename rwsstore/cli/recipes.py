@@ -70,7 +70,7 @@ def pick_mode(
         choice: what was given.
         model: as it starts.
         config: of the training.
-        images: that it shows in an epoch.
+        images: that it shows in an epoch, or all trainings together.
     """
     import torch
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import rwsstore_client
-from rwsstore_client import AsyncClient, Client, ConnectError, NotFoundError
+from rwsstore_client import AsyncClient, Client, NotFoundError, RwsClientError
 from scripts.blocking_half import SDK, blocking_half
 from tests.clients.fake import TOKEN, FakeService, served
 
@@ -136,13 +136,13 @@ def test_a_composition_says_which_version_it_expects(on_a_loop: Run, fake: FakeS
 def test_a_closed_client_says_so_and_sends_nothing(on_a_loop: Run, fake: FakeService) -> None:
     async def use(rws: AsyncClient) -> None:
         await rws.close()
-        with pytest.raises(ConnectError, match="is closed, and nothing was sent"):
-            await rws.models()
+        with pytest.raises(RwsClientError, match="is closed, and nothing was sent"):
+            await rws.ready()  # that nobody answers would be no answer
 
     on_a_loop(use)
     with Client(token=TOKEN, transport=fake.transport) as blocking:
         pass
-    with pytest.raises(ConnectError, match="is closed, and nothing was sent"):
+    with pytest.raises(RwsClientError, match="is closed, and nothing was sent"):
         blocking.models()
     assert fake.seen == []
 

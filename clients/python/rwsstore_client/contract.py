@@ -327,6 +327,7 @@ class Timing(Result):
 
 
 _TOLD = 5
+"""Images that predictions tell of when they are printed."""
 
 
 class Predictions(Result):

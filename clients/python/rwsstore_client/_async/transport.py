@@ -7,7 +7,7 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel
 
-from rwsstore_client._errors import ConnectError, RwsClientError
+from rwsstore_client._errors import RwsClientError
 from rwsstore_client._messages import Request, accept, read
 from rwsstore_client._transport import Address, Backoff, built, failure, options
 
@@ -42,11 +42,11 @@ class AsyncTransport:
         """Send a request until it is answered, or is not worth another try.
 
         Raises:
-            ConnectError, RequestTimeoutError, ProtocolError: it is not answered, or the client is
-                closed.
+            ConnectError, RequestTimeoutError, ProtocolError: it is not answered.
+            RwsClientError: the client is closed.
         """
         if self._http.is_closed:
-            raise ConnectError(
+            raise RwsClientError(
                 f"the client of {self.url} is closed, and nothing was sent: make a new one, or ask "
                 "within its with block"
             )
